@@ -1,0 +1,32 @@
+// Package v1alpha1 holds the API of HTTPScaledObject: one object that routes requests to
+// a Service and has a ScaledObject made for the workload behind it.
+//
+// +kubebuilder:object:generate=true
+// +groupName=http.keda.sh
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/scheme"
+)
+
+var (
+	// GroupVersion is the group and version of the types in this package.
+	GroupVersion = schema.GroupVersion{Group: "http.keda.sh", Version: "v1alpha1"}
+
+	// SchemeGroupVersion is GroupVersion under the name that code generators look for.
+	SchemeGroupVersion = GroupVersion
+
+	// SchemeBuilder collects the types of this package.
+	SchemeBuilder = (&scheme.Builder{GroupVersion: GroupVersion}).Register(
+		&HTTPScaledObject{}, &HTTPScaledObjectList{},
+	)
+
+	// AddToScheme adds the types of this package to a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)
+
+// Resource returns the group-qualified form of an unqualified resource name.
+func Resource(resource string) schema.GroupResource {
+	return SchemeGroupVersion.WithResource(resource).GroupResource()
+}

@@ -1,0 +1,409 @@
+package v1beta1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ConditionTypeReady is the condition that says whether a route is in effect.
+const ConditionTypeReady = "Ready"
+
+// TargetRef names a Service and one of its ports.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.port) != has(self.portName)",message="exactly one of 'port' or 'portName' must be set"
+type TargetRef struct {
+	// Service is the name of the Service, in the namespace of the route.
+	// +kubebuilder:validation:MinLength=1
+	Service string `json:"service"`
+
+	// Port is the number of the Service's port.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+
+	// PortName is the name of the Service's port.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	PortName string `json:"portName,omitempty"`
+}
+
+// HeaderMatch matches a request header.
+type HeaderMatch struct {
+	// Name of the header; case does not matter.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+
+	// Value that the header must have, exactly. Without it any value matches.
+	// +optional
+	Value *string `json:"value,omitempty"`
+}
+
+// PathMatch matches the path of a request.
+type PathMatch struct {
+	// Value is a path prefix that matches by whole segments: "/api" matches
+	// "/api" and "/api/x" but not "/apix".
+	// +kubebuilder:validation:MinLength=1
+	Value string `json:"value"`
+}
+
+// RoutingRule matches requests. A request matches when one of the hosts, one of
+// the paths and all of the headers match; what is left out matches everything.
+type RoutingRule struct {
+	// Hosts are exact ("shop.example.com") or wildcards ("*.example.com", any
+	// depth; "*", everything).
+	// +optional
+	// +listType=set
+	Hosts []string `json:"hosts,omitempty"`
+
+	// Paths are path prefixes.
+	// +optional
+	// +listType=atomic
+	Paths []PathMatch `json:"paths,omitempty"`
+
+	// Headers must all match.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Headers []HeaderMatch `json:"headers,omitempty"`
+}
+
+// ConcurrencyTargetSpec scales on requests in flight.
+type ConcurrencyTargetSpec struct {
+	// TargetValue is the number of requests in flight for each replica.
+	// +kubebuilder:validation:Minimum=1
+	TargetValue int32 `json:"targetValue"`
+}
+
+// RequestRateTargetSpec scales on requests per second.
+type RequestRateTargetSpec struct {
+	// TargetValue is the number of requests per second for each replica.
+	// +kubebuilder:validation:Minimum=1
+	TargetValue int32 `json:"targetValue"`
+
+	// Window over which the rate is averaged.
+	// +optional
+	// +kubebuilder:default="1m"
+	Window metav1.Duration `json:"window,omitempty"`
+
+	// Granularity of the buckets that the window is made of.
+	// +optional
+	// +kubebuilder:default="1s"
+	Granularity metav1.Duration `json:"granularity,omitempty"`
+}
+
+// ScalingMetricSpec says what KEDA scales on. With both metrics set it takes the
+// one that asks for more replicas.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.concurrency) || has(self.requestRate)",message="at least one of 'concurrency' or 'requestRate' must be set"
+type ScalingMetricSpec struct {
+	// Concurrency scales on requests in flight.
+	// +optional
+	Concurrency *ConcurrencyTargetSpec `json:"concurrency,omitempty"`
+
+	// RequestRate scales on requests per second.
+	// +optional
+	RequestRate *RequestRateTargetSpec `json:"requestRate,omitempty"`
+}
+
+// ConfigMapKeyRef names a ConfigMap, and perhaps one of its keys, in the
+// namespace of the route. The ConfigMap must carry the label
+// http.keda.sh/response-body: "true".
+type ConfigMapKeyRef struct {
+	// Name of the ConfigMap.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+
+	// Key in the ConfigMap. Without it the key is the path of the request
+	// without its leading slash, index.html for "/".
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// StaticResponse is a response that the interceptor gives by itself.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.body) && has(self.bodyFromConfigMap))",message="at most one of 'body' or 'bodyFromConfigMap' may be set"
+type StaticResponse struct {
+	// StatusCode of the response: by default 200 in a static route, 503 in a placeholder.
+	// +optional
+	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=599
+	StatusCode int32 `json:"statusCode,omitempty"`
+
+	// Body of the response.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32768
+	Body *string `json:"body,omitempty"`
+
+	// BodyFromConfigMap takes the body from a ConfigMap.
+	// +optional
+	BodyFromConfigMap *ConfigMapKeyRef `json:"bodyFromConfigMap,omitempty"`
+
+	// Headers of the response. Content-Type defaults to the type of the
+	// ConfigMap key's extension.
+	// +optional
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// StaticResponseMode says when a static route answers by itself.
+// +kubebuilder:validation:Enum=WhenUnavailable;Always
+type StaticResponseMode string
+
+const (
+	// StaticResponseWhenUnavailable answers only while the target has no ready endpoint.
+	StaticResponseWhenUnavailable StaticResponseMode = "WhenUnavailable"
+	// StaticResponseAlways answers whatever the target's state.
+	StaticResponseAlways StaticResponseMode = "Always"
+)
+
+// StaticRoute answers requests without waking the target. They are never counted.
+type StaticRoute struct {
+	// Rules of which one must match.
+	// +kubebuilder:validation:MinItems=1
+	// +listType=atomic
+	Rules []RoutingRule `json:"rules"`
+
+	// Response to give.
+	// +optional
+	Response StaticResponse `json:"response,omitempty"`
+
+	// ResponseMode says when the response is given; else the request is forwarded.
+	// +optional
+	// +kubebuilder:default=WhenUnavailable
+	ResponseMode StaticResponseMode `json:"responseMode,omitempty"`
+}
+
+// FallbackService is a Service that answers when the target did not become ready in time.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.port) != has(self.portName)",message="exactly one of 'port' or 'portName' must be set"
+type FallbackService struct {
+	// Name of the Service, in the namespace of the route.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+
+	// Port is the number of the Service's port.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+
+	// PortName is the name of the Service's port.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	PortName string `json:"portName,omitempty"`
+}
+
+// FallbackSpec says who answers when the target did not become ready in time.
+type FallbackSpec struct {
+	// Service to send the request to.
+	Service FallbackService `json:"service"`
+}
+
+// PlaceholderSpec is answered at once to every request while no endpoint is ready.
+type PlaceholderSpec struct {
+	// Response to give; its status defaults to 503.
+	// +optional
+	Response StaticResponse `json:"response,omitempty"`
+}
+
+// OverflowPolicy says what a request over maxPendingRequests gets.
+// +kubebuilder:validation:Enum=Reject;Placeholder
+type OverflowPolicy string
+
+const (
+	// OverflowReject answers 503.
+	OverflowReject OverflowPolicy = "Reject"
+	// OverflowPlaceholder answers the placeholder.
+	OverflowPlaceholder OverflowPolicy = "Placeholder"
+)
+
+// StreamingDisplay says where the text of a streaming callback goes.
+// +kubebuilder:validation:Enum=Content;Reasoning;None
+type StreamingDisplay string
+
+const (
+	// StreamingDisplayContent shows the text as part of the answer.
+	StreamingDisplayContent StreamingDisplay = "Content"
+	// StreamingDisplayReasoning shows the text as the model's reasoning.
+	StreamingDisplayReasoning StreamingDisplay = "Reasoning"
+	// StreamingDisplayNone shows nothing: the keepalives are invisible.
+	StreamingDisplayNone StreamingDisplay = "None"
+)
+
+// StreamingCallbackSpec keeps a streaming client (an LLM SDK, a chat UI) on the
+// line while the target wakes: the response begins at once, in the dialect that
+// the client speaks, and the real answer follows in the same response.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.message) || (has(self.display) && self.display == 'None')",message="'message' is required unless 'display' is None"
+type StreamingCallbackSpec struct {
+	// Message is the text of the first event.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// Interval between keepalives, at least 100ms.
+	// +optional
+	// +kubebuilder:default="5s"
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// KeepaliveMessage is the text of each keepalive; an empty one shows nothing.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	KeepaliveMessage string `json:"keepaliveMessage,omitempty"`
+
+	// Separator is written once between the waiting text and the real answer.
+	// Unset it is a horizontal rule, "\n\n---\n\n"; "" is none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Separator *string `json:"separator,omitempty"`
+
+	// Display says where the text goes.
+	// +optional
+	// +kubebuilder:default=Content
+	Display StreamingDisplay `json:"display,omitempty"`
+
+	// InitialDelay is how long to wait before the response begins, so that a
+	// quick wake or a quick failure keeps its real status.
+	// +optional
+	InitialDelay metav1.Duration `json:"initialDelay,omitempty"`
+}
+
+// WaitingPageSpec is the page that a browser shows until the application is ready.
+type WaitingPageSpec struct {
+	// Message of the page; by default "The application is starting."
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// Title of the page; by default "Starting…"
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Title string `json:"title,omitempty"`
+
+	// RefreshInterval after which the browser asks again, at least 1s.
+	// +optional
+	// +kubebuilder:default="5s"
+	RefreshInterval metav1.Duration `json:"refreshInterval,omitempty"`
+
+	// StatusCode of the page.
+	// +optional
+	// +kubebuilder:default=503
+	// +kubebuilder:validation:Minimum=200
+	// +kubebuilder:validation:Maximum=599
+	StatusCode int32 `json:"statusCode,omitempty"`
+}
+
+// ColdStartSpec says what clients get while the target has no ready endpoint.
+type ColdStartSpec struct {
+	// Fallback answers when the target did not become ready in time.
+	// +optional
+	Fallback *FallbackSpec `json:"fallback,omitempty"`
+
+	// Placeholder is answered at once instead of holding requests.
+	// +optional
+	Placeholder *PlaceholderSpec `json:"placeholder,omitempty"`
+
+	// MaxPendingRequests is how many requests each interceptor replica holds
+	// for this route; the rest gets what Overflow says.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxPendingRequests *int32 `json:"maxPendingRequests,omitempty"`
+
+	// Overflow says what requests over MaxPendingRequests get.
+	// +optional
+	// +kubebuilder:default=Reject
+	Overflow OverflowPolicy `json:"overflow,omitempty"`
+
+	// StreamingCallback keeps streaming clients on the line.
+	// +optional
+	StreamingCallback *StreamingCallbackSpec `json:"streamingCallback,omitempty"`
+
+	// WaitingPage is what browsers get.
+	// +optional
+	WaitingPage *WaitingPageSpec `json:"waitingPage,omitempty"`
+
+	// ActivationLease is how long a cold request asks for the target even
+	// though its client was answered or has left. By default the readiness
+	// timeout if there is one, else 10m.
+	// +optional
+	ActivationLease *metav1.Duration `json:"activationLease,omitempty"`
+}
+
+// InterceptorRouteTimeouts bounds the phases of a request. Unset means the
+// interceptor's default, 0s means no bound.
+type InterceptorRouteTimeouts struct {
+	// Readiness bounds the wait for a ready endpoint.
+	// +optional
+	Readiness *metav1.Duration `json:"readiness,omitempty"`
+
+	// Request bounds the whole request up to the first byte of the response's body.
+	// +optional
+	Request *metav1.Duration `json:"request,omitempty"`
+
+	// ResponseHeader bounds the wait for the target's response header.
+	// +optional
+	ResponseHeader *metav1.Duration `json:"responseHeader,omitempty"`
+}
+
+// InterceptorRouteSpec is the wanted state of an InterceptorRoute.
+type InterceptorRouteSpec struct {
+	// Target is where the requests go.
+	Target TargetRef `json:"target"`
+
+	// Rules of which one must match; without any the route matches nothing.
+	// +optional
+	// +listType=atomic
+	Rules []RoutingRule `json:"rules,omitempty"`
+
+	// ScalingMetric is what KEDA scales on.
+	ScalingMetric ScalingMetricSpec `json:"scalingMetric"`
+
+	// StaticRoutes answer some requests without waking the target; the first match wins.
+	// +optional
+	// +listType=atomic
+	StaticRoutes []StaticRoute `json:"staticRoutes,omitempty"`
+
+	// ColdStart says what clients get while no endpoint is ready.
+	// +optional
+	ColdStart *ColdStartSpec `json:"coldStart,omitempty"`
+
+	// Timeouts of the requests.
+	// +optional
+	Timeouts InterceptorRouteTimeouts `json:"timeouts,omitempty"`
+}
+
+// InterceptorRouteStatus is the observed state of an InterceptorRoute.
+type InterceptorRouteStatus struct {
+	// Conditions of the route; Ready says whether it is in effect.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// InterceptorRoute routes requests to a Service that may sleep at zero replicas,
+// and measures the demand for it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced
+// +kubebuilder:printcolumn:name="TargetService",type="string",JSONPath=".spec.target.service"
+// +kubebuilder:printcolumn:name="Ready",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].status"
+// +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
+type InterceptorRoute struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   InterceptorRouteSpec   `json:"spec,omitempty"`
+	Status InterceptorRouteStatus `json:"status,omitempty"`
+}
+
+// InterceptorRouteList is a list of InterceptorRoutes.
+//
+// +kubebuilder:object:root=true
+type InterceptorRouteList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []InterceptorRoute `json:"items"`
+}
