@@ -1,0 +1,64 @@
+// Package exchange is what one request carries through the interceptor: the
+// route it matched, the upstream it goes to, the facts of its cold start, and
+// the handler and error types of the steps that work on it. It knows neither
+// Kubernetes nor the order of the steps.
+package exchange
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+)
+
+// Exchange is one request and what the steps have found out about it. It is
+// owned by the goroutine that serves the request.
+type Exchange struct {
+	// Start is when the request arrived.
+	Start time.Time
+	// TLS says that the request came in by the TLS listener; the upstream is
+	// then dialled with TLS too.
+	TLS bool
+	// Route that the request matched; nil before the routing step and for
+	// requests that match none.
+	Route *Route
+	// Static says that a static route took the request: it is not counted and
+	// wakes nothing.
+	Static bool
+	// Cold says that no endpoint was ready when the request arrived.
+	Cold bool
+	// Upstream that the request is forwarded to; set by the endpoint resolver.
+	Upstream Upstream
+	// Status is the backend's real status, or that of the failure, where it
+	// differs from what was committed to the client (a stream commits 200
+	// before it knows); 0 means what was committed is true.
+	Status int
+	// Identity asks the upstream for an answer without content encoding: it is
+	// spliced into a stream that has begun.
+	Identity bool
+}
+
+// Handler is one step of the chain. It returns an error instead of answering
+// when it failed before the response was committed; the edge turns that into a
+// response, a log line and a record, once. After the commit an error aborts the
+// connection.
+type Handler interface {
+	ServeExchange(w http.ResponseWriter, r *http.Request, x *Exchange) error
+}
+
+// HandlerFunc is a function that is a Handler.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request, x *Exchange) error
+
+// ServeExchange calls f.
+func (f HandlerFunc) ServeExchange(w http.ResponseWriter, r *http.Request, x *Exchange) error {
+	return f(w, r, x)
+}
+
+// Upstream is where one request is sent.
+type Upstream struct {
+	// Target is the Service that the request is meant for.
+	Target *Target
+	// Slot is the ready endpoint that was picked. The zero Slot means that none
+	// was: the Service's own name is dialled.
+	Slot endpoints.Slot
+}

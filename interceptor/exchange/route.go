@@ -1,0 +1,94 @@
+package exchange
+
+import (
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/pkg/routing"
+)
+
+// Route is a route as the request path needs it: compiled once when something
+// changes, immutable, every default applied, every reference a handle.
+type Route struct {
+	// Namespace and Name of the object that the route was made from.
+	Namespace, Name string
+	// Target is where requests go.
+	Target *Target
+	// Fallback answers when the target did not become ready in time; nil is none.
+	Fallback *Target
+	// Static routes in order; the first match wins.
+	Static []StaticRoute
+	// InFlight counts the requests of this route and holds its activation lease.
+	InFlight *inflight.Route
+
+	// Readiness bounds the wait for an endpoint, Request everything up to the
+	// first byte of the response's body, ResponseHeader the wait for the
+	// upstream's header. 0 is no bound.
+	Readiness, Request, ResponseHeader time.Duration
+
+	// Placeholder is answered at once while cold; nil is none.
+	Placeholder *StaticResponse
+	// MaxPending caps held requests on this replica; 0 is no cap. CapOwn says
+	// that the route set it, not the global default: only then a placeholder
+	// with OverflowPlaceholder holds up to the cap.
+	MaxPending int
+	// CapOwn is true when MaxPending is the route's own.
+	CapOwn bool
+	// OverflowPlaceholder gives the overflow the placeholder, else 503.
+	OverflowPlaceholder bool
+	// Callback keeps streaming clients on the line; nil is none.
+	Callback *stream.Callback
+	// Page is what browsers get; nil is none.
+	Page *page.Page
+	// Lease is how long a cold hit asks for the target.
+	Lease time.Duration
+
+	// Measurements caches the metric attribute sets of this route.
+	Measurements Measurements
+}
+
+// HoldsOnly says that nothing but a silent hold is configured, so that a cold
+// request need not be looked at any further.
+func (r *Route) HoldsOnly() bool {
+	return r.Placeholder == nil && r.Callback == nil && r.Page == nil
+}
+
+// Protocol is what an upstream speaks on a plain connection.
+type Protocol uint8
+
+const (
+	// HTTP1 is HTTP/1.1.
+	HTTP1 Protocol = iota
+	// H2C is HTTP/2 with prior knowledge (appProtocol kubernetes.io/h2c).
+	H2C
+)
+
+// Target is one port of a Service.
+type Target struct {
+	// Namespace and Service that the spec names.
+	Namespace, Service string
+	// Endpoints of that port. Never nil; not ready for ever if the port is unknown.
+	Endpoints *endpoints.Port
+	// Address is "service.namespace:port", which is dialled when no pod address is.
+	Address string
+	// ServerName is "service.namespace", the SNI of TLS connections.
+	ServerName string
+	// Protocol on plain connections.
+	Protocol Protocol
+	// Problem says why the target cannot be resolved (no such Service, no such
+	// port); empty if it can. For the log and conditions, not for clients.
+	Problem string
+}
+
+// StaticRoute answers matching requests without waking the target.
+type StaticRoute struct {
+	// Rules of which one must match.
+	Rules routing.Matcher
+	// Response to give.
+	Response *StaticResponse
+	// Always answers even while an endpoint is ready.
+	Always bool
+}
