@@ -32,3 +32,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// HTTPStatus is the status that the request failed with.
+func (e *Error) HTTPStatus() int { return e.Status }
+
+// PublicMessage is what the client may read.
+func (e *Error) PublicMessage() string { return e.Message }
