@@ -1,0 +1,141 @@
+package coldstart
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+)
+
+// defaultRetryAfter is what a 503 says when its cause does not know better.
+const defaultRetryAfter = 5 * time.Second
+
+// WriteError answers r with a failure in the shape that its client
+// understands: gRPC trailers, the page that a browser shows, the JSON error of
+// the API whose path was asked for, an RFC 9457 problem, else plain text. It is
+// for responses that were not committed yet. The client reads status and
+// message and nothing else, so message must name nothing internal. Retry-After
+// is sent for a retryAfter above 0, and with every 503. HEAD gets no body.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, message string, retryAfter time.Duration) {
+	// Messages may quote what a client sent.
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	if retryAfter <= 0 && status == http.StatusServiceUnavailable {
+		retryAfter = defaultRetryAfter
+	}
+	if retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((retryAfter+time.Second-1)/time.Second), 10))
+	}
+	// A failure is of this moment and of this client.
+	w.Header().Set("Cache-Control", "no-store")
+
+	switch contentType := mediaType(r.Header.Get("Content-Type")); {
+	case strings.HasPrefix(contentType, "application/grpc"):
+		writeGRPC(w, contentType, status, message)
+	case page.IsNavigation(r):
+		page.WriteError(w, r, status, message, retryAfter)
+	case acceptsJSON(r.Header):
+		writeProblem(w, r, status, message)
+	default:
+		writeBody(w, r, status, "text/plain; charset=utf-8", []byte(message+"\n"))
+	}
+}
+
+// writeGRPC answers trailers-only: the status in the header block, no body
+// (gRPC over HTTP/2, "Trailers-Only"; gRPC-Web reads it alike). The HTTP status
+// is 200, else a client makes up a status of its own from it.
+func writeGRPC(w http.ResponseWriter, contentType string, status int, message string) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Grpc-Status", strconv.Itoa(grpcCode(status)))
+	h.Set("Grpc-Message", percentEncode(message))
+	w.WriteHeader(http.StatusOK)
+}
+
+// grpcCode is the gRPC status code of an HTTP status: DEADLINE_EXCEEDED for
+// a wait that ran out, UNAVAILABLE for a backend that cannot be reached now, and
+// for the rest gRPC's own table (http-grpc-status-mapping.md).
+func grpcCode(status int) int {
+	switch status {
+	case http.StatusGatewayTimeout:
+		return 4 // DEADLINE_EXCEEDED
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return 14 // UNAVAILABLE
+	case http.StatusNotFound:
+		return 12 // UNIMPLEMENTED
+	case http.StatusUnauthorized:
+		return 16 // UNAUTHENTICATED
+	case http.StatusForbidden:
+		return 7 // PERMISSION_DENIED
+	case http.StatusBadRequest, http.StatusInternalServerError:
+		return 13 // INTERNAL
+	default:
+		return 2 // UNKNOWN
+	}
+}
+
+// percentEncode encodes a Grpc-Message: printable ASCII but the percent sign
+// stands for itself.
+func percentEncode(message string) string {
+	var out strings.Builder
+	for _, b := range []byte(message) {
+		if b < ' ' || b > '~' || b == '%' {
+			fmt.Fprintf(&out, "%%%02X", b)
+			continue
+		}
+		out.WriteByte(b)
+	}
+	return out.String()
+}
+
+// problem is a problem detail (RFC 9457) whose type says no more than its
+// status.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title,omitempty"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, status int, message string) {
+	body, err := json.Marshal(problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: message})
+	if err != nil {
+		// Strings and a number always marshal; without the detail it is still a problem.
+		body = []byte(`{"type":"about:blank"}`)
+	}
+	writeBody(w, r, status, "application/problem+json", append(body, '\n'))
+}
+
+// writeBody writes a whole response. The client's departure is no news here.
+func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}
+
+// acceptsJSON reports whether the client asks for JSON by name.
+func acceptsJSON(header http.Header) bool {
+	for _, value := range header.Values("Accept") {
+		for element := range strings.SplitSeq(value, ",") {
+			switch mediaType(element) {
+			case "application/json", "application/problem+json":
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mediaType is a media type without its parameters, in lower case.
+func mediaType(value string) string {
+	value, _, _ = strings.Cut(value, ";")
+	return strings.ToLower(strings.TrimSpace(value))
+}
