@@ -1,0 +1,245 @@
+package routesync
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"path"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/routing"
+)
+
+const (
+	// fallbackReadiness bounds the wait of a route with a fallback but without a
+	// readiness timeout of its own: without a bound the fallback never answers.
+	fallbackReadiness = 30 * time.Second
+	// defaultLease is long enough for a model that loads for minutes after its
+	// client gave up.
+	defaultLease = 10 * time.Minute
+	// responseBodyLabel marks the ConfigMaps that responses may be taken from.
+	responseBodyLabel = "http.keda.sh/response-body"
+)
+
+// compiler turns one object into a Route, with every default applied: objects
+// that were converted or read from files have met no API server.
+type compiler struct {
+	store      *endpoints.Store
+	tracker    *inflight.Tracker
+	defaults   Defaults
+	services   map[routing.Key]*corev1.Service
+	configMaps map[routing.Key]*corev1.ConfigMap
+}
+
+// compilation is the state of compiling one route.
+type compilation struct {
+	compiler
+	namespace string
+	uses      []ObjectRef
+	problems  []string
+}
+
+// compile returns the route, the objects it depends on (whether they exist or
+// not), and what is wrong with it. A part that does not compile is left out;
+// the rest is served.
+func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []ObjectRef, []string) {
+	n := &compilation{compiler: c, namespace: obj.Namespace}
+	spec := &obj.Spec
+	route := &exchange.Route{
+		Namespace:      obj.Namespace,
+		Name:           obj.Name,
+		InFlight:       c.tracker.Route(obj.Namespace + "/" + obj.Name),
+		Target:         n.target(spec.Target.Service, spec.Target.Port, spec.Target.PortName),
+		Readiness:      timeout(spec.Timeouts.Readiness, c.defaults.Readiness),
+		Request:        timeout(spec.Timeouts.Request, c.defaults.Request),
+		ResponseHeader: timeout(spec.Timeouts.ResponseHeader, c.defaults.ResponseHeader),
+		MaxPending:     c.defaults.MaxPending,
+	}
+	if route.Target.Problem != "" {
+		n.problem("target: %s", route.Target.Problem)
+	}
+	for i := range spec.StaticRoutes {
+		static := &spec.StaticRoutes[i]
+		route.Static = append(route.Static, exchange.StaticRoute{
+			Rules:    routing.CompileMatcher(static.Rules),
+			Response: n.response(fmt.Sprintf("staticRoutes[%d]", i), &static.Response, http.StatusOK),
+			Always:   static.ResponseMode == v1beta1.StaticResponseAlways,
+		})
+	}
+	n.coldStart(route, spec.ColdStart)
+	if route.Fallback != nil && route.Readiness == 0 {
+		route.Readiness = fallbackReadiness
+	}
+	if route.Lease == 0 {
+		route.Lease = n.lease(route.Readiness)
+	}
+	return route, n.uses, n.problems
+}
+
+func (n *compilation) coldStart(route *exchange.Route, spec *v1beta1.ColdStartSpec) {
+	if spec == nil {
+		return
+	}
+	if spec.Fallback != nil {
+		service := spec.Fallback.Service
+		route.Fallback = n.target(service.Name, service.Port, service.PortName)
+		if route.Fallback.Problem != "" {
+			n.problem("coldStart.fallback: %s", route.Fallback.Problem)
+		}
+	}
+	if spec.Placeholder != nil {
+		route.Placeholder = n.response("coldStart.placeholder", &spec.Placeholder.Response, http.StatusServiceUnavailable)
+	}
+	if spec.MaxPendingRequests != nil && *spec.MaxPendingRequests > 0 {
+		route.MaxPending, route.CapOwn = int(*spec.MaxPendingRequests), true
+	}
+	route.OverflowPlaceholder = spec.Overflow == v1beta1.OverflowPlaceholder
+	if spec.ActivationLease != nil && spec.ActivationLease.Duration > 0 {
+		route.Lease = spec.ActivationLease.Duration
+	}
+	if spec.StreamingCallback != nil {
+		callback, err := stream.Compile(spec.StreamingCallback)
+		if err != nil {
+			n.problem("coldStart.streamingCallback: %v", err)
+		}
+		route.Callback = callback
+	}
+	if spec.WaitingPage != nil {
+		compiled, err := page.Compile(spec.WaitingPage)
+		if err != nil {
+			n.problem("coldStart.waitingPage: %v", err)
+		}
+		route.Page = compiled
+	}
+}
+
+// target resolves a Service and port. What cannot be resolved (yet) stays a
+// target that never is ready, and is resolved again when the Service changes.
+func (n *compilation) target(service string, port int32, portName string) *exchange.Target {
+	n.uses = append(n.uses, ObjectRef{Kind: KindService, Namespace: n.namespace, Name: service})
+	name := service + "." + n.namespace
+	target := &exchange.Target{Namespace: n.namespace, Service: service, ServerName: name}
+	found, problem := n.port(service, port, portName)
+	if problem != "" {
+		target.Problem = problem
+		// No Service port has this name: it is no DNS label.
+		target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: service, Port: "?"})
+		target.Address = fmt.Sprintf("%s:%d", name, max(port, 1))
+		return target
+	}
+	target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: service, Port: found.Name})
+	target.Address = fmt.Sprintf("%s:%d", name, found.Port)
+	if found.AppProtocol != nil && *found.AppProtocol == "kubernetes.io/h2c" {
+		target.Protocol = exchange.H2C
+	}
+	return target
+}
+
+// port finds the port that a spec means, or says why there is none.
+func (n *compilation) port(name string, port int32, portName string) (*corev1.ServicePort, string) {
+	service := n.services[routing.Key{Namespace: n.namespace, Name: name}]
+	if service == nil {
+		return nil, fmt.Sprintf("Service %q does not exist", name)
+	}
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil, fmt.Sprintf("Service %q is of type ExternalName and has no endpoints", name)
+	}
+	ports := service.Spec.Ports
+	for i := range ports {
+		if (portName != "" && ports[i].Name == portName) || (port != 0 && ports[i].Port == port) {
+			return &ports[i], ""
+		}
+	}
+	switch {
+	case portName != "":
+		return nil, fmt.Sprintf("Service %q has no port named %q", name, portName)
+	case port != 0:
+		return nil, fmt.Sprintf("Service %q has no port %d", name, port)
+	case len(ports) == 1:
+		return &ports[0], ""
+	}
+	return nil, fmt.Sprintf("Service %q has %d ports: set 'port' or 'portName'", name, len(ports))
+}
+
+// response compiles a static response.
+func (n *compilation) response(field string, spec *v1beta1.StaticResponse, status int) *exchange.StaticResponse {
+	response := &exchange.StaticResponse{Status: status, Header: http.Header{}}
+	if spec.StatusCode != 0 {
+		response.Status = int(spec.StatusCode)
+	}
+	for name, value := range spec.Headers {
+		response.Header.Set(name, value)
+	}
+	switch from := spec.BodyFromConfigMap; {
+	case spec.Body != nil:
+		response.Body = []byte(*spec.Body)
+	case from != nil:
+		n.responseBody(field, response, from)
+	}
+	return response
+}
+
+func (n *compilation) responseBody(field string, response *exchange.StaticResponse, from *v1beta1.ConfigMapKeyRef) {
+	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: from.Name})
+	configMap := n.configMaps[routing.Key{Namespace: n.namespace, Name: from.Name}]
+	if configMap == nil || configMap.Labels[responseBodyLabel] != "true" {
+		response.Problem = fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", from.Name, responseBodyLabel)
+		n.problem("%s: %s", field, response.Problem)
+		return
+	}
+	files := make(map[string][]byte, len(configMap.Data)+len(configMap.BinaryData))
+	for key, data := range configMap.Data {
+		files[key] = []byte(data)
+	}
+	for key, data := range configMap.BinaryData {
+		files[key] = data
+	}
+	if from.Key == "" {
+		response.Files = files
+		return
+	}
+	body, ok := files[from.Key]
+	if !ok {
+		response.Problem = fmt.Sprintf("ConfigMap %q has no key %q", from.Name, from.Key)
+		n.problem("%s: %s", field, response.Problem)
+		return
+	}
+	response.Body = body
+	if response.Header.Get("Content-Type") == "" {
+		if t := mime.TypeByExtension(path.Ext(from.Key)); t != "" {
+			response.Header.Set("Content-Type", t)
+		}
+	}
+}
+
+// lease is the activation lease of a route that sets none.
+func (n *compilation) lease(readiness time.Duration) time.Duration {
+	switch {
+	case n.defaults.Lease > 0:
+		return n.defaults.Lease
+	case readiness > 0:
+		return readiness
+	}
+	return defaultLease
+}
+
+func (n *compilation) problem(format string, args ...any) {
+	n.problems = append(n.problems, fmt.Sprintf(format, args...))
+}
+
+// timeout is a route's own setting, else the default. Negative ones are off.
+func timeout(own *metav1.Duration, fallback time.Duration) time.Duration {
+	if own == nil {
+		return fallback
+	}
+	return max(own.Duration, 0)
+}

@@ -1,0 +1,192 @@
+package routesync
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/routing"
+)
+
+// model is everything that the table is made from, and who depends on what, so
+// that a change recompiles only the routes it touches. It is owned by one
+// goroutine.
+type model struct {
+	compiler compiler
+
+	routes     map[routing.Key]*v1beta1.InterceptorRoute
+	scaled     map[routing.Key]*v1alpha1.HTTPScaledObject
+	services   map[routing.Key]*corev1.Service
+	configMaps map[routing.Key]*corev1.ConfigMap
+
+	// users maps a Service or ConfigMap to the routes that refer to it; uses is
+	// the way back.
+	users map[ObjectRef]map[routing.Key]struct{}
+	uses  map[routing.Key][]ObjectRef
+
+	dirty    map[routing.Key]struct{}
+	live     map[routing.Key]struct{}
+	problems map[ObjectRef]string
+}
+
+func newModel(c compiler) *model {
+	m := &model{
+		routes:     map[routing.Key]*v1beta1.InterceptorRoute{},
+		scaled:     map[routing.Key]*v1alpha1.HTTPScaledObject{},
+		services:   map[routing.Key]*corev1.Service{},
+		configMaps: map[routing.Key]*corev1.ConfigMap{},
+		users:      map[ObjectRef]map[routing.Key]struct{}{},
+		uses:       map[routing.Key][]ObjectRef{},
+		dirty:      map[routing.Key]struct{}{},
+		live:       map[routing.Key]struct{}{},
+		problems:   map[ObjectRef]string{},
+	}
+	m.compiler = c
+	m.compiler.services = m.services
+	m.compiler.configMaps = m.configMaps
+	return m
+}
+
+// apply takes changes in and marks the routes that they touch.
+func (m *model) apply(changes map[ObjectRef]client.Object) {
+	for ref, obj := range changes {
+		key := routing.Key{Namespace: ref.Namespace, Name: ref.Name}
+		switch ref.Kind {
+		case KindInterceptorRoute:
+			applyRoute(m, m.routes, ref, key, obj)
+		case KindHTTPScaledObject:
+			applyRoute(m, m.scaled, ref, key, obj)
+		case KindService:
+			service, _ := obj.(*corev1.Service)
+			if old := m.services[key]; service != nil && old != nil && equality.Semantic.DeepEqual(old.Spec, service.Spec) {
+				continue
+			}
+			applyDependency(m, m.services, ref, key, service)
+		case KindConfigMap:
+			configMap, _ := obj.(*corev1.ConfigMap)
+			applyDependency(m, m.configMaps, ref, key, configMap)
+		}
+	}
+}
+
+// applyRoute decodes one route by itself. One that does not decode is a problem
+// of its own and leaves the table; it harms no other route.
+func applyRoute[T any](m *model, into map[routing.Key]*T, ref ObjectRef, key routing.Key, obj client.Object) {
+	m.dirty[key] = struct{}{}
+	delete(into, key)
+	delete(m.problems, ref)
+	u, _ := obj.(*unstructured.Unstructured)
+	if u == nil {
+		return
+	}
+	decoded := new(T)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, decoded); err != nil {
+		m.problems[ref] = fmt.Sprintf("the object does not decode: %v", err)
+		return
+	}
+	into[key] = decoded
+}
+
+// applyDependency takes a Service or ConfigMap in and marks the routes that use it.
+func applyDependency[T any](m *model, into map[routing.Key]*T, ref ObjectRef, key routing.Key, obj *T) {
+	if obj == nil {
+		delete(into, key)
+	} else {
+		into[key] = obj
+	}
+	for user := range m.users[ref] {
+		m.dirty[user] = struct{}{}
+	}
+}
+
+// table compiles the marked routes into a table that follows old. With nothing
+// to compile it is old itself.
+func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*exchange.Route] {
+	var set []routing.Route[*exchange.Route]
+	var remove []routing.Key
+	for key := range m.dirty {
+		spec, ref, ok := m.effective(key)
+		if !ok {
+			m.forget(key)
+			remove = append(remove, key)
+			continue
+		}
+		compiled, uses, problems := m.compiler.compile(spec)
+		m.live[key] = struct{}{}
+		m.depend(key, uses)
+		m.note(ref, problems)
+		set = append(set, routing.Route[*exchange.Route]{
+			Key: key, Created: spec.CreationTimestamp.Time, Rules: spec.Spec.Rules, Value: compiled,
+		})
+	}
+	clear(m.dirty)
+	switch {
+	case old == nil:
+		return routing.Compile(set)
+	case len(set) == 0 && len(remove) == 0:
+		return old
+	}
+	return old.With(set, remove)
+}
+
+// effective is the object in force for a name: an InterceptorRoute that decodes
+// wins over an HTTPScaledObject.
+func (m *model) effective(key routing.Key) (*v1beta1.InterceptorRoute, ObjectRef, bool) {
+	route, scaled := m.routes[key], m.scaled[key]
+	if scaled != nil {
+		ref := ObjectRef{Kind: KindHTTPScaledObject, Namespace: key.Namespace, Name: key.Name}
+		if route == nil {
+			return routing.ConvertHTTPScaledObject(scaled), ref, true
+		}
+		m.note(ref, []string{"the InterceptorRoute of the same name wins over this object"})
+	}
+	if route != nil {
+		return route, ObjectRef{Kind: KindInterceptorRoute, Namespace: key.Namespace, Name: key.Name}, true
+	}
+	return nil, ObjectRef{}, false
+}
+
+func (m *model) note(ref ObjectRef, problems []string) {
+	if len(problems) == 0 {
+		delete(m.problems, ref)
+		return
+	}
+	m.problems[ref] = strings.Join(problems, "; ")
+}
+
+// depend records what a route refers to, in place of what it referred to before.
+func (m *model) depend(key routing.Key, uses []ObjectRef) {
+	for _, ref := range m.uses[key] {
+		if delete(m.users[ref], key); len(m.users[ref]) == 0 {
+			delete(m.users, ref)
+		}
+	}
+	delete(m.uses, key)
+	if len(uses) == 0 {
+		return
+	}
+	m.uses[key] = uses
+	for _, ref := range uses {
+		if m.users[ref] == nil {
+			m.users[ref] = map[routing.Key]struct{}{}
+		}
+		m.users[ref][key] = struct{}{}
+	}
+}
+
+// forget drops a route that no object stands for any more.
+func (m *model) forget(key routing.Key) {
+	m.depend(key, nil)
+	if _, ok := m.live[key]; ok {
+		delete(m.live, key)
+		m.compiler.tracker.Forget(key.String())
+	}
+}

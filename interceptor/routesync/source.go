@@ -1,0 +1,52 @@
+// Package routesync turns the objects that say how to route into the table that
+// requests are matched against: Source → hold-off → resolve Services and
+// ConfigMaps → compile → publish. It knows the API types and, in cluster.go
+// only, a Kubernetes cache; it knows nothing of requests.
+package routesync
+
+import (
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Source says what exists and what changes: a cluster, or files.
+type Source interface {
+	// Run tells the sink everything until ctx ends. It returns nil then, and an
+	// error when it cannot go on.
+	Run(ctx context.Context, sink Sink) error
+}
+
+// Sink takes what a source sees. Its methods never block, keep the object (the
+// source must not change it afterwards) and are safe for concurrent use.
+//
+// Routes come as *unstructured.Unstructured, so that one that does not decode
+// harms no other; Services and ConfigMaps come typed.
+type Sink interface {
+	// Set tells of an object that is new or has changed.
+	Set(obj client.Object)
+	// Delete tells of an object that is gone.
+	Delete(obj client.Object)
+	// Synced tells that everything that existed at the start has been told.
+	// Nothing is published before.
+	Synced()
+}
+
+// The kinds that a Sink understands.
+const (
+	KindInterceptorRoute = "InterceptorRoute"
+	KindHTTPScaledObject = "HTTPScaledObject"
+	KindService          = "Service"
+	KindConfigMap        = "ConfigMap"
+)
+
+// ObjectRef names an object.
+type ObjectRef struct {
+	// Kind is one of the kinds above.
+	Kind string
+	// Namespace and Name of the object.
+	Namespace, Name string
+}
+
+// String is "Kind namespace/name".
+func (r ObjectRef) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
