@@ -1,0 +1,168 @@
+package routing
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// Defaults of an HTTPScaledObject. They are those of its schema, for objects
+// that no API server has defaulted.
+const (
+	defaultFailoverTimeout  = 30 * time.Second
+	defaultMetricTarget     = 100
+	defaultRateWindow       = time.Minute
+	defaultRateGranularity  = time.Second
+	defaultCallbackInterval = 5 * time.Second
+)
+
+// ConvertHTTPScaledObject returns the route that an HTTPScaledObject stands for.
+// The result shares nothing with it. Of the metadata it keeps what names and
+// dates the object and what users put on it. What only the ScaledObject needs
+// (the workload, replicas, cooldown periods) and the status have no counterpart.
+//
+// An object without hosts is a catch-all. One without port and portName leaves
+// both empty in the target: the Service's only port is meant.
+func ConvertHTTPScaledObject(o *v1alpha1.HTTPScaledObject) *v1beta1.InterceptorRoute {
+	return &v1beta1.InterceptorRoute{
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: v1beta1.GroupVersion.String(),
+			Kind:       "InterceptorRoute",
+		},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:         o.Namespace,
+			Name:              o.Name,
+			UID:               o.UID,
+			Generation:        o.Generation,
+			CreationTimestamp: o.CreationTimestamp,
+			Labels:            maps.Clone(o.Labels),
+			Annotations:       maps.Clone(o.Annotations),
+		},
+		Spec: v1beta1.InterceptorRouteSpec{
+			Target: v1beta1.TargetRef{
+				Service:  o.Spec.ScaleTargetRef.Service,
+				Port:     o.Spec.ScaleTargetRef.Port,
+				PortName: o.Spec.ScaleTargetRef.PortName,
+			},
+			Rules:         []v1beta1.RoutingRule{convertRule(&o.Spec)},
+			ScalingMetric: convertMetric(&o.Spec),
+			ColdStart:     convertColdStart(&o.Spec),
+			Timeouts:      convertTimeouts(&o.Spec),
+		},
+	}
+}
+
+func convertRule(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.RoutingRule {
+	rule := v1beta1.RoutingRule{Hosts: slices.Clone(spec.Hosts)}
+	for _, prefix := range spec.PathPrefixes {
+		rule.Paths = append(rule.Paths, v1beta1.PathMatch{Value: prefix})
+	}
+	for _, header := range spec.Headers {
+		match := v1beta1.HeaderMatch{Name: header.Name}
+		if header.Value != nil {
+			match.Value = new(*header.Value)
+		}
+		rule.Headers = append(rule.Headers, match)
+	}
+	return rule
+}
+
+// convertMetric converts both metrics if both are there: that they exclude each
+// other is for the operator to say.
+func convertMetric(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.ScalingMetricSpec {
+	var metric v1beta1.ScalingMetricSpec
+	if m := spec.ScalingMetric; m != nil {
+		if m.Concurrency != nil {
+			metric.Concurrency = &v1beta1.ConcurrencyTargetSpec{TargetValue: metricTarget(m.Concurrency.TargetValue)}
+		}
+		if m.Rate != nil {
+			metric.RequestRate = &v1beta1.RequestRateTargetSpec{
+				TargetValue: metricTarget(m.Rate.TargetValue),
+				Window:      durationOr(m.Rate.Window, defaultRateWindow),
+				Granularity: durationOr(m.Rate.Granularity, defaultRateGranularity),
+			}
+		}
+	}
+	if metric.Concurrency == nil && metric.RequestRate == nil {
+		pending := 0
+		if spec.TargetPendingRequests != nil {
+			pending = int(*spec.TargetPendingRequests)
+		}
+		metric.Concurrency = &v1beta1.ConcurrencyTargetSpec{TargetValue: metricTarget(pending)}
+	}
+	return metric
+}
+
+func convertColdStart(spec *v1alpha1.HTTPScaledObjectSpec) *v1beta1.ColdStartSpec {
+	if spec.ColdStartTimeoutFailoverRef == nil && spec.ColdStartStreamingCallback == nil && spec.ColdStartMessage == nil {
+		return nil
+	}
+	out := new(v1beta1.ColdStartSpec)
+	if ref := spec.ColdStartTimeoutFailoverRef; ref != nil {
+		out.Fallback = &v1beta1.FallbackSpec{Service: v1beta1.FallbackService{
+			Name:     ref.Service,
+			Port:     ref.Port,
+			PortName: ref.PortName,
+		}}
+	}
+	if callback := spec.ColdStartStreamingCallback; callback != nil {
+		interval := metav1.Duration{Duration: time.Duration(callback.IntervalSeconds) * time.Second}
+		out.StreamingCallback = &v1beta1.StreamingCallbackSpec{
+			Message:          callback.Message,
+			Interval:         durationOr(interval, defaultCallbackInterval),
+			KeepaliveMessage: callback.KeepaliveMessage,
+		}
+	}
+	if message := spec.ColdStartMessage; message != nil {
+		out.WaitingPage = &v1beta1.WaitingPageSpec{Message: *message}
+	}
+	return out
+}
+
+// convertTimeouts takes the failover's timeout before conditionWait. A failover
+// needs an end of the wait, so it has its default if neither is set.
+func convertTimeouts(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.InterceptorRouteTimeouts {
+	var out v1beta1.InterceptorRouteTimeouts
+	if timeouts := spec.Timeouts; timeouts != nil {
+		out.Readiness = positive(timeouts.ConditionWait.Duration)
+		out.ResponseHeader = positive(timeouts.ResponseHeader.Duration)
+	}
+	if ref := spec.ColdStartTimeoutFailoverRef; ref != nil {
+		switch {
+		case ref.TimeoutSeconds > 0:
+			out.Readiness = positive(time.Duration(ref.TimeoutSeconds) * time.Second)
+		case out.Readiness == nil:
+			out.Readiness = positive(defaultFailoverTimeout)
+		}
+	}
+	return out
+}
+
+// metricTarget returns a target that can be divided by.
+func metricTarget(value int) int32 {
+	if value <= 0 {
+		return defaultMetricTarget
+	}
+	return int32(min(value, math.MaxInt32))
+}
+
+func durationOr(d metav1.Duration, otherwise time.Duration) metav1.Duration {
+	if d.Duration <= 0 {
+		return metav1.Duration{Duration: otherwise}
+	}
+	return d
+}
+
+// positive returns nil, the interceptor's default, for a duration that does not count.
+func positive(d time.Duration) *metav1.Duration {
+	if d <= 0 {
+		return nil
+	}
+	return &metav1.Duration{Duration: d}
+}

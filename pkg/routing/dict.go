@@ -1,0 +1,165 @@
+package routing
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"slices"
+)
+
+// edit is one call of With. Nodes that it made carry it, and only those it may
+// change: all others belong to tables that are in use. When With returns nobody
+// has the edit any more, so its nodes are immutable from then on.
+type edit struct{ seed maphash.Seed }
+
+// hash returns the hash that dicts find a key by.
+func (e *edit) hash(key string) uint64 { return maphash.String(e.seed, key) }
+
+const (
+	fanBits = 6 // bits of a hash that choose a slot of a branch
+	fanMask = 1<<fanBits - 1
+	hashLen = 64
+)
+
+// dict is a persistent map from strings, a hash array mapped trie (Bagwell,
+// "Ideal Hash Trees"): a change copies a few branches and shares the others. The
+// hash is seeded, so that nobody can choose names that collide. The zero dict is
+// empty.
+type dict[V any] struct{ root *branch[V] }
+
+// branch has a slot for each bit that is set, in the order of bits. Below the
+// last bit of the hash the slots are those of keys with the same hash.
+type branch[V any] struct {
+	by    *edit
+	bits  uint64
+	slots []slot[V]
+}
+
+// slot is an entry or leads to a further branch.
+type slot[V any] struct {
+	below *branch[V]
+	hash  uint64
+	key   string
+	value V
+}
+
+// empty says whether there is no entry.
+func (d dict[V]) empty() bool { return d.root == nil }
+
+// find returns the value of a key. With fold, upper case letters of the key
+// stand for the lower case ones; the hash must then be that of the lower case key.
+func (d dict[V]) find(hash uint64, key string, fold bool) (value V, ok bool) {
+	for b, shift := d.root, 0; b != nil; shift += fanBits {
+		i, ok := b.index(hash, key, shift, fold)
+		if !ok {
+			break
+		}
+		s := &b.slots[i]
+		if s.below == nil {
+			if s.hash == hash && (s.key == key || fold && equalFold(s.key, key)) {
+				return s.value, true
+			}
+			break
+		}
+		b = s.below
+	}
+	return value, false
+}
+
+// set adds or replaces an entry.
+func (d *dict[V]) set(e *edit, hash uint64, key string, value V) {
+	d.root = d.root.set(e, slot[V]{hash: hash, key: key, value: value}, 0)
+}
+
+// delete takes out an entry if it is there.
+func (d *dict[V]) delete(e *edit, hash uint64, key string) {
+	d.root = d.root.delete(e, hash, key, 0)
+}
+
+// index returns the slot that a key belongs to, and whether there is one yet.
+func (b *branch[V]) index(hash uint64, key string, shift int, fold bool) (int, bool) {
+	if shift >= hashLen {
+		for i := range b.slots {
+			if k := b.slots[i].key; k == key || fold && equalFold(k, key) {
+				return i, true
+			}
+		}
+		return len(b.slots), false
+	}
+	bit := uint64(1) << (hash >> shift & fanMask)
+	return bits.OnesCount64(b.bits & (bit - 1)), b.bits&bit != 0
+}
+
+func (b *branch[V]) set(e *edit, s slot[V], shift int) *branch[V] {
+	b = b.own(e)
+	i, ok := b.index(s.hash, s.key, shift, false)
+	if !ok {
+		b.mark(s.hash, shift)
+		b.slots = slices.Insert(b.slots, i, s)
+		return b
+	}
+	old := &b.slots[i]
+	switch {
+	case old.below != nil:
+		old.below = old.below.set(e, s, shift+fanBits)
+	case old.hash == s.hash && old.key == s.key:
+		*old = s
+	default:
+		var below *branch[V]
+		below = below.set(e, *old, shift+fanBits)
+		*old = slot[V]{below: below.set(e, s, shift+fanBits)}
+	}
+	return b
+}
+
+func (b *branch[V]) delete(e *edit, hash uint64, key string, shift int) *branch[V] {
+	if b == nil {
+		return nil
+	}
+	i, ok := b.index(hash, key, shift, false)
+	if !ok {
+		return b
+	}
+	if below := b.slots[i].below; below != nil {
+		below = below.delete(e, hash, key, shift+fanBits)
+		b = b.own(e)
+		if len(below.slots) == 1 && below.slots[0].below == nil {
+			b.slots[i] = below.slots[0] // an entry alone moves up, so that no branch is ever empty
+		} else {
+			b.slots[i].below = below
+		}
+		return b
+	}
+	if b.slots[i].hash != hash || b.slots[i].key != key {
+		return b
+	}
+	if len(b.slots) == 1 {
+		return nil
+	}
+	b = b.own(e)
+	b.unmark(hash, shift)
+	b.slots = slices.Delete(b.slots, i, i+1)
+	return b
+}
+
+// own returns a branch that the edit may change: b itself or a copy.
+func (b *branch[V]) own(e *edit) *branch[V] {
+	if b == nil {
+		return &branch[V]{by: e}
+	}
+	if b.by == e {
+		return b
+	}
+	return &branch[V]{by: e, bits: b.bits, slots: slices.Clone(b.slots)}
+}
+
+func (b *branch[V]) mark(hash uint64, shift int) {
+	if shift < hashLen {
+		b.bits |= 1 << (hash >> shift & fanMask)
+	}
+}
+
+func (b *branch[V]) unmark(hash uint64, shift int) {
+	if shift < hashLen {
+		b.bits &^= 1 << (hash >> shift & fanMask)
+	}
+}

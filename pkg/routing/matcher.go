@@ -1,0 +1,22 @@
+package routing
+
+import (
+	"net/http"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// Matcher says whether a request matches any of some rules: those of a static
+// route. It is immutable; the zero Matcher matches nothing.
+type Matcher struct{ table *Table[struct{}] }
+
+// CompileMatcher makes a matcher. Without rules it matches nothing.
+func CompileMatcher(rules []v1beta1.RoutingRule) Matcher {
+	return Matcher{table: Compile([]Route[struct{}]{{Rules: rules}})}
+}
+
+// Match says whether one of the rules matches; arguments as for [Table.Match].
+func (m *Matcher) Match(host, path string, header http.Header) bool {
+	_, ok := m.table.Match(host, path, header)
+	return ok
+}

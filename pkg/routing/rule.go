@@ -1,0 +1,143 @@
+package routing
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// MaxCombinations is how many pairs of a host and a path the rules of one route
+// may have together. A rule stands for the product of its hosts and paths: an
+// object that fits into etcd could else fill the memory of the interceptor, and
+// with it the routes of everybody else.
+const MaxCombinations = 1 << 16
+
+// Validate says why rules cannot be put into a table. A route that it refuses
+// matches nothing.
+func Validate(rules []v1beta1.RoutingRule) error {
+	total := 0
+	for i := range rules {
+		total += max(len(rules[i].Hosts), 1) * max(len(rules[i].Paths), 1)
+		if total > MaxCombinations {
+			return fmt.Errorf("compiling rules: more than %d combinations of a host and a path", MaxCombinations)
+		}
+	}
+	return nil
+}
+
+// route is a compiled Route.
+type route[T any] struct {
+	id      string
+	created time.Time
+	rules   []*rule[T]
+	value   T
+}
+
+// rule is a compiled rule. The same rule stands at every node of the tree that
+// one of its hosts and one of its paths lead to.
+type rule[T any] struct {
+	route   *route[T]
+	hosts   []pattern
+	paths   []string
+	headers []headerMatch
+	// values is how many headers must have a certain value.
+	values int
+}
+
+// headerMatch is a header that must be there, with a certain value or any.
+type headerMatch struct {
+	name     string
+	value    string
+	anyValue bool
+}
+
+// compileRoute compiles the rules of a route.
+func compileRoute[T any](in *Route[T]) *route[T] {
+	out := &route[T]{id: in.Key.String(), created: in.Created, value: in.Value}
+	if Validate(in.Rules) != nil {
+		return out
+	}
+	out.rules = make([]*rule[T], 0, len(in.Rules))
+	for i := range in.Rules {
+		r := compileRule[T](&in.Rules[i])
+		r.route = out
+		out.rules = append(out.rules, r)
+	}
+	return out
+}
+
+// compileRule normalises a rule. Its hosts and paths are without duplicates, so
+// that a rule stands at a node once.
+func compileRule[T any](in *v1beta1.RoutingRule) *rule[T] {
+	out := new(rule[T])
+	for _, host := range in.Hosts {
+		if p, ok := parsePattern(host); ok {
+			out.hosts = append(out.hosts, p)
+		}
+	}
+	if len(in.Hosts) == 0 {
+		out.hosts = []pattern{catchAll()}
+	}
+	for _, path := range in.Paths {
+		out.paths = append(out.paths, normalizePath(path.Value))
+	}
+	if len(in.Paths) == 0 {
+		out.paths = []string{""}
+	}
+	slices.SortFunc(out.hosts, comparePatterns)
+	out.hosts = slices.Compact(out.hosts)
+	slices.Sort(out.paths)
+	out.paths = slices.Compact(out.paths)
+
+	for _, header := range in.Headers {
+		m := headerMatch{name: http.CanonicalHeaderKey(header.Name), anyValue: header.Value == nil}
+		if header.Value != nil {
+			m.value = *header.Value
+			out.values++
+		}
+		out.headers = append(out.headers, m)
+	}
+	return out
+}
+
+// matchHeaders says whether a header has all that the rule asks for. Of several
+// values of one header any may be the one.
+func (r *rule[T]) matchHeaders(header http.Header) bool {
+	for i := range r.headers {
+		m := &r.headers[i]
+		values := header[m.name]
+		if m.anyValue && len(values) == 0 || !m.anyValue && !slices.Contains(values, m.value) {
+			return false
+		}
+	}
+	return true
+}
+
+// compareRules orders the rules of one host and path, the winner first.
+func compareRules[T any](a, b *rule[T]) int {
+	return cmp.Or(
+		cmp.Compare(len(b.headers), len(a.headers)),
+		cmp.Compare(b.values, a.values),
+		a.route.created.Compare(b.route.created),
+		strings.Compare(b.route.id, a.route.id),
+	)
+}
+
+// insertRule puts a rule into its place in a list that the caller owns.
+func insertRule[T any](rules []*rule[T], r *rule[T]) []*rule[T] {
+	i, _ := slices.BinarySearchFunc(rules, r, compareRules)
+	return slices.Insert(rules, i, r)
+}
+
+// removeRule takes a rule out of a list that the caller owns.
+func removeRule[T any](rules []*rule[T], r *rule[T]) []*rule[T] {
+	if i := slices.Index(rules, r); i >= 0 {
+		return slices.Delete(rules, i, i+1)
+	}
+	return rules
+}

@@ -1,0 +1,161 @@
+// Package routing says which route a request belongs to. A [Table] holds the
+// rules of many routes, a [Matcher] those of one static route, and
+// [ConvertHTTPScaledObject] turns the older kind of route into the newer one.
+//
+// Of all rules that match a request the one that comes first in this order wins
+// (COMPAT 3 of the design):
+//
+//  1. its host: an exact host, then a wildcard with more labels, then the catch-all;
+//  2. its path: the longest prefix of whole segments;
+//  3. more header matchers, then more of them with a value;
+//  4. the older creationTimestamp of its route;
+//  5. its route's "namespace/name", descending.
+//
+// A rule whose path or headers do not match is out, whatever its host: a request
+// goes on to the next shorter path and then to the next less specific host. So a
+// route for shop.example.com/api takes nothing but /api away from one for
+// *.example.com.
+//
+// The package knows the API types of routes and net/http's header. It must not
+// know a Kubernetes client, what a route leads to, or who serves it.
+package routing
+
+import (
+	"hash/maphash"
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// Key names a route.
+type Key struct{ Namespace, Name string }
+
+// String returns "namespace/name".
+func (k Key) String() string { return k.Namespace + "/" + k.Name }
+
+// Route is a route as it goes into a Table.
+type Route[T any] struct {
+	// Key of the route; a table holds one route for each.
+	Key Key
+	// Created is the creationTimestamp: of equal rules the older one wins.
+	Created time.Time
+	// Rules of which one must match. A route without rules matches nothing, a
+	// rule without hosts, paths and headers everything.
+	Rules []v1beta1.RoutingRule
+	// Value is what Match returns for the route.
+	Value T
+}
+
+// Table finds the route of a request. It is immutable, so that any number of
+// goroutines may use it. The nil and the zero Table match nothing.
+//
+// It is a tree of host labels with trees of path segments at its nodes; With
+// copies the nodes on the way to what changes and shares all others.
+type Table[T any] struct {
+	seed   maphash.Seed
+	routes dict[*route[T]]
+	count  int
+	hosts  *hosts[T]
+}
+
+// Compile makes a table. Of routes with the same Key the last one counts.
+func Compile[T any](routes []Route[T]) *Table[T] {
+	return (*Table[T])(nil).With(routes, nil)
+}
+
+// With returns a table without the removed routes and with those of set, which
+// replace routes of the same Key. Its cost follows the size of the change, not
+// of the table. Keys that are not in the table may be removed; a key in both
+// lists is set.
+func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
+	next := new(Table[T])
+	if t != nil {
+		*next = *t
+	}
+	if next.seed == (maphash.Seed{}) {
+		next.seed = maphash.MakeSeed()
+	}
+	e := &edit{seed: next.seed}
+	for _, key := range remove {
+		next.remove(e, key.String())
+	}
+	for i := range set {
+		next.remove(e, set[i].Key.String())
+		next.insert(e, compileRoute(&set[i]))
+	}
+	return next
+}
+
+// Match returns the value of the route that a request belongs to. The host is
+// taken as the request has it: its port is cut off, case and a trailing dot do
+// not matter. The path is the decoded one (URL.Path); it is compared as it is,
+// but for leading and trailing slashes. Keys of the header are canonical.
+//
+// Match allocates nothing. Its work is linear in the lengths of host and path
+// and in the number of rules that have the same host and path but other headers.
+func (t *Table[T]) Match(host, path string, header http.Header) (value T, ok bool) {
+	if t == nil || t.hosts == nil {
+		return value, false
+	}
+	host = normalizeHost(host)
+	r := request{seed: t.seed, path: normalizePath(path), header: header, fold: hasUpper(host)}
+	if matched := t.hosts.match(&r, host); matched != nil {
+		return matched.route.value, true
+	}
+	return value, false
+}
+
+// Len returns the number of routes, those that match nothing included.
+func (t *Table[T]) Len() int {
+	if t == nil {
+		return 0
+	}
+	return t.count
+}
+
+// insert adds a route whose key is not in the table.
+func (t *Table[T]) insert(e *edit, r *route[T]) {
+	t.routes.set(e, e.hash(r.id), r.id, r)
+	t.count++
+	for _, rule := range r.rules {
+		t.place(e, rule, insertRule)
+	}
+}
+
+// remove takes out a route if it is there.
+func (t *Table[T]) remove(e *edit, id string) {
+	hash := e.hash(id)
+	r, ok := t.routes.find(hash, id, false)
+	if !ok {
+		return
+	}
+	t.routes.delete(e, hash, id)
+	t.count--
+	for _, rule := range r.rules {
+		t.place(e, rule, removeRule)
+	}
+}
+
+// place applies a change to every place in the tree that a rule belongs to.
+func (t *Table[T]) place(e *edit, r *rule[T], change func([]*rule[T], *rule[T]) []*rule[T]) {
+	atPath := func(rules []*rule[T]) []*rule[T] { return change(rules, r) }
+	atHost := func(p *paths[T]) *paths[T] {
+		for _, path := range r.paths {
+			p = p.update(e, path, atPath)
+		}
+		return p
+	}
+	for _, host := range r.hosts {
+		t.hosts = t.hosts.update(e, host, atHost)
+	}
+}
+
+// request is what the trees look at.
+type request struct {
+	seed   maphash.Seed
+	path   string
+	header http.Header
+	// fold says that the host has upper case letters.
+	fold bool
+}
