@@ -4,7 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Annotations, the finalizer and the condition reasons of an HTTPScaledObject.
+// Annotations, the finalizer and the condition of an HTTPScaledObject.
 const (
 	// AnnotationSkipScaledObjectCreation set to "true" makes no ScaledObject, and deletes ours.
 	AnnotationSkipScaledObjectCreation = "httpscaledobject.keda.sh/skip-scaledobject-creation"
@@ -19,7 +19,7 @@ const (
 
 // ScaleTargetRef names the workload to scale and the Service to route to.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.port) && has(self.portName))",message="must define either the 'portName' or the 'port'"
+// +kubebuilder:validation:XValidation:rule="!(has(self.port) && has(self.portName))",message="must define either the 'portName' or the 'port', not both"
 type ScaleTargetRef struct {
 	// Name of the workload.
 	// +optional

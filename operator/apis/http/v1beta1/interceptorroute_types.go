@@ -83,12 +83,12 @@ type RequestRateTargetSpec struct {
 	// Window over which the rate is averaged.
 	// +optional
 	// +kubebuilder:default="1m"
-	Window metav1.Duration `json:"window,omitempty"`
+	Window metav1.Duration `json:"window,omitempty,omitzero"`
 
 	// Granularity of the buckets that the window is made of.
 	// +optional
 	// +kubebuilder:default="1s"
-	Granularity metav1.Duration `json:"granularity,omitempty"`
+	Granularity metav1.Duration `json:"granularity,omitempty,omitzero"`
 }
 
 // ScalingMetricSpec says what KEDA scales on. With both metrics set it takes the
@@ -244,7 +244,10 @@ type StreamingCallbackSpec struct {
 	// Interval between keepalives, at least 100ms.
 	// +optional
 	// +kubebuilder:default="5s"
-	Interval metav1.Duration `json:"interval,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) >= duration('100ms')`,message="must be a duration of 100ms or more, such as 5s"
+	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
 
 	// KeepaliveMessage is the text of each keepalive; an empty one shows nothing.
 	// +optional
@@ -265,7 +268,10 @@ type StreamingCallbackSpec struct {
 	// InitialDelay is how long to wait before the response begins, so that a
 	// quick wake or a quick failure keeps its real status.
 	// +optional
-	InitialDelay metav1.Duration `json:"initialDelay,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) >= duration('0s')`,message="must be a duration of 0s or more, such as 500ms"
+	InitialDelay metav1.Duration `json:"initialDelay,omitempty,omitzero"`
 }
 
 // WaitingPageSpec is the page that a browser shows until the application is ready.
@@ -283,17 +289,22 @@ type WaitingPageSpec struct {
 	// RefreshInterval after which the browser asks again, at least 1s.
 	// +optional
 	// +kubebuilder:default="5s"
-	RefreshInterval metav1.Duration `json:"refreshInterval,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) >= duration('1s')`,message="must be a duration of 1s or more, such as 5s"
+	RefreshInterval metav1.Duration `json:"refreshInterval,omitempty,omitzero"`
 
-	// StatusCode of the page.
+	// StatusCode of the page: one that a browser shows a page for.
 	// +optional
 	// +kubebuilder:default=503
-	// +kubebuilder:validation:Minimum=200
-	// +kubebuilder:validation:Maximum=599
+	// +kubebuilder:validation:XValidation:rule="self >= 200 && self <= 599 && !(self in [204, 205]) && !(self >= 300 && self <= 399)",message="must be a status that a browser shows a page for: 200 to 599 but 204, 205 and 3xx"
 	StatusCode int32 `json:"statusCode,omitempty"`
 }
 
 // ColdStartSpec says what clients get while the target has no ready endpoint.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests' or 'activationLease' must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.overflow) || self.overflow != 'Placeholder' || has(self.placeholder)",message="'overflow' Placeholder needs 'placeholder' to be set"
 type ColdStartSpec struct {
 	// Fallback answers when the target did not become ready in time.
 	// +optional
@@ -326,6 +337,9 @@ type ColdStartSpec struct {
 	// though its client was answered or has left. By default the readiness
 	// timeout if there is one, else 10m.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) > duration('0s')`,message="must be a duration above 0s, such as 10m"
 	ActivationLease *metav1.Duration `json:"activationLease,omitempty"`
 }
 
