@@ -1,0 +1,148 @@
+package endpoints
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Port is one port of a Service: its ready endpoints, and the requests that
+// wait for one. It is safe for concurrent use. Ready and Pick take no lock.
+type Port struct {
+	shared   *shared
+	interned bool // owned by the Store
+
+	ready  atomic.Pointer[[]*endpoint] // nil: none; else not empty and never written to
+	cursor atomic.Uint32               // where the next scan begins, so that equals take turns
+	wakes  atomic.Uint64
+
+	mu       sync.Mutex // guards what follows, and the pace of the endpoints
+	line     line
+	watchers int           // how many wait for watched
+	watched  chan struct{} // closed when the port becomes ready; nil while nobody asks
+	timer    *time.Timer   // runs while somebody waits and an endpoint exists
+	round    uint64        // which timer is the current one
+}
+
+// scanned is how many endpoints a Pick looks at. Up to this many it finds the
+// least loaded one; beyond, the least loaded of as many that rotate, which
+// spreads load nearly as well and costs the same for any number of pods.
+const scanned = 8
+
+// Ready says whether the port has a ready endpoint: one atomic load.
+func (p *Port) Ready() bool { return p.ready.Load() != nil }
+
+// Pick takes the ready endpoint with the least requests in flight, and says
+// false if there is none. It does not wait for held requests, takes no lock and
+// allocates nothing. The caller must Release the Slot.
+//
+// An endpoint that refused a connection a moment ago is taken only if all did:
+// failing fast, it would else always be the least loaded one.
+func (p *Port) Pick() (Slot, bool) {
+	ready := p.ready.Load()
+	if ready == nil {
+		return Slot{}, false
+	}
+	return p.least(*ready).issue(open), true
+}
+
+// least is the choice of Pick. There is at least one endpoint.
+func (p *Port) least(endpoints []*endpoint) *endpoint {
+	n := len(endpoints)
+	if n == 1 {
+		return endpoints[0]
+	}
+	at := int(p.cursor.Add(1) % uint32(n))
+	best := endpoints[at]
+	load := best.load()
+	for range min(n, scanned) - 1 {
+		if at++; at == n {
+			at = 0
+		}
+		if l := endpoints[at].load(); l < load {
+			best, load = endpoints[at], l
+		}
+	}
+	return best
+}
+
+// WhenReady returns a channel that is closed when the port has a ready endpoint,
+// which may be now. The caller calls stop, which is idempotent, when it waits no
+// more. Nothing is reserved: it is for those who only tell somebody else.
+func (p *Port) WhenReady() (ready <-chan struct{}, stop func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.Ready() {
+		c := make(chan struct{})
+		close(c)
+		return c, func() {}
+	}
+	if p.watched == nil {
+		p.watched = make(chan struct{})
+	}
+	p.watchers++
+	c, stopped := p.watched, false
+	return c, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if stopped || p.watched != c {
+			return // once, and not after it was closed
+		}
+		stopped = true
+		if p.watchers--; p.watchers == 0 {
+			p.watched = nil
+		}
+	}
+}
+
+// Wakes counts the waiters that this port ever woke, by a Slot or by WhenReady.
+func (p *Port) Wakes() uint64 { return p.wakes.Load() }
+
+// update replaces the ready endpoints; addresses may name one twice.
+func (p *Port) update(addresses []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.endpoints()
+	if slices.EqualFunc(old, addresses, func(e *endpoint, a string) bool { return e.address == a }) {
+		return
+	}
+	known := make(map[string]*endpoint, len(old))
+	for _, e := range old {
+		e.gone = true
+		known[e.address] = e
+	}
+	next := make([]*endpoint, 0, len(addresses))
+	for _, address := range addresses {
+		e := known[address]
+		switch {
+		case e == nil:
+			e = &endpoint{port: p, address: address, pacing: pacing{window: startWindow}}
+			known[address] = e
+		case !e.gone:
+			continue
+		}
+		e.gone = false
+		next = append(next, e)
+	}
+	if len(next) == 0 {
+		p.ready.Store(nil)
+		p.pace()
+		return
+	}
+	p.ready.Store(&next)
+	if p.watched != nil {
+		close(p.watched)
+		p.wakes.Add(uint64(p.watchers))
+		p.watched, p.watchers = nil, 0
+	}
+	p.spread()
+}
+
+// endpoints are the ready ones.
+func (p *Port) endpoints() []*endpoint {
+	if ready := p.ready.Load(); ready != nil {
+		return *ready
+	}
+	return nil
+}

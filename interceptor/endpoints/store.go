@@ -1,0 +1,102 @@
+// Package endpoints knows which pods of a Service are ready, picks one for a
+// warm request, and releases held requests in order when pods become ready.
+//
+// Readiness is per Service port: what happens to one wakes nobody who waits for
+// another. The package must not know of HTTP, routes or dialling; Kubernetes
+// objects appear only where EndpointSlices are turned into addresses.
+package endpoints
+
+import (
+	"sync"
+	"time"
+)
+
+// Key names one port of a Service.
+type Key struct {
+	// Namespace and Service are the Service's namespace and name.
+	Namespace, Service string
+	// Port is the name of the Service port, "" for an unnamed one, as in the
+	// ports of an EndpointSlice.
+	Port string
+}
+
+// Store holds the ports of all Services. It is safe for concurrent use; nothing
+// on the request path goes through it: routes hold their *Port.
+type Store struct {
+	mu       sync.Mutex
+	services map[service]map[string]*Port
+	shared   shared
+}
+
+// service names a Service.
+type service struct{ namespace, name string }
+
+// shared is what all ports of a Store have in common.
+type shared struct {
+	tickets sync.Pool // of *ticket
+	epoch   time.Time // what the endpoints' times are relative to: monotonic, one word
+}
+
+// NewStore returns a Store that knows of no ready endpoint.
+func NewStore() *Store {
+	return &Store{
+		services: make(map[service]map[string]*Port),
+		shared: shared{
+			tickets: sync.Pool{New: func() any { return new(ticket) }},
+			epoch:   time.Now(),
+		},
+	}
+}
+
+// Port returns the handle of a port, always the same one for a key. A port that
+// no Update has named is not ready.
+func (s *Store) Port(k Key) *Port {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.port(service{k.Namespace, k.Service}, k.Port)
+	p.interned = true
+	return p
+}
+
+// Update replaces all that is known of a Service: ready maps the name of each
+// Service port to the "ip:port" addresses of its ready endpoints. A port that
+// ready does not name has none. An address that stays keeps its state; one that
+// goes and comes back starts anew.
+func (s *Store) Update(namespace, name string, ready map[string][]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := service{namespace, name}
+	for port, addresses := range ready {
+		if len(addresses) > 0 {
+			s.port(of, port).update(addresses)
+		}
+	}
+	for port, p := range s.services[of] {
+		if len(ready[port]) > 0 {
+			continue
+		}
+		p.update(nil)
+		if !p.interned {
+			// Nobody has its handle: forgotten Services must cost nothing.
+			delete(s.services[of], port)
+		}
+	}
+	if len(s.services[of]) == 0 {
+		delete(s.services, of)
+	}
+}
+
+// port returns a port, making it if need be. The caller holds s.mu.
+func (s *Store) port(of service, name string) *Port {
+	ports := s.services[of]
+	if ports == nil {
+		ports = make(map[string]*Port, 1)
+		s.services[of] = ports
+	}
+	p := ports[name]
+	if p == nil {
+		p = &Port{shared: &s.shared}
+		ports[name] = p
+	}
+	return p
+}

@@ -1,0 +1,190 @@
+package endpoints
+
+import "time"
+
+// Held requests are released in order of arrival, each endpoint at its own pace,
+// as a fresh pod can take a few connections at once but not ten thousand. An
+// endpoint has a window of released but unanswered requests. It starts at
+// startWindow and grows by one with each answer, so it doubles with each round of
+// answers. A refused connection halves it, and the endpoint gets no more until it
+// answers or the interval is over. While somebody waits, each interval without a
+// refusal doubles it too: a backend that answers only when its batch is full, or
+// after minutes, must not block the line.
+const (
+	startWindow = 32
+	interval    = 500 * time.Millisecond
+)
+
+// pacing is how many held requests an endpoint may get. All of it is guarded by
+// the port's lock.
+type pacing struct {
+	gone       bool // not ready any more
+	refused    bool // in this interval
+	silent     bool // refused in this interval, and answered nothing since
+	window     int
+	unanswered int // released from the line, neither answered nor over; may be above a window that was halved
+}
+
+// room says whether the endpoint takes one more.
+func (e *pacing) room() bool { return !e.gone && !e.silent && e.unanswered < e.window }
+
+// Waiter is a held request's place in the line of a port.
+type Waiter struct {
+	// C delivers exactly one Slot, when it is this request's turn. The receiver
+	// must Release it.
+	C <-chan Slot
+
+	c          chan Slot // C, buffered
+	port       *Port
+	prev, next *Waiter
+	queued     bool // guarded by port.mu
+}
+
+// Enqueue joins the end of the line. The caller calls Leave when it does not
+// wait any more, whether or not it got a Slot.
+func (p *Port) Enqueue() *Waiter {
+	c := make(chan Slot, 1)
+	w := &Waiter{C: c, c: c, port: p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := p.line.first == nil
+	p.line.push(w)
+	if first { // else all endpoints are at their limit already
+		p.spread()
+	}
+	return w
+}
+
+// Leave gives up the place in the line, and a Slot that was delivered but not
+// received. A Slot that was received stays the receiver's. It is idempotent and
+// may come at any time.
+func (w *Waiter) Leave() {
+	p := w.port
+	p.mu.Lock()
+	if w.queued {
+		p.line.remove(w)
+		p.pace()
+	}
+	p.mu.Unlock()
+	select {
+	case s := <-w.c: // delivered under the lock, so it is there now or never
+		s.Release()
+	default:
+	}
+}
+
+// spread releases waiters to all endpoints that have room, one to each in turn,
+// so that they share a batch evenly. The caller holds p.mu.
+func (p *Port) spread() {
+	endpoints := p.endpoints()
+	start := int(p.cursor.Add(1))
+	for released := true; released; {
+		released = false
+		for i := range endpoints {
+			e := endpoints[(start+i)%len(endpoints)]
+			if p.line.first != nil && e.room() {
+				p.release(e)
+				released = true
+			}
+		}
+	}
+	p.pace()
+}
+
+// fill releases waiters to one endpoint that may have got room. The caller holds
+// p.mu.
+func (p *Port) fill(e *endpoint) {
+	for p.line.first != nil && e.room() {
+		p.release(e)
+	}
+	p.pace()
+}
+
+// release lets the first waiter go. The caller holds p.mu.
+func (p *Port) release(e *endpoint) {
+	w := p.line.first
+	p.line.remove(w)
+	e.unanswered++
+	p.wakes.Add(1)
+	w.c <- e.issue(unanswered) // has room: it is sent once
+}
+
+// settle frees the place of a request that was answered, or is over without.
+func (p *Port) settle(e *endpoint, answered bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.unanswered--
+	if answered {
+		e.window++
+		e.silent = false
+	}
+	p.fill(e)
+}
+
+// refused slows an endpoint down.
+func (p *Port) refused(e *endpoint) {
+	e.avoid.Store(int64(time.Since(p.shared.epoch) + interval))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.window = max(e.window/2, 1)
+	e.refused, e.silent = true, true
+}
+
+// pace runs the timer while it is of use. The caller holds p.mu.
+func (p *Port) pace() {
+	switch needed := p.line.first != nil && p.Ready(); {
+	case needed && p.timer == nil:
+		p.round++
+		round := p.round
+		p.timer = time.AfterFunc(interval, func() { p.tick(round) })
+	case !needed && p.timer != nil:
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+// tick ends an interval. It runs on the timer's own goroutine, and may be late:
+// then its round is not the current one.
+func (p *Port) tick(round uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer == nil || p.round != round {
+		return
+	}
+	p.timer = nil
+	for _, e := range p.endpoints() {
+		if !e.refused {
+			e.window *= 2
+		}
+		e.refused, e.silent = false, false
+	}
+	p.spread()
+}
+
+// line is a queue that can be left from anywhere. The links are the waiters' own
+// and guarded by the port's lock.
+type line struct{ first, last *Waiter }
+
+func (l *line) push(w *Waiter) {
+	w.queued, w.prev = true, l.last
+	if l.last != nil {
+		l.last.next = w
+	} else {
+		l.first = w
+	}
+	l.last = w
+}
+
+func (l *line) remove(w *Waiter) {
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		l.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		l.last = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+}

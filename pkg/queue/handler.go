@@ -1,0 +1,81 @@
+package queue
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// The times of a watch stream.
+const (
+	// urgentSpacing is how far apart lines are that urgent changes cause; the
+	// first one goes out at once.
+	urgentSpacing = 5 * time.Millisecond
+	// updateInterval is how long other changes are gathered.
+	updateInterval = 250 * time.Millisecond
+	// bookmarkInterval is how often a silent sender says that it is alive.
+	bookmarkInterval = 5 * time.Second
+	// writeTimeout is how long a reader may take to read a line.
+	writeTimeout = 10 * time.Second
+)
+
+// NewHandler returns the handler of /queue: the counts of all routes, or with
+// ?watch=true a stream of them, which ends with the request or when done is
+// closed; a nil done never is.
+func NewHandler(source Source, done <-chan struct{}) http.Handler {
+	return &handler{source: source, done: done}
+}
+
+type handler struct {
+	source Source
+	done   <-chan struct{}
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "only GET is allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	// Anything else than a clear yes is the answer of 0.16, which had no query.
+	if watch, err := strconv.ParseBool(r.URL.Query().Get(WatchQuery)); err == nil && watch {
+		h.watch(w, r)
+		return
+	}
+	h.list(w)
+}
+
+// list answers with all counts.
+func (h *handler) list(w http.ResponseWriter) {
+	counts := h.source.Counts()
+	if counts == nil {
+		counts = Counts{}
+	}
+	body, err := json.Marshal(counts)
+	if err != nil {
+		http.Error(w, "the counts cannot be encoded", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", ContentTypeJSON)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	// Without a reader there is nobody to tell.
+	_ = write(w, body)
+}
+
+// write writes and flushes within the time that a reader has, and lifts the
+// deadline afterwards: an idle HTTP/2 stream would be reset at it.
+func write(w http.ResponseWriter, line []byte) error {
+	control := http.NewResponseController(w)
+	// A writer without deadlines, as in tests, does not need them.
+	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := w.Write(line); err != nil {
+		return err
+	}
+	if err := control.Flush(); err != nil {
+		return err
+	}
+	_ = control.SetWriteDeadline(time.Time{})
+	return nil
+}
