@@ -1,0 +1,207 @@
+package objects
+
+import "fmt"
+
+// interceptorRouteRules are the rules of v1beta1.
+func interceptorRouteRules() []patches {
+	var all []patches
+	all = append(all, targetRules()...)
+	all = append(all, scalingMetricRules()...)
+	// The same type matches requests in both places.
+	all = append(all, routingRules("spec.rules", "rules: [{%s}]")...)
+	all = append(all, routingRules("spec.staticRoutes[0].rules", "staticRoutes: [{rules: [{%s}]}]")...)
+	all = append(all, staticRouteRules()...)
+	all = append(all, staticResponseRules("spec.staticRoutes[0].response", "staticRoutes: [{rules: [{}], response: {%s}}]")...)
+	all = append(all, staticResponseRules("spec.coldStart.placeholder.response", "coldStart: {placeholder: {response: {%s}}}")...)
+	all = append(all, coldStartRules()...)
+	all = append(all, streamingCallbackRules()...)
+	return append(all, waitingPageRules()...)
+}
+
+func targetRules() []patches {
+	const xor = "exactly one of 'port' or 'portName' must be set"
+	return []patches{
+		{"spec", "unknown field", "{}", "nonsense: 1", `unknown field "spec.nonsense"`},
+		{"spec.target", "missing", "{}", "target: null", required},
+		{"spec.target", "port and portName", "target: {port: null, portName: http}", "target: {portName: http}", xor},
+		{"spec.target", "neither port nor portName", "target: {port: 8080}", "target: {port: null}", xor},
+		{"spec.target.service", "missing", "{}", "target: {service: null}", required},
+		{"spec.target.service", "empty", "target: {service: a}", `target: {service: ""}`, tooShort},
+		{"spec.target.port", "zero", "target: {port: 1}", "target: {port: 0}", tooLow},
+		{"spec.target.port", "above 65535", "target: {port: 65535}", "target: {port: 65536}", tooHigh},
+		{"spec.target.port", "a name", "target: {port: 80}", "target: {port: http}", wrongType},
+		{"spec.target.portName", "empty", "target: {port: null, portName: h}", `target: {port: null, portName: ""}`, tooShort},
+	}
+}
+
+func scalingMetricRules() []patches {
+	return []patches{
+		{"spec.scalingMetric", "missing", "{}", "scalingMetric: null", required},
+		{
+			"spec.scalingMetric", "no metric", "scalingMetric: {requestRate: {targetValue: 1}}", "scalingMetric: {concurrency: null}",
+			"at least one of 'concurrency' or 'requestRate' must be set",
+		},
+		{"spec.scalingMetric.concurrency.targetValue", "missing", "{}", "scalingMetric: {concurrency: {targetValue: null}}", required},
+		{
+			"spec.scalingMetric.concurrency.targetValue", "zero", "scalingMetric: {concurrency: {targetValue: 1}}",
+			"scalingMetric: {concurrency: {targetValue: 0}}", tooLow,
+		},
+		{"spec.scalingMetric.requestRate.targetValue", "missing", "{}", "scalingMetric: {requestRate: {window: 1m}}", required},
+		{
+			"spec.scalingMetric.requestRate.targetValue", "zero", "scalingMetric: {requestRate: {targetValue: 1}}",
+			"scalingMetric: {requestRate: {targetValue: 0}}", tooLow,
+		},
+	}
+}
+
+// routingRules are the rules of one RoutingRule, the first of the list at field.
+func routingRules(list, place string) []patches {
+	at := func(format string) string { return fmt.Sprintf(place, format) }
+	field := list + "[0]"
+	return []patches{
+		{field + ".hosts[1]", "twice", at(`hosts: [a, "*"]`), at(`hosts: [a, a]`), duplicate},
+		{field + ".paths[0].value", "missing", at("paths: [{value: /a}]"), at("paths: [{}]"), required},
+		{field + ".paths[0].value", "empty", at("paths: [{value: /}]"), at(`paths: [{value: ""}]`), tooShort},
+		{field + ".headers[0].name", "missing", at("headers: [{name: X-A}]"), at("headers: [{value: a}]"), required},
+		{field + ".headers[0].name", "empty", at("headers: [{name: X, value: a}]"), at(`headers: [{name: ""}]`), tooShort},
+		{
+			field + ".headers[1]", "twice", at("headers: [{name: X-A, value: a}, {name: X-B, value: a}]"),
+			at("headers: [{name: X-A, value: a}, {name: X-A, value: b}]"), duplicate,
+		},
+	}
+}
+
+func staticRouteRules() []patches {
+	return []patches{
+		{"spec.staticRoutes[0].rules", "missing", "staticRoutes: [{rules: [{}]}]", "staticRoutes: [{responseMode: Always}]", required},
+		{"spec.staticRoutes[0].rules", "empty", "staticRoutes: [{rules: [{}]}]", "staticRoutes: [{rules: []}]", tooFew},
+		{
+			"spec.staticRoutes[0].responseMode", "unknown", "staticRoutes: [{rules: [{}], responseMode: Always}]",
+			"staticRoutes: [{rules: [{}], responseMode: Sometimes}]", notOneOf,
+		},
+	}
+}
+
+// staticResponseRules are the rules of the StaticResponse at field.
+func staticResponseRules(field, place string) []patches {
+	at := func(format string) string { return fmt.Sprintf(place, format) }
+	return []patches{
+		{
+			field, "two bodies", at("bodyFromConfigMap: {name: pages}"), at("body: a, bodyFromConfigMap: {name: pages}"),
+			"at most one of 'body' or 'bodyFromConfigMap' may be set",
+		},
+		{field + ".statusCode", "below 100", at("statusCode: 100"), at("statusCode: 99"), tooLow},
+		{field + ".statusCode", "above 599", at("statusCode: 599"), at("statusCode: 600"), tooHigh},
+		{field + ".body", "too long", at("body: " + text(32768)), at("body: " + text(32769)), tooLong},
+		{field + ".bodyFromConfigMap.name", "missing", at("bodyFromConfigMap: {name: a, key: b}"), at("bodyFromConfigMap: {key: b}"), required},
+		{field + ".bodyFromConfigMap.name", "empty", at("bodyFromConfigMap: {name: a}"), at(`bodyFromConfigMap: {name: ""}`), tooShort},
+	}
+}
+
+func coldStartRules() []patches {
+	const (
+		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests' or 'activationLease' must be set"
+		xor   = "exactly one of 'port' or 'portName' must be set"
+	)
+	all := []patches{
+		{"spec.coldStart", "empty", "coldStart: {placeholder: {}}", "coldStart: {}", empty},
+		{"spec.coldStart", "overflow alone", "coldStart: {maxPendingRequests: 1, overflow: Reject}", "coldStart: {overflow: Reject}", empty},
+		{
+			"spec.coldStart", "overflow without its placeholder", "coldStart: {maxPendingRequests: 1, overflow: Placeholder, placeholder: {}}",
+			"coldStart: {maxPendingRequests: 1, overflow: Placeholder}", "'overflow' Placeholder needs 'placeholder' to be set",
+		},
+		{
+			"spec.coldStart.overflow", "unknown", "coldStart: {maxPendingRequests: 1, overflow: Reject}",
+			"coldStart: {maxPendingRequests: 1, overflow: Wait}", notOneOf,
+		},
+		{"spec.coldStart.maxPendingRequests", "zero", "coldStart: {maxPendingRequests: 1}", "coldStart: {maxPendingRequests: 0}", tooLow},
+		{"spec.coldStart.fallback.service", "missing", "coldStart: {fallback: {service: {name: a, port: 80}}}", "coldStart: {fallback: {}}", required},
+		{
+			"spec.coldStart.fallback.service", "port and portName", "coldStart: {fallback: {service: {name: a, portName: http}}}",
+			"coldStart: {fallback: {service: {name: a, port: 80, portName: http}}}", xor,
+		},
+		{
+			"spec.coldStart.fallback.service", "neither port nor portName", "coldStart: {fallback: {service: {name: a, port: 80}}}",
+			"coldStart: {fallback: {service: {name: a}}}", xor,
+		},
+		{
+			"spec.coldStart.fallback.service.name", "missing", "coldStart: {fallback: {service: {name: a, port: 80}}}",
+			"coldStart: {fallback: {service: {port: 80}}}", required,
+		},
+		{
+			"spec.coldStart.fallback.service.name", "empty", "coldStart: {fallback: {service: {name: a, port: 80}}}",
+			`coldStart: {fallback: {service: {name: "", port: 80}}}`, tooShort,
+		},
+		{
+			"spec.coldStart.fallback.service.port", "zero", "coldStart: {fallback: {service: {name: a, port: 1}}}",
+			"coldStart: {fallback: {service: {name: a, port: 0}}}", tooLow,
+		},
+		{
+			"spec.coldStart.fallback.service.port", "above 65535", "coldStart: {fallback: {service: {name: a, port: 65535}}}",
+			"coldStart: {fallback: {service: {name: a, port: 65536}}}", tooHigh,
+		},
+		{
+			"spec.coldStart.fallback.service.portName", "empty", "coldStart: {fallback: {service: {name: a, portName: h}}}",
+			`coldStart: {fallback: {service: {name: a, portName: ""}}}`, tooShort,
+		},
+	}
+	return append(all, durationRules("spec.coldStart.activationLease", "coldStart: {activationLease: %q}",
+		"must be a duration above 0s, such as 10m", "1ns", "0s", "0")...)
+}
+
+func streamingCallbackRules() []patches {
+	const field = "spec.coldStart.streamingCallback"
+	at := func(format string) string {
+		return fmt.Sprintf("coldStart: {streamingCallback: {%s}}", format)
+	}
+	all := []patches{
+		{field, "no message", at("message: a"), at("interval: 5s"), "'message' is required unless 'display' is None"},
+		{field, "no message to reason with", at("display: None"), at("display: Reasoning"), "'message' is required unless 'display' is None"},
+		{field + ".message", "empty", at("message: a"), at(`message: ""`), tooShort},
+		{field + ".message", "too long", at("message: " + text(1024)), at("message: " + text(1025)), tooLong},
+		{field + ".keepaliveMessage", "too long", at("message: a, keepaliveMessage: " + text(1024)), at("message: a, keepaliveMessage: " + text(1025)), tooLong},
+		{field + ".separator", "too long", at("message: a, separator: " + text(256)), at("message: a, separator: " + text(257)), tooLong},
+		{field + ".display", "unknown", at("message: a, display: Reasoning"), at("message: a, display: Hidden"), notOneOf},
+	}
+	all = append(all, durationRules(field+".interval", at("message: a, interval: %q"),
+		"must be a duration of 100ms or more, such as 5s", "100ms", "99ms", "0s")...)
+	return append(all, durationRules(field+".initialDelay", at("message: a, initialDelay: %q"),
+		"must be a duration of 0s or more, such as 500ms", "0", "-1ns")...)
+}
+
+func waitingPageRules() []patches {
+	const (
+		field  = "spec.coldStart.waitingPage"
+		status = "must be a status that a browser shows a page for: 200 to 599 but 204, 205 and 3xx"
+	)
+	at := func(format string) string {
+		return fmt.Sprintf("coldStart: {waitingPage: {%s}}", format)
+	}
+	all := []patches{
+		{field + ".message", "too long", at("message: " + text(1024)), at("message: " + text(1025)), tooLong},
+		{field + ".title", "too long", at("title: " + text(128)), at("title: " + text(129)), tooLong},
+		{field + ".statusCode", "below 200", at("statusCode: 200"), at("statusCode: 199"), status},
+		{field + ".statusCode", "has no body", at("statusCode: 202"), at("statusCode: 204"), status},
+		{field + ".statusCode", "resets the form", at("statusCode: 206"), at("statusCode: 205"), status},
+		{field + ".statusCode", "redirects", at("statusCode: 299"), at("statusCode: 300"), status},
+		{field + ".statusCode", "is not modified", at("statusCode: 400"), at("statusCode: 399"), status},
+		{field + ".statusCode", "above 599", at("statusCode: 599"), at("statusCode: 600"), status},
+	}
+	return append(all, durationRules(field+".refreshInterval", at("refreshInterval: %q"),
+		"must be a duration of 1s or more, such as 5s", "1s", "999ms", "0s")...)
+}
+
+// durationRules are the rules of a duration field of ours: values out of bounds
+// and values that are no duration get the same message, and none gets a type
+// conversion error. The longest durations that fit must not overflow either.
+func durationRules(field, place, message, least string, tooSmall ...string) []patches {
+	at := func(value string) string { return fmt.Sprintf(place, value) }
+	all := []patches{{field, "33 characters", at("1h30m1.5s1.000000000000000000ms"), at("1.0000000000000000000000000000000s"), tooLong}}
+	for _, value := range append(tooSmall, "-5s", "5", "soon", "5 s", "", "1d", "999999h", "1e3s", ".s", "5S") {
+		all = append(all, patches{field, "is " + value, at(least), at(value), message})
+	}
+	for _, value := range []string{"99999h99999h99999h99999h99999h9s", "999999999s999999999s999999999s1s", "1µs1us1ns1ms1s1m1h1000s"} {
+		all = append(all, patches{field, "not long: " + value, at(value), at("never"), message})
+	}
+	return all
+}
