@@ -1,0 +1,84 @@
+package stream
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// EventStream is the media type of server-sent events (WHATWG HTML, 9.2).
+const eventStream = "text/event-stream"
+
+// Candidate says whether a request may be a streaming one, by method, path and
+// header alone, and in which dialect. If the dialect needs the body, Parse has
+// the last word.
+func Candidate(r *http.Request) (*Dialect, bool) {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet || !eligible(r) {
+		return nil, false
+	}
+	if r.Method == http.MethodPost {
+		if d := DialectOf(r); d != nil {
+			return d, d.wants == nil || d.wants(r)
+		}
+	}
+	accept := r.Header.Values("Accept")
+	events := len(accept) == 1 && accept[0] == eventStream
+	switch {
+	case events && (r.Body == nil || r.Body == http.NoBody):
+		return &eventSource, true
+	case events:
+		// The body must be read whole before the response begins, and may still
+		// show that the client expects chat chunks.
+		return &eventSourceBody, true
+	case r.Method == http.MethodPost:
+		return &anyPath, true
+	}
+	return nil, false
+}
+
+// eligible says that nothing in the header forbids to answer before the backend.
+func eligible(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) {
+		return false
+	}
+	for _, coding := range r.Header["Content-Encoding"] {
+		if !strings.EqualFold(strings.TrimSpace(coding), "identity") {
+			return false
+		}
+	}
+	for name := range r.Header {
+		// Model Context Protocol: its clients read comments as messages.
+		if len(name) >= 4 && strings.EqualFold(name[:4], "Mcp-") {
+			return false
+		}
+	}
+	return true
+}
+
+// crossOrigin says that a browser sent the request for a page of another
+// origin: only the backend knows its CORS headers, and without them the browser
+// refuses our answer. Chat UIs of the same origin send Origin too.
+func crossOrigin(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site != "same-origin" && site != "none"
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !strings.EqualFold(u.Host, r.Host)
+}
+
+// DialectOf is the dialect that a path belongs to, streaming or not; nil if it
+// belongs to none.
+func DialectOf(r *http.Request) *Dialect {
+	for _, d := range dialects {
+		for _, suffix := range d.suffixes {
+			if strings.HasSuffix(r.URL.Path, suffix) {
+				return d
+			}
+		}
+	}
+	return nil
+}

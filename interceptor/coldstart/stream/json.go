@@ -1,0 +1,224 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// The functions of this file walk JSON that json.Valid has accepted. They find
+// where values begin and end without copying them: a body of many megabytes is
+// looked at, not decoded.
+
+// maxKey bounds the raw keys that are unescaped; no key we know comes near it.
+const maxKey = 512
+
+// member is one member of a JSON object: its key, unescaped, and where in the
+// object's text the key begins and the value begins and ends.
+type member struct {
+	key               []byte
+	start, value, end int
+}
+
+// members calls visit for each member of the object that is the text data, in
+// order, duplicates included. It says whether data is an object.
+func members(data []byte, visit func(m member)) bool {
+	i := skipSpace(data, 0)
+	if i >= len(data) || data[i] != '{' {
+		return false
+	}
+	for i = skipSpace(data, i+1); i < len(data) && data[i] != '}'; {
+		m := member{start: i}
+		keyEnd := skipString(data, i)
+		m.key = unescaped(data[i:keyEnd])
+		m.value = skipSpace(data, skipSpace(data, keyEnd)+1) // past the colon
+		m.end = skipValue(data, m.value)
+		visit(m)
+		if i = skipSpace(data, m.end); i < len(data) && data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	return true
+}
+
+// elements calls visit with the bounds of each element of the array that is the
+// text data. It says whether data is an array.
+func elements(data []byte, visit func(start, end int)) bool {
+	i := skipSpace(data, 0)
+	if i >= len(data) || data[i] != '[' {
+		return false
+	}
+	for i = skipSpace(data, i+1); i < len(data) && data[i] != ']'; {
+		end := skipValue(data, i)
+		visit(i, end)
+		if i = skipSpace(data, end); i < len(data) && data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	return true
+}
+
+// rewriteObject is an object without white space and with each member replaced
+// by the name and value that edit returns for it; an empty name leaves the
+// member out. What is no object stays as it is.
+func rewriteObject(object []byte, edit func(key string, value []byte) (string, []byte)) []byte {
+	out := []byte{'{'}
+	if !members(object, func(m member) {
+		name, value := edit(string(m.key), object[m.value:m.end])
+		if name == "" {
+			return
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(out, quote(name)...), ':')
+		out = appendCompact(out, value)
+	}) {
+		return object
+	}
+	return append(out, '}')
+}
+
+// rewriteArray is an array without white space and with each element replaced by
+// what edit returns. What is no array stays as it is.
+func rewriteArray(array []byte, edit func(i int, value []byte) []byte) []byte {
+	out, i := []byte{'['}, 0
+	if !elements(array, func(start, end int) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendCompact(out, edit(i, array[start:end]))
+		i++
+	}) {
+		return array
+	}
+	return append(out, ']')
+}
+
+// appendCompact appends a value without its white space.
+func appendCompact(to, value []byte) []byte {
+	for len(value) > 0 {
+		switch value[0] {
+		case ' ', '\t', '\n', '\r':
+			value = value[1:]
+		case '"':
+			end := skipString(value, 0)
+			to, value = append(to, value[:end]...), value[end:]
+		default:
+			to, value = append(to, value[0]), value[1:]
+		}
+	}
+	return to
+}
+
+// unescaped is the text of a JSON string; nil for one that is too long to be a
+// key of ours.
+func unescaped(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1]
+	}
+	if len(quoted) > maxKey {
+		return nil
+	}
+	var s string
+	if json.Unmarshal(quoted, &s) != nil {
+		return nil
+	}
+	return []byte(s)
+}
+
+// skipSpace returns the index of the first byte at or after i that is no white space.
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipString returns the index after the string that begins at i.
+func skipString(data []byte, i int) int {
+	for j := i + 1; ; {
+		k := bytes.IndexByte(data[j:], '"')
+		if k < 0 {
+			return len(data)
+		}
+		k += j
+		escapes := 0
+		for k-1-escapes > i && data[k-1-escapes] == '\\' {
+			escapes++
+		}
+		if j = k + 1; escapes%2 == 0 {
+			return j
+		}
+	}
+}
+
+// skipValue returns the index after the value that begins at i.
+func skipValue(data []byte, i int) int {
+	depth := 0
+	for i < len(data) {
+		switch data[i] {
+		case '"':
+			i = skipString(data, i)
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			if depth == 0 {
+				return i // the end of what holds a scalar
+			}
+			depth--
+			i++
+		case ',', ' ', '\t', '\n', '\r':
+			if depth == 0 {
+				return i
+			}
+			i++
+			continue
+		default:
+			i++
+			continue // inside a scalar, or between values
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return len(data)
+}
+
+// text is the string that value holds, if it holds one whose text is at most
+// limit bytes long.
+func text(value []byte, limit int) (string, bool) {
+	// An escaped character takes six bytes and stands for at least one.
+	if len(value) < 2 || value[0] != '"' || len(value) > 6*limit+2 {
+		return "", false
+	}
+	var s string
+	if json.Unmarshal(value, &s) != nil || len(s) > limit {
+		return "", false
+	}
+	return s, true
+}
+
+// isNull says that a value is null.
+func isNull(value []byte) bool { return string(value) == "null" }
+
+// isSet says that a value asks for something: it is not null, false, or empty.
+func isSet(value []byte) bool {
+	switch string(value) {
+	case "null", "false", `""`:
+		return false
+	}
+	if value[0] == '{' || value[0] == '[' {
+		return skipSpace(value, 1) != len(value)-1
+	}
+	return true
+}
+
+// quote is s as a JSON string: HTML, U+2028 and invalid UTF-8 are escaped.
+func quote(s string) []byte {
+	q, err := json.Marshal(s)
+	if err != nil {
+		return []byte(`""`) // strings always marshal
+	}
+	return q
+}

@@ -1,0 +1,118 @@
+package stream
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// openAIChat is OpenAI's chat completions API, which most model servers speak.
+var openAIChat = Dialect{
+	name:      "openai-chat",
+	suffixes:  []string{"/chat/completions"},
+	streaming: asked,
+	script:    chatScript,
+	failure:   openAIFailure,
+	answer:    chatAnswer,
+	dropRole:  true,
+	problem:   openAIProblem,
+}
+
+// comment is a keepalive that no client shows. One newline, not two: the blank
+// line after a comment ends the stream for openai-go before 3.43.
+const comment = ": keepalive\n"
+
+// done ends a stream of OpenAI's older APIs.
+const done = "data: [DONE]\n\n"
+
+func chatScript(q *Request, c *Callback, visible bool, now time.Time) script {
+	chunk := func(role bool, content, reasoning []byte) []byte {
+		return chatChunk(q.model, now, role, content, reasoning)
+	}
+	if !visible {
+		empty := chunk(false, nil, nil)
+		return script{
+			first: []byte(comment),
+			tick:  []byte(comment),
+			data: func(n int) []byte {
+				if n == 0 {
+					return chunk(true, nil, nil)
+				}
+				return empty
+			},
+			absorb: true,
+		}
+	}
+	show := func(role bool, text []byte) []byte {
+		if c.display == v1beta1.StreamingDisplayReasoning {
+			return chunk(role, nil, text)
+		}
+		return chunk(role, text, nil)
+	}
+	s := script{first: show(true, c.message), sent: 1}
+	if string(c.keepalive) == `""` {
+		s.tick = chunk(false, nil, nil)
+	} else {
+		s.tick = show(false, c.keepalive)
+	}
+	if c.separator != nil {
+		s.separator = show(false, c.separator)
+	}
+	return s
+}
+
+// chatChunk is one event of the stream. The id is empty because openai-go drops
+// every chunk whose id differs from the first one's, and others report an
+// invented id. There is always one choice: clients read choices[0] unasked.
+// Texts are JSON strings.
+func chatChunk(model string, now time.Time, role bool, content, reasoning []byte) []byte {
+	b := append([]byte(nil), `data: {"id":"","object":"chat.completion.chunk","created":`...)
+	b = strconv.AppendInt(b, now.Unix(), 10)
+	b = append(b, `,"model":`...)
+	b = append(b, quote(model)...)
+	b = append(b, `,"choices":[{"index":0,"delta":{`...)
+	if role {
+		b = append(b, `"role":"assistant",`...)
+	}
+	b = append(b, `"content":`...)
+	if content == nil {
+		content = []byte(`""`)
+	}
+	b = append(b, content...)
+	if reasoning != nil {
+		b = append(b, `,"reasoning_content":`...)
+		b = append(b, reasoning...)
+	}
+	return append(b, "},\"finish_reason\":null}]}\n\n"...)
+}
+
+// openAIFailure is an error event and the end of the stream: SDKs raise on the
+// member "error", and those that do not know it end on [DONE].
+func openAIFailure(_ *Request, p *problem, _ int, _ time.Time) []byte {
+	return append(event(openAIProblem(p)), done...)
+}
+
+// openAIProblem is OpenAI's error object.
+func openAIProblem(p *problem) []byte {
+	return marshal(struct {
+		Error any `json:"error"`
+	}{struct {
+		Message string          `json:"message"`
+		Type    string          `json:"type"`
+		Param   *string         `json:"param"`
+		Code    json.RawMessage `json:"code"`
+	}{Message: p.message, Type: openAIType(p), Code: p.codeOrStatus()}})
+}
+
+// openAIType is the error's type: the backend's, or by class of status.
+func openAIType(p *problem) string {
+	switch {
+	case p.kind != "":
+		return p.kind
+	case p.status < 500:
+		return "invalid_request_error"
+	}
+	return "server_error"
+}

@@ -1,0 +1,191 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+)
+
+// maxLine bounds the lines that are looked into for a role. The first deltas of
+// an answer are short; a longer line ends the search.
+const maxLine = 256 << 10
+
+// roleFilter takes the role out of the first delta of the choice for which we
+// have sent one: openai-python's helper joins the roles of all deltas. Choices
+// other than 0 keep theirs, we sent none for them. Everything else passes as it
+// is, and once the delta was seen nothing is looked at any more. What comes out
+// does not depend on how the input is cut.
+type roleFilter struct {
+	line  []byte // the beginning of a line whose end has not come
+	ended bool
+}
+
+// next takes a piece of the stream and returns what may go out, which may be b
+// itself or empty.
+func (f *roleFilter) next(b []byte) []byte {
+	if f.ended {
+		return b
+	}
+	var out []byte
+	for !f.ended {
+		end := bytes.IndexByte(b, '\n') + 1
+		if end == 0 {
+			end = len(b)
+		}
+		f.line = append(f.line, b[:end]...)
+		b = b[end:]
+		switch {
+		case len(f.line) > maxLine:
+			f.ended = true
+			out = append(out, f.rest()...)
+		case len(f.line) > 0 && f.line[len(f.line)-1] == '\n':
+			line, found := withoutRole(f.line)
+			f.ended = found
+			out = append(out, line...)
+			f.line = f.line[:0]
+		default:
+			return out // the rest of the line is yet to come
+		}
+	}
+	return append(out, b...)
+}
+
+// rest is what is still held back.
+func (f *roleFilter) rest() []byte {
+	rest := f.line
+	f.line = nil
+	return rest
+}
+
+// withoutRole is a line of the stream without the role of choice 0, and whether
+// it has a delta of that choice at all.
+func withoutRole(line []byte) ([]byte, bool) {
+	document, isData := bytes.CutPrefix(line, []byte("data:"))
+	if !isData || !json.Valid(document) {
+		return line, false
+	}
+	role, found := roleOf(document)
+	if role.end == 0 {
+		return line, found
+	}
+	at := len(line) - len(document)
+	out := append([]byte(nil), line[:at+role.start]...)
+	return append(out, line[at+role.end:]...), found
+}
+
+// span is a part of a text.
+type span struct{ start, end int }
+
+// roleOf finds the role, with one comma, in the delta of choice 0, and says
+// whether there is such a delta.
+func roleOf(chunk []byte) (role span, found bool) {
+	members(chunk, func(m member) {
+		if string(m.key) != "choices" {
+			return
+		}
+		choices := chunk[m.value:m.end]
+		elements(choices, func(start, end int) {
+			delta, ok := deltaOf(choices[start:end])
+			if !ok || found {
+				return
+			}
+			found = true
+			at := m.value + start + delta.start
+			if r := memberSpan(choices[start+delta.start:start+delta.end], "role"); r.end != 0 {
+				role = span{at + r.start, at + r.end}
+			}
+		})
+	})
+	return role, found
+}
+
+// deltaOf finds the delta of a choice, if the choice is number 0.
+func deltaOf(choice []byte) (delta span, ok bool) {
+	members(choice, func(m member) {
+		if string(m.key) == "delta" {
+			delta, ok = span{m.value, m.end}, choice[m.value] == '{'
+		}
+	})
+	return delta, ok && isFirst(choice)
+}
+
+// isFirst says that a choice is number 0; one without an index is the only one.
+func isFirst(choice []byte) bool {
+	first := true
+	members(choice, func(m member) {
+		if string(m.key) == "index" {
+			first = string(choice[m.value:m.end]) == "0"
+		}
+	})
+	return first
+}
+
+// memberSpan is where an object has a member, with the comma that parts it from
+// its neighbour; the zero span if it has none.
+func memberSpan(object []byte, key string) (at span) {
+	before := 0 // the end of the member before, if there is one
+	members(object, func(m member) {
+		if string(m.key) == key {
+			at = span{m.start, m.end}
+			if next := skipSpace(object, m.end); object[next] == ',' {
+				at.end = skipSpace(object, next+1)
+			} else if before != 0 {
+				at.start = before
+			}
+		}
+		before = m.end
+	})
+	return at
+}
+
+// chatAnswer is a whole chat completion as one chunk and the end of the stream,
+// for backends that ignore "stream". Its id, model and usage are the backend's;
+// the message becomes the delta.
+func chatAnswer(body []byte) ([]byte, bool) {
+	ok := false
+	chunk := rewriteObject(body, func(key string, value []byte) (string, []byte) {
+		switch key {
+		case "object":
+			value = []byte(`"chat.completion.chunk"`)
+		case "choices":
+			value = rewriteArray(value, func(_ int, choice []byte) []byte {
+				return rewriteObject(choice, func(key string, value []byte) (string, []byte) {
+					if key != "message" {
+						return key, value
+					}
+					ok = ok || value[0] == '{'
+					return "delta", messageDelta(value, isFirst(choice))
+				})
+			})
+		}
+		return key, value
+	})
+	if !ok {
+		return nil, false
+	}
+	return append(event(chunk), done...), true
+}
+
+// messageDelta is a message as a delta: without the role for the choice that
+// has one by us, tool calls with the index that streams give them, and nothing
+// that is null but the content.
+func messageDelta(message []byte, first bool) []byte {
+	return rewriteObject(message, func(key string, value []byte) (string, []byte) {
+		switch {
+		case key == "role" && first, key != "content" && isNull(value):
+			return "", nil
+		case key == "tool_calls":
+			value = rewriteArray(value, func(i int, call []byte) []byte {
+				if call[0] != '{' || memberSpan(call, "index").end != 0 {
+					return call
+				}
+				index := []byte(`{"index":` + strconv.Itoa(i))
+				if isSet(call) {
+					index = append(index, ',')
+				}
+				return append(index, call[1:]...)
+			})
+		}
+		return key, value
+	})
+}

@@ -1,0 +1,180 @@
+package stream
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxMessage bounds the text of a failure.
+const maxMessage = 4 << 10
+
+// problem is a failure in the terms that every API shares.
+type problem struct {
+	// status of the failure, 400 or more.
+	status int
+	// message for the client.
+	message string
+	// kind and code of the backend's own error; empty if it gave none. Code is a
+	// JSON string or number.
+	kind string
+	code json.RawMessage
+	// grpcStatus is the name that Google's APIs give to a failure; empty if the
+	// backend gave none.
+	grpcStatus string
+}
+
+// codeOrStatus is the backend's code, else the status as a decimal string.
+func (p *problem) codeOrStatus() json.RawMessage {
+	if p.code != nil {
+		return p.code
+	}
+	return json.RawMessage(`"` + strconv.Itoa(p.status) + `"`)
+}
+
+// problemOf reads the failure out of a backend's answer that cannot be spliced.
+// The body is nil if it is not readable.
+func problemOf(status int, body []byte) *problem {
+	p := &problem{status: status}
+	if json.Valid(body) {
+		p.read(body)
+	}
+	if p.message == "" {
+		p.message = firstText(body)
+	}
+	if p.message == "" && status >= 400 {
+		p.message = http.StatusText(status)
+	}
+	if p.message == "" {
+		p.message = "the backend did not answer with a stream"
+	}
+	if p.status < 400 {
+		// To the client it is a failure of what stands before it: SDKs do not
+		// take an error with a status below 400 for one.
+		p.status = http.StatusBadGateway
+	}
+	return p
+}
+
+// read takes message, type and code out of the shapes that model servers use:
+// OpenAI's and Anthropic's {"error":{…}}, {"error":"…"}, FastAPI's {"detail":…},
+// vLLM's flat {"message":…}, and Google's [{"error":{…}}].
+func (p *problem) read(body []byte) {
+	var first []byte
+	if elements(body, func(start, end int) {
+		if first == nil {
+			first = body[start:end]
+		}
+	}) {
+		body = first
+	}
+	var inner, detail, message []byte
+	flat := problem{}
+	if !members(body, func(m member) {
+		value := body[m.value:m.end]
+		switch string(m.key) {
+		case "error":
+			inner = value
+		case "detail":
+			detail = value
+		case "message":
+			message = value
+		default:
+			flat.note(m.key, value)
+		}
+	}) {
+		return
+	}
+	own := problem{}
+	if members(inner, func(m member) {
+		value := inner[m.value:m.end]
+		if string(m.key) == "message" {
+			own.message = sentence(value)
+			return
+		}
+		own.note(m.key, value)
+	}) {
+		p.kind, p.code, p.grpcStatus = own.kind, own.code, own.grpcStatus
+	} else {
+		p.kind, p.code = flat.kind, flat.code
+	}
+	p.message = own.message
+	if p.message == "" && len(inner) > 0 && inner[0] == '"' {
+		p.message = sentence(inner)
+	}
+	for _, other := range [][]byte{detail, message} {
+		if p.message == "" {
+			p.message = sentence(other)
+		}
+	}
+}
+
+// note records a member that says what kind of failure it is.
+func (p *problem) note(key, value []byte) {
+	switch string(key) {
+	case "type":
+		p.kind, _ = text(value, maxModel)
+	case "status":
+		p.grpcStatus, _ = text(value, maxModel)
+	case "code":
+		p.code = nil
+		scalar := value[0] == '"' || value[0] == '-' || value[0] >= '0' && value[0] <= '9'
+		if scalar && len(value) <= maxModel {
+			p.code = append(json.RawMessage(nil), value...)
+		}
+	}
+}
+
+// sentence is a JSON value as text for people: a string's text, anything else as
+// it is written.
+func sentence(value []byte) string {
+	if len(value) == 0 || !isSet(value) {
+		return ""
+	}
+	var s string
+	if value[0] == '"' && json.Unmarshal(value, &s) == nil {
+		return truncate(s)
+	}
+	return truncate(string(value))
+}
+
+// firstText is the beginning of a body, if that is text.
+func firstText(body []byte) string {
+	s := string(body[:min(len(body), maxMessage+utf8.UTFMax)])
+	s = strings.TrimSpace(truncate(s))
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return ""
+	}
+	return s
+}
+
+// truncate cuts a text to the bound, between characters.
+func truncate(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	end := maxMessage
+	for end > maxMessage-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+// event is a JSON document as one server-sent event.
+func event(document []byte) []byte {
+	b := make([]byte, 0, len(document)+8)
+	b = append(b, "data: "...)
+	b = append(b, document...)
+	return append(b, "\n\n"...)
+}
+
+// marshal renders what cannot fail to: values of our own making.
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return []byte("{}")
+	}
+	return b
+}

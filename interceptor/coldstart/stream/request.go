@@ -1,0 +1,187 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// maxModel bounds the model name that is repeated to the client; a longer one
+// is left out.
+const maxModel = 256
+
+// Request is what a streaming request says about how its client waits. It keeps
+// a few small facts and nothing of the body.
+type Request struct {
+	dialect    *Dialect
+	model      string
+	harmless   bool // waiting text can do no harm
+	background bool // openai-responses: the client will poll
+}
+
+// Parse reads the facts out of a request's whole body. It is false when the
+// client did not ask for a stream, or the body is not the JSON that the API
+// takes: such a request is held silently and its backend says what is wrong.
+// The body is neither kept nor changed.
+func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
+	if !d.NeedsBody() {
+		return Request{dialect: d}, true
+	}
+	f, ok := parseFacts(body)
+	if ok && d.streaming(&f) {
+		speaks := d
+		if d.speaks != nil {
+			speaks = d.speaks
+		}
+		return Request{dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background}, true
+	}
+	if d.otherwise != nil {
+		return Request{dialect: d.otherwise}, true
+	}
+	return Request{}, false
+}
+
+// facts are the top-level members of a request body that matter.
+type facts struct {
+	stream     ternary
+	model      string
+	messages   bool // not empty
+	prompt     bool // not empty
+	background bool
+	restricted restriction
+}
+
+// ternary is a boolean that may be absent, or be something else.
+type ternary uint8
+
+const (
+	absent ternary = iota
+	isTrue
+	isFalse
+	isOther
+)
+
+// restriction is a set of reasons for which text of ours would harm the answer:
+// a client that parses it, counts it, or shows another choice beside it.
+type restriction uint32
+
+// parseFacts reads the top level of a JSON object: keys in exact case, the last
+// duplicate wins. Anything else than one JSON object is false.
+func parseFacts(body []byte) (facts, bool) {
+	var f facts
+	if i := skipSpace(body, 0); i >= len(body) || body[i] != '{' || !json.Valid(body) {
+		return f, false
+	}
+	members(body, func(m member) { f.note(m.key, body[m.value:m.end]) })
+	return f, true
+}
+
+// note records one member.
+func (f *facts) note(key, value []byte) {
+	switch string(key) {
+	case "stream":
+		f.stream = ternaryOf(value)
+	case "model":
+		f.model, _ = text(value, maxModel)
+	case "messages":
+		f.messages = value[0] == '[' && isSet(value)
+	case "prompt":
+		f.prompt = isSet(value)
+	case "background":
+		f.background = ternaryOf(value) == isTrue
+	case "tools":
+		f.restrict(0, isSet(value))
+	case "functions":
+		f.restrict(1, isSet(value))
+	case "response_format":
+		f.restrict(2, !plainText(value))
+	case "structured_outputs":
+		f.restrict(3, isSet(value))
+	case "grammar":
+		f.restrict(4, isSet(value))
+	case "json_schema":
+		f.restrict(5, isSet(value))
+	case "regex":
+		f.restrict(6, isSet(value))
+	case "format":
+		f.restrict(7, isSet(value))
+	case "n":
+		f.restrict(8, !isNull(value) && !isOne(value))
+	case "logprobs":
+		f.restrict(9, isSet(value))
+	case "top_logprobs":
+		f.restrict(10, isSet(value))
+	case "audio":
+		f.restrict(11, isSet(value))
+	case "modalities":
+		f.restrict(12, !textOnly(value))
+	default:
+		// Any of the guided_* family counts; one that was given counts even if
+		// a duplicate takes it back.
+		if bytes.HasPrefix(key, []byte("guided_")) && isSet(value) {
+			f.restrict(13, true)
+		}
+	}
+}
+
+// restrict records the last word about one reason.
+func (f *facts) restrict(reason uint, holds bool) {
+	if holds {
+		f.restricted |= 1 << reason
+	} else {
+		f.restricted &^= 1 << reason
+	}
+}
+
+func ternaryOf(value []byte) ternary {
+	switch string(value) {
+	case "true":
+		return isTrue
+	case "false":
+		return isFalse
+	}
+	return isOther
+}
+
+// plainText says that a response_format asks for nothing but text.
+func plainText(value []byte) bool {
+	if !isSet(value) {
+		return true
+	}
+	plain := false
+	members(value, func(m member) {
+		if string(m.key) == "type" {
+			kind, _ := text(value[m.value:m.end], maxModel)
+			plain = kind == "text"
+		}
+	})
+	return plain
+}
+
+// textOnly says that a list of modalities names nothing but text.
+func textOnly(value []byte) bool {
+	if !isSet(value) {
+		return true
+	}
+	only := true
+	if !elements(value, func(start, end int) {
+		kind, _ := text(value[start:end], maxModel)
+		only = only && kind == "text"
+	}) {
+		return false
+	}
+	return only
+}
+
+// isOne says that a value is the number 1, however it is written.
+func isOne(value []byte) bool {
+	if len(value) > 32 {
+		return false
+	}
+	n, err := strconv.ParseFloat(string(value), 64)
+	return err == nil && n == 1
+}
+
+// asked is the rule of the APIs that stream when they are told to.
+func asked(f *facts) bool { return f.stream == isTrue }

@@ -1,0 +1,185 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+const (
+	// writeTimeout bounds each write, so that a client that stops reading gives
+	// its place back.
+	writeTimeout = 30 * time.Second
+	// dataInterval is how often a data event goes out between comments, which
+	// do not reset the event timers of clients (the shortest seen is 120s).
+	dataInterval = time.Minute
+	// maxComments in a row; go-openai fails after 300 lines without data.
+	maxComments = 250
+)
+
+// ErrExpired is the end of a wait that took too long.
+var ErrExpired = errors.New("wait for an endpoint expired")
+
+// Stream is a response that has begun and waits for its real answer. It is owned
+// by the goroutine that serves the request.
+type Stream struct {
+	client  client
+	request Request
+	script  script
+
+	interval time.Duration
+	// every is after how many ticks a data event takes the place of a comment;
+	// since counts them.
+	every, since int
+	// sent counts our data events, pending the comments after the last one.
+	sent, pending int
+}
+
+// Open commits the response and writes its first event. What the caller has set
+// on w.Header() goes out with it. After an error the connection is of no use.
+func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
+	visible := req.harmless && c.display != v1beta1.StreamingDisplayNone
+	s := &Stream{
+		client:   client{w: w, control: http.NewResponseController(w)},
+		request:  req,
+		script:   req.dialect.script(&req, c, visible, time.Now()),
+		interval: c.interval,
+		every:    int(min(maxComments, (dataInterval+c.interval-1)/c.interval)),
+	}
+	header := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Connection"} {
+		header.Del(name)
+	}
+	header.Set("Content-Type", req.dialect.mediaType())
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	s.sent = s.script.sent
+	if s.sent == 0 {
+		s.pending++
+	}
+	return s, s.client.write(s.script.first)
+}
+
+// Wait keeps the client on the line until a slot arrives, and returns it. It
+// ends early with ErrExpired when expired fires, with the error of ctx when the
+// client has left, or with that of a write. A slot that arrives together with
+// the end of the time wins; one that arrives for a client that has left is given
+// back. Wait may be called again. A nil expired never fires.
+func (s *Stream) Wait(ctx context.Context, slot <-chan endpoints.Slot, expired <-chan time.Time) (endpoints.Slot, error) {
+	ticker := time.NewTicker(s.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case got := <-slot:
+			if ctx.Err() != nil {
+				got.Release()
+				return endpoints.Slot{}, context.Cause(ctx)
+			}
+			return got, nil
+		case <-ctx.Done():
+			return endpoints.Slot{}, context.Cause(ctx)
+		case <-expired:
+			select {
+			case got := <-slot:
+				return got, nil
+			default:
+				return endpoints.Slot{}, ErrExpired
+			}
+		case <-ticker.C:
+			if err := s.tick(); err != nil {
+				return endpoints.Slot{}, err
+			}
+		}
+	}
+}
+
+// Fail ends the stream with a failure event: the wait expired, or nobody could
+// be asked. An error means that the connection must be aborted.
+func (s *Stream) Fail(status int, message string) error {
+	return s.fail(&problem{status: status, message: truncate(message)})
+}
+
+// tick writes one keepalive.
+func (s *Stream) tick() error {
+	if s.script.data == nil {
+		return s.client.write(s.script.tick)
+	}
+	if s.since++; s.since < s.every {
+		s.pending++
+		return s.client.write(s.script.tick)
+	}
+	return s.client.write(s.data())
+}
+
+// data is the next data event.
+func (s *Stream) data() []byte {
+	event := s.script.data(s.sent)
+	s.sent++
+	s.since, s.pending = 0, 0
+	return event
+}
+
+// absorb is what must part pending comments from a block that follows; often
+// nothing.
+func (s *Stream) absorb() []byte {
+	if !s.script.absorb || s.pending == 0 {
+		return nil
+	}
+	return s.data()
+}
+
+// lead is what goes out right before the real answer.
+func (s *Stream) lead() []byte {
+	if s.script.separator != nil {
+		return s.script.separator
+	}
+	return s.absorb()
+}
+
+// fail writes the failure of a stream, or has the connection aborted where the
+// dialect has no way to say it.
+func (s *Stream) fail(p *problem) error {
+	render := s.request.dialect.failure
+	if render == nil {
+		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)
+	}
+	lead := s.absorb()
+	return s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, time.Now())...))
+}
+
+// client is the connection to the client of a stream.
+type client struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	// bare says that the writer knows no deadlines (httptest.ResponseRecorder).
+	bare bool
+}
+
+// write sends p at once, within a bound. The bound is lifted afterwards: on
+// HTTP/2 it would reset a stream that is merely idle.
+func (c *client) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if !c.bare {
+		err := c.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		c.bare = errors.Is(err, http.ErrNotSupported)
+	}
+	if _, err := c.w.Write(p); err != nil {
+		return fmt.Errorf("%w: writing to the client: %w", http.ErrAbortHandler, err)
+	}
+	if err := c.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: writing to the client: %w", http.ErrAbortHandler, err)
+	}
+	if !c.bare {
+		// A connection on which this fails fails the next write too.
+		_ = c.control.SetWriteDeadline(time.Time{})
+	}
+	return nil
+}
