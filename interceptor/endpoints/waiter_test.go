@@ -1,0 +1,307 @@
+package endpoints
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// held starts with n waiters on one endpoint that has just become ready.
+func held(n int) (*Store, *Port, []*Waiter) {
+	s := NewStore()
+	p := s.Port(web())
+	waiters := enqueue(p, n)
+	set(s, "10.0.0.1:80")
+	return s, p, waiters
+}
+
+func TestReleaseIsInOrderAndSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, waiters := held(200)
+		slots := served(t, waiters)
+		if len(slots) != startWindow {
+			t.Fatalf("%d requests at once on a fresh endpoint, want %d", len(slots), startWindow)
+		}
+		waiters = waiters[len(slots):]
+		slots[0].Answered()
+		slots[0].Answered()
+		if n := len(served(t, waiters)); n != 2 {
+			t.Errorf("%d more after an answer, want the freed place and one more", n)
+		}
+		waiters = waiters[2:]
+		for _, slot := range slots[1:] {
+			slot.Answered()
+		}
+		if n := len(served(t, waiters)); n != 2*(startWindow-1) {
+			t.Errorf("%d more after the round was answered, want it to double", n)
+		}
+		slots[0].Release() // was answered: has no place of the window
+		for _, w := range waiters {
+			w.Leave()
+		}
+	})
+}
+
+func TestARequestThatEndsUnansweredFreesOnePlace(t *testing.T) {
+	_, _, waiters := held(100)
+	slots := served(t, waiters)
+	waiters = waiters[len(slots):]
+	slots[0].Release()
+	slots[0].Release()
+	if n := len(served(t, waiters)); n != 1 {
+		t.Errorf("%d released for one place", n)
+	}
+	for _, w := range waiters {
+		w.Leave()
+	}
+}
+
+func TestABackendThatAnswersLateDoesNotBlockTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p, waiters := held(1000)
+		total := len(served(t, waiters))
+		for _, want := range []int{64, 128, 256, 512, 1000} {
+			pass(interval - 1)
+			synctest.Wait()
+			if n := len(served(t, waiters[total:])); n != 0 {
+				t.Fatalf("%d released before the interval was over", n)
+			}
+			pass(1)
+			synctest.Wait()
+			total += len(served(t, waiters[total:]))
+			if total != want {
+				t.Fatalf("%d released, want %d", total, want)
+			}
+		}
+		if p.timer != nil {
+			t.Error("the timer runs while nobody waits")
+		}
+	})
+}
+
+func TestRefusalsSlowAnEndpointDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p, waiters := held(200)
+		e := p.endpoints()[0]
+		slots := served(t, waiters)
+		waiters = waiters[len(slots):]
+		for _, want := range []int{16, 8, 4, 2, 1, 1} {
+			slots[0].Refused()
+			if e.window != want {
+				t.Fatalf("window %d after a refusal, want %d", e.window, want)
+			}
+		}
+		pass(interval)
+		synctest.Wait()
+		if e.window != 1 {
+			t.Errorf("window %d after an interval with refusals, want no growth", e.window)
+		}
+		for _, slot := range slots[1:] {
+			slot.Release()
+		}
+		if n := len(served(t, waiters)); n != 0 {
+			t.Errorf("%d released while a request waits for its next try and the window is 1", n)
+		}
+		slots[0].Answered() // the next try came through
+		slots[0].Refused()
+		slots[0].Release()
+		slots[0].Refused() // over: must not count
+		if e.window != 1 {
+			t.Errorf("window %d, want 1: one more by the answer, halved by the refusal", e.window)
+		}
+		got := len(served(t, waiters))
+		if got != 2 {
+			t.Errorf("%d released by the answer, want 2", got)
+		}
+		for _, w := range waiters {
+			w.Leave()
+		}
+	})
+}
+
+// Each refused request goes elsewhere at once. Without a pause its place would
+// go to the next waiter, and the whole line would run through the dead endpoint
+// and past the pace of the good one.
+func TestADeadEndpointDoesNotDrainTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, waiters := held(1000)
+		total := 0
+		for _, want := range []int{startWindow, 1, 1, 1} {
+			n := 0
+			for {
+				slots := served(t, waiters[total+n:])
+				if len(slots) == 0 {
+					break
+				}
+				n += len(slots)
+				for _, slot := range slots {
+					slot.Refused()
+				}
+				for _, slot := range slots {
+					slot.Release()
+				}
+			}
+			if n != want {
+				t.Fatalf("%d of the line went to a dead endpoint in one interval, want %d", n, want)
+			}
+			total += n
+			pass(interval)
+			synctest.Wait()
+		}
+		for _, w := range waiters {
+			w.Leave()
+		}
+	})
+}
+
+func TestLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p, waiters := held(startWindow + 3)
+		e := p.endpoints()[0]
+		first, last := waiters[0], waiters[startWindow:]
+		last[0].Leave()
+		last[0].Leave()
+		slot := <-first.C
+		first.Leave() // the slot is the receiver's
+		if e.unanswered != startWindow || e.inFlight.Load() != startWindow {
+			t.Fatalf("leaving took a slot back that was received: %d unanswered", e.unanswered)
+		}
+		waiters[1].Leave() // delivered, not received
+		waiters[1].Leave()
+		select {
+		case <-last[0].C:
+			t.Error("served a waiter that had left")
+		case <-last[1].C:
+		default:
+			t.Error("the place of a delivered slot was lost")
+		}
+		slot.Release()
+		select {
+		case <-last[2].C:
+		default:
+			t.Error("the place of the received slot was lost")
+		}
+		if p.timer != nil || p.line.first != nil || p.line.last != nil {
+			t.Error("something is left of a line that everybody left")
+		}
+	})
+}
+
+func TestAWaiterThatLeavesTheMiddleOfTheLine(t *testing.T) {
+	s := NewStore()
+	p := s.Port(web())
+	waiters := enqueue(p, 5)
+	for _, i := range []int{0, 2, 4} {
+		waiters[i].Leave()
+	}
+	set(s, "10.0.0.1:80")
+	for i, w := range waiters {
+		select {
+		case <-w.C:
+			if i%2 == 0 {
+				t.Errorf("waiter %d was served after it left", i)
+			}
+		default:
+			if i%2 == 1 {
+				t.Errorf("waiter %d was lost", i)
+			}
+		}
+	}
+}
+
+func TestEnqueueWhileReadyIsServedAtOnce(t *testing.T) {
+	s := NewStore()
+	p := s.Port(web())
+	set(s, "10.0.0.1:80")
+	if n := len(served(t, enqueue(p, 1))); n != 1 {
+		t.Error("a waiter that came just after readiness waits for ever")
+	}
+}
+
+func TestNewEndpointsAddTheirWindowAtOnce(t *testing.T) {
+	s, _, waiters := held(200)
+	total := len(served(t, waiters))
+	set(s, "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+	more := served(t, waiters[total:])
+	count := map[string]int{}
+	for _, slot := range more {
+		count[slot.Addr()]++
+	}
+	if len(count) != 2 || count["10.0.0.2:80"] != startWindow || count["10.0.0.3:80"] != startWindow {
+		t.Errorf("released %v to two new endpoints", count)
+	}
+	for _, w := range waiters {
+		w.Leave()
+	}
+}
+
+func TestABatchIsSharedEvenly(t *testing.T) {
+	s := NewStore()
+	p := s.Port(web())
+	waiters := enqueue(p, 30)
+	set(s, "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+	count := map[string]int{}
+	for _, slot := range served(t, waiters) {
+		count[slot.Addr()]++
+	}
+	for address, n := range count {
+		if n != 10 {
+			t.Errorf("%s got %d of 30", address, n)
+		}
+	}
+}
+
+func TestStateIsKeptWhileReadyAndNoLonger(t *testing.T) {
+	s, p, waiters := held(1000)
+	slots := served(t, waiters)
+	waiters = waiters[len(slots):]
+	slots[0].Answered()
+	waiters = waiters[len(served(t, waiters)):]
+
+	set(s, "10.0.0.2:80", "10.0.0.1:80")
+	if e := p.endpoints()[1]; e.window != startWindow+1 || e.unanswered != startWindow+1 {
+		t.Errorf("an address that stayed has window %d with %d unanswered", e.window, e.unanswered)
+	}
+	waiters = waiters[len(served(t, waiters)):]
+
+	set(s)
+	slots[1].Answered() // of an endpoint that is gone
+	if n := len(served(t, waiters)); n != 0 {
+		t.Fatalf("%d released to an endpoint that is gone", n)
+	}
+	if p.timer != nil {
+		t.Error("the timer runs without an endpoint")
+	}
+	set(s, "10.0.0.1:80")
+	if n := len(served(t, waiters)); n != startWindow {
+		t.Errorf("%d released to an endpoint that came back, want a fresh window", n)
+	}
+	for _, slot := range slots {
+		slot.Release() // of the endpoint's former self
+	}
+	if e := p.endpoints()[0]; e.unanswered != startWindow || e.inFlight.Load() != startWindow {
+		t.Errorf("its former self's requests count: %d unanswered, %d in flight", e.unanswered, e.inFlight.Load())
+	}
+	for _, w := range waiters {
+		w.Leave()
+	}
+}
+
+func TestReadinessWakesNobodyElse(t *testing.T) {
+	s := NewStore()
+	p, q := s.Port(web()), s.Port(Key{Namespace: "ns", Service: "api", Port: "http"})
+	mine, others := enqueue(p, 10), enqueue(q, 10)
+	ready, stop := q.WhenReady()
+	defer stop()
+	set(s, "10.0.0.1:80")
+	if n := len(served(t, mine)); n != 10 || p.Wakes() != 10 {
+		t.Errorf("%d served by %d wakes", n, p.Wakes())
+	}
+	if n := len(served(t, others)); n != 0 || q.Wakes() != 0 {
+		t.Errorf("%d waiters of another service served by %d wakes", n, q.Wakes())
+	}
+	select {
+	case <-ready:
+		t.Error("a page of another service was told")
+	default:
+	}
+}
