@@ -1,0 +1,98 @@
+package objects
+
+// Old objects use every field that 0.16 had, and nothing newer. They are text,
+// as users wrote them: what they say must be accepted for good.
+
+// OldHTTPScaledObject is a v1alpha1 object with every field of 0.16.
+const OldHTTPScaledObject = `
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata:
+  name: old
+  labels: {team: shop}
+  annotations:
+    httpscaledobject.keda.sh/skip-scaledobject-creation: "false"
+    httpscaledobject.keda.sh/orphan-scaledobject: "true"
+  finalizers: [httpscaledobject.http.keda.sh]
+spec:
+  hosts: [shop.example.com, "*.shop.example.com", SHOP.example.com:8080]
+  pathPrefixes: [/cart, /cart]
+  headers:
+  - {name: X-Tenant, value: blue}
+  - {name: X-Beta}
+  - {name: X-Empty, value: ""}
+  scaleTargetRef: {name: shop, apiVersion: apps/v1, kind: Deployment, service: shop, port: 8080}
+  coldStartTimeoutFailoverRef: {service: sorry, portName: http, timeoutSeconds: 5}
+  replicas: {min: 0, max: 10}
+  targetPendingRequests: 50
+  scaledownPeriod: 300
+  initialCooldownPeriod: 60
+  scalingMetric:
+    concurrency: {targetValue: 20}
+    requestRate: {targetValue: 30, window: 2m, granularity: 500ms}
+  timeouts: {conditionWait: 20s, responseHeader: 500ms}
+`
+
+// OddHTTPScaledObject holds values that make little sense and that 0.16's schema
+// let in all the same: no newer rule may refuse them.
+const OddHTTPScaledObject = `
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: odd}
+spec:
+  hosts: [""]
+  pathPrefixes: [""]
+  headers: [{name: ""}]
+  scaleTargetRef: {service: "", portName: "", name: ""}
+  coldStartTimeoutFailoverRef: {service: "", port: 0, timeoutSeconds: -1}
+  replicas: {min: 5, max: 1}
+  targetPendingRequests: -1
+  scaledownPeriod: -1
+  scalingMetric: {concurrency: {targetValue: 0}, requestRate: {targetValue: -1, window: "30", granularity: soon}}
+  timeouts: {conditionWait: -1s, responseHeader: never}
+`
+
+// OldInterceptorRoute is a v1beta1 object with every field of 0.16.
+const OldInterceptorRoute = `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: old}
+spec:
+  target: {service: shop, portName: http}
+  rules:
+  - hosts: [shop.example.com, "*.shop.example.com"]
+    paths: [{value: /cart}, {value: /cart}]
+    headers: [{name: X-Tenant, value: blue}, {name: X-Beta}]
+  - {}
+  scalingMetric:
+    concurrency: {targetValue: 20}
+    requestRate: {targetValue: 30, window: 2m, granularity: 500ms}
+  staticRoutes:
+  - rules: [{paths: [{value: /healthz}]}]
+    responseMode: Always
+    response: {statusCode: 204, body: "", headers: {X-Answered-By: interceptor}}
+  - rules: [{hosts: [shop.example.com]}]
+    responseMode: WhenUnavailable
+    response: {bodyFromConfigMap: {name: pages, key: down.html}}
+  coldStart:
+    fallback: {service: {name: sorry, port: 80}}
+    placeholder: {response: {statusCode: 202, body: waking, headers: {Content-Type: text/plain}}}
+    maxPendingRequests: 100
+    overflow: Placeholder
+  timeouts: {readiness: 60s, request: 0s, responseHeader: 1m30s}
+`
+
+// OddInterceptorRoute holds values that make little sense and that 0.16's schema
+// let in all the same: no newer rule may refuse them.
+const OddInterceptorRoute = `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: odd}
+spec:
+  target: {service: UPPER_case, port: 80}
+  rules: [{hosts: ["", "a b"], paths: [{value: nonsense?}], headers: [{name: "a b"}]}]
+  scalingMetric: {requestRate: {targetValue: 1, window: 0s, granularity: -5s}}
+  staticRoutes: [{rules: [{}], response: {statusCode: 100, headers: {"a b": "c"}}}]
+  coldStart: {maxPendingRequests: 1}
+  timeouts: {readiness: "30", request: soon, responseHeader: -1s}
+`
