@@ -1,0 +1,192 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+)
+
+// call is one request on its way. It is the context of the request to the
+// backend, because a context is all that the hooks of net/http's proxy and the
+// dial function of its transport are given. The goroutine that serves the request
+// owns it; clock, upload and want have locks of their own.
+type call struct {
+	context.Context
+	client context.Context // of the client's request
+	cancel context.CancelCauseFunc
+	w      http.ResponseWriter
+	x      *exchange.Exchange
+
+	clock  clock
+	upload upload
+	want   want
+	trace  httptrace.ClientTrace
+
+	ours  [4]field // headers that the chain had set
+	nours int
+
+	sent     bool     // there was an attempt
+	err      error    // what the proxy failed with, before it committed a response
+	download download // the body of the response; unused for an upgrade
+}
+
+// field is a header with its values.
+type field struct {
+	name   string
+	values []string
+}
+
+// callKey is the context key of a call.
+type callKey struct{}
+
+// callOf returns the call that a context belongs to, nil if to none.
+func callOf(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+func newCall(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) *call {
+	c := &call{client: r.Context(), w: w, x: x}
+	ctx, cancel := context.WithCancelCause(c.client)
+	c.cancel = cancel
+	c.trace.GetConn = c.want.begin
+	c.trace.GotConn = c.want.got
+	c.Context = httptrace.WithClientTrace(ctx, &c.trace)
+	c.clock.cancel = cancel
+	c.upload.clock = &c.clock
+	for name, values := range w.Header() {
+		if c.nours < len(c.ours) {
+			c.ours[c.nours] = field{name, values}
+			c.nours++
+		}
+	}
+	return c
+}
+
+// Value returns the call for its key, and hides the http.Server: below one,
+// net/http's proxy panics when a body is cut. We return an error instead, so that
+// a stream that the response is spliced into can end in its own way.
+func (c *call) Value(key any) any {
+	switch key {
+	case callKey{}:
+		return c
+	case http.ServerContextKey:
+		return nil
+	}
+	return c.Context.Value(key)
+}
+
+// end stops whatever the call has started.
+func (c *call) end() {
+	c.clock.begun()
+	c.want.end()
+	c.cancel(nil)
+	c.x.Upstream.Slot.Release() // the retry may have replaced the first one
+}
+
+// restore puts back the headers that the chain had set: an informational response
+// clears them.
+func (c *call) restore() {
+	header := c.w.Header()
+	for _, f := range c.ours[:c.nours] {
+		header[f.name] = f.values
+	}
+}
+
+// receive takes the response of the backend before it is copied to the client.
+func (c *call) receive(res *http.Response) {
+	c.x.Upstream.Slot.Answered()
+	c.clock.answered()
+	c.restore()
+	for _, f := range c.ours[:c.nours] {
+		delete(res.Header, f.name)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		c.clock.begun()
+		return // the body is a connection, which the proxy needs to see
+	}
+	if _, ok := res.Header["Content-Type"]; !ok {
+		// Else net/http guesses one, and a backend's choice to have none is lost.
+		c.w.Header()["Content-Type"] = nil
+	}
+	c.download = download{ReadCloser: res.Body, clock: &c.clock}
+	res.Body = &c.download
+}
+
+// download is the body of a response. It notes how it ended.
+type download struct {
+	io.ReadCloser
+	clock *clock
+	whole bool  // it was read to its end
+	cut   error // why it was not; nil if nobody read on
+}
+
+// Read reads on.
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.ReadCloser.Read(p)
+	if n > 0 || err != nil {
+		d.clock.begun()
+	}
+	if err == io.EOF {
+		d.whole = true
+	} else if err != nil {
+		d.cut = err
+	}
+	return n, err
+}
+
+// result is how the call went.
+func (c *call) result() error {
+	if c.err != nil {
+		c.restore()
+		return c.failure(c.err)
+	}
+	if c.download.ReadCloser == nil || c.download.whole {
+		return nil
+	}
+	// The response is committed, so its end must tell that it is not whole.
+	cut := c.download.cut
+	if cut == nil {
+		cut = errors.New("writing to the client failed")
+	}
+	err := fmt.Errorf("copying the response: %w: %w", http.ErrAbortHandler, cut)
+	switch {
+	case c.client.Err() != nil:
+		return fmt.Errorf("%w: %w", err, c.client.Err())
+	case c.clock.expired():
+		if c.x.Status == 0 {
+			c.x.Status = http.StatusGatewayTimeout
+		}
+		return timedOut(err)
+	}
+	return err
+}
+
+// failure is what a call that committed nothing is answered with.
+func (c *call) failure(err error) error {
+	switch {
+	case c.client.Err() != nil:
+		return fmt.Errorf("forwarding: %w", c.client.Err())
+	case c.clock.expired():
+		return timedOut(err)
+	case !c.sent:
+		return &exchange.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
+	}
+	if failed := c.upload.failed(); failed != nil {
+		return uploadFailure(failed)
+	}
+	if errors.As(err, new(*dialError)) {
+		return &exchange.Error{Status: http.StatusBadGateway, Message: "the backend could not be reached", Err: err}
+	}
+	return &exchange.Error{Status: http.StatusBadGateway, Message: "the backend gave no valid answer", Err: err}
+}
+
+// timedOut is a call that a timeout of its route has ended.
+func timedOut(err error) error {
+	return &exchange.Error{Status: http.StatusGatewayTimeout, Message: "the backend did not answer in time", Err: err}
+}

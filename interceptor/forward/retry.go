@@ -1,0 +1,136 @@
+package forward
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+)
+
+// How long a request is offered again to a backend that cannot be connected to.
+// A cold one meets pods that have just started, and a pod without a readiness
+// probe counts as ready before it listens. The timeouts of the route end it too.
+const (
+	patience     = 5 * time.Second
+	coldPatience = 30 * time.Second
+
+	firstPause = 5 * time.Millisecond
+	lastPause  = 200 * time.Millisecond
+
+	// hops is how many endpoints are tried in a row without a pause.
+	hops = 8
+)
+
+// roundTripper is a function that is an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls f.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// roundTrip sends a request to its upstream. As long as there is no connection,
+// nothing of the request is gone: it tries another ready endpoint, or the same
+// one again after a pause. Once a byte was sent it is not repeated, but for what
+// http.Transport does when a connection that it reused turns out to be closed.
+// r is the proxy's own copy, so it may be written to.
+func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
+	c := callOf(r.Context())
+	c.sent = true
+	if route := c.x.Route; route != nil {
+		c.clock.start(route.ResponseHeader, route.Request, c.x.Start)
+	}
+	if r.Body != nil {
+		c.upload.body = r.Body
+		r.GetBody = c.upload.attempt
+	}
+	transport := f.transports.pick(c.x, r.Header.Get("Upgrade") != "")
+	var tries backoff
+	for {
+		r.URL.Host = f.address(c.x.Upstream)
+		if c.x.TLS {
+			r.URL.Host = withName(c.x.Upstream.Target.ServerName, r.URL.Host)
+		}
+		if r.Body != nil {
+			body, err := c.upload.attempt()
+			if err != nil {
+				return nil, err
+			}
+			r.Body = body
+		}
+		res, err := transport.RoundTrip(r)
+		c.want.end()
+		if err == nil {
+			c.receive(res)
+			return res, nil
+		}
+		if c.Err() != nil || !errors.As(err, new(*dialError)) {
+			return nil, err
+		}
+		c.x.Upstream.Slot.Refused()
+		switch {
+		case tries.exhausted(c.x):
+			return nil, err
+		case tries.hop() && f.another(c.x):
+		case !tries.rest(c):
+			return nil, err
+		}
+		f.log.V(1).Info("connecting again", "service", c.x.Upstream.Target.ServerName, "address", r.URL.Host, "reason", err.Error())
+	}
+}
+
+// another moves the exchange to another ready endpoint of its target, if there is
+// one.
+func (f *Forwarder) another(x *exchange.Exchange) bool {
+	refused := x.Upstream.Slot
+	if !f.direct || !refused.Valid() {
+		return false
+	}
+	slot, ok := x.Upstream.Target.Endpoints.Pick()
+	if !ok || slot.Addr() == refused.Addr() {
+		slot.Release()
+		return false
+	}
+	refused.Release()
+	x.Upstream.Slot = slot
+	return true
+}
+
+// backoff is the pace of the attempts of one call. The zero value is ready to use.
+type backoff struct {
+	until time.Time // zero until the first failure
+	pause time.Duration
+	hops  int // since the last pause
+}
+
+// exhausted notes a failure, and says that there were failures for long enough.
+func (b *backoff) exhausted(x *exchange.Exchange) bool {
+	now := time.Now()
+	if b.until.IsZero() {
+		b.until, b.pause = now.Add(patience), firstPause
+		if x.Cold {
+			b.until = now.Add(coldPatience)
+		}
+	}
+	return now.After(b.until)
+}
+
+// hop says whether another endpoint may be tried at once.
+func (b *backoff) hop() bool {
+	b.hops++
+	return b.hops <= hops
+}
+
+// rest pauses. It returns false if the call ended meanwhile.
+func (b *backoff) rest(c *call) bool {
+	// The jitter keeps requests that failed together from trying together.
+	timer := time.NewTimer(b.pause/2 + rand.N(b.pause/2))
+	defer timer.Stop()
+	b.pause, b.hops = min(2*b.pause, lastPause), 0
+	select {
+	case <-timer.C:
+		return true
+	case <-c.Done():
+		return false
+	}
+}
