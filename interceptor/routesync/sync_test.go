@@ -1,0 +1,325 @@
+package routesync
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script is a Source that a test drives.
+type script struct{ sink chan Sink }
+
+func (s script) Run(ctx context.Context, sink Sink) error {
+	s.sink <- sink
+	<-ctx.Done()
+	return nil
+}
+
+// run starts a Sync and returns it with its sink; it ends with the test.
+func run(t testing.TB, log logr.Logger) (*Sync, Sink) {
+	t.Helper()
+	s := New(Options{Store: endpoints.NewStore(), Tracker: inflight.NewTracker(nil), Log: log})
+	ctx, cancel := context.WithCancel(context.Background())
+	source := script{sink: make(chan Sink, 1)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.Run(ctx, source); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return s, <-source.sink
+}
+
+func object(t testing.TB, text string) client.Object {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func interceptorRoute(t testing.TB, name, host, more string) client.Object {
+	t.Helper()
+	return object(t, fmt.Sprintf(`
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: %s, namespace: ns}
+spec:
+  target: {service: app, port: 80}
+  rules: [{hosts: [%s]}]
+  scalingMetric: {concurrency: {targetValue: 1}}
+  %s
+`, name, host, more))
+}
+
+func httpScaledObject(t testing.TB, name, host string) client.Object {
+	t.Helper()
+	return object(t, fmt.Sprintf(`
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: %s, namespace: ns}
+spec:
+  hosts: [%s]
+  scaleTargetRef: {service: app}
+`, name, host))
+}
+
+func appService() client.Object {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
+	}
+}
+
+// settle lets the hold-off pass and everything that follows from it happen; it
+// is called in a synctest bubble.
+func settle() {
+	<-time.After(holdOffMax)
+	synctest.Wait()
+}
+
+func match(s *Sync, host string) *exchange.Route {
+	route, _ := s.Table().Match(host, "/", nil)
+	return route
+}
+
+func TestNothingIsPublishedBeforeTheSourceIsSynced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(interceptorRoute(t, "a", "a.test", ""))
+		<-time.After(time.Minute)
+		if s.Ready() {
+			t.Fatal("half a table is a table of 404s")
+		}
+		sink.Synced()
+		settle()
+		if !s.Ready() || match(s, "a.test") == nil {
+			t.Fatal("the route is published")
+		}
+	})
+}
+
+func TestStoredObjectThatDoesNotDecodeHarmsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(interceptorRoute(t, "good", "good.test", ""))
+		// What 0.16's CRD let in: a duration without a unit.
+		sink.Set(interceptorRoute(t, "bad", "bad.test", `timeouts: {readiness: "30"}`))
+		sink.Synced()
+		settle()
+		if match(s, "good.test") == nil {
+			t.Error("the good route is served")
+		}
+		if match(s, "bad.test") != nil {
+			t.Error("the bad route is not served")
+		}
+		problems := s.Problems()
+		if reason := problems[ObjectRef{Kind: KindInterceptorRoute, Namespace: "ns", Name: "bad"}]; !strings.Contains(reason, "decode") || len(problems) != 1 {
+			t.Errorf("the problem is the bad object's own: %v", problems)
+		}
+		sink.Set(interceptorRoute(t, "bad", "bad.test", `timeouts: {readiness: "30s"}`))
+		settle()
+		if r := match(s, "bad.test"); r == nil || r.Readiness != 30*time.Second || len(s.Problems()) != 0 {
+			t.Errorf("the mended route is served: %+v, %v", r, s.Problems())
+		}
+	})
+}
+
+func TestInterceptorRouteWinsANameClash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(httpScaledObject(t, "a", "old.test"))
+		sink.Synced()
+		settle()
+		before := match(s, "old.test")
+		if before == nil {
+			t.Fatal("the HTTPScaledObject is served")
+		}
+		sink.Set(interceptorRoute(t, "a", "new.test", ""))
+		settle()
+		after := match(s, "new.test")
+		if match(s, "old.test") != nil || after == nil {
+			t.Fatal("the InterceptorRoute is served instead")
+		}
+		if before.InFlight != after.InFlight {
+			t.Error("the counts go on: the name is the same")
+		}
+		if len(s.Problems()) != 1 {
+			t.Errorf("the loser is told: %v", s.Problems())
+		}
+		sink.Delete(interceptorRoute(t, "a", "new.test", ""))
+		settle()
+		if match(s, "old.test") == nil || match(s, "new.test") != nil || len(s.Problems()) != 0 {
+			t.Errorf("the HTTPScaledObject is back: %v", s.Problems())
+		}
+		sink.Delete(httpScaledObject(t, "a", "old.test"))
+		settle()
+		if s.Table().Len() != 0 {
+			t.Error("nothing is left")
+		}
+	})
+}
+
+func TestTargetIsResolvedWhenItsServiceComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged []string
+		log := funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{})
+		s, sink := run(t, log)
+		sink.Set(httpScaledObject(t, "a", "a.test"))
+		sink.Synced()
+		settle()
+		r := match(s, "a.test")
+		if r == nil || r.Target.Problem == "" || r.Target.Endpoints == nil {
+			t.Fatalf("a route to a missing Service is kept: %+v", r)
+		}
+		for range 3 { // seen again without a change
+			sink.Set(httpScaledObject(t, "a", "a.test"))
+			settle()
+		}
+		if len(logged) != 1 {
+			t.Errorf("the problem is logged once: %q", logged)
+		}
+		sink.Set(appService())
+		settle()
+		r = match(s, "a.test")
+		if r.Target.Problem != "" || r.Target.Address != "app.ns:80" || len(s.Problems()) != 0 {
+			t.Errorf("the Service's only port is taken: %+v", r.Target)
+		}
+		several := appService().(*corev1.Service)
+		several.Spec.Ports = append(several.Spec.Ports, corev1.ServicePort{Name: "admin", Port: 81})
+		sink.Set(several)
+		settle()
+		if r = match(s, "a.test"); !strings.Contains(r.Target.Problem, "2 ports") {
+			t.Errorf("several ports are a problem: %q", r.Target.Problem)
+		}
+	})
+}
+
+func TestPartThatDoesNotCompileLeavesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(interceptorRoute(t, "a", "a.test", `coldStart: {streamingCallback: {interval: 1ms}, placeholder: {response: {bodyFromConfigMap: {name: none}}}}`))
+		sink.Synced()
+		settle()
+		r := match(s, "a.test")
+		if r == nil || r.Callback != nil || r.Placeholder == nil || r.Placeholder.Problem == "" {
+			t.Fatalf("the route is served without the bad parts: %+v", r)
+		}
+		reason := s.Problems()[ObjectRef{Kind: KindInterceptorRoute, Namespace: "ns", Name: "a"}]
+		if !strings.Contains(reason, "streamingCallback") || !strings.Contains(reason, "ConfigMap") {
+			t.Errorf("both parts are named: %q", reason)
+		}
+		sink.Set(&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "none", Labels: map[string]string{responseBodyLabel: "true"}},
+			Data:       map[string]string{"index.html": "hello"},
+		})
+		settle()
+		if r = match(s, "a.test"); r.Placeholder.Problem != "" || string(r.Placeholder.Files["index.html"]) != "hello" {
+			t.Errorf("the ConfigMap is taken when it comes: %+v", r.Placeholder)
+		}
+	})
+}
+
+func TestDefaultsOfARoute(t *testing.T) {
+	defaults := Defaults{Readiness: 0, Request: time.Minute, ResponseHeader: 5 * time.Minute, MaxPending: 7}
+	for _, c := range []struct {
+		reason, spec string
+		check        func(r *exchange.Route) bool
+	}{
+		{"unset timeouts are the defaults", "", func(r *exchange.Route) bool {
+			return r.Readiness == 0 && r.Request == time.Minute && r.ResponseHeader == 5*time.Minute && r.MaxPending == 7 && !r.CapOwn
+		}},
+		{"0s disables", "timeouts: {request: 0s}", func(r *exchange.Route) bool { return r.Request == 0 }},
+		{"a fallback bounds the wait", "coldStart: {fallback: {service: {name: app, port: 80}}}", func(r *exchange.Route) bool { return r.Readiness == 30*time.Second && r.Lease == 30*time.Second }},
+		{"a lease without a readiness timeout is ten minutes", "", func(r *exchange.Route) bool { return r.Lease == 10*time.Minute }},
+		{"a lease is the readiness timeout", "timeouts: {readiness: 3m}", func(r *exchange.Route) bool { return r.Lease == 3*time.Minute }},
+		{"a lease of its own", "coldStart: {activationLease: 1h}", func(r *exchange.Route) bool { return r.Lease == time.Hour }},
+		{"a cap of its own", "coldStart: {maxPendingRequests: 3}", func(r *exchange.Route) bool { return r.MaxPending == 3 && r.CapOwn }},
+		{"the placeholder's status", "coldStart: {placeholder: {response: {body: x}}}", func(r *exchange.Route) bool { return r.Placeholder.Status == 503 }},
+		{"a static route's status", "staticRoutes: [{rules: [{paths: [{value: /x}]}], response: {body: x}}]", func(r *exchange.Route) bool { return r.Static[0].Response.Status == 200 && !r.Static[0].Always }},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			m := newModel(compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), defaults: defaults})
+			m.apply(map[ObjectRef]client.Object{
+				{Kind: KindService, Namespace: "ns", Name: "app"}:           appService(),
+				{Kind: KindInterceptorRoute, Namespace: "ns", Name: "route"}: interceptorRoute(t, "route", "a.test", c.spec),
+			})
+			route, ok := m.table(nil).Match("a.test", "/", nil)
+			if !ok || !c.check(route) {
+				t.Errorf("%s: %+v", c.reason, route)
+			}
+		})
+	}
+}
+
+// 10,000 routes that change one by one must not rebuild 10,000 tables.
+func TestBurstIsOneRebuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		published := 0
+		log := funcr.New(func(_, args string) {
+			if strings.Contains(args, "published") {
+				published++
+			}
+		}, funcr.Options{Verbosity: 1})
+		s, sink := run(t, log)
+		sink.Synced()
+		settle()
+		published = 0
+		for i := range 1000 {
+			sink.Set(interceptorRoute(t, fmt.Sprint("r", i), fmt.Sprintf("h%d.test", i), ""))
+			<-time.After(time.Millisecond)
+		}
+		settle()
+		if s.Table().Len() != 1000 || published > 12 {
+			t.Errorf("a burst of 1 s: %d routes, %d rebuilds", s.Table().Len(), published)
+		}
+	})
+}
+
+// BenchmarkOneChange reports how long one changed route among 10,000 takes to
+// be live, the hold-off included.
+func BenchmarkOneChange(b *testing.B) {
+	s, sink := run(b, logr.Discard())
+	sink.Set(appService())
+	for i := range 10_000 {
+		sink.Set(interceptorRoute(b, fmt.Sprint("r", i), fmt.Sprintf("h%d.test", i), ""))
+	}
+	sink.Synced()
+	for !s.Ready() {
+		<-time.After(time.Millisecond)
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		host := fmt.Sprintf("changed%d.test", i)
+		sink.Set(interceptorRoute(b, "r5", host, ""))
+		for match(s, host) == nil {
+			runtime.Gosched()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/live")
+}
