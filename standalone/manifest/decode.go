@@ -1,0 +1,210 @@
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kubejson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// Kinds that manifests may hold.
+const (
+	KindInterceptorRoute = "InterceptorRoute"
+	KindHTTPScaledObject = "HTTPScaledObject"
+	KindScaledObject     = "ScaledObject"
+	KindDeployment       = "Deployment"
+	KindService          = "Service"
+	KindConfigMap        = "ConfigMap"
+)
+
+const understood = "InterceptorRoute, HTTPScaledObject, ScaledObject, Deployment, Service and ConfigMap"
+
+// Checker validates routes as the API server of a cluster would.
+type Checker struct {
+	// Schema prunes, defaults and validates an InterceptorRoute or an
+	// HTTPScaledObject in place.
+	Schema interface {
+		Check(*unstructured.Unstructured) error
+	}
+}
+
+// decode turns a document into an object. The object is nil if one of the
+// problems refuses it; the reference is as complete as could be read.
+func (c Checker) decode(d *document) (metav1.Object, Reference, []Problem) {
+	if err := d.parse(); err != nil {
+		line, reason := d.syntaxProblem(err)
+		return nil, Reference{}, []Problem{{Line: line, Reason: reason, Refused: true}}
+	}
+	data, err := yaml.YAMLToJSONStrict(d.text)
+	if err != nil {
+		line, reason := d.syntaxProblem(err)
+		return nil, Reference{}, []Problem{{Line: line, Reason: reason, Refused: true}}
+	}
+	var header metav1.PartialObjectMetadata
+	if err := kubejson.UnmarshalCaseSensitivePreserveInts(data, &header); err != nil {
+		return nil, Reference{}, d.problems(err)
+	}
+	if header.Namespace == "" {
+		header.Namespace = metav1.NamespaceDefault
+	}
+	reference := Reference{Kind: header.Kind, Namespace: header.Namespace, Name: header.Name}
+	if err := checkHeader(header); err != nil {
+		return nil, reference, d.problems(err)
+	}
+
+	var object metav1.Object
+	var warnings []error
+	switch kind := header.APIVersion + "/" + header.Kind; kind {
+	case v1beta1.GroupVersion.String() + "/" + KindInterceptorRoute:
+		object, err = c.route(data, &v1beta1.InterceptorRoute{})
+	case v1alpha1.GroupVersion.String() + "/" + KindHTTPScaledObject:
+		object, err = c.route(data, &v1alpha1.HTTPScaledObject{})
+	case "apps/v1/" + KindDeployment:
+		deployment := &appsv1.Deployment{}
+		if err = strict(data, deployment); err == nil {
+			warnings, err = checkDeployment(deployment)
+		}
+		object = deployment
+	case "v1/" + KindService:
+		service := &corev1.Service{}
+		if err = strict(data, service); err == nil {
+			err = checkService(service)
+		}
+		object = service
+	case "v1/" + KindConfigMap:
+		configMap := &corev1.ConfigMap{}
+		err = strict(data, configMap)
+		object = configMap
+	case "keda.sh/v1alpha1/" + KindScaledObject:
+		scaled := &ScaledObject{}
+		if err = kubejson.UnmarshalCaseSensitivePreserveInts(data, scaled); err == nil {
+			err = checkScaledObject(scaled)
+		}
+		object = scaled
+	default:
+		return nil, reference, []Problem{{
+			Line:    d.lineOf("kind"),
+			Reason:  fmt.Sprintf("apiVersion %q, kind %q is not understood here: only %s are", header.APIVersion, header.Kind, understood),
+			Refused: true,
+		}}
+	}
+	if err != nil {
+		return nil, reference, d.problems(err)
+	}
+	object.SetNamespace(header.Namespace)
+	return object, reference, d.warnings(warnings)
+}
+
+// route checks an InterceptorRoute or HTTPScaledObject: unknown fields by its
+// Go type, which prune would drop without a word, and the rest by the schema.
+func (c Checker) route(data []byte, typed any) (metav1.Object, error) {
+	unknown, decodeErr := kubejson.UnmarshalStrict(data, typed, kubejson.DisallowUnknownFields)
+	if len(unknown) > 0 {
+		return nil, errors.Join(unknown...)
+	}
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON(data); err != nil {
+		return nil, err
+	}
+	if object.GetNamespace() == "" {
+		object.SetNamespace(metav1.NamespaceDefault)
+	}
+	if err := c.Schema.Check(object); err != nil {
+		return nil, err
+	}
+	return object, decodeErr
+}
+
+// strict decodes and refuses unknown fields.
+func strict(data []byte, into any) error {
+	unknown, err := kubejson.UnmarshalStrict(data, into, kubejson.DisallowUnknownFields)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unknown...)
+}
+
+func checkHeader(header metav1.PartialObjectMetadata) error {
+	var errs []error
+	if header.Kind == "" {
+		errs = append(errs, field.Required(field.NewPath("kind"), "one of "+understood))
+	}
+	if header.APIVersion == "" {
+		errs = append(errs, field.Required(field.NewPath("apiVersion"), ""))
+	}
+	metadata := field.NewPath("metadata")
+	if header.Name == "" {
+		errs = append(errs, field.Required(metadata.Child("name"), ""))
+	} else if reasons := validation.IsDNS1123Subdomain(header.Name); len(reasons) > 0 {
+		errs = append(errs, field.Invalid(metadata.Child("name"), header.Name, strings.Join(reasons, "; ")))
+	}
+	if reasons := validation.IsDNS1123Label(header.Namespace); len(reasons) > 0 {
+		errs = append(errs, field.Invalid(metadata.Child("namespace"), header.Namespace, strings.Join(reasons, "; ")))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *document) problems(err error) []Problem {
+	var problems []Problem
+	for _, e := range flatten(err) {
+		problems = append(problems, Problem{Line: d.lineOf(fieldOf(e)), Reason: e.Error(), Refused: true})
+	}
+	return problems
+}
+
+func (d *document) warnings(errs []error) []Problem {
+	var problems []Problem
+	for _, e := range errs {
+		problems = append(problems, Problem{Line: d.lineOf(fieldOf(e)), Reason: e.Error()})
+	}
+	return problems
+}
+
+// flatten takes joined errors and Kubernetes' aggregates apart.
+func flatten(err error) []error {
+	var parts []error
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		parts = e.Unwrap()
+	case interface{ Errors() []error }:
+		parts = e.Errors()
+	default:
+		return []error{err}
+	}
+	var flat []error
+	for _, part := range parts {
+		flat = append(flat, flatten(part)...)
+	}
+	return flat
+}
+
+// fieldOf is the path of the field that an error is about; "" if it is about
+// the whole object.
+func fieldOf(err error) string {
+	var (
+		invalid *field.Error
+		unknown kubejson.FieldError
+		typed   *json.UnmarshalTypeError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		return invalid.Field
+	case errors.As(err, &unknown):
+		return unknown.FieldPath()
+	case errors.As(err, &typed):
+		return typed.Field
+	}
+	return ""
+}

@@ -1,0 +1,175 @@
+// Package process runs Deployments as processes of this machine, one for each
+// replica, and tells which of their ports are ready. It must not know why a
+// workload has the replicas that it has.
+package process
+
+import (
+	"context"
+	"io"
+	"maps"
+	"os"
+	"reflect"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Endpoints is told the ready addresses of each Service, by port name. It
+// replaces all that was told of that Service before.
+type Endpoints interface {
+	Update(namespace, service string, ready map[string][]string)
+}
+
+// Options of a Node.
+type Options struct {
+	Endpoints Endpoints
+	Log       logr.Logger
+	// Output gets the lines that the processes write, each with the replica's
+	// name before it.
+	Output io.Writer
+	// Backoff between the attempts of a process that exits: at first and at most; by
+	// default 1s and 30s.
+	Backoff, MaxBackoff time.Duration
+}
+
+// Node runs workloads, as the machine of that name does in a cluster. Its
+// methods do not wait for processes, but for Close. They are safe for
+// concurrent use.
+type Node struct {
+	options Options
+	lease   leaser
+	environ []string
+	out     *output
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup // replicas
+
+	mu        sync.Mutex
+	workloads map[types.NamespacedName]*workload
+	services  map[types.NamespacedName]*corev1.Service
+	published map[types.NamespacedName]map[string][]string
+}
+
+// NewNode makes a Node; the caller must Close it.
+func NewNode(o Options) *Node {
+	if o.Backoff == 0 {
+		o.Backoff = time.Second
+	}
+	if o.MaxBackoff == 0 {
+		o.MaxBackoff = 30 * time.Second
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Node{
+		options: o, lease: leaserFor(runtime.GOOS), environ: os.Environ(), out: &output{to: o.Output},
+		ctx: ctx, stop: stop,
+		workloads: map[types.NamespacedName]*workload{},
+		services:  map[types.NamespacedName]*corev1.Service{},
+		published: map[types.NamespacedName]map[string][]string{},
+	}
+}
+
+// Apply makes these the workloads and Services of the node. A new workload
+// sleeps until it is scaled; the processes of one whose template changed are
+// replaced, those of one that is gone are stopped. The objects must have
+// passed the checks of package manifest, and must not be changed afterwards.
+func (n *Node) Apply(deployments []*appsv1.Deployment, services []*corev1.Service) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ctx.Err() != nil {
+		return
+	}
+	kept := map[types.NamespacedName]bool{}
+	for _, d := range deployments {
+		key := types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
+		kept[key] = true
+		w, known := n.workloads[key]
+		if !known {
+			w = &workload{node: n, key: key}
+			n.workloads[key] = w
+		}
+		changed := known && !reflect.DeepEqual(w.deployment.Spec.Template, d.Spec.Template)
+		w.deployment = d
+		if changed {
+			w.replace()
+		}
+		w.tell()
+	}
+	for key, w := range n.workloads {
+		if !kept[key] {
+			w.scale(0)
+			delete(n.workloads, key)
+		}
+	}
+	clear(n.services)
+	for _, s := range services {
+		n.services[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = s
+	}
+	n.publish()
+}
+
+// Scale sets the number of replicas of a workload; one that the node does not
+// know is left alone.
+func (n *Node) Scale(key types.NamespacedName, replicas int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w := n.workloads[key]; w != nil && n.ctx.Err() == nil {
+		w.scale(replicas)
+		n.publish()
+	}
+}
+
+// Close stops all processes and waits until they are gone.
+func (n *Node) Close() {
+	n.mu.Lock()
+	for _, w := range n.workloads {
+		w.scale(0)
+	}
+	n.stop()
+	n.publish()
+	n.mu.Unlock()
+	n.running.Wait()
+}
+
+// publish tells the endpoints of every Service that changed. The lock is held,
+// so that a later readiness cannot be overtaken by an earlier one.
+func (n *Node) publish() {
+	for key, s := range n.services {
+		ready := n.readyOf(s)
+		if last, told := n.published[key]; !told || !reflect.DeepEqual(last, ready) {
+			n.published[key] = ready
+			n.options.Endpoints.Update(key.Namespace, key.Name, ready)
+		}
+	}
+	for key := range n.published {
+		if n.services[key] == nil {
+			delete(n.published, key)
+			n.options.Endpoints.Update(key.Namespace, key.Name, nil)
+		}
+	}
+}
+
+// readyOf collects the addresses of the ready replicas that a Service selects.
+func (n *Node) readyOf(s *corev1.Service) map[string][]string {
+	ready := map[string][]string{}
+	for _, key := range slices.SortedFunc(maps.Keys(n.workloads), byName) {
+		w := n.workloads[key]
+		if key.Namespace != s.Namespace || !selects(s, w.deployment) {
+			continue
+		}
+		for _, port := range s.Spec.Ports {
+			number := targetPort(port, w.deployment)
+			for _, slot := range w.slots {
+				if r := slot.replica; r != nil && r.ready != nil && number != 0 {
+					ready[port.Name] = append(ready[port.Name], r.ready.address(number))
+				}
+			}
+		}
+	}
+	return ready
+}
