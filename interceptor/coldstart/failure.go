@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
 )
 
 // defaultRetryAfter is what a 503 says when its cause does not know better.
@@ -32,11 +33,16 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, message stri
 	// A failure is of this moment and of this client.
 	w.Header().Set("Cache-Control", "no-store")
 
-	switch contentType := mediaType(r.Header.Get("Content-Type")); {
+	contentType, dialect := mediaType(r.Header.Get("Content-Type")), stream.DialectOf(r)
+	switch {
 	case strings.HasPrefix(contentType, "application/grpc"):
 		writeGRPC(w, contentType, status, message)
 	case page.IsNavigation(r):
+		// Before the API of the path: web applications have a /messages page, and
+		// no API's client asks for text/html.
 		page.WriteError(w, r, status, message, retryAfter)
+	case dialect != nil && r.Method != http.MethodHead:
+		dialect.WriteError(w, status, message)
 	case acceptsJSON(r.Header):
 		writeProblem(w, r, status, message)
 	default:

@@ -44,7 +44,7 @@ func (p *Page) ServeLive(w http.ResponseWriter, r *http.Request, ready <-chan st
 	w.WriteHeader(p.status)
 
 	out := deadlineWriter{w: w, controller: http.NewResponseController(w)}
-	if err := out.write(p.frame.head, p.own, p.frame.open); err != nil {
+	if err := out.write(p.frame.head, p.own, p.frame.open, clock(0)); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(tick)

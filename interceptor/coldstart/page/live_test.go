@@ -1,0 +1,217 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// recorder is a client that writes down what reaches it, and when.
+type recorder struct {
+	*httptest.ResponseRecorder
+
+	mu sync.Mutex
+	// flushed is the body at the last flush; unflushed bytes reach nobody.
+	flushed string
+	// deadline is the write deadline now in force.
+	deadline time.Time
+	// during is how far away the deadline was at each write.
+	during []time.Duration
+	// failure is what writes return.
+	failure error
+}
+
+func newRecorder() *recorder { return &recorder{ResponseRecorder: httptest.NewRecorder()} }
+
+func (c *recorder) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure != nil {
+		return 0, c.failure
+	}
+	c.during = append(c.during, time.Until(c.deadline))
+	return c.ResponseRecorder.Write(b)
+}
+
+func (c *recorder) FlushError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushed = c.Body.String()
+	return c.failure
+}
+
+func (c *recorder) SetWriteDeadline(deadline time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = deadline
+	return nil
+}
+
+// page is what the client sees now.
+func (c *recorder) page() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flushed
+}
+
+func (c *recorder) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failure = err
+}
+
+func (c *recorder) deadlineInForce() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadline
+}
+
+func navigation(ctx context.Context) *http.Request {
+	return httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+}
+
+// serve serves a live page in a goroutine and returns its result.
+func serve(p *Page, w http.ResponseWriter, r *http.Request, ready <-chan struct{}) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- p.ServeLive(w, r, ready) }()
+	return done
+}
+
+func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, w, ready := compile(t, nil), newRecorder(), make(chan struct{})
+		done := serve(p, w, navigation(t.Context()), ready)
+		synctest.Wait()
+		head := string(p.frame.head) + string(p.own) + string(p.frame.open) + "<p>0:00</p>"
+		if w.Code != 503 || w.page() != head {
+			t.Fatalf("at once: status %d and\n%s\nwant\n%s", w.Code, w.page(), head)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+		if want := head + "<p>0:01</p><p>0:02</p>"; w.page() != want {
+			t.Fatalf("after 2.5s\n%s\nwant\n%s", w.page(), want)
+		}
+		start := time.Now()
+		close(ready)
+		if err := <-done; err != nil || time.Since(start) != 0 {
+			t.Fatalf("error %v after %v", err, time.Since(start))
+		}
+		const end = `<p>0:02</p><meta http-equiv="refresh" content="0"></div></main></body></html>` + "\n"
+		if !strings.HasSuffix(w.page(), end) {
+			t.Errorf("the page ends\n%s\nwant\n%s", w.page(), end)
+		}
+	})
+}
+
+func TestLivePageEndsAfterTwentySeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, start := newRecorder(), time.Now()
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), nil); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != 20*time.Second {
+			t.Errorf("it ended after %v", took)
+		}
+		if !strings.HasSuffix(w.page(), "<p>0:19</p></div></main></body></html>\n") || strings.Contains(w.page(), `content="0"`) {
+			t.Errorf("the page must end without a reload:\n%s", w.page())
+		}
+	})
+}
+
+func TestLivePageOfAReadyTargetReloadsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ready, start := newRecorder(), make(chan struct{}), time.Now()
+		close(ready)
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), ready); err != nil || time.Since(start) != 0 {
+			t.Fatalf("error %v after %v", err, time.Since(start))
+		}
+		if !strings.Contains(w.page(), `<meta http-equiv="refresh" content="0">`) {
+			t.Errorf("no reload in\n%s", w.page())
+		}
+	})
+}
+
+func TestLivePageEndsWhenTheClientLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		done := serve(compile(t, nil), newRecorder(), navigation(ctx), nil)
+		time.Sleep(1500 * time.Millisecond)
+		leave()
+		start := time.Now()
+		if err := <-done; !errors.Is(err, context.Canceled) || time.Since(start) != 0 {
+			t.Errorf("error %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestLivePageEndsWhenTheClientStopsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRecorder()
+		done := serve(compile(t, nil), w, navigation(t.Context()), nil)
+		synctest.Wait()
+		w.fail(os.ErrDeadlineExceeded)
+		if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A deadline that stays set resets an idle HTTP/2 stream when it passes.
+func TestLivePageBoundsEachWriteAndNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRecorder()
+		done := serve(compile(t, nil), w, navigation(t.Context()), nil)
+		for range 20 {
+			synctest.Wait()
+			if left := w.deadlineInForce(); !left.IsZero() {
+				t.Fatalf("a deadline at %v is left after a write", left)
+			}
+			time.Sleep(time.Second)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for _, left := range w.during {
+			if left != 30*time.Second {
+				t.Errorf("a write with %v to its deadline", left)
+			}
+		}
+	})
+}
+
+// httptest.ResponseRecorder can do neither deadlines nor FlushError.
+func TestLivePageNeedsNoDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := httptest.NewRecorder()
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), nil); err != nil || !w.Flushed {
+			t.Errorf("error %v, flushed %v", err, w.Flushed)
+		}
+	})
+}
+
+func TestLivePageToHEADIsFinite(t *testing.T) {
+	w := httptest.NewRecorder()
+	if err := compile(t, nil).ServeLive(w, httptest.NewRequest(http.MethodHead, "/", nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	if response := w.Result(); response.ContentLength < 1000 || w.Body.Len() != 0 {
+		t.Errorf("length %d, %d bytes", response.ContentLength, w.Body.Len())
+	}
+}
+
+func TestClock(t *testing.T) {
+	for elapsed, want := range map[time.Duration]string{
+		0: "<p>0:00</p>", 9 * time.Second: "<p>0:09</p>", 60 * time.Second: "<p>1:00</p>", 3671 * time.Second: "<p>61:11</p>",
+	} {
+		if got := string(clock(elapsed)); got != want {
+			t.Errorf("clock(%v) = %s, want %s", elapsed, got, want)
+		}
+	}
+}

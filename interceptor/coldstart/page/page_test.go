@@ -1,0 +1,309 @@
+package page
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden pages")
+
+// limit is what COLDSTART 6 promises for a page.
+const limit = 8 << 10
+
+func compile(t *testing.T, spec *v1beta1.WaitingPageSpec) *Page {
+	t.Helper()
+	p, err := Compile(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func finite(t *testing.T, p *Page, method string) *http.Response {
+	t.Helper()
+	w := httptest.NewRecorder()
+	if err := p.ServeFinite(w, httptest.NewRequest(method, "/", nil)); err != nil {
+		t.Fatal(err)
+	}
+	return w.Result()
+}
+
+func body(t *testing.T, response *http.Response) string {
+	t.Helper()
+	var out bytes.Buffer
+	if _, err := out.ReadFrom(response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// golden compares text with a file that a person has looked at.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	path := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("%s (-want +got; -update rewrites it):\n%s", path, diff)
+	}
+}
+
+func TestFinitePageGolden(t *testing.T) {
+	golden(t, "default.html", body(t, finite(t, compile(t, nil), http.MethodGet)))
+	golden(t, "custom.html", body(t, finite(t, compile(t, &v1beta1.WaitingPageSpec{
+		Title:           "Loading <the> model",
+		Message:         "Two \"minutes\" & a bit.\nالتطبيق قيد التشغيل",
+		RefreshInterval: metav1.Duration{Duration: 90 * time.Second},
+	}), http.MethodGet)))
+}
+
+func TestFinitePageHeader(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spec    *v1beta1.WaitingPageSpec
+		status  int
+		seconds string
+	}{
+		"defaults":     {nil, 503, "5"},
+		"empty spec":   {&v1beta1.WaitingPageSpec{}, 503, "5"},
+		"own values":   {&v1beta1.WaitingPageSpec{StatusCode: 200, RefreshInterval: metav1.Duration{Duration: 7 * time.Second}}, 200, "7"},
+		"rounded up":   {&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: 1100 * time.Millisecond}}, 503, "2"},
+		"shortest":     {&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: time.Second}}, 503, "1"},
+		"unusual code": {&v1beta1.WaitingPageSpec{StatusCode: 599}, 599, "5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := compile(t, tc.spec)
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				response := finite(t, p, method)
+				got := body(t, response)
+				want := http.Header{
+					"Cache-Control":           {"no-store"},
+					"Content-Length":          response.Header["Content-Length"],
+					"Content-Security-Policy": {p.frame.policy},
+					"Content-Type":            {"text/html; charset=utf-8"},
+					"Retry-After":             {tc.seconds},
+					"Vary":                    {"Accept"},
+				}
+				if diff := cmp.Diff(want, response.Header); diff != "" || response.StatusCode != tc.status {
+					t.Errorf("%s: status %d, want %d; header (-want +got):\n%s", method, response.StatusCode, tc.status, diff)
+				}
+				if method == http.MethodHead {
+					if got != "" {
+						t.Errorf("HEAD has a body of %d bytes", len(got))
+					}
+					continue
+				}
+				if response.ContentLength != int64(len(got)) {
+					t.Errorf("Content-Length %d of %d bytes", response.ContentLength, len(got))
+				}
+				if refresh := `<meta http-equiv="refresh" content="` + tc.seconds + `">`; strings.Count(got, refresh) != 1 {
+					t.Errorf("no %s in\n%s", refresh, got)
+				}
+			}
+		})
+	}
+}
+
+func TestFinitePageKeepsTheCallersHeader(t *testing.T) {
+	w := httptest.NewRecorder()
+	w.Header().Set("X-KEDA-HTTP-Cold-Start", "true")
+	if err := compile(t, nil).ServeFinite(w, httptest.NewRequest(http.MethodGet, "/", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Result().Header.Get("X-KEDA-HTTP-Cold-Start"); got != "true" {
+		t.Errorf("X-KEDA-HTTP-Cold-Start = %q", got)
+	}
+}
+
+// The policy permits exactly what stands in the page, counted over the bytes
+// that a browser hashes.
+func TestContentSecurityPolicyMatchesThePage(t *testing.T) {
+	p := compile(t, nil)
+	want := "default-src 'none'; style-src '" + hashOf(t, p, "style") + "'; script-src '" + hashOf(t, p, "script") +
+		"'; img-src data:; base-uri 'none'; form-action 'none'"
+	if got := finite(t, p, http.MethodGet).Header.Get("Content-Security-Policy"); got != want {
+		t.Errorf("Content-Security-Policy\n%s\nwant\n%s", got, want)
+	}
+	text := livePage(p)
+	for _, forbidden := range []string{`style="`, "onload", "src=", "url("} {
+		if strings.Contains(text, forbidden) {
+			t.Errorf("the page contains %s, which the policy forbids", forbidden)
+		}
+	}
+}
+
+func hashOf(t *testing.T, p *Page, element string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?s)<`+element+`>(.*?)</`+element+`>`).FindAllStringSubmatch(livePage(p), -1)
+	if len(found) != 1 {
+		t.Fatalf("%d %s elements", len(found), element)
+	}
+	sum := sha256.Sum256([]byte(found[0][1]))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// livePage is all that a live page can come to write.
+func livePage(p *Page) string {
+	var out strings.Builder
+	out.Write(p.frame.head)
+	out.Write(p.own)
+	out.Write(p.frame.open)
+	for elapsed := time.Duration(0); elapsed <= liveFor; elapsed += tick {
+		out.Write(clock(elapsed))
+	}
+	out.Write(p.frame.reload)
+	out.Write(p.frame.closing)
+	return out.String()
+}
+
+func TestPageStaysUnderItsLimit(t *testing.T) {
+	if n := len(body(t, finite(t, compile(t, &v1beta1.WaitingPageSpec{Title: "t", Message: "m"}), http.MethodGet))); n > 1800 {
+		t.Errorf("a page without words has %d bytes; the package comment says 1.8 KiB", n)
+	}
+	// What escaping makes most of, and the longest runes.
+	for _, hostile := range []string{`"`, `'`, `+`, `<`, `&`, "\x00", "\xff", "😀", "\u2028"} {
+		spec := &v1beta1.WaitingPageSpec{Message: strings.Repeat(hostile, maxMessage)}
+		if n := len(livePage(compile(t, spec))); n > limit {
+			t.Errorf("a live page with a message of %q has %d bytes", hostile, n)
+		}
+		spec.Title = strings.Repeat(hostile, maxTitle)
+		if n := len(body(t, finite(t, compile(t, spec), http.MethodGet))); n > limit {
+			t.Errorf("a page with a message and a title of %q has %d bytes", hostile, n)
+		}
+	}
+}
+
+var hostile = []string{
+	`<script>alert(1)</script>`,
+	`</title><script>alert(1)</script>`,
+	`</style></p></div><img src=x onerror=alert(1)>`,
+	`"><meta http-equiv="refresh" content="0;url=https://example.com">`,
+	`' onmouseover='alert(1)`,
+	"line\r\nline\u2028line\u2029line",
+	"not UTF-8: \xff\xfe\xc3(",
+	"\x00<b>",
+	`<!--`,
+	`{{.Title}}`,
+	`&lt;b&gt;`,
+}
+
+func TestHostileWordsAreText(t *testing.T) {
+	plain := tags(livePage(compile(t, &v1beta1.WaitingPageSpec{Title: "t", Message: "m"})))
+	for _, words := range hostile {
+		p := compile(t, &v1beta1.WaitingPageSpec{Title: words, Message: words})
+		text := livePage(p)
+		if diff := cmp.Diff(plain, tags(text)); diff != "" {
+			t.Errorf("%q changes the page's elements (-want +got):\n%s", words, diff)
+		}
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			t.Errorf("%q makes a page that is not UTF-8", words)
+		}
+	}
+}
+
+// tags lists the markup of a page; text in it that is escaped has none.
+func tags(text string) []string {
+	return regexp.MustCompile(`<[^>]*>`).FindAllString(text, -1)
+}
+
+func TestCompileRefusesNonsense(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spec v1beta1.WaitingPageSpec
+		want string
+	}{
+		"refresh too often":  {v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: 999 * time.Millisecond}}, "waitingPage.refreshInterval must be at least 1s"},
+		"refresh negative":   {v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: -time.Second}}, "waitingPage.refreshInterval must be at least 1s"},
+		"status without end": {v1beta1.WaitingPageSpec{StatusCode: 101}, "waitingPage.statusCode 101 cannot carry a page"},
+		"status no content":  {v1beta1.WaitingPageSpec{StatusCode: 204}, "waitingPage.statusCode 204 cannot carry a page"},
+		"status unmodified":  {v1beta1.WaitingPageSpec{StatusCode: 304}, "waitingPage.statusCode 304 cannot carry a page"},
+		"status no status":   {v1beta1.WaitingPageSpec{StatusCode: 1000}, "waitingPage.statusCode 1000 cannot carry a page"},
+		"message":            {v1beta1.WaitingPageSpec{Message: strings.Repeat("é", 1025)}, "waitingPage.message must have at most 1024 characters"},
+		"title":              {v1beta1.WaitingPageSpec{Title: strings.Repeat("é", 129)}, "waitingPage.title must have at most 128 characters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Compile(&tc.spec); err == nil || err.Error() != tc.want {
+				t.Errorf("error %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestErrorPage(t *testing.T) {
+	w := httptest.NewRecorder()
+	WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), 504, "The application did <not> become ready in time.", 0)
+	response := w.Result()
+	text := body(t, response)
+	if response.StatusCode != 504 || response.ContentLength != int64(len(text)) || response.Header["Retry-After"] != nil {
+		t.Errorf("status %d, length %d of %d, Retry-After %q", response.StatusCode, response.ContentLength, len(text), response.Header["Retry-After"])
+	}
+	golden(t, "error.html", text)
+
+	w = httptest.NewRecorder()
+	WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), 503, "Busy.", 1500*time.Millisecond)
+	response = w.Result()
+	if got := response.Header.Get("Retry-After"); got != "2" {
+		t.Errorf("Retry-After %q, want 2", got)
+	}
+	if text := body(t, response); !strings.Contains(text, `<meta http-equiv="refresh" content="2">`) {
+		t.Errorf("no meta refresh in\n%s", text)
+	}
+
+	w = httptest.NewRecorder()
+	WriteError(w, httptest.NewRequest(http.MethodHead, "/", nil), 555, "Busy.", 0)
+	if response := w.Result(); response.ContentLength < 1000 || body(t, response) != "" {
+		t.Errorf("HEAD: length %d and a body", response.ContentLength)
+	}
+}
+
+func BenchmarkServeFinite(b *testing.B) {
+	p, err := Compile(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	w := discard{}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w)
+		if err := p.ServeFinite(w, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Compile(nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// discard is a ResponseWriter that is its header.
+type discard http.Header
+
+func (d discard) Header() http.Header         { return http.Header(d) }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}
