@@ -71,7 +71,9 @@ type script struct {
 }
 
 // dialects that are found by their path; the first suffix that fits wins.
-var dialects = []*Dialect{&openAIChat}
+var dialects = []*Dialect{
+	&openAIChat, &openAICompletions, &openAIResponses, &anthropic, &ollamaChat, &ollamaGenerate, &gemini,
+}
 
 // anyPath serves requests to paths of no known API whose body says stream:true.
 // The feature was first defined as that.

@@ -1,0 +1,92 @@
+package stream
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// gemini is Google's generateContent API, which streams server-sent events if
+// alt=sse asks for them.
+var gemini = Dialect{
+	name:      "gemini",
+	suffixes:  []string{":streamGenerateContent"},
+	wants:     func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" },
+	streaming: func(*facts) bool { return true }, // the URL has said so
+	script: func(*Request, *Callback, bool, time.Time) script {
+		empty := event([]byte(`{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"index":0}]}`))
+		return script{first: empty, tick: empty, sent: 1}
+	},
+	failure: func(_ *Request, p *problem, _ int, _ time.Time) []byte { return event(geminiProblem(p)) },
+	answer:  geminiAnswer,
+	problem: geminiProblem,
+}
+
+// geminiProblem is Google's error object (google.rpc.Status as JSON). Its code
+// is a number.
+func geminiProblem(p *problem) []byte {
+	type inner struct {
+		Code    json.RawMessage `json:"code"`
+		Message string          `json:"message"`
+		Status  string          `json:"status"`
+	}
+	code := p.code
+	if len(code) == 0 || code[0] == '"' {
+		code = json.RawMessage(strconv.Itoa(p.status))
+	}
+	status := p.grpcStatus
+	if status == "" {
+		status = geminiStatus(p.status)
+	}
+	return marshal(struct {
+		Error inner `json:"error"`
+	}{inner{code, p.message, status}})
+}
+
+// geminiStatus is the name of the google.rpc.Code that belongs to a status.
+func geminiStatus(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return "INVALID_ARGUMENT"
+	case http.StatusUnauthorized:
+		return "UNAUTHENTICATED"
+	case http.StatusForbidden:
+		return "PERMISSION_DENIED"
+	case http.StatusNotFound:
+		return "NOT_FOUND"
+	case http.StatusTooManyRequests:
+		return "RESOURCE_EXHAUSTED"
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return "UNAVAILABLE"
+	case http.StatusGatewayTimeout:
+		return "DEADLINE_EXCEEDED"
+	case http.StatusInternalServerError:
+		return "INTERNAL"
+	}
+	if status < 500 {
+		return "FAILED_PRECONDITION"
+	}
+	return "UNKNOWN"
+}
+
+// geminiAnswer is a whole answer as an event; the list that a stream without
+// alt=sse is, as one event each.
+func geminiAnswer(body []byte) ([]byte, bool) {
+	var out []byte
+	if elements(body, func(start, end int) {
+		if isGeminiAnswer(body[start:end]) {
+			out = append(out, event(appendCompact(nil, body[start:end]))...)
+		}
+	}) {
+		return out, out != nil
+	}
+	return event(appendCompact(nil, body)), isGeminiAnswer(body)
+}
+
+// isGeminiAnswer says that a document is an object and no error. An answer may
+// lack candidates: a prompt that was blocked has feedback instead.
+func isGeminiAnswer(document []byte) bool {
+	failed := false
+	return members(document, func(m member) { failed = failed || string(m.key) == "error" }) && !failed
+}

@@ -1,0 +1,38 @@
+package stream
+
+import (
+	"strconv"
+	"time"
+)
+
+// openAICompletions is OpenAI's older completions API. Its text is the
+// continuation of a prompt, so nothing of ours is ever shown.
+var openAICompletions = Dialect{
+	name:      "openai-completions",
+	suffixes:  []string{"/completions"},
+	streaming: asked,
+	script:    completionsScript,
+	failure:   openAIFailure,
+	answer:    completionsAnswer,
+	problem:   openAIProblem,
+}
+
+func completionsScript(q *Request, _ *Callback, _ bool, now time.Time) script {
+	chunk := []byte(`data: {"id":"","object":"text_completion","created":`)
+	chunk = strconv.AppendInt(chunk, now.Unix(), 10)
+	chunk = append(append(chunk, `,"model":`...), quote(q.model)...)
+	chunk = append(chunk, `,"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":null}]}`+"\n\n"...)
+	return script{first: chunk, tick: chunk, sent: 1}
+}
+
+// completionsAnswer is a whole completion as one chunk: they have the same shape.
+func completionsAnswer(body []byte) ([]byte, bool) {
+	choices := false
+	members(body, func(m member) {
+		choices = choices || string(m.key) == "choices" && body[m.value] == '['
+	})
+	if !choices {
+		return nil, false
+	}
+	return append(event(appendCompact(nil, body)), done...), true
+}

@@ -1,0 +1,130 @@
+package stream
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// openAIResponses is OpenAI's Responses API. A typed event before
+// response.created breaks openai-node's helper, so there are comments only,
+// until the event timers of clients come near; then the response is created.
+var openAIResponses = Dialect{
+	name:      "openai-responses",
+	suffixes:  []string{"/responses"},
+	streaming: asked,
+	script:    responsesScript,
+	failure:   responsesFailure,
+	problem:   openAIProblem,
+}
+
+func responsesScript(q *Request, _ *Callback, _ bool, now time.Time) script {
+	s := script{first: []byte(comment), tick: []byte(comment)}
+	if q.background {
+		return s // its client may fetch the response by an id that we cannot know
+	}
+	s.data = func(n int) []byte {
+		kind := "response.in_progress"
+		if n == 0 {
+			kind = "response.created"
+		}
+		return typedEvent(kind, responseEvent{Type: kind, Sequence: n, Response: newResponse(q, now, "in_progress", nil)})
+	}
+	return s
+}
+
+// responsesFailure is an error event, in the flat shape of the API and in the
+// nested one that SDKs read, and then the response as a failed one.
+func responsesFailure(q *Request, p *problem, sent int, now time.Time) []byte {
+	type nested struct {
+		Type    string          `json:"type"`
+		Code    json.RawMessage `json:"code"`
+		Message string          `json:"message"`
+		Param   *string         `json:"param"`
+	}
+	code := p.codeOrStatus()
+	b := typedEvent("error", struct {
+		Type     string          `json:"type"`
+		Code     json.RawMessage `json:"code"`
+		Message  string          `json:"message"`
+		Param    *string         `json:"param"`
+		Sequence int             `json:"sequence_number"`
+		Error    nested          `json:"error"`
+	}{"error", code, p.message, nil, sent, nested{openAIType(p), code, p.message, nil}})
+	return append(b, typedEvent("response.failed", responseEvent{
+		Type:     "response.failed",
+		Sequence: sent + 1,
+		Response: newResponse(q, now, "failed", &responseError{Code: code, Message: p.message}),
+	})...)
+}
+
+// responseEvent is an event that carries the whole response.
+type responseEvent struct {
+	Type     string   `json:"type"`
+	Sequence int      `json:"sequence_number"`
+	Response response `json:"response"`
+}
+
+type responseError struct {
+	Code    json.RawMessage `json:"code"`
+	Message string          `json:"message"`
+}
+
+// response is the Response object with every member that SDKs validate.
+type response struct {
+	ID                 string         `json:"id"`
+	Object             string         `json:"object"`
+	CreatedAt          int64          `json:"created_at"`
+	Status             string         `json:"status"`
+	Background         bool           `json:"background"`
+	Error              *responseError `json:"error"`
+	IncompleteDetails  *string        `json:"incomplete_details"`
+	Instructions       *string        `json:"instructions"`
+	MaxOutputTokens    *int           `json:"max_output_tokens"`
+	Model              string         `json:"model"`
+	Output             []string       `json:"output"`
+	ParallelToolCalls  bool           `json:"parallel_tool_calls"`
+	PreviousResponseID *string        `json:"previous_response_id"`
+	Reasoning          struct {
+		Effort  *string `json:"effort"`
+		Summary *string `json:"summary"`
+	} `json:"reasoning"`
+	Store       bool     `json:"store"`
+	Temperature *float64 `json:"temperature"`
+	Text        struct {
+		Format struct {
+			Type string `json:"type"`
+		} `json:"format"`
+	} `json:"text"`
+	ToolChoice string   `json:"tool_choice"`
+	Tools      []string `json:"tools"`
+	TopP       *float64 `json:"top_p"`
+	Truncation string   `json:"truncation"`
+	Usage      *string  `json:"usage"`
+	User       *string  `json:"user"`
+	Metadata   struct{} `json:"metadata"`
+}
+
+// newResponse is a response that has no output. Its id is empty: the backend
+// gives it one, and clients report an invented one.
+func newResponse(q *Request, now time.Time, status string, failed *responseError) response {
+	r := response{
+		Object:            "response",
+		CreatedAt:         now.Unix(),
+		Status:            status,
+		Background:        q.background,
+		Error:             failed,
+		Model:             q.model,
+		Output:            []string{},
+		ParallelToolCalls: true,
+		ToolChoice:        "auto",
+		Tools:             []string{},
+		Truncation:        "disabled",
+	}
+	r.Text.Format.Type = "text"
+	return r
+}
+
+// typedEvent is an event with a type line.
+func typedEvent(kind string, document any) []byte {
+	return append([]byte("event: "+kind+"\n"), event(marshal(document))...)
+}
