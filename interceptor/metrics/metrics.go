@@ -1,0 +1,181 @@
+// Package metrics is what the interceptor measures. The names, labels and
+// buckets are a frozen contract with dashboards and alerts (0.16). It must not
+// know how measurements leave the process.
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+)
+
+// Instrument names as Prometheus shows them, less the suffixes that the exporter
+// adds for counters (_total) and units (_seconds).
+const (
+	scope = "github.com/kedacore/http-add-on/interceptor"
+
+	nameRequests    = "interceptor_request_count"
+	nameConcurrency = "interceptor_request_concurrency"
+	nameDuration    = "interceptor_request_duration"
+	nameRejections  = "interceptor_cold_start_rejections"
+	nameColdStart   = "interceptor_cold_start_duration"
+)
+
+// Labels.
+const (
+	labelCode      = "code"
+	labelMethod    = "method"
+	labelName      = "route_name"
+	labelNamespace = "route_namespace"
+	labelColdStart = "cold_start"
+	labelOutcome   = "outcome"
+)
+
+// otherMethod stands for every method that is not of RFC 9110 or PATCH: the
+// label is bounded, whatever clients send.
+const otherMethod = "_OTHER"
+
+// buckets of durations, in seconds.
+func buckets() metric.HistogramOption {
+	return metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300)
+}
+
+// Outcome is how the wait of a cold request ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeReady     Outcome = "ready"
+	OutcomeTimeout   Outcome = "timeout"
+	OutcomeCancelled Outcome = "cancelled"
+)
+
+// Concurrency calls observe for every route with what it has in flight. It is
+// called at every scrape, from any goroutine.
+type Concurrency func(observe func(namespace, name string, inFlight int64))
+
+// Metrics are the instruments of one interceptor. Safe for concurrent use.
+// Recording a request allocates nothing once a request of its kind was recorded.
+type Metrics struct {
+	requests   metric.Int64Counter
+	duration   metric.Float64Histogram
+	rejections metric.Int64Counter
+	coldStart  metric.Float64Histogram
+
+	// unrouted is the cache of requests that matched no route.
+	unrouted exchange.Measurements
+	// outcomes are the attributes of each outcome.
+	outcomes map[Outcome][]metric.RecordOption
+}
+
+// New makes the instruments. concurrency may be nil.
+func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, error) {
+	m := &Metrics{outcomes: make(map[Outcome][]metric.RecordOption)}
+	for _, o := range []Outcome{OutcomeReady, OutcomeTimeout, OutcomeCancelled} {
+		m.outcomes[o] = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.String(labelOutcome, string(o))))}
+	}
+	meter := provider.Meter(scope)
+	var err error
+	if m.requests, err = meter.Int64Counter(nameRequests,
+		metric.WithDescription("Requests answered, by route and status")); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameRequests, err)
+	}
+	if m.duration, err = meter.Float64Histogram(nameDuration, metric.WithUnit("s"), buckets(),
+		metric.WithDescription("Time from the arrival of a request to the end of its response")); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameDuration, err)
+	}
+	if m.rejections, err = meter.Int64Counter(nameRejections,
+		metric.WithDescription("Cold requests that found every place taken")); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameRejections, err)
+	}
+	if m.coldStart, err = meter.Float64Histogram(nameColdStart, metric.WithUnit("s"), buckets(),
+		metric.WithDescription("How long cold requests waited for an endpoint")); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameColdStart, err)
+	}
+	if concurrency == nil {
+		return m, nil
+	}
+	if _, err = meter.Int64ObservableGauge(nameConcurrency,
+		metric.WithDescription("Requests in flight, by route"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			concurrency(func(namespace, name string, inFlight int64) {
+				o.Observe(inFlight, metric.WithAttributeSet(routeAttributes(namespace, name)))
+			})
+			return nil
+		})); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameConcurrency, err)
+	}
+	return m, nil
+}
+
+// Request records a request that is over. code is what the client was meant to
+// get (499 if it had left).
+func (m *Metrics) Request(ctx context.Context, x *exchange.Exchange, code int, method string, took time.Duration) {
+	var namespace, name string
+	cache := &m.unrouted
+	if x.Route != nil {
+		namespace, name = x.Route.Namespace, x.Route.Name
+		cache = &x.Route.Measurements
+	}
+	of := exchange.Measurement{Code: code, Method: knownMethod(method), Cold: x.Cold}
+	option := cache.Load(of, func() metric.MeasurementOption { return newSeries(of, namespace, name) })
+	s, ok := option.(*series)
+	if !ok {
+		m.requests.Add(ctx, 1, option)
+		m.duration.Record(ctx, took.Seconds(), option)
+		return
+	}
+	m.requests.Add(ctx, 1, s.add...)
+	m.duration.Record(ctx, took.Seconds(), s.record...)
+}
+
+// Rejected counts a cold request of a route that found every place taken.
+func (m *Metrics) Rejected(ctx context.Context, route *exchange.Route) {
+	m.rejections.Add(ctx, 1, metric.WithAttributeSet(routeAttributes(route.Namespace, route.Name)))
+}
+
+// ColdStart records how long a cold request waited, and how that ended. There is
+// no label for the route: the histogram would have twenty series for each.
+func (m *Metrics) ColdStart(ctx context.Context, _ *exchange.Route, outcome Outcome, waited time.Duration) {
+	m.coldStart.Record(ctx, waited.Seconds(), m.outcomes[outcome]...)
+}
+
+// series are the attributes of one kind of request, in the slices that the
+// instruments take: building those for each request would allocate them.
+type series struct {
+	metric.MeasurementOption
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+func newSeries(of exchange.Measurement, namespace, name string) *series {
+	option := metric.WithAttributeSet(attribute.NewSet(
+		attribute.String(labelCode, strconv.Itoa(of.Code)),
+		attribute.String(labelMethod, of.Method),
+		attribute.String(labelName, name),
+		attribute.String(labelNamespace, namespace),
+		attribute.String(labelColdStart, strconv.FormatBool(of.Cold)),
+	))
+	return &series{MeasurementOption: option, add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
+}
+
+func routeAttributes(namespace, name string) attribute.Set {
+	return attribute.NewSet(attribute.String(labelName, name), attribute.String(labelNamespace, namespace))
+}
+
+// knownMethod returns the method or what stands for all others.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return otherMethod
+}

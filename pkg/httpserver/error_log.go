@@ -1,0 +1,33 @@
+package httpserver
+
+import (
+	"log"
+	"strings"
+
+	"github.com/go-logr/logr"
+)
+
+// errorLog makes a log for http.Server, which writes a line for every client
+// that hangs up during a handshake, every port scan and every odd query string.
+// Those are for debugging; what an operator must act on is passed on.
+func errorLog(to logr.Logger) *log.Logger {
+	return log.New(&lines{to: to}, "", 0)
+}
+
+// lines receives one line a call, as log.Logger promises.
+type lines struct{ to logr.Logger }
+
+// Write logs a line.
+func (l *lines) Write(p []byte) (int, error) {
+	line := strings.TrimSpace(string(p))
+	switch {
+	case strings.HasPrefix(line, "http: Accept error"):
+		// Out of file descriptors, mostly.
+		l.to.Error(nil, "accepting connections", "reason", line)
+	case strings.HasPrefix(line, "http: panic serving"), strings.HasPrefix(line, "http2: panic serving"):
+		l.to.Error(nil, "recovering from a panic", "reason", line)
+	default:
+		l.to.V(1).Info("serving a connection", "reason", line)
+	}
+	return len(p), nil
+}

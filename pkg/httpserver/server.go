@@ -1,0 +1,109 @@
+// Package httpserver serves HTTP/1.1 and HTTP/2, with and without TLS, on
+// listeners that it is given, and ends without cutting what is in flight,
+// WebSockets included. It must not know what is served.
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+const (
+	// readHeaderTimeout bounds the head of a request, so that idle half-sent
+	// requests cannot use up the process.
+	readHeaderTimeout = 30 * time.Second
+	// idleTimeout of kept connections. It is longer than that of the load
+	// balancers in front of us (up to 10 minutes), which must be the ones to
+	// close: otherwise a request may meet a connection that is just closing.
+	idleTimeout = 620 * time.Second
+	// maxHeaderBytes of a request: net/http's default, as 0.16 has; less would
+	// refuse what has worked.
+	maxHeaderBytes = http.DefaultMaxHeaderBytes
+	// maxStreams on one HTTP/2 connection. A gRPC client holds a single
+	// connection, and held requests are many.
+	maxStreams = 1000
+	// An HTTP/2 client that has vanished is found by pings: no write fails while
+	// nothing is written. For HTTP/1.1 TCP's keep-alive does it.
+	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
+)
+
+// Options configures a Server.
+type Options struct {
+	// TLS configures the TLS listeners; nil if there are none. It must give
+	// certificates by itself. Not to be changed afterwards.
+	TLS *tls.Config
+	// Log for what happens on connections.
+	Log logr.Logger
+}
+
+// Server serves one handler on any number of listeners. Responses may take for
+// ever: there is no write timeout, as streams and held requests live long.
+type Server struct {
+	http     *http.Server
+	hijacked *hijacked
+}
+
+// New returns a server that listens to nothing yet.
+func New(handler http.Handler, o Options) *Server {
+	s := &Server{hijacked: newHijacked()}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = &http.Server{
+		Handler:           handler,
+		Protocols:         &protocols,
+		TLSConfig:         o.TLS,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams,
+			SendPingTimeout:      pingAfter,
+			PingTimeout:          pingTimeout,
+		},
+		ErrorLog:  errorLog(o.Log),
+		ConnState: s.hijacked.observe,
+	}
+	return s
+}
+
+// Serve answers plain HTTP on a listener, which it owns from then on. It returns
+// nil as soon as Shutdown is called, which returns when all is over.
+func (s *Server) Serve(l net.Listener) error {
+	return ended(l, s.http.Serve(s.hijacked.listen(l)))
+}
+
+// ServeTLS is Serve for TLS.
+func (s *Server) ServeTLS(l net.Listener) error {
+	return ended(l, s.http.ServeTLS(s.hijacked.listen(l), "", ""))
+}
+
+func ended(l net.Listener, err error) error {
+	if err == nil || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+}
+
+// Shutdown closes the listeners, waits until every request is answered and
+// every hijacked connection is closed, and cuts what is left when ctx ends; then
+// it returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if waited := s.hijacked.wait(ctx); err == nil {
+		err = waited
+	}
+	if err == nil {
+		return nil
+	}
+	closed := errors.Join(s.http.Close(), s.hijacked.close())
+	return errors.Join(fmt.Errorf("waiting for requests to end: %w", err), closed)
+}
