@@ -1,5 +1,7 @@
 package objects
 
+import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 // Old objects use every field that 0.16 had, and nothing newer. They are text,
 // as users wrote them: what they say must be accepted for good.
 
@@ -90,9 +92,43 @@ kind: InterceptorRoute
 metadata: {name: odd}
 spec:
   target: {service: UPPER_case, port: 80}
-  rules: [{hosts: ["", "a b"], paths: [{value: nonsense?}], headers: [{name: "a b"}]}]
+  rules: [{hosts: ["", "a b"], paths: [{value: "nonsense?"}], headers: [{name: "a b"}]}]
   scalingMetric: {requestRate: {targetValue: 1, window: 0s, granularity: -5s}}
   staticRoutes: [{rules: [{}], response: {statusCode: 100, headers: {"a b": "c"}}}]
   coldStart: {maxPendingRequests: 1}
   timeouts: {readiness: "30", request: soon, responseHeader: -1s}
 `
+
+// CompleteHTTPScaledObject returns a v1alpha1 object with every field; the
+// caller owns it.
+func CompleteHTTPScaledObject() (*unstructured.Unstructured, error) {
+	return patched(OldHTTPScaledObject, `
+scaleTargetRef: {port: null, portName: http}
+coldStartTimeoutFailoverRef: {portName: null, port: 80}
+scalingMetric: {requestRate: {window: 2m0s}}
+coldStartStreamingCallback: {message: Waking up, intervalSeconds: 7, keepaliveMessage: .}
+coldStartMessage: Waking up the application, please wait...
+`)
+}
+
+// CompleteInterceptorRoute returns a v1beta1 object with every field; the
+// caller owns it.
+func CompleteInterceptorRoute() (*unstructured.Unstructured, error) {
+	return patched(OldInterceptorRoute, `
+target: {portName: null, port: 80}
+scalingMetric: {requestRate: {window: 2m0s}}
+staticRoutes:
+- rules: [{hosts: [shop.example.com], paths: [{value: /healthz}], headers: [{name: X-Tenant, value: blue}]}]
+  responseMode: Always
+  response: {statusCode: 200, body: ok, headers: {X-Answered-By: interceptor}}
+- rules: [{}]
+  responseMode: WhenUnavailable
+  response: {bodyFromConfigMap: {name: pages, key: down.html}}
+timeouts: {readiness: 1m0s, request: 2m0s}
+coldStart:
+  fallback: {service: {port: null, portName: http}}
+  streamingCallback: {message: Waking up, interval: 7s, keepaliveMessage: ., separator: "", display: Reasoning, initialDelay: 250ms}
+  waitingPage: {message: Waking up, title: Shop, refreshInterval: 2s, statusCode: 200}
+  activationLease: 20m0s
+`)
+}
