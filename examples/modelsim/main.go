@@ -1,0 +1,102 @@
+// Command modelsim simulates a model server with the API of OpenAI: it needs
+// no GPU and no model, takes as long to load as a flag says, and answers the
+// same question with the same text.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	var (
+		listen     = flag.String("listen", net.JoinHostPort(os.Getenv("HOST"), envOr("PORT", "8000")), "address to listen on; by default HOST and PORT of the environment")
+		load       = flag.Duration("load", 8*time.Second, "how long the model takes to load")
+		listenLate = flag.Bool("listen-late", false, "open the port only when the model is loaded; else it opens at once and /healthz is 503 until then")
+		speed      = flag.Float64("tokens-per-second", 20, "speed of an answer; 0 is as fast as possible")
+		model      = flag.String("model", "simulated", "name of the model in /v1/models")
+		failure    = flag.Int("error", 0, "answer every completion with this status; one request: header X-Fail or model fail-STATUS")
+		shutdown   = flag.Duration("shutdown", 5*time.Second, "how long running answers have to end after SIGTERM")
+	)
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "modelsim simulates an OpenAI-compatible model server.\n\nFlags:")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if *failure != 0 && (*failure < 400 || *failure > 599) {
+		return fmt.Errorf("-error must be a status from 400 to 599, not %d", *failure)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	s := &simulator{model: *model, failure: *failure, pause: pauseOf(*speed), started: time.Now()}
+	server := &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second}
+	log.Printf("model %q: loading, ready in %s", *model, *load)
+	if *listenLate && !sleep(ctx, *load) {
+		return nil
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	if *listenLate || sleep(ctx, *load) {
+		s.ready.Store(true)
+		log.Printf("model %q: ready on http://%s", *model, l.Addr())
+	}
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	log.Printf("model %q: going to sleep", *model)
+	ctx, cancel := context.WithTimeout(context.Background(), *shutdown)
+	defer cancel()
+	if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		return server.Close()
+	}
+	return nil
+}
+
+func envOr(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+// pauseOf is the time between two tokens.
+func pauseOf(tokensPerSecond float64) time.Duration {
+	if tokensPerSecond <= 0 {
+		return 0
+	}
+	return time.Duration(float64(time.Second) / tokensPerSecond)
+}
+
+// sleep waits and says whether it did so to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
