@@ -1,0 +1,156 @@
+// Package app puts the interceptor together: what is made of what (app.go), the
+// order in which a request meets the steps (chain.go), and the order in which
+// everything starts and stops (lifecycle.go). Only main packages and tests
+// import it.
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/kedacore/http-add-on/interceptor/admin"
+	"github.com/kedacore/http-add-on/interceptor/coldstart"
+	"github.com/kedacore/http-add-on/interceptor/config"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/forward"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/interceptor/middleware"
+	"github.com/kedacore/http-add-on/interceptor/routesync"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
+)
+
+// Deps are what an App is given. What is nil is made.
+type Deps struct {
+	// Source of the routes. Required.
+	Source routesync.Source
+	// Store of ready endpoints; whoever owns the Source's endpoints updates it.
+	Store *endpoints.Store
+	// Tracker of requests in flight.
+	Tracker *inflight.Tracker
+	// Proxy, Admin and Metrics are listeners in place of the configured ports.
+	Proxy, Admin, Metrics net.Listener
+	// DialContext opens connections to backends.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Log of the process.
+	Log logr.Logger
+}
+
+// App is an interceptor.
+type App struct {
+	cfg       config.Config
+	source    routesync.Source
+	tracker   *inflight.Tracker
+	log       logr.Logger
+	now       func() time.Time
+	telemetry *telemetry.Metrics
+	metrics   *metrics.Metrics
+	accessLog *middleware.AccessLog
+	forwarder *forward.Forwarder
+	sync      *routesync.Sync
+	handler   http.Handler
+
+	proxy, admin                                  *httpserver.Server
+	proxyListener, adminListener, metricsListener net.Listener
+
+	draining atomic.Bool
+	// watchesDone ends the watch streams of /queue.
+	watchesDone chan struct{}
+}
+
+// New makes an interceptor that listens, but serves nothing until Run.
+func New(cfg config.Config, deps Deps) (*App, error) {
+	a := &App{cfg: cfg, source: deps.Source, tracker: deps.Tracker, log: deps.Log, now: time.Now, watchesDone: make(chan struct{})}
+	store := deps.Store
+	if store == nil {
+		store = endpoints.NewStore()
+	}
+	if a.tracker == nil {
+		a.tracker = inflight.NewTracker(nil)
+	}
+	if err := a.measure(); err != nil {
+		return nil, err
+	}
+	if cfg.LogRequests {
+		a.accessLog = middleware.NewAccessLog(os.Stdout)
+	}
+	backendTLS, err := cfg.TLS.Client()
+	if err != nil {
+		return nil, fmt.Errorf("configuring TLS to backends: %w", err)
+	}
+	a.forwarder = forward.New(forward.Options{
+		ConnectTimeout:      cfg.Backends.ConnectTimeout,
+		MaxIdleConns:        cfg.Backends.MaxIdleConns,
+		MaxIdleConnsPerHost: cfg.Backends.MaxIdleConnsPerHost,
+		DirectPodRouting:    cfg.DirectPodRouting,
+		TLS:                 backendTLS,
+		DialContext:         deps.DialContext,
+		Log:                 a.log.WithName("forward"),
+	})
+	a.sync = routesync.New(routesync.Options{
+		Store: store, Tracker: a.tracker, Log: a.log.WithName("routes"),
+		Defaults: routesync.Defaults{
+			Readiness:      cfg.Timeouts.Readiness,
+			Request:        cfg.Timeouts.Request,
+			ResponseHeader: cfg.Timeouts.ResponseHeader,
+			Lease:          cfg.ColdStart.ActivationLease,
+			MaxPending:     cfg.ColdStart.MaxPendingRequests,
+		},
+	})
+	a.handler = a.chain()
+	a.proxy = httpserver.New(a.handler, httpserver.Options{Log: a.log.WithName("proxy")})
+	a.admin = httpserver.New(admin.New(queue.NewHandler(a.tracker, a.watchesDone), a.ready), httpserver.Options{Log: a.log.WithName("admin")})
+	if err := a.listen(deps); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Handler is the chain itself, for tests that need no socket.
+func (a *App) Handler() http.Handler { return a.handler }
+
+// ProxyAddr is the address that clients connect to.
+func (a *App) ProxyAddr() net.Addr { return a.proxyListener.Addr() }
+
+// AdminAddr is the address of the admin port.
+func (a *App) AdminAddr() net.Addr { return a.adminListener.Addr() }
+
+// ready says whether traffic may come.
+func (a *App) ready() bool { return a.sync.Ready() && !a.draining.Load() }
+
+// measure makes the instruments.
+func (a *App) measure() error {
+	var err error
+	a.telemetry, err = telemetry.NewMetrics(telemetry.Options{Prometheus: a.cfg.Telemetry.Prometheus, Log: a.log.WithName("telemetry")})
+	if err != nil {
+		return fmt.Errorf("making the meter provider: %w", err)
+	}
+	a.metrics, err = metrics.New(a.telemetry.Provider(), func(observe func(namespace, name string, inFlight int64)) {
+		a.tracker.Each(func(key string, route *inflight.Route) {
+			namespace, name, _ := strings.Cut(key, "/")
+			observe(namespace, name, route.InFlight())
+		})
+	})
+	return err
+}
+
+// resolverOptions are the settings of the cold start.
+func (a *App) resolverOptions() middleware.EndpointResolverOptions {
+	return middleware.EndpointResolverOptions{
+		Budget:  coldstart.NewBudget(a.cfg.ColdStart.BufferedBytes(os.DirFS("/"))),
+		MaxBody: a.cfg.ColdStart.MaxBodyBytes,
+		Header:  a.cfg.ColdStart.Header,
+		Metrics: a.metrics,
+		Now:     a.now,
+	}
+}

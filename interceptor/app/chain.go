@@ -1,0 +1,16 @@
+package app
+
+import (
+	"net/http"
+
+	"github.com/kedacore/http-add-on/interceptor/middleware"
+)
+
+// chain is the order in which a request meets the steps. Nothing else decides it.
+func (a *App) chain() http.Handler {
+	resolve := middleware.NewEndpointResolver(a.forwarder, a.resolverOptions())
+	count := middleware.NewCounting(resolve)
+	static := middleware.NewStaticRoutes(count, a.forwarder)
+	route := middleware.NewRouting(static, a.sync.Table)
+	return middleware.NewEdge(route, a.metrics, a.accessLog, a.log, a.now)
+}

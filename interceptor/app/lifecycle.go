@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
+)
+
+// stopTimeout bounds the end of what has nothing to drain.
+const stopTimeout = 5 * time.Second
+
+// listen opens the ports, so that a port that is taken fails the start.
+func (a *App) listen(deps Deps) error {
+	a.proxyListener, a.adminListener, a.metricsListener = deps.Proxy, deps.Admin, deps.Metrics
+	ports := []struct {
+		listener *net.Listener
+		port     int
+		wanted   bool
+		what     string
+	}{
+		{&a.proxyListener, a.cfg.ProxyPort, true, "proxy"},
+		{&a.adminListener, a.cfg.AdminPort, true, "admin"},
+		{&a.metricsListener, a.cfg.Telemetry.PrometheusPort, a.cfg.Telemetry.Prometheus, "metrics"},
+	}
+	for i, p := range ports {
+		if *p.listener != nil || !p.wanted {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", p.port))
+		if err != nil {
+			for _, opened := range ports[:i] {
+				if *opened.listener != nil {
+					_ = (*opened.listener).Close()
+				}
+			}
+			return fmt.Errorf("opening the %s port: %w", p.what, err)
+		}
+		*p.listener = l
+	}
+	return nil
+}
+
+// Run serves until ctx ends, and then stops in this order: not ready, a delay in
+// which load balancers take notice, no new connections, a drain in which held
+// requests still wake their targets, and last what they needed for that.
+func (a *App) Run(ctx context.Context) error {
+	for _, warning := range a.cfg.Warnings {
+		a.log.Info("configuration", "reason", warning)
+	}
+	infrastructure, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, running := errgroup.WithContext(infrastructure)
+	group.Go(func() error { return a.sync.Run(running, a.source) })
+	group.Go(func() error { return a.proxy.Serve(a.proxyListener) })
+	group.Go(func() error { return a.admin.Serve(a.adminListener) })
+	others := a.others()
+	for _, o := range others {
+		group.Go(o.serve)
+	}
+	a.log.Info("serving", "address", a.proxyListener.Addr().String(), "admin", a.adminListener.Addr().String())
+
+	select {
+	case <-ctx.Done():
+		a.draining.Store(true)
+		a.log.Info("stopping", "delay", a.cfg.ShutdownDelay.String(), "drain", a.cfg.DrainTimeout.String())
+		after(running, a.cfg.ShutdownDelay)
+	case <-running.Done():
+		a.draining.Store(true)
+	}
+
+	err := a.drain()
+	close(a.watchesDone)
+	bounded, cancel := context.WithTimeout(infrastructure, stopTimeout)
+	defer cancel()
+	err = errors.Join(err, a.admin.Shutdown(bounded))
+	for _, o := range others {
+		err = errors.Join(err, o.server.Shutdown(bounded))
+	}
+	stop()
+	err = errors.Join(err, group.Wait())
+	a.forwarder.Close()
+	return errors.Join(err, a.telemetry.Shutdown(bounded))
+}
+
+// after returns when d is over, or ctx.
+func after(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// drain lets what is in flight end. What does not end in time is cut, which is
+// not an error of ours.
+func (a *App) drain() error {
+	ctx := context.Background()
+	if a.cfg.DrainTimeout > 0 {
+		bounded, cancel := context.WithTimeout(ctx, a.cfg.DrainTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	err := a.proxy.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Info("requests were cut at the end of the drain", "reason", err.Error())
+		return nil
+	}
+	return err
+}
+
+// other is a server beside proxy and admin.
+type other struct {
+	server *httpserver.Server
+	serve  func() error
+}
+
+// others are the servers that the configuration asks for.
+func (a *App) others() []other {
+	var all []other
+	if a.metricsListener != nil {
+		server := httpserver.New(a.telemetry.Handler(), httpserver.Options{Log: a.log.WithName("metrics")})
+		all = append(all, other{server, func() error { return server.Serve(a.metricsListener) }})
+	}
+	if address := a.cfg.ProfilingAddress; address != "" {
+		server := httpserver.New(profiles(), httpserver.Options{Log: a.log.WithName("pprof")})
+		all = append(all, other{server, func() error {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				return fmt.Errorf("opening the profiling port: %w", err)
+			}
+			return server.Serve(l)
+		}})
+	}
+	return all
+}
+
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}

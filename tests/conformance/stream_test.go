@@ -1,0 +1,277 @@
+package conformance
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func streamRoute(callback string) string {
+	return route("coldStart: {streamingCallback: {" + callback + "}}")
+}
+
+const chatPath = "/v1/chat/completions"
+
+// The first proposal's own scenario: it runs on an httptest.ResponseRecorder,
+// and the backend sends one event without a Content-Type.
+func TestProposalStreamingScenario(t *testing.T) {
+	w := newWorld(t, streamRoute(`message: "Waking up", interval: 100ms`))
+	backend := w.backend(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		fmt.Fprint(w, "data: {\"choices\":[]}\n\n")
+	})
+	r := httptest.NewRequest(http.MethodPost, "http://app.test"+chatPath, strings.NewReader(`{"stream":true,"messages":[]}`))
+	recorder := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.app.Handler().ServeHTTP(recorder, r)
+	}()
+	w.held("default/app", 1)
+	ready := time.AfterFunc(150*time.Millisecond, func() { w.ready("app", backend) })
+	defer ready.Stop()
+	<-done
+	if got := recorder.Header().Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("Content-Type: got %q", got)
+	}
+	body := recorder.Body.String()
+	message, answer := strings.Index(body, "Waking up"), strings.Index(body, `data: {"choices":[]}`)
+	if message < 0 || answer < message {
+		t.Errorf("the body is the message, then the backend's chunk: got %q", body)
+	}
+	if recorder.Header().Get("X-KEDA-HTTP-Cold-Start") != "true" {
+		t.Error("the cold-start header is set")
+	}
+}
+
+// chat opens a streaming request and returns its response with the first event read.
+func (w *world) chat(body string, headers ...string) (*http.Response, *bufio.Reader) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	w.t.Cleanup(cancel)
+	r := w.request(http.MethodPost, "app.test", chatPath, body, append([]string{"Content-Type", "application/json"}, headers...)...)
+	response, err := w.client.Do(r.WithContext(ctx))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = response.Body.Close() })
+	return response, bufio.NewReader(response.Body)
+}
+
+func line(t *testing.T, r *bufio.Reader) string {
+	t.Helper()
+	s, err := r.ReadString('\n')
+	if err != nil {
+		t.Fatalf("reading a line of the stream: %v (got %q)", err, s)
+	}
+	return strings.TrimSuffix(s, "\n")
+}
+
+const answerStream = "data: {\"id\":\"1\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n"
+
+func answerWith(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// The response begins while nothing is ready, with the cold-start header on it:
+// it must be set before the commit.
+func TestColdStartHeaderIsSetBeforeTheCommit(t *testing.T) {
+	w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
+	response, events := w.chat(`{"stream":true,"model":"m"}`)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", response.StatusCode)
+	}
+	for name, want := range map[string]string{
+		"X-KEDA-HTTP-Cold-Start": "true", "Content-Type": "text/event-stream",
+		"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no",
+	} {
+		if got := response.Header.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if first := line(t, events); !strings.Contains(first, `"content":"Waking"`) || !strings.Contains(first, `"id":""`) || !strings.Contains(first, `"model":"m"`) {
+		t.Errorf("first event: %s", first)
+	}
+	w.ready("app", w.backend(answerWith(200, "text/event-stream", answerStream)))
+	rest, err := io.ReadAll(events)
+	if err != nil || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+		t.Errorf("the stream ends with the backend's end: %q, %v", rest, err)
+	}
+	if strings.Contains(string(rest), `"role"`) {
+		t.Errorf("a second role confuses SDKs, and is dropped: %q", rest)
+	}
+}
+
+// A backend's error after the commit is an error event: never masked as a 200
+// answer, never copied raw into the stream.
+func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
+	for _, c := range []struct {
+		reason       string
+		status       int
+		contentType  string
+		body         string
+		want, forbid []string
+	}{
+		{"an API error keeps its message and code", 429, "application/json", `{"error":{"message":"slow down","type":"rate_limit","code":"r1"}}`, []string{`"message":"slow down"`, `"code":"r1"`}, nil},
+		{"an HTML page is not copied", 502, "text/html", "<html><b>bad</b></html>", []string{`"error":`, `"code":"502"`}, []string{"<html>"}},
+		{"an empty 500", 500, "text/plain", "", []string{`"error":`, `"code":"500"`}, nil},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
+			_, events := w.chat(`{"stream":true}`)
+			line(t, events)
+			w.ready("app", w.backend(answerWith(c.status, c.contentType, c.body)))
+			rest, err := io.ReadAll(events)
+			if err != nil {
+				t.Fatalf("reading the stream: %v", err)
+			}
+			for _, want := range append(c.want, "data: [DONE]") {
+				if !strings.Contains(string(rest), want) {
+					t.Errorf("want %s in %q", want, rest)
+				}
+			}
+			for _, forbid := range c.forbid {
+				if strings.Contains(string(rest), "\n"+forbid) || strings.HasPrefix(string(rest), forbid) {
+					t.Errorf("raw bytes in %q", rest)
+				}
+			}
+		})
+	}
+}
+
+func TestStreamTimeout(t *testing.T) {
+	w := newWorld(t, route("timeouts: {readiness: 50ms}\ncoldStart: {streamingCallback: {message: Waking, interval: 1h}}"))
+	_, events := w.chat(`{"stream":true}`)
+	all, err := io.ReadAll(events)
+	if err != nil || !strings.Contains(string(all), `"code":"504"`) || !strings.HasSuffix(string(all), "data: [DONE]\n\n") {
+		t.Errorf("the wait ends in an error event: %q, %v", all, err)
+	}
+}
+
+func TestStreamFallback(t *testing.T) {
+	w := newWorld(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: spare}
+spec: {ports: [{name: http, port: 81}]}
+---`+route("timeouts: {readiness: 50ms}\ncoldStart: {streamingCallback: {message: Waking}, fallback: {service: {name: spare, port: 81}}}"))
+	w.ready("spare", w.backend(answerWith(200, "text/event-stream", answerStream)))
+	_, events := w.chat(`{"stream":true}`)
+	all, err := io.ReadAll(events)
+	if err != nil || !strings.Contains(string(all), `"content":"Hi"`) {
+		t.Errorf("the fallback's answer is spliced in: %q, %v", all, err)
+	}
+}
+
+func TestStructuredRequestsSeeNoText(t *testing.T) {
+	for _, more := range []string{`"tools":[{}]`, `"response_format":{"type":"json_object"}`, `"n":2`} {
+		t.Run(more, func(t *testing.T) {
+			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
+			_, events := w.chat(`{"stream":true,` + more + `}`)
+			if first := line(t, events); first != ": keepalive" {
+				t.Errorf("first line: %q", first)
+			}
+			w.ready("app", w.backend(answerWith(200, "text/event-stream", answerStream)))
+			rest, err := io.ReadAll(events)
+			if err != nil || strings.Contains(string(rest), "Waking") || !strings.HasSuffix(string(rest), answerStream) {
+				t.Errorf("the answer is intact: %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+func TestInitialDelayKeepsTheRealStatus(t *testing.T) {
+	w := newWorld(t, streamRoute(`message: Waking, initialDelay: 1h`))
+	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+	w.held("default/app", 1)
+	w.ready("app", w.backend(answerWith(429, "application/json", `{"error":{"message":"no"}}`)))
+	(<-pending).expect(t, "a quick failure keeps its status", 429, "no")
+}
+
+func TestNotStreamingIsHeld(t *testing.T) {
+	for _, c := range []struct{ reason, body, header, value string }{
+		{"stream is false", `{"stream":false}`, "X-A", "b"},
+		{"the last duplicate wins", `{"stream":true,"stream":false}`, "X-A", "b"},
+		{"malformed JSON", `{"stream":true`, "X-A", "b"},
+		{"a nested stream", `{"a":{"stream":true}}`, "X-A", "b"},
+		{"text that looks like it", `"\"stream\":true"`, "X-A", "b"},
+		{"a cross-origin browser request", `{"stream":true}`, "Sec-Fetch-Site", "cross-site"},
+		{"a compressed body", `{"stream":true}`, "Content-Encoding", "gzip"},
+		{"MCP", `{"stream":true}`, "Mcp-Session-Id", "1"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, streamRoute(`message: Waking`))
+			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, c.body, c.header, c.value))
+			w.held("default/app", 1)
+			w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+			got := <-pending
+			got.expect(t, c.reason, http.StatusOK, "")
+			if got.body != c.body {
+				t.Errorf("the body reaches the backend whole: got %q", got.body)
+			}
+		})
+	}
+}
+
+// The request body is read within a bound and reaches the backend whole: a body
+// over the limit is not inspected, and no byte of it is lost.
+func TestRequestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		size   int
+		stream bool
+	}{
+		{"under the limit it is a stream", 1000, true},
+		{"over the limit it is held silently", 100_000, false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`), "KEDA_HTTP_COLD_START_MAX_BODY_BYTES", "4096")
+			body := `{"stream":true,"pad":"` + strings.Repeat("x", c.size) + `"}`
+			received := make(chan string, 1)
+			backend := w.backend(func(w http.ResponseWriter, r *http.Request) {
+				b, _ := io.ReadAll(r.Body)
+				received <- string(b)
+				answerWith(200, "text/event-stream", answerStream)(w, r)
+			})
+			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, body))
+			w.held("default/app", 1)
+			if c.stream {
+				// Committed before anything is ready.
+				w.eventually("the stream is open", func() bool { return w.tracker.Route("default/app").Held() == 1 })
+			}
+			w.ready("app", backend)
+			got := <-pending
+			if strings.Contains(got.body, "Waking") != c.stream {
+				t.Errorf("streamed: got %q", got.body)
+			}
+			if sent := <-received; sent != body {
+				t.Errorf("the backend received %d of %d bytes", len(sent), len(body))
+			}
+		})
+	}
+}
+
+func TestBackendCutMidStreamIsNoCleanEnd(t *testing.T) {
+	w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
+	_, events := w.chat(`{"stream":true}`)
+	line(t, events)
+	w.ready("app", w.backend(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: {\"choices\":[]}\n\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	if all, err := io.ReadAll(events); err == nil {
+		t.Errorf("a cut stream ended cleanly: %q", all)
+	}
+}

@@ -1,0 +1,275 @@
+// Package conformance runs the interceptor's real chain on loopback, without a
+// cluster: objects as YAML and requests in, responses out. One file is one
+// feature.
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/interceptor/app"
+	"github.com/kedacore/http-add-on/interceptor/config"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/interceptor/routesync"
+	"github.com/kedacore/http-add-on/pkg/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what must happen; nothing waits for it when all is well.
+const patience = 20 * time.Second
+
+// world is an interceptor with objects, and backends that are ready when a test says so.
+type world struct {
+	t       *testing.T
+	app     *app.App
+	store   *endpoints.Store
+	tracker *inflight.Tracker
+	sink    chan routesync.Sink
+	objects []client.Object
+	url     string
+	admin   string
+	client  *http.Client
+}
+
+// Run implements routesync.Source: it tells the world's objects, and then
+// leaves the sink to the test.
+func (w *world) Run(ctx context.Context, sink routesync.Sink) error {
+	for _, obj := range w.objects {
+		sink.Set(obj)
+	}
+	sink.Synced()
+	w.sink <- sink
+	<-ctx.Done()
+	return nil
+}
+
+// newWorld starts an interceptor with objects (YAML documents) and environment
+// settings (name, value, name, value…).
+func newWorld(t *testing.T, objects string, env ...string) *world {
+	t.Helper()
+	w := &world{
+		t: t, store: endpoints.NewStore(), tracker: inflight.NewTracker(nil),
+		sink: make(chan routesync.Sink, 1), objects: parse(t, objects),
+	}
+	settings := map[string]string{
+		"KEDA_HTTP_PROXY_PORT": "0", "KEDA_HTTP_ADMIN_PORT": "0", "OTEL_PROM_EXPORTER_ENABLED": "false",
+		"KEDA_HTTP_SHUTDOWN_DELAY": "0s", "KEDA_HTTP_DRAIN_TIMEOUT": "2s",
+	}
+	for i := 0; i+1 < len(env); i += 2 {
+		settings[env[i]] = env[i+1]
+	}
+	cfg, err := config.Load(func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
+	if err != nil {
+		t.Fatalf("loading the configuration: %v", err)
+	}
+	proxy, admin := listen(t), listen(t)
+	w.app, err = app.New(cfg, app.Deps{
+		Source: w, Proxy: proxy, Admin: admin, Store: w.store, Tracker: w.tracker,
+		Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1}),
+	})
+	if err != nil {
+		t.Fatalf("making the interceptor: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.app.Run(ctx) }()
+	transport := &http.Transport{}
+	w.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the interceptor ended with %v", err)
+		}
+	})
+	w.url, w.admin = "http://"+proxy.Addr().String(), "http://"+admin.Addr().String()
+	w.eventually("the interceptor is ready", func() bool {
+		response, err := w.client.Get(w.admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	return w
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// parse reads YAML documents as a Source hands them on.
+func parse(t *testing.T, documents string) []client.Object {
+	t.Helper()
+	var objects []client.Object
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(documents), 4096)
+	for {
+		u := &unstructured.Unstructured{}
+		if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
+			return objects
+		} else if err != nil {
+			t.Fatalf("parsing objects: %v", err)
+		}
+		if u.GetNamespace() == "" {
+			u.SetNamespace("default")
+		}
+		objects = append(objects, typed(t, u))
+	}
+}
+
+func typed(t *testing.T, u *unstructured.Unstructured) client.Object {
+	t.Helper()
+	var into client.Object
+	switch u.GetKind() {
+	case "Service":
+		into = &corev1.Service{}
+	case "ConfigMap":
+		into = &corev1.ConfigMap{}
+	default:
+		return u
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into); err != nil {
+		t.Fatalf("decoding %s: %v", u.GetKind(), err)
+	}
+	return into
+}
+
+// change hands new or changed objects to the interceptor.
+func (w *world) change(documents string) {
+	w.t.Helper()
+	sink := <-w.sink
+	w.sink <- sink
+	for _, obj := range parse(w.t, documents) {
+		sink.Set(obj)
+	}
+}
+
+// backend starts a server that no Service knows yet and returns its address.
+func (w *world) backend(handler http.HandlerFunc) string {
+	w.t.Helper()
+	server := httptest.NewServer(handler)
+	w.t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// ready makes addresses the ready endpoints of a Service's port named "http".
+func (w *world) ready(service string, addresses ...string) {
+	w.store.Update("default", service, map[string][]string{"http": addresses})
+}
+
+// request builds a request for a host.
+func (w *world) request(method, host, path string, body string, headers ...string) *http.Request {
+	w.t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r, err := http.NewRequest(method, w.url+path, reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Host = host
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r
+}
+
+// answer is a whole response.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+}
+
+// do sends a request and reads the whole response.
+func (w *world) do(r *http.Request) answer {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	response, err := w.client.Do(r.WithContext(ctx))
+	if err != nil {
+		return answer{err: err}
+	}
+	defer response.Body.Close()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(response.Body)
+	return answer{status: response.StatusCode, header: response.Header, body: body.String(), err: err}
+}
+
+// later sends a request while the test goes on.
+func (w *world) later(r *http.Request) <-chan answer {
+	c := make(chan answer, 1)
+	go func() { c <- w.do(r) }()
+	return c
+}
+
+// counts is what /queue says.
+func (w *world) counts() queue.Counts {
+	w.t.Helper()
+	response, err := w.client.Get(w.admin + "/queue")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	counts := queue.Counts{}
+	if err := json.NewDecoder(response.Body).Decode(&counts); err != nil {
+		w.t.Fatalf("decoding /queue: %v", err)
+	}
+	return counts
+}
+
+// eventually polls for what other goroutines bring about.
+func (w *world) eventually(what string, is func() bool) {
+	w.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("waited in vain: %s", what)
+		}
+		<-tick.C
+	}
+}
+
+// held waits until n requests of a route are held.
+func (w *world) held(route string, n int64) {
+	w.t.Helper()
+	w.eventually("requests are held", func() bool { return w.tracker.Route(route).Held() == n })
+}
+
+// service is a Service "app" with one port.
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: app}
+spec:
+  ports: [{name: http, port: 80}]
+---
+`
