@@ -1,7 +1,6 @@
 package routing
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"slices"
 )
@@ -9,10 +8,10 @@ import (
 // edit is one call of With. Nodes that it made carry it, and only those it may
 // change: all others belong to tables that are in use. When With returns nobody
 // has the edit any more, so its nodes are immutable from then on.
-type edit struct{ seed maphash.Seed }
-
-// hash returns the hash that dicts find a key by.
-func (e *edit) hash(key string) uint64 { return maphash.String(e.seed, key) }
+type edit struct {
+	// hash of a key: the same for all edits of a table and its descendants.
+	hash func(key string) uint64
+}
 
 const (
 	fanBits = 6 // bits of a hash that choose a slot of a branch
@@ -37,7 +36,6 @@ type branch[V any] struct {
 // slot is an entry or leads to a further branch.
 type slot[V any] struct {
 	below *branch[V]
-	hash  uint64
 	key   string
 	value V
 }
@@ -55,7 +53,7 @@ func (d dict[V]) find(hash uint64, key string, fold bool) (value V, ok bool) {
 		}
 		s := &b.slots[i]
 		if s.below == nil {
-			if s.hash == hash && (s.key == key || fold && equalFold(s.key, key)) {
+			if s.key == key || fold && equalFold(s.key, key) {
 				return s.value, true
 			}
 			break
@@ -66,14 +64,17 @@ func (d dict[V]) find(hash uint64, key string, fold bool) (value V, ok bool) {
 }
 
 // set adds or replaces an entry.
-func (d *dict[V]) set(e *edit, hash uint64, key string, value V) {
-	d.root = d.root.set(e, slot[V]{hash: hash, key: key, value: value}, 0)
+func (d *dict[V]) set(e *edit, key string, value V) {
+	d.root = d.root.set(e, e.hash(key), slot[V]{key: key, value: value}, 0)
 }
 
 // delete takes out an entry if it is there.
-func (d *dict[V]) delete(e *edit, hash uint64, key string) {
-	d.root = d.root.delete(e, hash, key, 0)
+func (d *dict[V]) delete(e *edit, key string) {
+	d.root = d.root.delete(e, e.hash(key), key, 0)
 }
+
+// lookup is find for an edit.
+func (d dict[V]) lookup(e *edit, key string) (V, bool) { return d.find(e.hash(key), key, false) }
 
 // index returns the slot that a key belongs to, and whether there is one yet.
 func (b *branch[V]) index(hash uint64, key string, shift int, fold bool) (int, bool) {
@@ -89,24 +90,24 @@ func (b *branch[V]) index(hash uint64, key string, shift int, fold bool) (int, b
 	return bits.OnesCount64(b.bits & (bit - 1)), b.bits&bit != 0
 }
 
-func (b *branch[V]) set(e *edit, s slot[V], shift int) *branch[V] {
+func (b *branch[V]) set(e *edit, hash uint64, s slot[V], shift int) *branch[V] {
 	b = b.own(e)
-	i, ok := b.index(s.hash, s.key, shift, false)
+	i, ok := b.index(hash, s.key, shift, false)
 	if !ok {
-		b.mark(s.hash, shift)
+		b.mark(hash, shift)
 		b.slots = slices.Insert(b.slots, i, s)
 		return b
 	}
 	old := &b.slots[i]
 	switch {
 	case old.below != nil:
-		old.below = old.below.set(e, s, shift+fanBits)
-	case old.hash == s.hash && old.key == s.key:
+		old.below = old.below.set(e, hash, s, shift+fanBits)
+	case old.key == s.key:
 		*old = s
 	default:
 		var below *branch[V]
-		below = below.set(e, *old, shift+fanBits)
-		*old = slot[V]{below: below.set(e, s, shift+fanBits)}
+		below = below.set(e, e.hash(old.key), *old, shift+fanBits)
+		*old = slot[V]{below: below.set(e, hash, s, shift+fanBits)}
 	}
 	return b
 }
@@ -129,7 +130,7 @@ func (b *branch[V]) delete(e *edit, hash uint64, key string, shift int) *branch[
 		}
 		return b
 	}
-	if b.slots[i].hash != hash || b.slots[i].key != key {
+	if b.slots[i].key != key {
 		return b
 	}
 	if len(b.slots) == 1 {

@@ -7,26 +7,26 @@ import "hash/maphash"
 // lower case too, so only a request whose host has upper case letters pays for
 // folding, and nothing is copied for it.
 
-// hashLabel returns the hash that a label of a request's host is found by.
-func hashLabel(r *request, label string) uint64 {
+// hash returns the hash that a request's host, or a label of it, is found by.
+func (r *request) hash(name string) uint64 {
 	if !r.fold {
-		return maphash.String(r.seed, label)
+		return maphash.String(r.seed, name)
 	}
 	var h maphash.Hash
 	h.SetSeed(r.seed)
-	for i := range len(label) {
-		_ = h.WriteByte(lowerByte(label[i])) // documented to never fail
+	for i := range len(name) {
+		_ = h.WriteByte(lowerByte(name[i])) // documented to never fail
 	}
 	return h.Sum64()
 }
 
-// equalFold says whether a label is the same as one in lower case.
-func equalFold(low, label string) bool {
-	if len(low) != len(label) {
+// equalFold says whether a name is the same as one in lower case.
+func equalFold(low, name string) bool {
+	if len(low) != len(name) {
 		return false
 	}
 	for i := range len(low) {
-		if low[i] != lowerByte(label[i]) {
+		if low[i] != lowerByte(name[i]) {
 			return false
 		}
 	}

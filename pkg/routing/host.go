@@ -20,15 +20,15 @@ type pattern struct {
 // catchAll is the pattern of every host.
 func catchAll() pattern { return pattern{any: true} }
 
-// parsePattern reads a host of a rule. A pattern that is too long to be a host
-// name is not ok: nothing could match it.
+// parsePattern reads a host of a rule. A pattern is not ok if nothing could match
+// it: one that is too long to be a host name, or a wildcard of nothing ("*..").
 func parsePattern(host string) (p pattern, ok bool) {
 	host = lower(normalizeHost(host))
 	if host == "" || host == "*" {
 		return catchAll(), true
 	}
 	p.name, p.any = strings.CutPrefix(host, "*.")
-	return p, len(p.name) <= maxHost
+	return p, p.name != "" && len(p.name) <= maxHost
 }
 
 // comparePatterns orders patterns so that duplicates are neighbours.
@@ -58,78 +58,95 @@ func normalizeHost(host string) string {
 	return strings.TrimSuffix(host, ".")
 }
 
-// hosts is a node of the tree of host labels, the rightmost label at the root.
+// hosts is the paths of each host.
 type hosts[T any] struct {
+	exact     dict[*paths[T]]
+	wildcards *wildcards[T]
+}
+
+// match finds the rule for a request; the most specific host has the first say.
+func (h *hosts[T]) match(r *request, host string) *candidate[T] {
+	if len(host) > maxHost {
+		if h.wildcards == nil {
+			return nil
+		}
+		return h.wildcards.paths.match(r)
+	}
+	r.fold = hasUpper(host)
+	if p, ok := h.exact.find(r.hash(host), host, r.fold); ok {
+		if matched := p.match(r); matched != nil {
+			return matched
+		}
+	}
+	return h.wildcards.match(r, host)
+}
+
+// update makes a change to the paths of a pattern.
+func (h *hosts[T]) update(e *edit, p pattern, change func(*paths[T]) *paths[T]) {
+	if p.any {
+		h.wildcards = h.wildcards.update(e, p.name, p == catchAll(), change)
+		return
+	}
+	old, _ := h.exact.lookup(e, p.name)
+	if changed := change(old); changed != nil {
+		h.exact.set(e, p.name, changed)
+	} else {
+		h.exact.delete(e, p.name)
+	}
+}
+
+// wildcards is a node of the tree of the labels of wildcards, the rightmost label
+// below the root.
+type wildcards[T any] struct {
 	by       *edit
-	children dict[*hosts[T]]
-	// exact is the paths of the host that ends here, wildcard those of all hosts
-	// with further labels. The root's wildcard is the catch-all.
-	exact, wildcard *paths[T]
+	children dict[*wildcards[T]]
+	// paths of the hosts that have further labels. The root's are those of the
+	// catch-all: every host has a label, if only an empty one.
+	paths *paths[T]
 }
 
 // match finds the rule for a host whose labels above this node are cut off. The
-// recursion goes down first, so that the most specific host has the first say;
-// it is as deep as the hosts of the rules have labels.
-func (n *hosts[T]) match(r *request, host string) *rule[T] {
-	if len(host) <= maxHost {
-		rest, label, more := cutLabel(host)
-		if child, ok := n.children.find(hashLabel(r, label), label, r.fold); ok {
-			var matched *rule[T]
-			if more {
-				matched = child.match(r, rest)
-			} else {
-				matched = child.exact.match(r)
-			}
-			if matched != nil {
+// recursion goes down first, so that the longer wildcard has the first say; it
+// is as deep as the wildcards have labels. The receiver may be nil.
+func (n *wildcards[T]) match(r *request, host string) *candidate[T] {
+	if n == nil {
+		return nil
+	}
+	if rest, label, more := cutLabel(host); more && !n.children.empty() {
+		if child, ok := n.children.find(r.hash(label), label, r.fold); ok {
+			if matched := child.match(r, rest); matched != nil {
 				return matched
 			}
 		}
 	}
-	return n.wildcard.match(r)
+	return n.paths.match(r)
 }
 
-// update returns the node with a change made to the paths of a pattern; nil if
-// nothing is left. The receiver may be nil.
-func (n *hosts[T]) update(e *edit, p pattern, change func(*paths[T]) *paths[T]) *hosts[T] {
-	if p == catchAll() {
-		n = n.own(e)
-		n.wildcard = change(n.wildcard)
-		return n.orNil()
-	}
-	return n.descend(e, p.name, func(end *hosts[T]) {
-		if p.any {
-			end.wildcard = change(end.wildcard)
-		} else {
-			end.exact = change(end.exact)
-		}
-	})
-}
-
-// descend owns the nodes on the way to a host and changes the last one.
-func (n *hosts[T]) descend(e *edit, host string, change func(*hosts[T])) *hosts[T] {
+// update returns the node with a change made to the paths of a wildcard, which
+// ends here or is left of it; nil if nothing is left. The receiver may be nil.
+func (n *wildcards[T]) update(e *edit, name string, end bool, change func(*paths[T]) *paths[T]) *wildcards[T] {
 	n = n.own(e)
-	rest, label, more := cutLabel(host)
-	hash := e.hash(label)
-	child, _ := n.children.find(hash, label, false)
-	if more {
-		child = child.descend(e, rest, change)
+	if end {
+		n.paths = change(n.paths)
 	} else {
-		child = child.own(e)
-		change(child)
-		child = child.orNil()
+		rest, label, more := cutLabel(name)
+		child, _ := n.children.lookup(e, label)
+		if child = child.update(e, rest, !more, change); child != nil {
+			n.children.set(e, label, child)
+		} else {
+			n.children.delete(e, label)
+		}
 	}
-	if child == nil {
-		n.children.delete(e, hash, label)
-	} else {
-		n.children.set(e, hash, label, child)
+	if n.paths == nil && n.children.empty() {
+		return nil
 	}
-	return n.orNil()
+	return n
 }
 
 // own returns a node that the edit may change: n itself or a copy.
-func (n *hosts[T]) own(e *edit) *hosts[T] {
+func (n *wildcards[T]) own(e *edit) *wildcards[T] {
 	if n == nil {
-		return &hosts[T]{by: e}
+		return &wildcards[T]{by: e}
 	}
 	if n.by == e {
 		return n
@@ -137,14 +154,6 @@ func (n *hosts[T]) own(e *edit) *hosts[T] {
 	owned := *n
 	owned.by = e
 	return &owned
-}
-
-// orNil returns nil for a node that nothing is left of.
-func (n *hosts[T]) orNil() *hosts[T] {
-	if n.exact == nil && n.wildcard == nil && n.children.empty() {
-		return nil
-	}
-	return n
 }
 
 // cutLabel cuts off the rightmost label; more says whether any is left.

@@ -22,19 +22,19 @@ type paths[T any] struct {
 	// children by the first segment of their prefix.
 	children dict[*paths[T]]
 	// rules of the path that ends here, the winner first.
-	rules []*rule[T]
+	rules []candidate[T]
 }
 
 // match finds the rule for the path and header of a request; nil if none. It
 // goes down the path and keeps the last hit, which is that of the longest
 // prefix. That needs no stack, and the work ends with the first segment that no
 // rule has. The receiver may be nil.
-func (n *paths[T]) match(r *request) (matched *rule[T]) {
+func (n *paths[T]) match(r *request) (matched *candidate[T]) {
 	rest := r.path
 	for n != nil {
-		for _, candidate := range n.rules {
-			if candidate.matchHeaders(r.header) {
-				matched = candidate
+		for i := range n.rules {
+			if matchHeaders(n.rules[i].headers, r.header) {
+				matched = &n.rules[i]
 				break
 			}
 		}
@@ -53,7 +53,7 @@ func (n *paths[T]) match(r *request) (matched *rule[T]) {
 
 // update returns the node with a change made to the rules of a path; nil if
 // nothing is left. The receiver may be nil.
-func (n *paths[T]) update(e *edit, path string, change func([]*rule[T]) []*rule[T]) *paths[T] {
+func (n *paths[T]) update(e *edit, path string, change func([]candidate[T]) []candidate[T]) *paths[T] {
 	n = n.own(e)
 	if path == "" {
 		n.rules = change(n.rules)
@@ -67,10 +67,9 @@ func (n *paths[T]) update(e *edit, path string, change func([]*rule[T]) []*rule[
 }
 
 // updateChild makes a change below a node that the edit owns.
-func (n *paths[T]) updateChild(e *edit, path string, change func([]*rule[T]) []*rule[T]) {
+func (n *paths[T]) updateChild(e *edit, path string, change func([]candidate[T]) []candidate[T]) {
 	segment, _, _ := strings.Cut(path, "/")
-	hash := e.hash(segment)
-	child, ok := n.children.find(hash, segment, false)
+	child, ok := n.children.lookup(e, segment)
 	if ok {
 		common := commonSegments(child.prefix, path)
 		if common < len(child.prefix) {
@@ -82,9 +81,9 @@ func (n *paths[T]) updateChild(e *edit, path string, change func([]*rule[T]) []*
 		child = child.update(e, "", change)
 	}
 	if child == nil {
-		n.children.delete(e, hash, segment)
+		n.children.delete(e, segment)
 	} else {
-		n.children.set(e, hash, segment, child)
+		n.children.set(e, segment, child)
 	}
 }
 
@@ -95,7 +94,7 @@ func (n *paths[T]) split(e *edit, at int) *paths[T] {
 	upper := &paths[T]{by: e, prefix: lower.prefix[:at]}
 	lower.prefix = lower.prefix[at+1:]
 	segment, _, _ := strings.Cut(lower.prefix, "/")
-	upper.children.set(e, e.hash(segment), segment, lower)
+	upper.children.set(e, segment, lower)
 	return upper
 }
 

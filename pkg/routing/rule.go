@@ -38,8 +38,7 @@ type route[T any] struct {
 	value   T
 }
 
-// rule is a compiled rule. The same rule stands at every node of the tree that
-// one of its hosts and one of its paths lead to.
+// rule is a compiled rule.
 type rule[T any] struct {
 	route   *route[T]
 	hosts   []pattern
@@ -47,6 +46,15 @@ type rule[T any] struct {
 	headers []headerMatch
 	// values is how many headers must have a certain value.
 	values int
+}
+
+// candidate is a rule as it stands in the tree, at each node that one of its
+// hosts and one of its paths lead to. It has by itself what a match looks at:
+// with many routes each pointer costs as much as all the rest.
+type candidate[T any] struct {
+	headers []headerMatch
+	value   T
+	rule    *rule[T]
 }
 
 // headerMatch is a header that must be there, with a certain value or any.
@@ -105,11 +113,11 @@ func compileRule[T any](in *v1beta1.RoutingRule) *rule[T] {
 	return out
 }
 
-// matchHeaders says whether a header has all that the rule asks for. Of several
-// values of one header any may be the one.
-func (r *rule[T]) matchHeaders(header http.Header) bool {
-	for i := range r.headers {
-		m := &r.headers[i]
+// matchHeaders says whether a header has all that is asked for. Of several values
+// of one header any may be the one.
+func matchHeaders(matches []headerMatch, header http.Header) bool {
+	for i := range matches {
+		m := &matches[i]
 		values := header[m.name]
 		if m.anyValue && len(values) == 0 || !m.anyValue && !slices.Contains(values, m.value) {
 			return false
@@ -129,15 +137,12 @@ func compareRules[T any](a, b *rule[T]) int {
 }
 
 // insertRule puts a rule into its place in a list that the caller owns.
-func insertRule[T any](rules []*rule[T], r *rule[T]) []*rule[T] {
-	i, _ := slices.BinarySearchFunc(rules, r, compareRules)
-	return slices.Insert(rules, i, r)
+func insertRule[T any](list []candidate[T], r *rule[T]) []candidate[T] {
+	i, _ := slices.BinarySearchFunc(list, r, func(c candidate[T], r *rule[T]) int { return compareRules(c.rule, r) })
+	return slices.Insert(list, i, candidate[T]{headers: r.headers, value: r.route.value, rule: r})
 }
 
 // removeRule takes a rule out of a list that the caller owns.
-func removeRule[T any](rules []*rule[T], r *rule[T]) []*rule[T] {
-	if i := slices.Index(rules, r); i >= 0 {
-		return slices.Delete(rules, i, i+1)
-	}
-	return rules
+func removeRule[T any](list []candidate[T], r *rule[T]) []candidate[T] {
+	return slices.DeleteFunc(list, func(c candidate[T]) bool { return c.rule == r })
 }

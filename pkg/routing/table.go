@@ -50,13 +50,13 @@ type Route[T any] struct {
 // Table finds the route of a request. It is immutable, so that any number of
 // goroutines may use it. The nil and the zero Table match nothing.
 //
-// It is a tree of host labels with trees of path segments at its nodes; With
-// copies the nodes on the way to what changes and shares all others.
+// It is a persistent map of hosts, a tree of wildcards, and for each host a tree of
+// paths; With copies the nodes on the way to what changes and shares all others.
 type Table[T any] struct {
 	seed   maphash.Seed
 	routes dict[*route[T]]
 	count  int
-	hosts  *hosts[T]
+	hosts  hosts[T]
 }
 
 // Compile makes a table. Of routes with the same Key the last one counts.
@@ -76,7 +76,7 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 	if next.seed == (maphash.Seed{}) {
 		next.seed = maphash.MakeSeed()
 	}
-	e := &edit{seed: next.seed}
+	e := &edit{hash: func(key string) uint64 { return maphash.String(next.seed, key) }}
 	for _, key := range remove {
 		next.remove(e, key.String())
 	}
@@ -95,13 +95,12 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 // Match allocates nothing. Its work is linear in the lengths of host and path
 // and in the number of rules that have the same host and path but other headers.
 func (t *Table[T]) Match(host, path string, header http.Header) (value T, ok bool) {
-	if t == nil || t.hosts == nil {
+	if t == nil || t.count == 0 {
 		return value, false
 	}
-	host = normalizeHost(host)
-	r := request{seed: t.seed, path: normalizePath(path), header: header, fold: hasUpper(host)}
-	if matched := t.hosts.match(&r, host); matched != nil {
-		return matched.route.value, true
+	r := request{seed: t.seed, path: normalizePath(path), header: header}
+	if matched := t.hosts.match(&r, normalizeHost(host)); matched != nil {
+		return matched.value, true
 	}
 	return value, false
 }
@@ -116,7 +115,7 @@ func (t *Table[T]) Len() int {
 
 // insert adds a route whose key is not in the table.
 func (t *Table[T]) insert(e *edit, r *route[T]) {
-	t.routes.set(e, e.hash(r.id), r.id, r)
+	t.routes.set(e, r.id, r)
 	t.count++
 	for _, rule := range r.rules {
 		t.place(e, rule, insertRule)
@@ -125,12 +124,11 @@ func (t *Table[T]) insert(e *edit, r *route[T]) {
 
 // remove takes out a route if it is there.
 func (t *Table[T]) remove(e *edit, id string) {
-	hash := e.hash(id)
-	r, ok := t.routes.find(hash, id, false)
+	r, ok := t.routes.lookup(e, id)
 	if !ok {
 		return
 	}
-	t.routes.delete(e, hash, id)
+	t.routes.delete(e, id)
 	t.count--
 	for _, rule := range r.rules {
 		t.place(e, rule, removeRule)
@@ -138,8 +136,8 @@ func (t *Table[T]) remove(e *edit, id string) {
 }
 
 // place applies a change to every place in the tree that a rule belongs to.
-func (t *Table[T]) place(e *edit, r *rule[T], change func([]*rule[T], *rule[T]) []*rule[T]) {
-	atPath := func(rules []*rule[T]) []*rule[T] { return change(rules, r) }
+func (t *Table[T]) place(e *edit, r *rule[T], change func([]candidate[T], *rule[T]) []candidate[T]) {
+	atPath := func(list []candidate[T]) []candidate[T] { return change(list, r) }
 	atHost := func(p *paths[T]) *paths[T] {
 		for _, path := range r.paths {
 			p = p.update(e, path, atPath)
@@ -147,7 +145,7 @@ func (t *Table[T]) place(e *edit, r *rule[T], change func([]*rule[T], *rule[T]) 
 		return p
 	}
 	for _, host := range r.hosts {
-		t.hosts = t.hosts.update(e, host, atHost)
+		t.hosts.update(e, host, atHost)
 	}
 }
 
@@ -156,6 +154,6 @@ type request struct {
 	seed   maphash.Seed
 	path   string
 	header http.Header
-	// fold says that the host has upper case letters.
+	// fold says that the host has upper case letters; known once it is looked up.
 	fold bool
 }

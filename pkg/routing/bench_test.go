@@ -1,0 +1,248 @@
+package routing
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// shapes are the ways to have many routes: request i of a shape belongs to route i.
+type shape struct {
+	name    string
+	rule    func(i int) v1beta1.RoutingRule
+	request func(i int) (host, path string, header http.Header)
+}
+
+func hostShape() shape {
+	host := func(i int) string { return fmt.Sprintf("app-%d.team-%d.example.com", i, i%100) }
+	return shape{
+		"hosts",
+		func(i int) v1beta1.RoutingRule { return makeRule(host(i)) },
+		func(i int) (string, string, http.Header) { return host(i) + ":8080", "/v1/chat/completions", nil },
+	}
+}
+
+func pathShape() shape {
+	path := func(i int) string { return fmt.Sprintf("/tenants/tenant-%d/api", i) }
+	return shape{
+		"paths",
+		func(i int) v1beta1.RoutingRule { return makeRule("api.example.com " + path(i)) },
+		func(i int) (string, string, http.Header) { return "api.example.com", path(i) + "/v1/models", nil },
+	}
+}
+
+func headerShape() shape {
+	return shape{
+		"headers",
+		func(i int) v1beta1.RoutingRule { return makeRule(fmt.Sprint("api.example.com X-Tenant=", i)) },
+		func(i int) (string, string, http.Header) {
+			return "api.example.com", "/", http.Header{"X-Tenant": {fmt.Sprint(i)}}
+		},
+	}
+}
+
+func (s shape) routes(n int) []Route[int] {
+	routes := make([]Route[int], n)
+	for i := range routes {
+		routes[i] = s.route(i)
+	}
+	return routes
+}
+
+func (s shape) route(i int) Route[int] {
+	return Route[int]{
+		Key:     Key{Namespace: "ns", Name: fmt.Sprint("route-", i)},
+		Created: time.Unix(int64(i), 0),
+		Rules:   []v1beta1.RoutingRule{s.rule(i)},
+		Value:   i,
+	}
+}
+
+type lookup struct {
+	host, path string
+	header     http.Header
+}
+
+// lookups are requests spread over all routes, so that no cache holds the way.
+func (s shape) lookups(n int) []lookup {
+	out := make([]lookup, 1<<14)
+	for i := range out {
+		l := &out[i]
+		l.host, l.path, l.header = s.request(i * 7919 % n)
+	}
+	return out
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, s := range []shape{hostShape(), pathShape()} {
+		for _, n := range []int{10, 10_000, 100_000} {
+			b.Run(fmt.Sprint(s.name, "=", n), func(b *testing.B) { benchmarkMatch(b, s, n) })
+		}
+	}
+	// Rules of one host and path are tried one after the other.
+	for _, n := range []int{10, 1_000} {
+		s := headerShape()
+		b.Run(fmt.Sprint(s.name, "=", n), func(b *testing.B) { benchmarkMatch(b, s, n) })
+	}
+}
+
+func benchmarkMatch(b *testing.B, s shape, n int) {
+	table := Compile(s.routes(n))
+	lookups := s.lookups(n)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		l := &lookups[i%len(lookups)]
+		if _, ok := table.Match(l.host, l.path, l.header); !ok {
+			b.Fatal("no match")
+		}
+	}
+}
+
+// BenchmarkMatchHostile measures what a client can make a lookup cost.
+func BenchmarkMatchHostile(b *testing.B) {
+	for _, h := range hostile() {
+		b.Run(h.name, func(b *testing.B) {
+			table := hostileTable()
+			b.ReportAllocs()
+			for b.Loop() {
+				table.Match(h.host, h.path, nil)
+			}
+		})
+	}
+}
+
+type hostileRequest struct{ name, host, path string }
+
+// hostile are requests as large as a server's limit of 1 MiB lets them be.
+func hostile() []hostileRequest {
+	const size = 1 << 20
+	return []hostileRequest{
+		{"slashes", "a.example.com", strings.Repeat("/", size)},
+		{"segments", "a.example.com", strings.Repeat("/x", size/2)},
+		{"known-segments", "a.example.com", strings.Repeat("/a", size/2)},
+		{"long-segment", "a.example.com", "/" + strings.Repeat("x", size)},
+		{"host", strings.Repeat("x", size), "/"},
+		{"labels", strings.Repeat("a.", size/2) + "example.com", "/"},
+		{"labels-within-limit", strings.Repeat("a.", 120) + "example.com", "/"},
+		{"upper-labels-within-limit", strings.Repeat("A.", 120) + "example.com", "/"},
+		{"dots", strings.Repeat(".", size), "/"},
+	}
+}
+
+// hostileTable has rules as deep as what the requests ask for.
+func hostileTable() *Table[int] {
+	routes := hostShape().routes(10_000)
+	for i := range 120 {
+		routes = append(routes, Route[int]{Key: Key{"deep", fmt.Sprint(i)}, Rules: []v1beta1.RoutingRule{
+			makeRule("*." + strings.Repeat("a.", i) + "example.com /only-this"),
+			makeRule("a.example.com " + strings.Repeat("/a", i+1)),
+		}})
+	}
+	return Compile(routes)
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for _, n := range []int{10, 10_000, 100_000} {
+		b.Run(fmt.Sprint("hosts=", n), func(b *testing.B) {
+			routes := hostShape().routes(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				Compile(routes)
+			}
+		})
+	}
+}
+
+func BenchmarkWith(b *testing.B) {
+	for _, s := range []shape{hostShape(), pathShape(), headerShape()} {
+		for _, n := range []int{10, 10_000, 100_000} {
+			if s.name == "headers" && n > 10_000 {
+				continue
+			}
+			b.Run(fmt.Sprint("1-of-", s.name, "=", n), func(b *testing.B) {
+				table := Compile(s.routes(n))
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					table = table.With([]Route[int]{s.route(i % n)}, nil)
+				}
+			})
+		}
+	}
+}
+
+func TestMatchAllocatesNothing(t *testing.T) {
+	upper := http.Header{"X-Tenant": {"1", "2"}}
+	mixed := Compile([]Route[int]{
+		{Key: Key{"ns", "a"}, Rules: []v1beta1.RoutingRule{makeRule("a.example.com /a X-Tenant=2")}},
+		{Key: Key{"ns", "b"}, Rules: []v1beta1.RoutingRule{makeRule("*.example.com /a/b")}},
+		{Key: Key{"ns", "c"}, Rules: []v1beta1.RoutingRule{makeRule("*")}},
+		{Key: Key{"ns", "d"}, Rules: []v1beta1.RoutingRule{makeRule("[::1]")}},
+	})
+	for reason, l := range map[string]lookup{
+		"an exact host with a header":    {"a.example.com", "/a/b", upper},
+		"an upper case host with a port": {"A.Example.COM.:8080", "/a/b", upper},
+		"a long upper case host":         {strings.Repeat("A", 63) + "." + strings.Repeat("B", 63) + ".Example.Com", "/a/b/c", nil},
+		"the catch-all":                  {"nobody.knows", "//x//", nil},
+		"an IPv6 literal":                {"[::1]:8080", "/", nil},
+	} {
+		if allocs := testing.AllocsPerRun(100, func() { mixed.Match(l.host, l.path, l.header) }); allocs != 0 {
+			t.Errorf("%s: %v allocations for each match", reason, allocs)
+		}
+	}
+	for _, s := range []shape{hostShape(), pathShape(), headerShape()} {
+		table := Compile(s.routes(1_000))
+		lookups := s.lookups(1_000)
+		i := 0
+		if allocs := testing.AllocsPerRun(1_000, func() {
+			l := &lookups[i]
+			i++
+			table.Match(l.host, l.path, l.header)
+		}); allocs != 0 {
+			t.Errorf("%s: %v allocations for each match", s.name, allocs)
+		}
+	}
+}
+
+// TestWithCostsTheChange compares times of one run, with tenfold slack: With is
+// measured at less than a thousandth of Compile here.
+func TestWithCostsTheChange(t *testing.T) {
+	const n = 10_000
+	for _, s := range []shape{hostShape(), pathShape()} {
+		routes := s.routes(n)
+		start := time.Now()
+		table := Compile(routes)
+		compile := time.Since(start)
+
+		const changes = 100
+		start = time.Now()
+		for i := range changes {
+			table = table.With([]Route[int]{s.route(i * 97 % n)}, nil)
+		}
+		with := time.Since(start) / changes
+		if with > compile/100 {
+			t.Errorf("%s: With of one route takes %v, Compile of all %v", s.name, with, compile)
+		}
+	}
+}
+
+// TestHostileRequestsAreBounded compares the largest requests with what it
+// takes to read them once, here to copy them; with tenfold slack.
+func TestHostileRequestsAreBounded(t *testing.T) {
+	table := hostileTable()
+	for _, h := range hostile() {
+		const runs = 20
+		start := time.Now()
+		for range runs {
+			table.Match(h.host, h.path, nil)
+		}
+		took := time.Since(start) / runs
+		// A byte for each nanosecond is slower than any of these, race detector included.
+		if limit := 10 * time.Duration(len(h.host)+len(h.path)+10_000); took > limit {
+			t.Errorf("%s: a match takes %v, more than %v", h.name, took, limit)
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package routing
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// modelHit is one way in which a rule of a route matches a request.
+type modelHit struct {
+	route               *Route[string]
+	exact               bool
+	labels, segments    int
+	headers, withValues int
+}
+
+// modelMatch is the slow and obvious table: of every rule's every host and path
+// that match, the first in the order of precedence.
+func modelMatch(routes map[Key]*Route[string], host, path string, header http.Header) (string, bool) {
+	var hits []modelHit
+	for _, r := range routes {
+		for _, rule := range r.Rules {
+			withValues, ok := modelHeaders(rule.Headers, header)
+			if !ok {
+				continue
+			}
+			for _, h := range orDefault(rule.Hosts, "*") {
+				exact, labels, ok := modelHost(h, host)
+				if !ok {
+					continue
+				}
+				for _, p := range orDefault(rule.Paths, v1beta1.PathMatch{Value: "/"}) {
+					if segments, ok := modelPath(p.Value, path); ok {
+						hits = append(hits, modelHit{r, exact, labels, segments, len(rule.Headers), withValues})
+					}
+				}
+			}
+		}
+	}
+	if len(hits) == 0 {
+		return "", false
+	}
+	return slices.MinFunc(hits, func(a, b modelHit) int {
+		switch {
+		case a.exact != b.exact && a.exact:
+			return -1
+		case a.exact != b.exact:
+			return 1
+		}
+		return cmp.Or(
+			cmp.Compare(b.labels, a.labels),
+			cmp.Compare(b.segments, a.segments),
+			cmp.Compare(b.headers, a.headers),
+			cmp.Compare(b.withValues, a.withValues),
+			a.route.Created.Compare(b.route.Created),
+			cmp.Compare(b.route.Key.String(), a.route.Key.String()),
+		)
+	}).route.Value, true
+}
+
+func orDefault[E any](list []E, otherwise E) []E {
+	if len(list) == 0 {
+		return []E{otherwise}
+	}
+	return list
+}
+
+func modelHeaders(matches []v1beta1.HeaderMatch, header http.Header) (withValues int, ok bool) {
+	for _, m := range matches {
+		values := header.Values(m.Name)
+		if m.Value != nil {
+			withValues++
+			if !slices.Contains(values, *m.Value) {
+				return 0, false
+			}
+		} else if len(values) == 0 {
+			return 0, false
+		}
+	}
+	return withValues, true
+}
+
+func modelHost(pattern, host string) (exact bool, labels int, ok bool) {
+	pattern, host = modelName(pattern), modelName(host)
+	if pattern == "" || pattern == "*" {
+		return false, 0, true
+	}
+	if len(host) > 253 {
+		return false, 0, false
+	}
+	if suffix, wildcard := strings.CutPrefix(pattern, "*."); wildcard {
+		return false, strings.Count(suffix, ".") + 1, suffix != "" && strings.HasSuffix(host, "."+suffix)
+	}
+	return true, 0, pattern == host
+}
+
+func modelName(host string) string {
+	host = strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 32
+		}
+		return r
+	}, host)
+	if strings.HasPrefix(host, "[") && strings.Contains(host, "]") {
+		inside, _, _ := strings.Cut(host[1:], "]")
+		return inside
+	}
+	if !strings.HasPrefix(host, "[") {
+		if strings.Count(host, ":") == 1 {
+			host, _, _ = strings.Cut(host, ":")
+		}
+		host = strings.TrimSuffix(host, ".")
+	}
+	return host
+}
+
+func modelPath(prefix, path string) (segments int, ok bool) {
+	prefix, path = strings.Trim(prefix, "/"), strings.Trim(path, "/")
+	if prefix == "" {
+		return 0, true
+	}
+	return strings.Count(prefix, "/") + 1, strings.HasPrefix(path+"/", prefix+"/")
+}
+
+// draw makes routes and requests out of a few names, so that they meet often.
+type draw struct{ *rand.Rand }
+
+func (d draw) host() string {
+	if d.IntN(12) == 0 {
+		return []string{"", "*", "[::1]", "[::1]:80", "::1", ":80", ".", "..", "[", strings.Repeat("a.", 130) + "b"}[d.IntN(10)]
+	}
+	host := strings.Join(d.some(1, 3, "a", "b", "C", "c", ""), ".")
+	if d.IntN(3) == 0 {
+		host = "*." + host
+	}
+	return host + []string{"", "", ".", ":80", ".:80"}[d.IntN(5)]
+}
+
+func (d draw) path() string {
+	return "/" + strings.Join(d.some(0, 5, "a", "b", "ab", ""), "/")
+}
+
+func (d draw) some(least, most int, of ...string) []string {
+	out := make([]string, least+d.IntN(most-least+1))
+	for i := range out {
+		out[i] = of[d.IntN(len(of))]
+	}
+	return out
+}
+
+func (d draw) rule() v1beta1.RoutingRule {
+	var rule v1beta1.RoutingRule
+	for range d.IntN(3) {
+		rule.Hosts = append(rule.Hosts, d.host())
+	}
+	for range d.IntN(3) {
+		rule.Paths = append(rule.Paths, v1beta1.PathMatch{Value: d.path()})
+	}
+	for range max(d.IntN(5)-2, 0) {
+		match := v1beta1.HeaderMatch{Name: d.some(1, 1, "X-A", "x-b", "x-a")[0]}
+		if d.IntN(2) == 0 {
+			match.Value = &d.some(1, 1, "v", "w", "")[0]
+		}
+		rule.Headers = append(rule.Headers, match)
+	}
+	return rule
+}
+
+func (d draw) route() Route[string] {
+	r := Route[string]{
+		Key:     Key{Namespace: d.some(1, 1, "n", "n-a")[0], Name: fmt.Sprint("r", d.IntN(12))},
+		Created: time.Unix(int64(d.IntN(3)), 0),
+		Value:   fmt.Sprint(d.Uint32()),
+	}
+	for range d.IntN(4) {
+		r.Rules = append(r.Rules, d.rule())
+	}
+	return r
+}
+
+func (d draw) header() http.Header {
+	header := http.Header{}
+	for range d.IntN(4) {
+		header.Add(d.some(1, 1, "X-A", "X-B")[0], d.some(1, 1, "v", "w", "", "u")[0])
+	}
+	return header
+}
+
+// checkAgainstModel changes a table step by step and compares it, and a table
+// compiled afresh, with the model; at the end it does so with all older tables
+// too, which must not have changed.
+func checkAgainstModel(t *testing.T, d draw, host, path string) {
+	t.Helper()
+	type version struct {
+		table  *Table[string]
+		routes map[Key]*Route[string]
+	}
+	current := version{routes: map[Key]*Route[string]{}}
+	var versions []version
+	for range 1 + d.IntN(6) {
+		next := version{routes: map[Key]*Route[string]{}}
+		for key, r := range current.routes {
+			next.routes[key] = r
+		}
+		var remove []Key
+		for range d.IntN(4) {
+			remove = append(remove, d.route().Key)
+			delete(next.routes, remove[len(remove)-1])
+		}
+		var set []Route[string]
+		for range d.IntN(8) {
+			r := d.route()
+			set = append(set, r)
+			next.routes[r.Key] = &r
+		}
+		next.table = current.table.With(set, remove)
+		versions = append(versions, next)
+		current = next
+	}
+	var all []Route[string]
+	for _, r := range current.routes {
+		all = append(all, *r)
+	}
+	versions = append(versions, version{Compile(all), current.routes})
+
+	for i, v := range versions {
+		if v.table.Len() != len(v.routes) {
+			t.Fatalf("version %d: Len() = %d, want %d", i, v.table.Len(), len(v.routes))
+		}
+		for n := range 20 {
+			header := d.header()
+			if n > 0 { // the first request is the one that the caller asks for
+				host, path = d.host(), d.path()
+			}
+			got, ok := v.table.Match(host, path, header)
+			want, wantOK := modelMatch(v.routes, host, path, header)
+			if got != want || ok != wantOK {
+				t.Fatalf("version %d: Match(%q, %q, %v) = %q, %v; the model says %q, %v; routes: %+v", i, host, path, header, got, ok, want, wantOK, v.routes)
+			}
+		}
+	}
+	keys := make([]Key, 0, len(current.routes))
+	for key := range current.routes {
+		keys = append(keys, key)
+	}
+	if empty := current.table.With(nil, keys); empty.hosts != (hosts[string]{}) || !empty.routes.empty() || empty.Len() != 0 {
+		t.Fatal("after all routes were removed nodes are left")
+	}
+}
+
+func FuzzTable(f *testing.F) {
+	f.Add(uint64(1), "a.b", "/a/b")
+	f.Add(uint64(2), "A.B.:80", "//a//b//")
+	f.Add(uint64(3), "[::1]:80", "/a")
+	f.Add(uint64(4), "[", "")
+	f.Add(uint64(5), "\xff.\x00", "/\xff")
+	f.Fuzz(func(t *testing.T, seed uint64, host, path string) {
+		checkAgainstModel(t, draw{rand.New(rand.NewPCG(seed, 0))}, host, path)
+	})
+}
+
+func TestTableAgainstModel(t *testing.T) {
+	for seed := range uint64(500) {
+		checkAgainstModel(t, draw{rand.New(rand.NewPCG(seed, 1))}, "a.b", "/a/b")
+	}
+}
