@@ -18,6 +18,7 @@ import (
 type call struct {
 	context.Context
 	client context.Context // of the client's request
+	http1  bool            // the client's protocol
 	cancel context.CancelCauseFunc
 	w      http.ResponseWriter
 	x      *exchange.Exchange
@@ -51,13 +52,13 @@ func callOf(ctx context.Context) *call {
 }
 
 func newCall(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) *call {
-	c := &call{client: r.Context(), w: w, x: x}
+	c := &call{client: r.Context(), http1: r.ProtoMajor == 1, w: w, x: x}
 	ctx, cancel := context.WithCancelCause(c.client)
 	c.cancel = cancel
 	c.trace.GetConn = c.want.begin
 	c.trace.GotConn = c.want.got
 	c.Context = httptrace.WithClientTrace(ctx, &c.trace)
-	c.clock.cancel = cancel
+	c.clock.expire = c.expire
 	c.upload.clock = &c.clock
 	for name, values := range w.Header() {
 		if c.nours < len(c.ours) {
@@ -79,6 +80,12 @@ func (c *call) Value(key any) any {
 		return nil
 	}
 	return c.Context.Value(key)
+}
+
+// expire ends the call when a timeout is over.
+func (c *call) expire() {
+	c.cancel(errTimeout)
+	c.upload.interrupt(c.w)
 }
 
 // end stops whatever the call has started.
@@ -113,6 +120,11 @@ func (c *call) receive(res *http.Response) {
 	if _, ok := res.Header["Content-Type"]; !ok {
 		// Else net/http guesses one, and a backend's choice to have none is lost.
 		c.w.Header()["Content-Type"] = nil
+	}
+	if c.http1 && len(res.Trailer) > 0 {
+		// HTTP/2 has trailers after a body of known length, HTTP/1.1 after a
+		// chunked one only (RFC 9112, 7.1.2).
+		delete(res.Header, "Content-Length")
 	}
 	c.download = download{ReadCloser: res.Body, clock: &c.clock}
 	res.Body = &c.download
@@ -170,10 +182,10 @@ func (c *call) result() error {
 // failure is what a call that committed nothing is answered with.
 func (c *call) failure(err error) error {
 	switch {
-	case c.client.Err() != nil:
-		return fmt.Errorf("forwarding: %w", c.client.Err())
 	case c.clock.expired():
 		return timedOut(err)
+	case c.client.Err() != nil:
+		return fmt.Errorf("forwarding: %w", c.client.Err())
 	case !c.sent:
 		return &exchange.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
 	}

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -18,7 +17,7 @@ var errTimeout = errors.New("a timeout of the route is over")
 // So it cuts neither a long upload nor a call in which client and server talk in
 // turns, and still ends one in which the backend takes nothing.
 type clock struct {
-	cancel context.CancelCauseFunc
+	expire func() // called once, with the lock held
 
 	mu       sync.Mutex
 	timer    *time.Timer
@@ -130,5 +129,5 @@ func (c *clock) tick() {
 		return
 	}
 	c.over = true
-	c.cancel(errTimeout)
+	c.expire()
 }

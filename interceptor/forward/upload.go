@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -25,6 +26,7 @@ type upload struct {
 
 	mu      sync.Mutex
 	touched bool
+	reading bool
 	current *attempt
 	err     error // what reading from the client failed with
 }
@@ -46,6 +48,16 @@ func (u *upload) attempt() (io.ReadCloser, error) {
 	return u.current, nil
 }
 
+// interrupt ends a read that waits for the client. The transport does not return
+// before it ends, not even when its context is over.
+func (u *upload) interrupt(w http.ResponseWriter) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.reading {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
 // failed is what reading from the client failed with.
 func (u *upload) failed() error {
 	u.mu.Lock()
@@ -61,16 +73,18 @@ func (a *attempt) Read(p []byte) (int, error) {
 		u.mu.Unlock()
 		return 0, errTouched
 	}
-	u.touched = true
+	u.touched, u.reading = true, true
 	u.mu.Unlock()
 
 	u.clock.pause()
 	n, err := u.body.Read(p)
 	u.clock.resume()
+
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.reading = false
 	if err != nil && err != io.EOF {
-		u.mu.Lock()
 		u.err = err
-		u.mu.Unlock()
 	}
 	return n, err
 }
