@@ -18,6 +18,7 @@ var (
 	SchemeGroupVersion = GroupVersion
 
 	// SchemeBuilder collects the types of this package.
+	//nolint:staticcheck // deprecated upstream, but other programs build against this variable's type
 	SchemeBuilder = (&scheme.Builder{GroupVersion: GroupVersion}).Register(
 		&HTTPScaledObject{}, &HTTPScaledObjectList{},
 	)
