@@ -46,13 +46,13 @@ type Options struct {
 // Server serves one handler on any number of listeners. Responses may take for
 // ever: there is no write timeout, as streams and held requests live long.
 type Server struct {
-	http     *http.Server
-	hijacked *hijacked
+	http        *http.Server
+	connections *connections
 }
 
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
-	s := &Server{hijacked: newHijacked()}
+	s := &Server{connections: newConnections()}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -69,8 +69,7 @@ func New(handler http.Handler, o Options) *Server {
 			SendPingTimeout:      pingAfter,
 			PingTimeout:          pingTimeout,
 		},
-		ErrorLog:  errorLog(o.Log),
-		ConnState: s.hijacked.observe,
+		ErrorLog: errorLog(o.Log),
 	}
 	return s
 }
@@ -78,12 +77,12 @@ func New(handler http.Handler, o Options) *Server {
 // Serve answers plain HTTP on a listener, which it owns from then on. It returns
 // nil as soon as Shutdown is called, which returns when all is over.
 func (s *Server) Serve(l net.Listener) error {
-	return ended(l, s.http.Serve(s.hijacked.listen(l)))
+	return ended(l, s.http.Serve(s.connections.listen(l)))
 }
 
 // ServeTLS is Serve for TLS.
 func (s *Server) ServeTLS(l net.Listener) error {
-	return ended(l, s.http.ServeTLS(s.hijacked.listen(l), "", ""))
+	return ended(l, s.http.ServeTLS(s.connections.listen(l), "", ""))
 }
 
 func ended(l net.Listener, err error) error {
@@ -98,12 +97,13 @@ func ended(l net.Listener, err error) error {
 // it returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
-	if waited := s.hijacked.wait(ctx); err == nil {
-		err = waited
+	if err == nil {
+		// What is open now was hijacked.
+		err = s.connections.wait(ctx)
 	}
 	if err == nil {
 		return nil
 	}
-	closed := errors.Join(s.http.Close(), s.hijacked.close())
-	return errors.Join(fmt.Errorf("waiting for requests to end: %w", err), closed)
+	cut := errors.Join(s.http.Close(), s.connections.close())
+	return errors.Join(fmt.Errorf("waiting for requests to end: %w", err), cut)
 }

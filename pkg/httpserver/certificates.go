@@ -1,0 +1,182 @@
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// reloadInterval is how often files are looked at. The kubelet takes up to a
+// minute to bring a new Secret, so faster would gain nothing; and unlike a file
+// system watch, looking works the same on every kind of mount.
+const reloadInterval = 10 * time.Second
+
+// CertificateFiles names the certificates of a TLS listener.
+type CertificateFiles struct {
+	// Cert and Key of the default certificate.
+	Cert, Key string
+	// Stores are folders, read with those in them, of pairs "x.crt" + "x.key" or
+	// "x.pem" + "x-key.pem".
+	Stores []string
+}
+
+// Certificates gives each client the certificate of the name that it asks for,
+// and follows its files as they change. Safe for concurrent use.
+type Certificates struct {
+	files   CertificateFiles
+	current atomic.Pointer[certificateSet]
+}
+
+// certificateSet is what the files held at one time; immutable.
+type certificateSet struct {
+	fallback *tls.Certificate
+	byName   map[string]*tls.Certificate
+	// content of every file, to see a change.
+	content map[string]string
+}
+
+// LoadCertificates reads the files. A certificate without its key is an error.
+func LoadCertificates(files CertificateFiles) (*Certificates, error) {
+	c := &Certificates{files: files}
+	if _, err := c.reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Get is for tls.Config.GetCertificate: the certificate that has exactly the
+// name among its alternative names, else the default one.
+func (c *Certificates) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	set := c.current.Load()
+	if certificate, ok := set.byName[strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))]; ok {
+		return certificate, nil
+	}
+	return set.fallback, nil
+}
+
+// Run follows the files until ctx ends. While they cannot be read (half-written,
+// say) the last good certificates are served.
+func (c *Certificates) Run(ctx context.Context, log logr.Logger) {
+	ticker := time.NewTicker(reloadInterval)
+	defer ticker.Stop()
+	var told string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		changed, err := c.reload()
+		switch {
+		case err == nil:
+			told = ""
+			if changed {
+				log.Info("certificates reloaded")
+			}
+		case err.Error() != told:
+			told = err.Error()
+			log.Error(err, "reloading certificates")
+		}
+	}
+}
+
+// reload reads the files and, if they changed, serves what they hold.
+func (c *Certificates) reload() (changed bool, err error) {
+	pairs := [][2]string{{c.files.Cert, c.files.Key}}
+	for _, dir := range c.files.Stores {
+		found, err := findPairs(dir)
+		if err != nil {
+			return false, fmt.Errorf("reading certificate store %s: %w", dir, err)
+		}
+		pairs = append(pairs, found...)
+	}
+	content := make(map[string]string, 2*len(pairs))
+	for _, pair := range pairs {
+		for _, path := range pair {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return false, fmt.Errorf("reading certificate: %w", err)
+			}
+			content[path] = string(data)
+		}
+	}
+	if old := c.current.Load(); old != nil && maps.Equal(old.content, content) {
+		return false, nil
+	}
+	set := &certificateSet{byName: make(map[string]*tls.Certificate), content: content}
+	for i, pair := range pairs {
+		certificate, err := tls.X509KeyPair([]byte(content[pair[0]]), []byte(content[pair[1]]))
+		if err != nil {
+			return false, fmt.Errorf("reading certificate %s: %w", pair[0], err)
+		}
+		if i == 0 {
+			set.fallback = &certificate
+		}
+		for _, name := range certificate.Leaf.DNSNames {
+			// The first one has a name; the order is that of the settings.
+			if name = strings.ToLower(name); set.byName[name] == nil {
+				set.byName[name] = &certificate
+			}
+		}
+	}
+	c.current.Store(set)
+	return true, nil
+}
+
+// findPairs walks a folder in the order of names.
+func findPairs(dir string) ([][2]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var pairs [][2]string
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		// A mounted Secret holds each file twice: "..data" and the folder that it
+		// links to are the volume's own machinery.
+		if strings.HasPrefix(entry.Name(), "..") {
+			continue
+		}
+		if entry.IsDir() {
+			found, err := findPairs(path)
+			if err != nil {
+				return nil, err
+			}
+			pairs = append(pairs, found...)
+			continue
+		}
+		key, ok := keyOf(path)
+		if !ok {
+			continue
+		}
+		if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s has no key: %s does not exist", path, key)
+		} else if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, [2]string{path, key})
+	}
+	return slices.Clip(pairs), nil
+}
+
+// keyOf returns the path of a certificate's key; false if path is no certificate.
+func keyOf(path string) (string, bool) {
+	if base, ok := strings.CutSuffix(path, ".crt"); ok {
+		return base + ".key", true
+	}
+	if base, ok := strings.CutSuffix(path, ".pem"); ok && !strings.HasSuffix(base, "-key") {
+		return base + "-key.pem", true
+	}
+	return "", false
+}

@@ -1,0 +1,127 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+)
+
+// connections are the open connections of a server. net/http forgets those that
+// a handler hijacks (WebSocket and other upgrades); we wait for them. They are
+// counted from Accept to Close, because http.Server.ConnState is silent after
+// StateHijacked. That costs nothing a request.
+type connections struct {
+	mu   sync.Mutex
+	open map[net.Conn]struct{}
+	// none is closed while no connection is open.
+	none chan struct{}
+}
+
+// tcpConn is an accepted connection that tells when it is closed. It keeps the
+// methods of *net.TCPConn (ReadFrom, WriteTo, CloseWrite), which let the kernel
+// copy.
+type tcpConn struct {
+	*net.TCPConn
+	of *connections
+}
+
+// Close closes the connection.
+func (c *tcpConn) Close() error {
+	defer c.of.remove(c)
+	return c.TCPConn.Close()
+}
+
+// otherConn is a connection of any other kind.
+type otherConn struct {
+	net.Conn
+	of *connections
+}
+
+// Close closes the connection.
+func (c *otherConn) Close() error {
+	defer c.of.remove(c)
+	return c.Conn.Close()
+}
+
+func newConnections() *connections {
+	none := make(chan struct{})
+	close(none)
+	return &connections{open: make(map[net.Conn]struct{}), none: none}
+}
+
+// listen returns l with its connections counted.
+func (c *connections) listen(l net.Listener) net.Listener { return &listener{Listener: l, of: c} }
+
+type listener struct {
+	net.Listener
+	of *connections
+}
+
+// Accept waits for a connection.
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		conn = &tcpConn{TCPConn: tcp, of: l.of}
+	} else {
+		conn = &otherConn{Conn: conn, of: l.of}
+	}
+	l.of.add(conn)
+	return conn, nil
+}
+
+func (c *connections) add(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open) == 0 {
+		c.none = make(chan struct{})
+	}
+	c.open[conn] = struct{}{}
+}
+
+func (c *connections) remove(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.open[conn]; !ok {
+		return
+	}
+	delete(c.open, conn)
+	if len(c.open) == 0 {
+		close(c.none)
+	}
+}
+
+// wait returns when no connection is open, or with ctx's error. No listener may
+// be accepting any more.
+func (c *connections) wait(ctx context.Context) error {
+	c.mu.Lock()
+	none := c.none
+	c.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close cuts what is open.
+func (c *connections) close() error {
+	c.mu.Lock()
+	open := make([]net.Conn, 0, len(c.open))
+	for conn := range c.open {
+		open = append(open, conn)
+	}
+	c.mu.Unlock()
+	var failed []error
+	for _, conn := range open {
+		// Its handler may close it at the same time.
+		if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}

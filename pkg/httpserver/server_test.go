@@ -1,0 +1,293 @@
+package httpserver
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/go-logr/logr/testr"
+)
+
+// running is a server with a plain and a TLS listener.
+type running struct {
+	*Server
+	plain, secure string
+}
+
+func start(t *testing.T, handler http.HandlerFunc) *running {
+	t.Helper()
+	dir := t.TempDir()
+	writePair(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
+	certificates, err := LoadCertificates(CertificateFiles{Cert: dir + "/tls.crt", Key: dir + "/tls.key"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, secure := listen(t), listen(t)
+	s := New(handler, Options{TLS: &tls.Config{GetCertificate: certificates.Get}, Log: testr.New(t)})
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := s.Serve(plain); err != nil {
+			t.Errorf("serving ended with %v", err)
+		}
+	})
+	serving.Go(func() {
+		if err := s.ServeTLS(secure); err != nil {
+			t.Errorf("serving TLS ended with %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		// Whatever a test left open is cut.
+		_ = s.Shutdown(ctx)
+		serving.Wait()
+	})
+	return &running{Server: s, plain: plain.Addr().String(), secure: secure.Addr().String()}
+}
+
+// client speaks one protocol only.
+func client(t *testing.T, set func(*http.Protocols)) *http.Client {
+	t.Helper()
+	var protocols http.Protocols
+	set(&protocols)
+	transport := &http.Transport{Protocols: &protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+func TestProtocols(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	})
+	for _, test := range []struct {
+		reason, url, want string
+		protocols         func(*http.Protocols)
+	}{
+		{"plain HTTP/1.1", "http://" + s.plain, "HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
+		{"HTTP/2 with prior knowledge", "http://" + s.plain, "HTTP/2.0", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }},
+		{"HTTP/1.1 over TLS", "https://" + s.secure, "HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
+		{"HTTP/2 by ALPN", "https://" + s.secure, "HTTP/2.0", func(p *http.Protocols) { p.SetHTTP2(true) }},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			response, err := client(t, test.protocols).Get(test.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if err != nil || string(body) != test.want {
+				t.Errorf("the server saw %q (%v), want %q", body, err, test.want)
+			}
+		})
+	}
+}
+
+// refused waits until a listener is closed.
+func refused(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return
+		}
+		conn.Close()
+	}
+	t.Fatalf("%s still accepts connections", address)
+}
+
+func TestShutdownWaitsForRequests(t *testing.T) {
+	for _, test := range []struct {
+		reason    string
+		protocols func(*http.Protocols)
+	}{
+		{"HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
+		{"HTTP/2", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			arrived, answer := make(chan struct{}), make(chan struct{})
+			s := start(t, func(w http.ResponseWriter, _ *http.Request) {
+				close(arrived)
+				<-answer
+				_, _ = io.WriteString(w, "whole")
+			})
+			got := make(chan string, 1)
+			go func() {
+				response, err := client(t, test.protocols).Get("http://" + s.plain)
+				if err != nil {
+					got <- err.Error()
+					return
+				}
+				defer response.Body.Close()
+				body, _ := io.ReadAll(response.Body)
+				got <- string(body)
+			}()
+			<-arrived
+			stopped := make(chan error, 1)
+			go func() { stopped <- s.Shutdown(context.Background()) }()
+			refused(t, s.plain)
+			refused(t, s.secure)
+			select {
+			case err := <-stopped:
+				t.Fatalf("shut down with %v while a request is in flight", err)
+			default:
+			}
+			close(answer)
+			if body := <-got; body != "whole" {
+				t.Errorf("the request in flight got %q, want its answer", body)
+			}
+			if err := <-stopped; err != nil {
+				t.Errorf("shutting down: %v", err)
+			}
+		})
+	}
+}
+
+// hijack upgrades a connection of a server whose handler echoes until it ends.
+func hijack(t *testing.T, secure bool) (*running, net.Conn, *bufio.Reader) {
+	t.Helper()
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Errorf("hijacking: %v", err)
+			return
+		}
+		// net/http hears nothing of this connection any more, and the handler
+		// need not be what keeps it.
+		go func() {
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			_, _ = io.Copy(conn, rw)
+		}()
+	})
+	var conn net.Conn
+	var err error
+	if secure {
+		conn, err = tls.Dial("tcp", s.secure, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	} else {
+		conn, err = net.Dial("tcp", s.plain)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	response, err := http.ReadResponse(r, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("upgrading: %v, %v", response, err)
+	}
+	return s, conn, r
+}
+
+func TestShutdownWaitsForHijackedConnections(t *testing.T) {
+	for _, test := range []struct {
+		reason string
+		secure bool
+	}{{"plain", false}, {"TLS", true}} {
+		t.Run(test.reason, func(t *testing.T) {
+			s, conn, r := hijack(t, test.secure)
+			stopped := make(chan error, 1)
+			go func() { stopped <- s.Shutdown(context.Background()) }()
+			refused(t, s.plain)
+			if _, err := io.WriteString(conn, "still here\n"); err != nil {
+				t.Fatal(err)
+			}
+			if line, err := r.ReadString('\n'); line != "still here\n" {
+				t.Fatalf("the upgraded connection answers %q (%v) during the drain", line, err)
+			}
+			select {
+			case err := <-stopped:
+				t.Fatalf("shut down with %v while a hijacked connection is open", err)
+			default:
+			}
+			conn.Close()
+			if err := <-stopped; err != nil {
+				t.Errorf("shutting down: %v", err)
+			}
+		})
+	}
+}
+
+func TestShutdownCutsWhatOutlivesItsBound(t *testing.T) {
+	t.Run("a hijacked connection", func(t *testing.T) {
+		s, _, r := hijack(t, false)
+		ctx, cancel := context.WithCancel(t.Context())
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.Shutdown(ctx) }()
+		refused(t, s.plain)
+		cancel()
+		if err := <-stopped; !errors.Is(err, context.Canceled) {
+			t.Errorf("shutting down returned %v, want the end of its context", err)
+		}
+		if _, err := r.ReadByte(); err == nil {
+			t.Error("the hijacked connection is still open")
+		}
+	})
+	t.Run("a request", func(t *testing.T) {
+		arrived, left := make(chan struct{}), make(chan struct{})
+		s := start(t, func(_ http.ResponseWriter, r *http.Request) {
+			close(arrived)
+			<-r.Context().Done()
+			close(left)
+		})
+		failed := make(chan error, 1)
+		go func() {
+			response, err := client(t, func(p *http.Protocols) { p.SetHTTP1(true) }).Get("http://" + s.plain)
+			if err == nil {
+				response.Body.Close()
+			}
+			failed <- err
+		}()
+		<-arrived
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("shutting down returned %v, want the end of its context", err)
+		}
+		if err := <-failed; err == nil {
+			t.Error("the request in flight was answered, want a cut connection")
+		}
+		<-left
+	})
+}
+
+func TestServeSaysWhichListenerFailed(t *testing.T) {
+	l := listen(t)
+	l.Close()
+	err := New(http.NotFoundHandler(), Options{Log: logr.Discard()}).Serve(l)
+	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("got %v, want an error with the address", err)
+	}
+}
+
+func TestErrorLogTellsOperatorsOnlyWhatMatters(t *testing.T) {
+	for _, test := range []struct {
+		reason, line string
+		shown        bool
+	}{
+		{"a port scan", "http: TLS handshake error from 10.0.0.1:1: EOF", false},
+		{"an odd query", "http: URL query contains semicolon, which is no longer a supported separator", false},
+		{"no file descriptors left", "http: Accept error: too many open files; retrying in 5ms", true},
+		{"a panic", "http: panic serving 10.0.0.1:1: boom", true},
+	} {
+		var shown []string
+		log := funcr.New(func(_, args string) { shown = append(shown, args) }, funcr.Options{Verbosity: 0})
+		errorLog(log).Print(test.line)
+		if got := len(shown) == 1; got != test.shown {
+			t.Errorf("%s: logged %q, want shown %v", test.reason, shown, test.shown)
+		}
+	}
+}
