@@ -34,12 +34,12 @@ type Dialect struct {
 	// silent hold.
 	otherwise *Dialect
 
-	// script renders what is said before the real answer. Display is how text
-	// is shown, None for not at all.
+	// script renders what is said before the real answer of a stream that is
+	// opened now. Visible says that text may be shown, where c says.
 	script func(q *Request, c *Callback, visible bool, now time.Time) script
 	// failure is what ends a stream that failed, after sent data events of
 	// ours; nil aborts the connection.
-	failure func(q *Request, p *problem, sent int, now time.Time) []byte
+	failure func(q *Request, p *problem, sent int, opened time.Time) []byte
 	// answer turns a whole JSON answer, given although a stream was asked for,
 	// into events. It is false for JSON that is no answer of the API. A nil
 	// function knows no such answers.

@@ -34,7 +34,7 @@ func responsesScript(q *Request, _ *Callback, _ bool, now time.Time) script {
 
 // responsesFailure is an error event, in the flat shape of the API and in the
 // nested one that SDKs read, and then the response as a failed one.
-func responsesFailure(q *Request, p *problem, sent int, now time.Time) []byte {
+func responsesFailure(q *Request, p *problem, sent int, opened time.Time) []byte {
 	type nested struct {
 		Type    string          `json:"type"`
 		Code    json.RawMessage `json:"code"`
@@ -53,7 +53,7 @@ func responsesFailure(q *Request, p *problem, sent int, now time.Time) []byte {
 	return append(b, typedEvent("response.failed", responseEvent{
 		Type:     "response.failed",
 		Sequence: sent + 1,
-		Response: newResponse(q, now, "failed", &responseError{Code: code, Message: p.message}),
+		Response: newResponse(q, opened, "failed", &responseError{Code: code, Message: p.message}),
 	})...)
 }
 
@@ -106,10 +106,10 @@ type response struct {
 
 // newResponse is a response that has no output. Its id is empty: the backend
 // gives it one, and clients report an invented one.
-func newResponse(q *Request, now time.Time, status string, failed *responseError) response {
+func newResponse(q *Request, opened time.Time, status string, failed *responseError) response {
 	r := response{
 		Object:            "response",
-		CreatedAt:         now.Unix(),
+		CreatedAt:         opened.Unix(),
 		Status:            status,
 		Background:        q.background,
 		Error:             failed,

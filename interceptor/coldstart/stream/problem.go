@@ -38,10 +38,12 @@ func (p *problem) codeOrStatus() json.RawMessage {
 // The body is nil if it is not readable.
 func problemOf(status int, body []byte) *problem {
 	p := &problem{status: status}
-	if json.Valid(body) {
+	isJSON := json.Valid(body)
+	if isJSON {
 		p.read(body)
 	}
-	if p.message == "" {
+	// A whole answer that is merely not a stream is no message.
+	if p.message == "" && !(isJSON && status < 400) {
 		p.message = firstText(body)
 	}
 	if p.message == "" && status >= 400 {
@@ -97,7 +99,7 @@ func (p *problem) read(body []byte) {
 		own.note(m.key, value)
 	}) {
 		p.kind, p.code, p.grpcStatus = own.kind, own.code, own.grpcStatus
-	} else {
+	} else if inner != nil || detail != nil || message != nil {
 		p.kind, p.code = flat.kind, flat.code
 	}
 	p.message = own.message

@@ -32,6 +32,7 @@ type Stream struct {
 	request Request
 	script  script
 
+	opened   time.Time
 	interval time.Duration
 	// every is after how many ticks a data event takes the place of a comment;
 	// since counts them.
@@ -44,10 +45,12 @@ type Stream struct {
 // on w.Header() goes out with it. After an error the connection is of no use.
 func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
 	visible := req.harmless && c.display != v1beta1.StreamingDisplayNone
+	opened := time.Now()
 	s := &Stream{
 		client:   client{w: w, control: http.NewResponseController(w)},
 		request:  req,
-		script:   req.dialect.script(&req, c, visible, time.Now()),
+		script:   req.dialect.script(&req, c, visible, opened),
+		opened:   opened,
 		interval: c.interval,
 		every:    int(min(maxComments, (dataInterval+c.interval-1)/c.interval)),
 	}
@@ -150,7 +153,7 @@ func (s *Stream) fail(p *problem) error {
 		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)
 	}
 	lead := s.absorb()
-	return s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, time.Now())...))
+	return s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, s.opened)...))
 }
 
 // client is the connection to the client of a stream.

@@ -1,0 +1,98 @@
+package stream
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestCandidate(t *testing.T) {
+	for _, c := range []struct {
+		reason, method, target string
+		header                 http.Header
+		want                   *Dialect
+	}{
+		{"chat", "POST", "/v1/chat/completions", nil, &openAIChat},
+		{"chat below any prefix, with a query", "POST", "/openai/deployments/x/chat/completions?api-version=1", nil, &openAIChat},
+		{"completions", "POST", "/v1/completions", nil, &openAICompletions},
+		{"responses", "POST", "/v1/responses", nil, &openAIResponses},
+		{"anthropic", "POST", "/v1/messages", nil, &anthropic},
+		{"ollama chat", "POST", "/api/chat", nil, &ollamaChat},
+		{"ollama generate", "POST", "/api/generate", nil, &ollamaGenerate},
+		{"gemini", "POST", "/v1beta/models/g:streamGenerateContent?alt=sse&key=k", nil, &gemini},
+		{"gemini without alt=sse is a JSON list", "POST", "/v1beta/models/g:streamGenerateContent", nil, nil},
+		{"any other path", "POST", "/", nil, &anyPath},
+		{"a suffix is whole segments", "POST", "/v1/autocompletions", nil, &anyPath},
+		{"paths are compared with case", "POST", "/v1/Chat/Completions", nil, &anyPath},
+		{"events by GET", "GET", "/events", http.Header{"Accept": {"text/event-stream"}}, &eventSource},
+		{"events by POST", "POST", "/events", http.Header{"Accept": {"text/event-stream"}}, &eventSourceBody},
+		{"an API's path wins over Accept", "POST", "/v1/messages", http.Header{"Accept": {"text/event-stream"}}, &anthropic},
+		{"GET on an API's path", "GET", "/v1/responses", http.Header{"Accept": {"text/event-stream"}}, &eventSource},
+		{"Accept must be exactly that", "GET", "/events", http.Header{"Accept": {"text/event-stream, */*"}}, nil},
+		{"Accept must be one", "GET", "/events", http.Header{"Accept": {"text/event-stream", "text/html"}}, nil},
+		{"GET", "GET", "/v1/chat/completions", nil, nil},
+		{"HEAD", "HEAD", "/events", http.Header{"Accept": {"text/event-stream"}}, nil},
+		{"PUT", "PUT", "/v1/chat/completions", nil, nil},
+		{"WebSocket", "GET", "/events", http.Header{"Accept": {"text/event-stream"}, "Upgrade": {"websocket"}}, nil},
+		{"any upgrade", "POST", "/v1/chat/completions", http.Header{"Upgrade": {"h2c"}}, nil},
+		{"MCP", "POST", "/v1/chat/completions", http.Header{"Mcp-Session-Id": {"1"}}, nil},
+		{"MCP, any header of it", "GET", "/mcp", http.Header{"Accept": {"text/event-stream"}, "Mcp-Protocol-Version": {"1"}}, nil},
+		{"a compressed body", "POST", "/v1/chat/completions", http.Header{"Content-Encoding": {"gzip"}}, nil},
+		{"identity is no compression", "POST", "/v1/chat/completions", http.Header{"Content-Encoding": {"identity"}}, &openAIChat},
+		{"same-origin page", "POST", "/v1/chat/completions", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://other.example"}}, &openAIChat},
+		{"typed into the browser", "POST", "/v1/chat/completions", http.Header{"Sec-Fetch-Site": {"none"}}, &openAIChat},
+		{"same site is another origin", "POST", "/v1/chat/completions", http.Header{"Sec-Fetch-Site": {"same-site"}}, nil},
+		{"cross-site page", "POST", "/v1/chat/completions", http.Header{"Sec-Fetch-Site": {"cross-site"}}, nil},
+		{"Origin of the host", "POST", "/v1/chat/completions", http.Header{"Origin": {"http://LLM.example:8080"}}, &openAIChat},
+		{"Origin of another port", "POST", "/v1/chat/completions", http.Header{"Origin": {"http://llm.example:9090"}}, nil},
+		{"Origin of another host", "POST", "/v1/chat/completions", http.Header{"Origin": {"https://ui.example"}}, nil},
+		{"opaque origin", "POST", "/v1/chat/completions", http.Header{"Origin": {"null"}}, nil},
+		{"Origin that is none", "POST", "/v1/chat/completions", http.Header{"Origin": {"http://%zz"}}, nil},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			var r *http.Request
+			if c.method == "POST" {
+				r = httptest.NewRequest(c.method, c.target, strings.NewReader("{}"))
+			} else {
+				r = httptest.NewRequest(c.method, c.target, http.NoBody)
+			}
+			r.Host = "llm.example:8080"
+			for name, values := range c.header {
+				r.Header[name] = values
+			}
+			got, ok := Candidate(r)
+			if ok != (c.want != nil) || ok && got != c.want {
+				t.Errorf("got %+v %v, want %+v", got, ok, c.want)
+			}
+		})
+	}
+}
+
+func TestRowsBelowTheAPIs(t *testing.T) {
+	if q, ok := anyPath.Parse(nil, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
+		t.Error("stream:true on any path is served as chat")
+	}
+	if _, ok := anyPath.Parse(nil, []byte(`{"stream":false}`)); ok {
+		t.Error("anything else on any path is held")
+	}
+	if q, ok := eventSourceBody.Parse(nil, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
+		t.Error("stream:true comes before Accept")
+	}
+	if q, ok := eventSourceBody.Parse(nil, []byte(`query=1`)); !ok || q.dialect != &eventSource {
+		t.Error("Accept alone is served with comments")
+	}
+	if q, ok := eventSource.Parse(nil, nil); !ok || q.dialect != &eventSource || eventSource.NeedsBody() {
+		t.Error("a GET for events needs no body")
+	}
+}
+
+func TestDialectOf(t *testing.T) {
+	for path, want := range map[string]*Dialect{
+		"/v1/chat/completions": &openAIChat, "/v1/messages": &anthropic, "/": nil, "/v1/models/g:streamGenerateContent": &gemini,
+	} {
+		if got := DialectOf(httptest.NewRequest("GET", path, nil)); got != want {
+			t.Errorf("%s: got %+v", path, got)
+		}
+	}
+}

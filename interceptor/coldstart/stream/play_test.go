@@ -1,0 +1,142 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// part is one cold start: how long the wait takes, and what the backend answers.
+type part struct {
+	dialect *Dialect
+	body    string
+	spec    v1beta1.StreamingCallbackSpec
+	// wait until an endpoint is ready; expire ends it with 504 instead.
+	wait   time.Duration
+	expire bool
+	// answer of the backend, and the error that its handler returns.
+	answer func(w http.ResponseWriter)
+	failed error
+}
+
+// played is what came of it.
+type played struct {
+	*httptest.ResponseRecorder
+	// writes are the bodies of each flush and when they came.
+	writes []string
+	status int
+	err    error
+}
+
+// timedRecorder notes when what was flushed.
+type timedRecorder struct {
+	*httptest.ResponseRecorder
+	start time.Time
+	seen  int
+	notes []string
+}
+
+func (w *timedRecorder) FlushError() error {
+	w.Flush()
+	w.notes = append(w.notes, time.Since(w.start).String()+" "+w.Body.String()[w.seen:])
+	w.seen = w.Body.Len()
+	return nil
+}
+
+// play runs a part in a bubble, where time is what the part says it is.
+func play(t *testing.T, p part) (out played) {
+	t.Helper()
+	callback, err := Compile(&p.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, ok := p.dialect.Parse(nil, []byte(p.body))
+	if !ok {
+		t.Fatalf("not a streaming request: %s", p.body)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := &timedRecorder{ResponseRecorder: httptest.NewRecorder(), start: time.Now()}
+		r := httptest.NewRequest("POST", "/", nil)
+		out.ResponseRecorder = w.ResponseRecorder
+		defer func() { out.writes = w.notes }()
+		s, err := callback.Open(w, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots := make(chan endpoints.Slot, 1)
+		var expired <-chan time.Time
+		if p.expire {
+			expired = time.After(p.wait)
+		} else {
+			time.AfterFunc(p.wait, func() { slots <- endpoints.Slot{} })
+		}
+		switch _, err := s.Wait(context.Background(), slots, expired); {
+		case errors.Is(err, ErrExpired):
+			out.err = s.Fail(http.StatusGatewayTimeout, "the service did not become ready in time")
+			return
+		case err != nil:
+			t.Fatal(err)
+		}
+		splicer := s.Splice(r)
+		if p.answer != nil {
+			p.answer(splicer)
+		}
+		out.err = splicer.Close(p.failed)
+		out.status = splicer.Status()
+	})
+	return out
+}
+
+// answer is a backend's answer.
+func answer(status int, contentType string, body ...string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.WriteHeader(status)
+		for _, piece := range body {
+			if _, err := w.Write([]byte(piece)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// golden compares what was said with a file, to the byte.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".golden")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func duration(d time.Duration) (m v1Duration) {
+	m.Duration = d
+	return m
+}

@@ -1,0 +1,208 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		reason, body        string
+		streaming, harmless bool
+		model               string
+	}{
+		{"the plain case", `{"stream":true,"model":"m","messages":[]}`, true, true, "m"},
+		{"white space anywhere", " {\n\t\"stream\" : true , \"model\" : \"m\" }\r\n", true, true, "m"},
+		{"an escaped key is the same key", `{"str\u0065am":true}`, true, true, ""},
+		{"keys are compared in exact case", `{"Stream":true}`, false, false, ""},
+		{"the last duplicate wins: false", `{"stream":true,"stream":false}`, false, false, ""},
+		{"the last duplicate wins: true", `{"stream":false,"stream":true}`, true, true, ""},
+		{"only the top level counts", `{"messages":[{"stream":true}],"options":{"stream":true}}`, false, false, ""},
+		{"text that looks like it does not count", `{"messages":[{"content":"\"stream\":true"}]}`, false, false, ""},
+		{"a string is not true", `{"stream":"true"}`, false, false, ""},
+		{"a number is not true", `{"stream":1}`, false, false, ""},
+		{"trailing garbage is no JSON object", `{"stream":true} x`, false, false, ""},
+		{"two documents are no JSON object", `{"stream":true}{"stream":true}`, false, false, ""},
+		{"half a body", `{"stream":true,"messages":[{"role":"us`, false, false, ""},
+		{"an array", `[{"stream":true}]`, false, false, ""},
+		{"null", `null`, false, false, ""},
+		{"nothing", ``, false, false, ""},
+		{"a form", `stream=true`, false, false, ""},
+		{"invalid UTF-8 in a text is the backend's business", "{\"stream\":true,\"user\":\"\xff\"}", true, true, ""},
+		{"tools", `{"stream":true,"tools":[{"type":"function"}]}`, true, false, ""},
+		{"no tools", `{"stream":true,"tools":[]}`, true, true, ""},
+		{"tools taken back", `{"stream":true,"tools":[{}],"tools":null}`, true, true, ""},
+		{"functions", `{"stream":true,"functions":[{"name":"f"}]}`, true, false, ""},
+		{"text is the default format", `{"stream":true,"response_format":{"type":"text"}}`, true, true, ""},
+		{"null format", `{"stream":true,"response_format":null}`, true, true, ""},
+		{"JSON format", `{"stream":true,"response_format":{"type":"json_object"}}`, true, false, ""},
+		{"schema format", `{"stream":true,"response_format":{"type":"json_schema","json_schema":{}}}`, true, false, ""},
+		{"guided decoding", `{"stream":true,"guided_choice":["a"]}`, true, false, ""},
+		{"structured outputs", `{"stream":true,"structured_outputs":{"json":{}}}`, true, false, ""},
+		{"grammar", `{"stream":true,"grammar":"root ::= x"}`, true, false, ""},
+		{"json_schema", `{"stream":true,"json_schema":{"type":"object"}}`, true, false, ""},
+		{"regex", `{"stream":true,"regex":"a+"}`, true, false, ""},
+		{"format", `{"stream":true,"format":"json"}`, true, false, ""},
+		{"one choice", `{"stream":true,"n":1}`, true, true, ""},
+		{"one choice, as a float", `{"stream":true,"n":1.0}`, true, true, ""},
+		{"two choices", `{"stream":true,"n":2}`, true, false, ""},
+		{"logprobs", `{"stream":true,"logprobs":true}`, true, false, ""},
+		{"no logprobs", `{"stream":true,"logprobs":false}`, true, true, ""},
+		{"audio", `{"stream":true,"audio":{"voice":"alloy"}}`, true, false, ""},
+		{"audio as a modality", `{"stream":true,"modalities":["text","audio"]}`, true, false, ""},
+		{"text as the only modality", `{"stream":true,"modalities":["text"]}`, true, true, ""},
+		{"a long model name is left out", `{"stream":true,"model":"` + strings.Repeat("m", 257) + `"}`, true, true, ""},
+		{"the longest model name", `{"stream":true,"model":"` + strings.Repeat("m", 256) + `"}`, true, true, strings.Repeat("m", 256)},
+		{"a model that is no string", `{"stream":true,"model":{"a":1}}`, true, true, ""},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			q, streaming := openAIChat.Parse(nil, []byte(c.body))
+			if streaming != c.streaming || q.harmless != c.harmless || q.model != c.model {
+				t.Errorf("got streaming %v harmless %v model %q, want %v %v %q",
+					streaming, q.harmless, q.model, c.streaming, c.harmless, c.model)
+			}
+		})
+	}
+}
+
+func TestParseOllama(t *testing.T) {
+	for _, c := range []struct {
+		reason  string
+		dialect *Dialect
+		body    string
+		want    bool
+	}{
+		{"streams by default", &ollamaChat, `{"messages":[{"role":"user"}]}`, true},
+		{"unless told not to", &ollamaChat, `{"messages":[{"role":"user"}],"stream":false}`, false},
+		{"no messages only load the model", &ollamaChat, `{"messages":[]}`, false},
+		{"a prompt", &ollamaGenerate, `{"prompt":"hi"}`, true},
+		{"no prompt only loads the model", &ollamaGenerate, `{"prompt":""}`, false},
+		{"messages are for chat", &ollamaGenerate, `{"messages":[{}]}`, false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			if _, got := c.dialect.Parse(nil, []byte(c.body)); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestParseKeepsNothing holds a large body against the memory that parsing it
+// takes: megabytes of text, and of tiny members.
+func TestParseKeepsNothing(t *testing.T) {
+	bodies := map[string][]byte{
+		"one text":     []byte(`{"stream":true,"messages":"` + strings.Repeat("x", 16<<20) + `"}`),
+		"tiny members": []byte(`{"stream":true` + strings.Repeat(`,"a":1`, 1<<20) + `}`),
+		"deep arrays":  []byte(`{"stream":true,"a":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
+	}
+	for name, body := range bodies {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, ok := openAIChat.Parse(nil, body)
+			runtime.ReadMemStats(&after)
+			if !ok {
+				t.Fatal("not streaming")
+			}
+			if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+				t.Errorf("parsing %d bytes allocated %d", len(body), took)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		`{"stream":true,"model":"m"}`, `{"stream":true,"stream":0}`, `{"n":1e0,"stream":true}`, `{"str\u0065am":true}`,
+		`{"stream":true,"tools":[ ],"response_format":{"type":"text"},"modalities":["text"]}`,
+		`{"a":"\\\"","stream":true,"guided_json":{}}`, `{"model":"\ud800\u0000<"}`, `[1]`, `{}`, `{"":{}}`, "\xef\xbb\xbf{}",
+		`{"stream":true,"messages":[[],{"a":[{}]}],"prompt":""}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, ok := parseFacts(body)
+		want, wantOK := modelFacts(body)
+		if ok != wantOK {
+			t.Fatalf("object: got %v, want %v", ok, wantOK)
+		}
+		// A duplicate that takes guided_* back is not believed.
+		want.restricted |= got.restricted & (1 << 13)
+		if ok && got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+}
+
+// modelFacts is parseFacts as one would write it without a thought for memory.
+func modelFacts(body []byte) (facts, bool) {
+	var m map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if !json.Valid(body) || decoder.Decode(&m) != nil || m == nil {
+		return facts{}, false
+	}
+	set := func(v any) bool {
+		switch v := v.(type) {
+		case nil:
+			return false
+		case bool:
+			return v
+		case string:
+			return v != ""
+		case []any:
+			return len(v) > 0
+		case map[string]any:
+			return len(v) > 0
+		}
+		return true
+	}
+	var f facts
+	if v, has := m["stream"]; has {
+		f.stream = isOther
+		if v == true {
+			f.stream = isTrue
+		}
+		if v == false {
+			f.stream = isFalse
+		}
+	}
+	if s, isText := m["model"].(string); isText && len(s) <= maxModel {
+		f.model = s
+	}
+	messages, _ := m["messages"].([]any)
+	f.messages = len(messages) > 0
+	f.prompt = set(m["prompt"])
+	f.background = m["background"] == true
+	for i, key := range []string{"tools", "functions", "", "structured_outputs", "grammar", "json_schema", "regex", "format", "", "logprobs", "top_logprobs", "audio"} {
+		f.restrict(uint(i), key != "" && set(m[key]))
+	}
+	if v := m["response_format"]; set(v) {
+		object, _ := v.(map[string]any)
+		f.restrict(2, object["type"] != "text")
+	}
+	if v := m["n"]; v != nil {
+		n, _ := v.(json.Number)
+		one, err := strconv.ParseFloat(string(n), 64)
+		f.restrict(8, err != nil || one != 1 || len(n) > 32)
+	}
+	if v := m["modalities"]; set(v) {
+		list, isList := v.([]any)
+		f.restrict(12, !isList)
+		for _, kind := range list {
+			if kind != "text" {
+				f.restrict(12, true)
+			}
+		}
+	}
+	for key, v := range m {
+		if strings.HasPrefix(key, "guided_") && set(v) {
+			f.restrict(13, true)
+		}
+	}
+	return f, true
+}
