@@ -1,0 +1,222 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// env is an environment with the required variables and more (name, value, …).
+func env(more ...string) func(string) (string, bool) {
+	settings := map[string]string{EnvProxyPort: "8080", EnvAdminPort: "9090"}
+	for i := 0; i+1 < len(more); i += 2 {
+		settings[more[i]] = more[i+1]
+	}
+	return func(name string) (string, bool) { v, ok := settings[name]; return v, ok }
+}
+
+// The names and defaults are a contract with manifests that exist. A new
+// variable gets a new line; a line that changes or goes breaks somebody.
+func TestNamesAndDefaultsAreFrozen(t *testing.T) {
+	var lines []string
+	e := &environment{lookup: env(), seen: func(name, fallback string) {
+		if fallback == required && (name == EnvProxyPort || name == EnvAdminPort) {
+			fallback = "(required)"
+		}
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s=%s", name, fallback), " "))
+	}}
+	read(e)
+	slices.Sort(lines)
+	want, err := os.ReadFile(filepath.Join("testdata", "environment.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), lines); diff != "" {
+		t.Errorf("the environment has changed (-frozen +now):\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Load(env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		ProxyPort: 8080, AdminPort: 9090,
+		ResyncPeriod: time.Hour, DirectPodRouting: true,
+		ShutdownDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
+		ColdStart: ColdStart{Header: true, MaxBodyBytes: 16 << 20},
+		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second},
+		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200},
+		TLS:       TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
+		Telemetry: Telemetry{Prometheus: true, PrometheusPort: 2223, TracesProtocol: "console"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryVariableIsRead(t *testing.T) {
+	got, err := Load(env(
+		EnvWatchNamespace, "apps", EnvResyncPeriod, "1m", EnvLogRequests, "true", EnvDirectPodRouting, "false",
+		EnvShutdownDelay, "0s", EnvDrainTimeout, "1h", EnvProfilingAddress, "localhost:6060",
+		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
+		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
+		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s",
+		EnvMaxIdleConns, "5", EnvMaxIdleConnsPerHost, "6",
+		EnvProxyTLSEnabled, "true", EnvProxyTLSPort, "443", EnvProxyTLSCertPath, "/c", EnvProxyTLSKeyPath, "/k",
+		EnvProxyTLSCertStorePaths, " /a, /b ,", EnvTLSMinVersion, "1.2", EnvTLSMaxVersion, "TLS13",
+		EnvTLSCipherSuites, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", EnvTLSCurvePreferences, "X25519, P-256,CurveP384",
+		EnvTLSSkipVerify, "true", EnvTLSCADirs, "/ca",
+		EnvPrometheusEnabled, "true", EnvPrometheusPort, "9100", EnvOTLPMetricsEnabled, "true",
+		EnvTracesEnabled, "true", EnvTracesProtocol, "http/protobuf",
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		ProxyPort: 8080, AdminPort: 9090, WatchNamespace: "apps", ResyncPeriod: time.Minute, LogRequests: true,
+		DrainTimeout: time.Hour, ProfilingAddress: "localhost:6060",
+		ColdStart: ColdStart{MaxPendingRequests: 7, ActivationLease: 20 * time.Minute, MaxBodyBytes: 1024, MaxBufferedBytes: 2048},
+		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second},
+		Backends:  Backends{ConnectTimeout: 4 * time.Second, MaxIdleConns: 5, MaxIdleConnsPerHost: 6},
+		TLS: TLS{
+			Enabled: true, Port: 443, CertPath: "/c", KeyPath: "/k", CertStorePaths: []string{"/a", "/b"},
+			MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13,
+			CipherSuites: []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+			Curves:       []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
+			SkipVerify:   true, CADirs: []string{"/ca"},
+		},
+		Telemetry: Telemetry{Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, Traces: true, TracesProtocol: "http/protobuf"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAllErrorsAtOnceInWordsForPeople(t *testing.T) {
+	_, err := Load(env(
+		EnvProxyPort, "", EnvAdminPort, "99999", EnvLogRequests, "yes please", EnvDrainTimeout, "30",
+		EnvShutdownDelay, "-5s", EnvMaxIdleConns, "-1", EnvMaxBodyBytes, "16MiB", EnvTLSMinVersion, "1.1",
+		EnvTLSCipherSuites, "ROT13", EnvTLSCurvePreferences, "P224", EnvTracesProtocol, "carrier pigeon",
+	))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	want := `reading the environment:
+KEDA_HTTP_PROXY_PORT: must be set to a port, for example 8080
+KEDA_HTTP_ADMIN_PORT: "99999" is not a port (0 to 65535)
+KEDA_HTTP_LOG_REQUESTS: "yes please" is neither true nor false
+KEDA_HTTP_SHUTDOWN_DELAY: "-5s" is negative
+KEDA_HTTP_DRAIN_TIMEOUT: "30" is not a duration, for example 30s or 5m
+KEDA_HTTP_COLD_START_MAX_BODY_BYTES: "16MiB" is not a number of bytes, for example 16777216
+KEDA_HTTP_MAX_IDLE_CONNS: "-1" is not a whole number of 0 or more
+KEDA_HTTP_TLS_MIN_VERSION: "1.1" is none of 1.2, 1.3, TLS12, TLS13
+KEDA_HTTP_TLS_CIPHER_SUITES: "ROT13" is no cipher suite that Go knows
+KEDA_HTTP_TLS_CURVE_PREFERENCES: "P224" is no curve that is known (P256, P384, P521, X25519, X25519MLKEM768)
+OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "carrier pigeon" is none of console, http/protobuf, grpc`
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSettingsThatDoNotGoTogether(t *testing.T) {
+	for _, test := range []struct {
+		reason, want string
+		env          []string
+	}{
+		{"two listeners on one port", "KEDA_HTTP_ADMIN_PORT: port 8080 is already taken by KEDA_HTTP_PROXY_PORT", []string{EnvAdminPort, "8080"}},
+		{"the default port of metrics", "OTEL_PROM_EXPORTER_PORT: port 2223 is already taken by KEDA_HTTP_ADMIN_PORT", []string{EnvAdminPort, "2223"}},
+		{"no metrics, no clash", "", []string{EnvAdminPort, "2223", EnvPrometheusEnabled, "false"}},
+		{"no TLS, no clash", "", []string{EnvAdminPort, "8443"}},
+		{"ports that the system picks", "", []string{EnvProxyPort, "0", EnvAdminPort, "0"}},
+		{"an empty range of versions", "KEDA_HTTP_TLS_MIN_VERSION: must not be above KEDA_HTTP_TLS_MAX_VERSION", []string{EnvTLSMinVersion, "1.3", EnvTLSMaxVersion, "1.2"}},
+		{"a chart writes values that nobody filled in", "", []string{EnvDrainTimeout, "", EnvLogRequests, " ", EnvTLSMinVersion, ""}},
+	} {
+		_, err := Load(env(test.env...))
+		got := ""
+		if err != nil {
+			got = strings.TrimPrefix(err.Error(), "reading the environment:\n")
+		}
+		if got != test.want {
+			t.Errorf("%s: got %q, want %q", test.reason, got, test.want)
+		}
+	}
+}
+
+func TestDeprecatedNames(t *testing.T) {
+	for _, test := range []struct {
+		reason   string
+		env      []string
+		want     func(*Config)
+		warnings []string
+	}{
+		{
+			"the old readiness timeout alone", []string{EnvOldReadinessTimeout, "20s"},
+			func(c *Config) { c.Timeouts.Readiness = 20 * time.Second },
+			[]string{"KEDA_CONDITION_WAIT_TIMEOUT is deprecated; use KEDA_HTTP_READINESS_TIMEOUT"},
+		},
+		{
+			"the old timeouts win", []string{EnvOldReadinessTimeout, "20s", EnvReadinessTimeout, "5s", EnvOldResponseHeaderTimeout, "7s", EnvResponseHeaderTimeout, "1s"},
+			func(c *Config) { c.Timeouts = Timeouts{Readiness: 20 * time.Second, ResponseHeader: 7 * time.Second} },
+			[]string{
+				"KEDA_CONDITION_WAIT_TIMEOUT is deprecated; it is set and wins over KEDA_HTTP_READINESS_TIMEOUT",
+				"KEDA_RESPONSE_HEADER_TIMEOUT is deprecated; it is set and wins over KEDA_HTTP_RESPONSE_HEADER_TIMEOUT",
+			},
+		},
+		{
+			"the old names of TLS settings are read",
+			[]string{
+				EnvOldTLSMinVersion, "1.3", EnvOldTLSMaxVersion, "1.3", EnvOldTLSSkipVerify, "true",
+				EnvOldTLSCipherSuites, "TLS_AES_128_GCM_SHA256", EnvOldTLSCurvePreferences, "X25519",
+			},
+			func(c *Config) {
+				c.TLS.MinVersion, c.TLS.MaxVersion, c.TLS.SkipVerify = tls.VersionTLS13, tls.VersionTLS13, true
+				c.TLS.CipherSuites, c.TLS.Curves = []uint16{tls.TLS_AES_128_GCM_SHA256}, []tls.CurveID{tls.X25519}
+			},
+			[]string{
+				"KEDA_HTTP_PROXY_TLS_MIN_VERSION is deprecated; use KEDA_HTTP_TLS_MIN_VERSION",
+				"KEDA_HTTP_PROXY_TLS_MAX_VERSION is deprecated; use KEDA_HTTP_TLS_MAX_VERSION",
+				"KEDA_HTTP_PROXY_TLS_CIPHER_SUITES is deprecated; use KEDA_HTTP_TLS_CIPHER_SUITES",
+				"KEDA_HTTP_PROXY_TLS_CURVE_PREFERENCES is deprecated; use KEDA_HTTP_TLS_CURVE_PREFERENCES",
+				"KEDA_HTTP_PROXY_TLS_SKIP_VERIFY is deprecated; use KEDA_HTTP_TLS_SKIP_VERIFY",
+			},
+		},
+		{
+			"the new name of a TLS setting wins", []string{EnvOldTLSMinVersion, "1.2", EnvTLSMinVersion, "1.3"},
+			func(c *Config) { c.TLS.MinVersion = tls.VersionTLS13 },
+			[]string{"KEDA_HTTP_PROXY_TLS_MIN_VERSION is deprecated and ignored, as KEDA_HTTP_TLS_MIN_VERSION is set"},
+		},
+		{"an old name that is set to nothing", []string{EnvOldReadinessTimeout, ""}, func(*Config) {}, nil},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			want, err := Load(env())
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.want(&want)
+			want.Warnings = test.warnings
+			got, err := Load(env(test.env...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestErrorsNameTheVariableThatIsSet(t *testing.T) {
+	_, err := Load(env(EnvOldReadinessTimeout, "soon"))
+	if err == nil || !strings.Contains(err.Error(), EnvOldReadinessTimeout+`: "soon"`) {
+		t.Errorf("got %v, want an error that names %s", err, EnvOldReadinessTimeout)
+	}
+}
