@@ -13,11 +13,18 @@ type Route struct {
 	key       string
 	forgotten atomic.Bool // written under tracker.mu
 
-	inFlight atomic.Int64
-	total    atomic.Int64
+	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
 	lease    atomic.Pointer[lease]
 }
+
+// Four million requests in flight need more memory than there is, and a total of
+// 42 bits lasts 14 years at 10,000 requests a second.
+const (
+	inFlightBits = 22
+	inFlightMask = 1<<inFlightBits - 1
+	oneRequest   = 1<<inFlightBits | 1
+)
 
 // lease is a demand that outlives the requests that made it.
 type lease struct {
@@ -27,22 +34,25 @@ type lease struct {
 
 // Acquire counts a request, now and in total, until release is called. release
 // is idempotent and may be called from any goroutine.
+//
+// Acquire is small enough to be inlined: while release stays in the caller's
+// function (defer release()) counting allocates nothing.
 func (r *Route) Acquire() (release func()) {
-	r.total.Add(1)
-	if r.inFlight.Add(1) == 1 {
+	r.begin()
+	var released atomic.Bool
+	return func() { r.end(&released) }
+}
+
+// begin counts a request.
+func (r *Route) begin() {
+	if r.requests.Add(oneRequest)&inFlightMask == 1 {
 		r.tracker.signal()
-	}
-	p, generation := r.tracker.permit()
-	return func() {
-		if r.tracker.end(p, generation) {
-			r.done()
-		}
 	}
 }
 
-// done ends a request.
-func (r *Route) done() {
-	if r.inFlight.Add(-1) > 0 {
+// end takes a request off those in flight, once.
+func (r *Route) end(released *atomic.Bool) {
+	if released.Swap(true) || r.requests.Add(^uint64(0))&inFlightMask > 0 {
 		return
 	}
 	if r.forgotten.Load() {
@@ -64,9 +74,9 @@ func (r *Route) Hold(max int) (release func(), ok bool) {
 			break
 		}
 	}
-	p, generation := r.tracker.permit()
+	var released atomic.Bool
 	return func() {
-		if r.tracker.end(p, generation) {
+		if released.CompareAndSwap(false, true) {
 			r.held.Add(-1)
 		}
 	}, true
@@ -83,7 +93,7 @@ func (r *Route) Cold(length time.Duration, ready func() bool) {
 }
 
 // InFlight is the number of requests that are in flight; a lease is none.
-func (r *Route) InFlight() int64 { return r.inFlight.Load() }
+func (r *Route) InFlight() int64 { return int64(r.requests.Load() & inFlightMask) }
 
 // Held is the number of requests and streams that hold a place.
 func (r *Route) Held() int64 { return r.held.Load() }
@@ -110,33 +120,14 @@ func (r *Route) leased(now time.Time) bool {
 
 // count is what /queue reports of the route.
 func (r *Route) count(now time.Time) queue.Count {
+	requests := r.requests.Load()
 	c := queue.Count{
-		Concurrency:  r.inFlight.Load(),
-		RequestCount: r.total.Load(),
+		Concurrency:  int64(requests & inFlightMask),
+		RequestCount: int64(requests >> inFlightBits),
 		Cold:         r.leased(now),
 	}
 	if c.Cold && c.Concurrency == 0 {
 		c.Concurrency, c.Leased = 1, true
 	}
 	return c
-}
-
-// permit is the state behind a release function. Permits are recycled, so that
-// counting costs one small allocation; the generation tells a release from those
-// that had its permit before.
-type permit struct{ generation atomic.Uint64 }
-
-// permit returns one that nobody uses.
-func (t *Tracker) permit() (*permit, uint64) {
-	p := t.permits.Get().(*permit)
-	return p, p.generation.Load()
-}
-
-// end says true exactly once.
-func (t *Tracker) end(p *permit, generation uint64) bool {
-	if !p.generation.CompareAndSwap(generation, generation+1) {
-		return false
-	}
-	t.permits.Put(p)
-	return true
 }

@@ -23,7 +23,6 @@ type Tracker struct {
 
 	subscribing sync.Mutex
 	subscribers atomic.Pointer[[]chan struct{}] // copied on write
-	permits     sync.Pool                       // of *permit
 }
 
 // NewTracker returns an empty Tracker. A nil now is time.Now.
@@ -32,9 +31,8 @@ func NewTracker(now func() time.Time) *Tracker {
 		now = time.Now
 	}
 	return &Tracker{
-		now:     now,
-		routes:  make(map[string]*Route),
-		permits: sync.Pool{New: func() any { return new(permit) }},
+		now:    now,
+		routes: make(map[string]*Route),
 	}
 }
 
@@ -64,7 +62,7 @@ func (t *Tracker) Forget(key string) {
 	}
 	r.forgotten.Store(true)
 	r.lease.Store(nil)
-	if r.inFlight.Load() == 0 {
+	if r.InFlight() == 0 {
 		delete(t.routes, key)
 	}
 	t.mu.Unlock()
@@ -75,7 +73,7 @@ func (t *Tracker) Forget(key string) {
 func (t *Tracker) drop(r *Route) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.routes[r.key] == r && r.forgotten.Load() && r.inFlight.Load() == 0 {
+	if t.routes[r.key] == r && r.forgotten.Load() && r.InFlight() == 0 {
 		delete(t.routes, r.key)
 	}
 }
