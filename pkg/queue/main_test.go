@@ -1,0 +1,174 @@
+package queue
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// demand is a Source that tests change.
+type demand struct {
+	mu          sync.Mutex
+	counts      Counts
+	subscribers map[chan struct{}]bool
+}
+
+func newDemand(counts Counts) *demand {
+	return &demand{counts: counts, subscribers: map[chan struct{}]bool{}}
+}
+
+func (d *demand) Counts() Counts {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.counts)
+}
+
+func (d *demand) Subscribe() (<-chan struct{}, func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := make(chan struct{}, 1)
+	d.subscribers[c] = true
+	return c, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.subscribers, c)
+	}
+}
+
+// readers is how many subscriptions there are.
+func (d *demand) readers() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.subscribers)
+}
+
+// set changes the count of a route; urgently, if the subscribers are told.
+func (d *demand) set(route string, c Count, urgent bool) {
+	d.change(func() { d.counts[route] = c }, urgent)
+}
+
+// remove deletes a route.
+func (d *demand) remove(route string, urgent bool) {
+	d.change(func() { delete(d.counts, route) }, urgent)
+}
+
+func (d *demand) change(f func(), urgent bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+	for c := range d.subscribers {
+		if !urgent {
+			break
+		}
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// pipe is a listener whose connections are in memory, so that a server and its
+// clients live in a synctest bubble.
+type pipe struct {
+	accept chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipe) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.accept:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipe) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (p *pipe) dial(context.Context, string, string) (net.Conn, error) {
+	server, client := net.Pipe()
+	select {
+	case p.accept <- server:
+		return client, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// serve starts a server in the bubble of the test, and returns how to dial it
+// and a Client of it.
+func serve(t *testing.T, h http.Handler) (*pipe, *Client) {
+	t.Helper()
+	p := &pipe{accept: make(chan net.Conn), closed: make(chan struct{})}
+	server := &http.Server{Handler: h}
+	var running sync.WaitGroup
+	running.Go(func() { _ = server.Serve(p) })
+	transport := &http.Transport{DialContext: p.dial}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		running.Wait()
+	})
+	return p, &Client{HTTP: &http.Client{Transport: transport}}
+}
+
+// received is an event and when it came, since the watch began.
+type received struct {
+	After time.Duration
+	Event Event
+}
+
+// watching is a Watch that runs.
+type watching struct {
+	t      *testing.T
+	start  time.Time
+	events chan received
+	err    chan error
+	cancel context.CancelFunc
+}
+
+// watch starts one; it ends with the test.
+func watch(t *testing.T, c *Client) *watching {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &watching{t: t, start: time.Now(), events: make(chan received, 1000), err: make(chan error, 1), cancel: cancel}
+	go func() {
+		w.err <- c.Watch(ctx, "http://interceptor/queue", func(e Event) {
+			w.events <- received{time.Since(w.start), e}
+		})
+	}()
+	t.Cleanup(cancel)
+	return w
+}
+
+// next is the next event; in a bubble that may take any fake time.
+func (w *watching) next() received {
+	w.t.Helper()
+	select {
+	case e := <-w.events:
+		return e
+	case err := <-w.err:
+		if err == io.EOF {
+			w.t.Fatal("the stream ended")
+		}
+		w.t.Fatalf("the watch ended: %v", err)
+	}
+	return received{}
+}
+
+// pass lets time pass in a bubble.
+func pass(d time.Duration) { <-time.After(d) }
