@@ -78,6 +78,20 @@ func TestABackendThatAnswersLateDoesNotBlockTheLine(t *testing.T) {
 	})
 }
 
+// A timer that was stopped too late finds another one running.
+func TestALateTickDoesNothing(t *testing.T) {
+	_, p, waiters := held(startWindow + 1)
+	late := p.round
+	waiters[startWindow].Leave()
+	p.tick(late)
+	waiters = append(waiters, p.Enqueue())
+	p.tick(late)
+	if e := p.endpoints()[0]; e.window != startWindow {
+		t.Errorf("window %d by a tick of another wait", e.window)
+	}
+	waiters[len(waiters)-1].Leave()
+}
+
 func TestRefusalsSlowAnEndpointDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, p, waiters := held(200)
