@@ -1,0 +1,108 @@
+//go:build browser
+
+package browser
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// system is what the browser visits: an application that sleeps until it is
+// told to be ready, behind something that shows the waiting page meanwhile. A
+// new one sleeps.
+type system interface {
+	// url of the application.
+	url() string
+	// ready makes the application ready and returns when it was.
+	ready(t *testing.T) time.Time
+	// kill ends what shows the waiting page as kill -9 does: every connection
+	// is cut.
+	kill(t *testing.T)
+	// start starts it again on the same port, with the application asleep.
+	start(t *testing.T)
+}
+
+// application is the page of the application once it is up.
+const application = "<!doctype html><title>Application</title><h1>The application</h1>"
+
+// pages is the page package behind a bare server.
+type pages struct {
+	page    *page.Page
+	address string
+	server  *http.Server
+
+	mu    sync.Mutex
+	awake chan struct{}
+}
+
+func newPages(t *testing.T) system {
+	t.Helper()
+	p, err := page.Compile(&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &pages{page: p, address: "127.0.0.1:0"}
+	s.start(t)
+	t.Cleanup(func() { s.server.Close() })
+	return s
+}
+
+func (s *pages) url() string { return "http://" + s.address + "/" }
+
+func (s *pages) ready(*testing.T) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	close(s.awake)
+	return now
+}
+
+func (s *pages) kill(t *testing.T) {
+	t.Helper()
+	if err := s.server.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *pages) start(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.address = listener.Addr().String()
+	s.awake = make(chan struct{})
+	s.server = &http.Server{Handler: handler(s.page, s.awake), ReadHeaderTimeout: patience}
+	go s.server.Serve(listener)
+}
+
+// handler answers as the endpoint resolver does: the application when it is
+// awake, else the page.
+func handler(p *page.Page, awake <-chan struct{}) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-awake:
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, application)
+			return
+		default:
+		}
+		if page.IsNavigation(r) && page.IsLive(r) {
+			// The error is the browser's departure.
+			_ = p.ServeLive(w, r, awake)
+			return
+		}
+		http.Error(w, "only the waiting page is served here", http.StatusTeapot)
+	})
+}
