@@ -1,0 +1,389 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// spliced is what a visible chat client gets for an answer, after the message.
+func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWriter) error) (text string, status int, err error) {
+	t.Helper()
+	none := ""
+	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", Separator: &none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, ok := d.Parse(nil, []byte(body))
+	if !ok {
+		t.Fatal("not a streaming request")
+	}
+	w := httptest.NewRecorder()
+	s, err := c.Open(w, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.Body.Len()
+	p := s.Splice(httptest.NewRequest("POST", "/", nil))
+	err = p.Close(handler(p))
+	if w.Code != 200 {
+		t.Errorf("committed status %d", w.Code)
+	}
+	return w.Body.String()[before:], p.Status(), err
+}
+
+func chatFailure(message, kind, code string) string {
+	return fmt.Sprintf(`data: {"error":{"message":%s,"type":%q,"param":null,"code":%s}}`, quote(message), kind, code) + "\n\ndata: [DONE]\n\n"
+}
+
+// TestBackendErrorAfterTheCommitIsAnErrorEvent: never masked as a 200, and never
+// copied raw. Its real status is what is recorded.
+func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for _, c := range []struct {
+		reason, media string
+		status        int
+		body          string
+		want          string
+	}{
+		{"OpenAI's error", "application/json", 400, `{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`,
+			chatFailure("too long", "invalid_request_error", `"context_length_exceeded"`)},
+		{"a code of null", "application/json", 429, `{"error":{"message":"slow down","type":"requests","code":null}}`,
+			chatFailure("slow down", "requests", `"429"`)},
+		{"a code that is a number", "application/json", 404, `{"error":{"message":"no","code":404}}`, chatFailure("no", "invalid_request_error", `404`)},
+		{"a code that is neither", "application/json", 404, `{"error":{"message":"no","code":{"a":1}}}`, chatFailure("no", "invalid_request_error", `"404"`)},
+		{"vLLM's flat error", "application/json", 400, `{"object":"error","message":"bad","type":"BadRequestError","param":null,"code":400}`,
+			chatFailure("bad", "BadRequestError", `400`)},
+		{"error as a text", "application/json", 500, `{"error":"out of memory"}`, chatFailure("out of memory", "server_error", `"500"`)},
+		{"error.message comes before detail", "application/json", 500, `{"detail":"d","error":{"message":"e"}}`, chatFailure("e", "server_error", `"500"`)},
+		{"error comes before detail", "application/json", 500, `{"detail":"d","error":"e"}`, chatFailure("e", "server_error", `"500"`)},
+		{"detail comes before message", "application/json", 500, `{"message":"m","detail":"d"}`, chatFailure("d", "server_error", `"500"`)},
+		{"FastAPI's list of details", "application/json", 422, `{"detail":[{"loc":["body"],"msg":"bad"}]}`,
+			chatFailure(`[{"loc":["body"],"msg":"bad"}]`, "invalid_request_error", `"422"`)},
+		{"Google's list", "application/json", 400, `[{"error":{"code":400,"message":"g","status":"INVALID_ARGUMENT"}}]`, chatFailure("g", "invalid_request_error", `400`)},
+		{"JSON of another shape is text", "application/json", 400, `{"oops":1}`, chatFailure(`{"oops":1}`, "invalid_request_error", `"400"`)},
+		{"JSON that is none is text", "application/json", 400, `{"error":`, chatFailure(`{"error":`, "invalid_request_error", `"400"`)},
+		{"text", "text/plain", 503, "no capacity\n", chatFailure("no capacity", "server_error", `"503"`)},
+		{"the first 4 KiB of text", "text/plain", 503, long, chatFailure(long[:4096], "server_error", `"503"`)},
+		{"nothing but a status", "", 503, "", chatFailure("Service Unavailable", "server_error", `"503"`)},
+		{"bytes that are no text", "application/octet-stream", 500, "\xff\x00", chatFailure("Internal Server Error", "server_error", `"500"`)},
+		{"an error that is a stream", "text/event-stream", 500, "data: {\"error\":1}\n\n", chatFailure(`data: {"error":1}`, "server_error", `"500"`)},
+		{"HTML", "text/html", 200, "<html>login</html>", chatFailure("<html>login</html>", "server_error", `"502"`)},
+		{"a redirect", "", 307, "", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
+		{"no content", "", 204, "", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
+		{"JSON that is no completion", "application/json", 200, `{"ok":true}`, chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
+		{"an error with a good status", "application/json", 200, `{"error":{"message":"no","type":"t"}}`, chatFailure("no", "t", `"502"`)},
+		{"text that is no stream", "text/plain", 200, "hello", chatFailure("hello", "server_error", `"502"`)},
+		{"text that is almost a stream", "text/plain", 200, "dat", chatFailure("dat", "server_error", `"502"`)},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got, status, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+				answer(c.status, c.media, c.body)(w)
+				return nil
+			})
+			if got != c.want || err != nil {
+				t.Errorf("got %v\n%swant\n%s", err, got, c.want)
+			}
+			if status != c.status {
+				t.Errorf("recorded status %d, want %d", status, c.status)
+			}
+		})
+	}
+}
+
+func TestCompressedAnswersAreFailures(t *testing.T) {
+	got, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		w.Header().Set("Content-Encoding", "gzip")
+		answer(200, eventStream, "\x1f\x8bdata: x\n\n")(w)
+		return nil
+	})
+	if want := chatFailure("the backend did not answer with a stream", "server_error", `"502"`); got != want || err != nil {
+		t.Errorf("got %v %q", err, got)
+	}
+}
+
+func TestSpliceVerbatim(t *testing.T) {
+	stream := "data: {\"choices\":[{\"index\":0,\"delta\":{ \"content\" : \"a\" }}]}\r\n\r\n: odd\n\nevent: x\nretry: 1\ndata: [DONE]\n\n"
+	for _, c := range []struct {
+		reason string
+		media  string
+		body   string
+		want   string
+	}{
+		{"its own media type", "text/event-stream", stream, stream},
+		{"with a parameter, in any case", "Text/Event-Stream; charset=UTF-8", stream, stream},
+		{"no media type", "", stream, stream},
+		{"the media type that Go guesses", "text/plain; charset=utf-8", stream, stream},
+		{"bytes", "application/octet-stream", stream, stream},
+		{"begins with a comment", "", ": hi\n\n", ": hi\n\n"},
+		{"begins with an event line", "", "event: a\n\n", "event: a\n\n"},
+		{"begins with an id", "", "id: a\n\n", "id: a\n\n"},
+		{"begins with retry", "", "retry: 1\n\n", "retry: 1\n\n"},
+		{"nothing at all", "text/event-stream", "", ""},
+		{"no line end", "text/event-stream", "data: x", "data: x"},
+		{"role first", "text/event-stream", `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"a"}}]}` + "\n", `data: {"choices":[{"index":0,"delta":{"content":"a"}}]}` + "\n"},
+		{"role last", "text/event-stream", `data: {"choices":[{"delta":{"content":"a" , "role" : "assistant" }}]}` + "\n", `data: {"choices":[{"delta":{"content":"a" }}]}` + "\n"},
+		{"role alone", "text/event-stream", `data:{"choices":[{"delta":{"role":"assistant"},"index":0}]}` + "\r\n", `data:{"choices":[{"delta":{},"index":0}]}` + "\r\n"},
+		{"role after an event without choices", "text/event-stream",
+			`data: {"choices":[]}` + "\n\n" + `data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}` + "\n",
+			`data: {"choices":[]}` + "\n\n" + `data: {"choices":[{"delta":{"content":"a"}}]}` + "\n"},
+		{"only the first delta loses it", "text/event-stream",
+			strings.Repeat(`data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}`+"\n", 2),
+			`data: {"choices":[{"delta":{"content":"a"}}]}` + "\n" + `data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}` + "\n"},
+		{"a choice that we sent no role for keeps its own", "text/event-stream",
+			`data: {"choices":[{"index":1,"delta":{"role":"assistant"}},{"index":0,"delta":{"role":"assistant"}}]}` + "\n",
+			`data: {"choices":[{"index":1,"delta":{"role":"assistant"}},{"index":0,"delta":{}}]}` + "\n"},
+		{"a role elsewhere stays", "text/event-stream",
+			`data: {"role":"x","choices":[{"role":"y","delta":{"content":"{\"role\":1}","tool":{"role":"z"}}}]}` + "\n",
+			`data: {"role":"x","choices":[{"role":"y","delta":{"content":"{\"role\":1}","tool":{"role":"z"}}}]}` + "\n"},
+		{"a line too long to look into", "text/event-stream",
+			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxLine) + `"}}]}` + "\n",
+			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxLine) + `"}}]}` + "\n"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			for _, pieces := range [][]string{{c.body}, strings.SplitAfter(c.body, ""), {"", c.body[:len(c.body)/2], c.body[len(c.body)/2:]}} {
+				if len(pieces) > 5000 {
+					continue
+				}
+				got, status, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+					answer(200, c.media, pieces...)(w)
+					return nil
+				})
+				if got != c.want || err != nil || status != 200 {
+					t.Fatalf("got %d %v\n%q\nwant\n%q", status, err, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestCutStreamIsCut: a clean end would make half an answer look whole.
+func TestCutStreamIsCut(t *testing.T) {
+	event := `data: {"choices":[{"delta":{"content":"a"}}]}` + "\n\n"
+	cut := fmt.Errorf("%w: connection reset", http.ErrAbortHandler)
+	for _, c := range []struct {
+		reason string
+		header map[string]string
+		body   string
+		err    error
+		abort  bool
+		want   string
+	}{
+		{"after an event", map[string]string{"Content-Type": eventStream}, event, cut, true, event},
+		{"in the middle of a line", map[string]string{"Content-Type": eventStream}, event + "data: {", cut, true, event + "data: {"},
+		{"shorter than it said", map[string]string{"Content-Type": eventStream, "Content-Length": "1000"}, event, nil, true, event},
+		{"as long as it said", map[string]string{"Content-Type": eventStream, "Content-Length": fmt.Sprint(len(event))}, event, nil, false, event},
+		{"before any byte went out", map[string]string{"Content-Type": eventStream}, "", cut, false, chatFailure("the backend did not answer", "server_error", `"502"`)},
+		{"before it was known", nil, "da", cut, false, chatFailure("the backend did not answer", "server_error", `"502"`)},
+		{"in a JSON answer", map[string]string{"Content-Type": "application/json"}, `{"choices":[`, cut, false, chatFailure("the backend did not answer", "server_error", `"502"`)},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got, status, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+				for name, value := range c.header {
+					w.Header().Set(name, value)
+				}
+				answer(200, "", c.body)(w)
+				return c.err
+			})
+			if got != c.want || errors.Is(err, http.ErrAbortHandler) != c.abort || status != 200 {
+				t.Errorf("got %d %v\n%q\nwant\n%q", status, err, got, c.want)
+			}
+		})
+	}
+}
+
+// refusedError is an error that was made for clients to read.
+type refusedError struct{}
+
+func (refusedError) Error() string         { return "dial tcp 10.0.0.1:8080: i/o timeout" }
+func (refusedError) HTTPStatus() int       { return 504 }
+func (refusedError) PublicMessage() string { return "the backend did not respond in time" }
+
+func TestFailureOfTheHandler(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		err    error
+		status int
+		want   string
+	}{
+		{"an error for clients", fmt.Errorf("forwarding: %w", refusedError{}), 504, chatFailure("the backend did not respond in time", "server_error", `"504"`)},
+		{"any other error says nothing", errors.New("dial tcp 10.0.0.1:8080: connection refused"), 502, chatFailure("the backend did not answer", "server_error", `"502"`)},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got, status, err := spliced(t, &openAIChat, chatBody, func(http.ResponseWriter) error { return c.err })
+			if got != c.want || status != c.status || err != nil {
+				t.Errorf("got %d %v %q", status, err, got)
+			}
+		})
+	}
+}
+
+func TestInformationalAnswersAreNotTheAnswer(t *testing.T) {
+	got, status, _ := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		w.WriteHeader(100)
+		w.WriteHeader(103)
+		answer(503, "", "busy")(w)
+		w.WriteHeader(200)
+		return nil
+	})
+	if status != 503 || got != chatFailure("busy", "server_error", `"503"`) {
+		t.Errorf("got %d %q", status, got)
+	}
+}
+
+// TestLongAnswersAreBounded: a backend cannot make us keep more than the bound,
+// nor read on for ever.
+func TestLongAnswersAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		reason, media string
+		status, bound int
+		want          string
+	}{
+		{"JSON", "application/json", 200, maxAnswer, chatFailure("the backend's answer is too large", "server_error", `"502"`)},
+		{"an error", "text/plain", 500, maxFailure, chatFailure(strings.Repeat(" ", 0)+strings.Repeat("x", 4096), "server_error", `"500"`)},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			piece := []byte(strings.Repeat("x", 32<<10))
+			got, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+				w.Header().Set("Content-Type", c.media)
+				w.WriteHeader(c.status)
+				for written := 0; ; written += len(piece) {
+					if _, err := w.Write(piece); err != nil {
+						return fmt.Errorf("%w: copying: %w", http.ErrAbortHandler, err)
+					}
+					if written > c.bound {
+						t.Fatal("reads on for ever")
+					}
+				}
+			})
+			if got != c.want || err != nil {
+				t.Errorf("got %v %.200q", err, got)
+			}
+		})
+	}
+}
+
+func TestClientThatLeavesGetsNoMore(t *testing.T) {
+	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	s, err := c.Open(w, Request{dialect: &openAIChat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	p := s.Splice(httptest.NewRequest("POST", "/", nil).WithContext(ctx))
+	leave()
+	before := w.Body.Len()
+	if err := p.Close(errors.New("cancelled")); !errors.Is(err, context.Canceled) || w.Body.Len() != before {
+		t.Errorf("got %v and %q", err, w.Body.String()[before:])
+	}
+}
+
+func TestBrokenClientEndsTheCopy(t *testing.T) {
+	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", Interval: duration(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Open(&fragile{ResponseRecorder: httptest.NewRecorder(), writes: 2}, Request{dialect: &eventSource})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.Splice(httptest.NewRequest("GET", "/", nil))
+	p.Header().Set("Content-Type", eventStream)
+	for range 2 {
+		if _, err := io.WriteString(p, "data: x\n\n"); err == nil {
+			t.Error("the handler is not told")
+		}
+	}
+	if err := p.Close(nil); !errors.Is(err, http.ErrAbortHandler) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSplicerCannotBeHijacked(t *testing.T) {
+	var w http.ResponseWriter = &Splicer{}
+	if _, ok := w.(http.Hijacker); ok {
+		t.Error("hijacker")
+	}
+	if _, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		t.Error("unwraps")
+	}
+	if _, ok := w.(http.Flusher); !ok {
+		t.Error("no flusher")
+	}
+}
+
+func TestWriteErrorBeforeTheCommit(t *testing.T) {
+	for d, want := range map[*Dialect]string{
+		&openAIChat:      `{"error":{"message":"m \"q\"","type":"server_error","param":null,"code":"503"}}`,
+		&openAIResponses: `{"error":{"message":"m \"q\"","type":"server_error","param":null,"code":"503"}}`,
+		&anthropic:       `{"type":"error","error":{"type":"overloaded_error","message":"m \"q\""}}`,
+		&ollamaChat:      `{"error":"m \"q\""}`,
+		&gemini:          `{"error":{"code":503,"message":"m \"q\"","status":"UNAVAILABLE"}}`,
+	} {
+		w := httptest.NewRecorder()
+		w.Header().Set("Retry-After", "5")
+		d.WriteError(w, 503, `m "q"`)
+		if w.Code != 503 || w.Body.String() != want || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "5" {
+			t.Errorf("%s: %d %v %s", d.name, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
+// FuzzSplice: whatever the backend writes, in whatever pieces, the client gets
+// the same bytes and the same end.
+func FuzzSplice(f *testing.F) {
+	for _, seed := range []string{
+		chatChunk1 + chatChunk2, chatJSON, openAIError, "", "data", "da", "<html>", `{"choices":[{"message":{"role":"a","tool_calls":[{},1]}}]}`,
+		"data: {\"choices\":[{\"delta\":{\"role\":1}}]}\r\n\r\ndata: {\n", "{}\n{}\n", `[{"candidates":[]},{"error":1}]`, ":\n\n",
+	} {
+		for kind := range byte(4) {
+			f.Add([]byte(seed), []byte{1, 3, 0, 7}, byte(3), kind, false)
+		}
+	}
+	medias := []string{"text/event-stream", "application/json", "", "text/html", "application/x-ndjson"}
+	all := append([]*Dialect{&eventSource}, dialects...)
+	f.Fuzz(func(t *testing.T, body, cuts []byte, dialect, media byte, fails bool) {
+		d := all[int(dialect)%len(all)]
+		var failed error
+		if fails {
+			failed = http.ErrAbortHandler
+		}
+		run := func(pieces ...[]byte) (string, bool) {
+			text, _, err := spliced(t, d, `{"stream":true,"messages":[1],"prompt":"p"}`, func(w http.ResponseWriter) error {
+				w.Header().Set("Content-Type", medias[int(media)%len(medias)])
+				w.WriteHeader(200)
+				for _, piece := range pieces {
+					if _, err := w.Write(piece); err != nil {
+						break
+					}
+				}
+				return failed
+			})
+			return text, err != nil
+		}
+		var pieces [][]byte
+		rest := body
+		for _, cut := range cuts {
+			n := min(int(cut), len(rest))
+			pieces, rest = append(pieces, rest[:n:n]), rest[n:]
+		}
+		pieces = append(pieces, rest)
+		one, oneEnd := run(body)
+		many, manyEnd := run(pieces...)
+		if one != many || oneEnd != manyEnd {
+			t.Errorf("whole: %v\n%q\npieces: %v\n%q", oneEnd, one, manyEnd, many)
+		}
+	})
+}
