@@ -1,0 +1,34 @@
+package app
+
+import (
+	"fmt"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/kedacore/http-add-on/interceptor/config"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/routesync"
+)
+
+// NewOnCluster makes an interceptor that serves the cluster which the process
+// runs in, or which its kubeconfig names.
+func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client-go"))
+	cluster, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	store := endpoints.NewStore()
+	source, err := routesync.NewClusterSource(cluster, routesync.ClusterOptions{
+		Namespace: cfg.WatchNamespace,
+		Resync:    cfg.ResyncPeriod,
+		Store:     store,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return New(cfg, Deps{Source: source, Store: store, Log: log})
+}
