@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -34,7 +35,7 @@ const understood = "InterceptorRoute, HTTPScaledObject, ScaledObject, Deployment
 // Checker validates routes as the API server of a cluster would.
 type Checker struct {
 	// Schema prunes, defaults and validates an InterceptorRoute or an
-	// HTTPScaledObject in place.
+	// HTTPScaledObject in place. Its error may join several.
 	Schema interface {
 		Check(*unstructured.Unstructured) error
 	}
@@ -107,13 +108,9 @@ func (c Checker) decode(d *document) (metav1.Object, Reference, []Problem) {
 	return object, reference, d.warnings(warnings)
 }
 
-// route checks an InterceptorRoute or HTTPScaledObject: unknown fields by its
-// Go type, which prune would drop without a word, and the rest by the schema.
+// route checks an InterceptorRoute or HTTPScaledObject by its schema. What that
+// lets pass and its Go type still cannot hold is refused too.
 func (c Checker) route(data []byte, typed any) (metav1.Object, error) {
-	unknown, decodeErr := kubejson.UnmarshalStrict(data, typed, kubejson.DisallowUnknownFields)
-	if len(unknown) > 0 {
-		return nil, errors.Join(unknown...)
-	}
 	object := &unstructured.Unstructured{}
 	if err := object.UnmarshalJSON(data); err != nil {
 		return nil, err
@@ -124,7 +121,10 @@ func (c Checker) route(data []byte, typed any) (metav1.Object, error) {
 	if err := c.Schema.Check(object); err != nil {
 		return nil, err
 	}
-	return object, decodeErr
+	if err := kubejson.UnmarshalCaseSensitivePreserveInts(data, typed); err != nil {
+		return nil, err
+	}
+	return object, nil
 }
 
 // strict decodes and refuses unknown fields.
@@ -190,19 +190,22 @@ func flatten(err error) []error {
 	return flat
 }
 
+// unknownField is how both the schema and the JSON decoder word it.
+var unknownField = regexp.MustCompile(`^unknown field "(.+)"$`)
+
 // fieldOf is the path of the field that an error is about; "" if it is about
 // the whole object.
 func fieldOf(err error) string {
 	var (
 		invalid *field.Error
-		unknown kubejson.FieldError
 		typed   *json.UnmarshalTypeError
 	)
+	if m := unknownField.FindStringSubmatch(err.Error()); m != nil {
+		return m[1]
+	}
 	switch {
 	case errors.As(err, &invalid):
 		return invalid.Field
-	case errors.As(err, &unknown):
-		return unknown.FieldPath()
 	case errors.As(err, &typed):
 		return typed.Field
 	}

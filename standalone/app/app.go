@@ -1,0 +1,132 @@
+// Package app composes standalone: the interceptor's own chain, fed from
+// files; workloads as local processes; and what scales them.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	interceptor "github.com/kedacore/http-add-on/interceptor/app"
+	"github.com/kedacore/http-add-on/interceptor/config"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/standalone/manifest"
+	"github.com/kedacore/http-add-on/standalone/process"
+	"github.com/kedacore/http-add-on/standalone/scale"
+	"github.com/kedacore/http-add-on/standalone/schema"
+)
+
+// Settings of a run.
+type Settings struct {
+	// Paths of manifests and folders.
+	Paths []string
+	// Lookup reads the environment.
+	Lookup func(name string) (string, bool)
+	Log    logr.Logger
+	// Output gets what the processes write, and what to try.
+	Output io.Writer
+	// Proxy and Admin are listened on if they are set, instead of the ports
+	// that the environment names.
+	Proxy, Admin net.Listener
+}
+
+// defaults are those of one machine: ports that are free on most, no metrics
+// port, no wait for other replicas to take over at the end.
+var defaults = map[string]string{
+	config.EnvProxyPort:         "8080",
+	config.EnvAdminPort:         "9090",
+	config.EnvPrometheusEnabled: "false",
+	config.EnvShutdownDelay:     "0s",
+	config.EnvDrainTimeout:      "5s",
+}
+
+// Run serves until ctx ends; then nothing that it started is left.
+func Run(ctx context.Context, s Settings) error {
+	cfg, err := config.Load(func(name string) (string, bool) {
+		if value, ok := s.Lookup(name); ok && value != "" {
+			return value, true
+		}
+		value, ok := defaults[name]
+		return value, ok
+	})
+	if err != nil {
+		return err
+	}
+	cfg.DirectPodRouting = true // there is no DNS that knows Services
+
+	validator, err := schema.New()
+	if err != nil {
+		return fmt.Errorf("compiling the schemas: %w", err)
+	}
+	store, tracker := endpoints.NewStore(), inflight.NewTracker(nil)
+	node := process.NewNode(process.Options{Endpoints: store, Log: s.Log, Output: s.Output})
+	defer node.Close()
+	c := &composition{log: s.Log, node: node, scaler: scale.New(tracker, node, s.Log), output: s.Output}
+	source, err := manifest.NewSource(s.Paths, manifest.Checker{Schema: validator}, s.Log, c.observe)
+	if err != nil {
+		return err
+	}
+	edge, err := interceptor.New(cfg, interceptor.Deps{
+		Source: source, Store: store, Tracker: tracker, Log: s.Log, Proxy: s.Proxy, Admin: s.Admin,
+	})
+	if err != nil {
+		return err
+	}
+	c.proxyPort = portOf(edge.ProxyAddr())
+	c.adminPort = portOf(edge.AdminAddr())
+
+	// The scaler outlives the interceptor: held requests still wake while it drains.
+	scaling, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { c.scaler.Run(scaling) })
+	defer running.Wait()
+	defer stop()
+	if err := edge.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// composition passes each new Set on. The goroutine of the source owns it.
+type composition struct {
+	log                  logr.Logger
+	node                 *process.Node
+	scaler               *scale.Scaler
+	output               io.Writer
+	proxyPort, adminPort string
+	problems             []scale.Problem
+	welcomed             bool
+}
+
+func (c *composition) observe(set *manifest.Set) {
+	c.node.Apply(manifest.All[*appsv1.Deployment](set), manifest.All[*corev1.Service](set))
+	targets, problems := scale.Compile(set)
+	c.scaler.Apply(targets)
+	for _, p := range problems {
+		if !slices.Contains(c.problems, p) {
+			c.log.Info("object scales nothing", "object", p.Object.String(), "reason", p.Reason)
+		}
+	}
+	c.problems = problems
+	if !c.welcomed {
+		c.welcomed = true
+		welcome(c.output, set, c.proxyPort, c.adminPort)
+	}
+}
+
+func portOf(address net.Addr) string {
+	_, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return port
+}

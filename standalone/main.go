@@ -1,0 +1,40 @@
+// Command standalone is the KEDA HTTP Add-on on one machine, without a
+// cluster: it reads the same manifests, runs Deployments as local processes,
+// wakes them when requests come, and lets them sleep when none do.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/kedacore/http-add-on/standalone/app"
+)
+
+func main() {
+	options := zap.Options{EncoderConfigOptions: app.LogFormat()}
+	zap.ConsoleEncoder()(&options)
+	settings, err := app.ParseFlags(os.Args[1:], os.Stderr, options.BindFlags)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		os.Exit(2)
+	}
+	settings.Log = zap.New(zap.UseFlagOptions(&options))
+	settings.Lookup = os.LookupEnv
+	settings.Output = os.Stderr
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends us at once
+	if err := app.Run(ctx, settings); err != nil {
+		fmt.Fprintf(os.Stderr, "standalone: %v\n", err)
+		os.Exit(1)
+	}
+}
