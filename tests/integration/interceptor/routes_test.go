@@ -130,7 +130,8 @@ var _ = Describe("the interceptor", Ordered, func() {
 	It("holds a request until the EndpointSlice says ready", func(ctx SpecContext) {
 		slice := objects.EndpointSlice("default", "flip", "http", 8080, false, podAddress)
 		create(ctx, objects.Service("default", "flip", port), slice, objects.InterceptorRoute("default", "flip", "flip.test"))
-		Eventually(status(ctx, "flip.test"), 10*time.Second).ShouldNot(Equal(http.StatusNotFound))
+		queue := func() (string, error) { return read(admin + "/queue") }
+		Eventually(queue, 10*time.Second).Should(ContainSubstring("default/flip"), "the route is live")
 
 		type answer struct {
 			code int
@@ -142,7 +143,7 @@ var _ = Describe("the interceptor", Ordered, func() {
 			code, body, err := get(ctx, "flip.test")
 			answers <- answer{code, body, err}
 		}()
-		Eventually(func() (string, error) { return read(admin + "/queue") }, 10*time.Second).Should(ContainSubstring(`"default/flip":{"Concurrency":1`))
+		Eventually(queue, 10*time.Second).Should(ContainSubstring(`"default/flip":{"Concurrency":1`))
 		Consistently(answers, 100*time.Millisecond).ShouldNot(Receive())
 
 		ready := true
