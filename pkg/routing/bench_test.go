@@ -3,6 +3,7 @@ package routing
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// shapes are the ways to have many routes: request i of a shape belongs to route i.
+// shape is a way to have many routes: request i of a shape belongs to route i.
 type shape struct {
 	name    string
 	rule    func(i int) v1beta1.RoutingRule
@@ -207,8 +208,8 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestWithCostsTheChange compares times of one run, with tenfold slack: With is
-// measured at less than a thousandth of Compile here.
+// TestWithCostsTheChange compares times of one run, with tenfold slack: With
+// takes less than a thousandth of Compile here.
 func TestWithCostsTheChange(t *testing.T) {
 	const n = 10_000
 	for _, s := range []shape{hostShape(), pathShape()} {
@@ -216,33 +217,36 @@ func TestWithCostsTheChange(t *testing.T) {
 		start := time.Now()
 		table := Compile(routes)
 		compile := time.Since(start)
-
-		const changes = 100
-		start = time.Now()
-		for i := range changes {
+		with := median(101, func(i int) {
 			table = table.With([]Route[int]{s.route(i * 97 % n)}, nil)
-		}
-		with := time.Since(start) / changes
+		})
 		if with > compile/100 {
 			t.Errorf("%s: With of one route takes %v, Compile of all %v", s.name, with, compile)
 		}
 	}
 }
 
-// TestHostileRequestsAreBounded compares the largest requests with what it
-// takes to read them once, here to copy them; with tenfold slack.
+// TestHostileRequestsAreBounded allows ten times what a lookup takes that looks
+// at each byte once, in a nanosecond; with the race detector too.
 func TestHostileRequestsAreBounded(t *testing.T) {
 	table := hostileTable()
 	for _, h := range hostile() {
-		const runs = 20
-		start := time.Now()
-		for range runs {
-			table.Match(h.host, h.path, nil)
-		}
-		took := time.Since(start) / runs
-		// A byte for each nanosecond is slower than any of these, race detector included.
+		took := median(21, func(int) { table.Match(h.host, h.path, nil) })
 		if limit := 10 * time.Duration(len(h.host)+len(h.path)+10_000); took > limit {
 			t.Errorf("%s: a match takes %v, more than %v", h.name, took, limit)
 		}
 	}
+}
+
+// median returns the time of a run that half of the runs were faster than, so
+// that a busy machine does not matter.
+func median(runs int, run func(i int)) time.Duration {
+	times := make([]time.Duration, runs)
+	for i := range times {
+		start := time.Now()
+		run(i)
+		times[i] = time.Since(start)
+	}
+	slices.Sort(times)
+	return times[runs/2]
 }

@@ -2,7 +2,6 @@ package routing
 
 import (
 	"hash/maphash"
-	"slices"
 	"strings"
 )
 
@@ -23,6 +22,16 @@ type paths[T any] struct {
 	children dict[*paths[T]]
 	// rules of the path that ends here, the winner first.
 	rules []candidate[T]
+	// first is where a list of one rule lives: most lists are that short, and
+	// with many routes following a pointer costs more than all else in a match.
+	first [1]candidate[T]
+}
+
+// newPaths returns a node without rules.
+func newPaths[T any](e *edit, prefix string) *paths[T] {
+	n := &paths[T]{by: e, prefix: prefix}
+	n.rules = n.first[:0]
+	return n
 }
 
 // match finds the rule for the path and header of a request; nil if none. It
@@ -77,8 +86,7 @@ func (n *paths[T]) updateChild(e *edit, path string, change func([]candidate[T])
 		}
 		child = child.update(e, afterSegments(path, common), change)
 	} else {
-		child = &paths[T]{by: e, prefix: path}
-		child = child.update(e, "", change)
+		child = newPaths[T](e, path).update(e, "", change)
 	}
 	if child == nil {
 		n.children.delete(e, segment)
@@ -91,7 +99,7 @@ func (n *paths[T]) updateChild(e *edit, path string, change func([]candidate[T])
 // which end with a segment.
 func (n *paths[T]) split(e *edit, at int) *paths[T] {
 	lower := n.own(e)
-	upper := &paths[T]{by: e, prefix: lower.prefix[:at]}
+	upper := newPaths[T](e, lower.prefix[:at])
 	lower.prefix = lower.prefix[at+1:]
 	segment, _, _ := strings.Cut(lower.prefix, "/")
 	upper.children.set(e, segment, lower)
@@ -101,15 +109,15 @@ func (n *paths[T]) split(e *edit, at int) *paths[T] {
 // own returns a node that the edit may change: n itself or a copy.
 func (n *paths[T]) own(e *edit) *paths[T] {
 	if n == nil {
-		return &paths[T]{by: e}
+		return newPaths[T](e, "")
 	}
 	if n.by == e {
 		return n
 	}
-	owned := *n
-	owned.by = e
-	owned.rules = slices.Clone(n.rules)
-	return &owned
+	owned := newPaths[T](e, n.prefix)
+	owned.children = n.children
+	owned.rules = append(owned.rules, n.rules...)
+	return owned
 }
 
 // hasSegments says whether a path begins with the segments of a prefix.
