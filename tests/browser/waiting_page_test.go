@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ const goal = 300 * time.Millisecond
 
 // systems are tested alike.
 var systems = map[string]func(*testing.T) system{
-	"pages": newPages,
+	"pages":      newPages,
+	"standalone": newStandalone,
 }
 
 var browsers = map[string]bool{"with JavaScript": true, "without JavaScript": false}
@@ -96,6 +98,7 @@ func TestAPageWhoseServerStaysAwayRecovers(t *testing.T) {
 // On HTTP/2 a cut is an error to the browser: the page never finishes loading,
 // and only the script brings it back.
 func TestACutHTTP2PageRecovers(t *testing.T) {
+	t.Parallel()
 	p, err := page.Compile(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +117,46 @@ func TestACutHTTP2PageRecovers(t *testing.T) {
 	server.CloseClientConnections()
 	if took := tb.shows(t, http.StatusServiceUnavailable).Sub(begin); took < 20*time.Second {
 		t.Errorf("the page came back after %v: it was not the script", took)
+	}
+}
+
+// The safety net must not ask again while the application is being loaded:
+// some take long for their first byte.
+func TestASlowApplicationIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	p, err := page.Compile(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awake, answer := make(chan struct{}), make(chan struct{})
+	var asked atomic.Int64
+	waiting := handler(p, awake)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-awake:
+			if r.URL.Path == "/" { // and not the application's icon
+				asked.Add(1)
+			}
+			select {
+			case <-answer:
+			case <-r.Context().Done():
+				return
+			}
+		default:
+		}
+		waiting.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+
+	tb := startChromium(t).open(t, true)
+	tb.visit(t, server.URL)
+	tb.shows(t, http.StatusServiceUnavailable)
+	close(awake)
+	<-time.After(27 * time.Second)
+	close(answer)
+	tb.shows(t, http.StatusOK)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the application was asked %d times", n)
 	}
 }
 

@@ -1,1 +1,1 @@
-{let t=setTimeout(()=>location.reload(),25e3);addEventListener("beforeunload",()=>clearTimeout(t))}
+setTimeout(()=>document.readyState=="loading"&&location.reload(),25e3)

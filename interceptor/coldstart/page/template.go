@@ -17,6 +17,11 @@ var source string
 //go:embed style.css
 var style string
 
+// The safety net of a live page whose end the browser did not take for one: it
+// looks at the state of the document, because a page that has ended comes back
+// by its meta refresh, and must not ask again an application that takes long
+// for its first byte.
+//
 //go:embed reload.js
 var script string
 
