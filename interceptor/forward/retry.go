@@ -47,9 +47,10 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 	transport := f.transports.pick(c.x, r.Header.Get("Upgrade") != "")
 	var tries backoff
 	for {
-		r.URL.Host = f.address(c.x.Upstream)
+		address := f.address(c.x.Upstream)
+		r.URL.Host = address
 		if c.x.TLS {
-			r.URL.Host = withName(c.x.Upstream.Target.ServerName, r.URL.Host)
+			r.URL.Host = withName(c.x.Upstream.Target.ServerName, address)
 		}
 		if r.Body != nil {
 			body, err := c.upload.attempt()
@@ -75,7 +76,7 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 		case !tries.rest(c):
 			return nil, err
 		}
-		f.log.V(1).Info("connecting again", "service", c.x.Upstream.Target.ServerName, "address", r.URL.Host, "reason", err.Error())
+		f.log.V(1).Info("connecting again", "service", c.x.Upstream.Target.ServerName, "address", address, "reason", err.Error())
 	}
 }
 

@@ -172,7 +172,7 @@ func TestExpectContinueIsTheBackends(t *testing.T) {
 }
 
 func TestLargeBodies(t *testing.T) {
-	const size = 20 << 20
+	const size = 4 << 20
 	each(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		_, _ = io.Copy(w, r.Body)
