@@ -28,8 +28,8 @@ type call struct {
 	want   want
 	trace  httptrace.ClientTrace
 
-	ours  [4]field // headers that the chain had set
-	nours int
+	ours  []field  // headers that the chain had set
+	space [2]field // for them, if there are as few as usual
 
 	sent     bool     // there was an attempt
 	err      error    // what the proxy failed with, before it committed a response
@@ -60,11 +60,9 @@ func newCall(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) *call
 	c.Context = httptrace.WithClientTrace(ctx, &c.trace)
 	c.clock.expire = c.expire
 	c.upload.clock = &c.clock
+	c.ours = c.space[:0]
 	for name, values := range w.Header() {
-		if c.nours < len(c.ours) {
-			c.ours[c.nours] = field{name, values}
-			c.nours++
-		}
+		c.ours = append(c.ours, field{name, values})
 	}
 	return c
 }
@@ -100,7 +98,7 @@ func (c *call) end() {
 // clears them.
 func (c *call) restore() {
 	header := c.w.Header()
-	for _, f := range c.ours[:c.nours] {
+	for _, f := range c.ours {
 		header[f.name] = f.values
 	}
 }
@@ -110,7 +108,7 @@ func (c *call) receive(res *http.Response) {
 	c.x.Upstream.Slot.Answered()
 	c.clock.answered()
 	c.restore()
-	for _, f := range c.ours[:c.nours] {
+	for _, f := range c.ours {
 		delete(res.Header, f.name)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {

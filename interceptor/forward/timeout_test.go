@@ -1,0 +1,277 @@
+package forward_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/forward"
+)
+
+// bubble runs exchanges under synctest, where time passes only when everything
+// waits: no sockets, but connections in memory, and dials by a function.
+type bubble struct {
+	forwarder *forward.Forwarder
+	route     *exchange.Route
+	target    *exchange.Target
+}
+
+func newBubble(t *testing.T, dial func(ctx context.Context, address string) (net.Conn, error)) *bubble {
+	store := endpoints.NewStore()
+	store.Update("ns", "svc", map[string][]string{"": {"10.0.0.1:80"}})
+	target := &exchange.Target{Endpoints: store.Port(endpoints.Key{Namespace: "ns", Service: "svc"}), Address: "svc.ns:80", ServerName: "svc.ns"}
+	o := options()
+	o.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) }
+	b := &bubble{forwarder: forward.New(o), target: target, route: &exchange.Route{Target: target}}
+	t.Cleanup(b.forwarder.Close)
+	return b
+}
+
+// serve forwards one request and says how it ended, and how long it took.
+func (b *bubble) serve(r *http.Request, cold bool) (*httptest.ResponseRecorder, *exchange.Exchange, time.Duration, error) {
+	w := &recorder{httptest.NewRecorder(), nil}
+	if b, ok := r.Body.(body); ok {
+		w.body = b.Reader
+	}
+	x := &exchange.Exchange{Start: time.Now(), Route: b.route, Cold: cold}
+	x.Upstream.Target = b.target
+	x.Upstream.Slot, _ = b.target.Endpoints.Pick()
+	err := b.forwarder.ServeExchange(w, r, x)
+	return w.ResponseRecorder, x, time.Since(x.Start), err
+}
+
+func TestConnectingIsGivenUp(t *testing.T) {
+	hang := func(ctx context.Context, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	refuse := func(context.Context, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+	tests := map[string]struct {
+		reason          string
+		dial            func(ctx context.Context, address string) (net.Conn, error)
+		cold            bool
+		header, request time.Duration
+		status          int
+		least, most     time.Duration
+	}{
+		"Refused":   {"a warm backend that is gone", refuse, false, 0, 0, 502, 5 * time.Second, 5300 * time.Millisecond},
+		"Dropped":   {"each attempt has its own timeout", hang, false, 0, 0, 502, 5 * time.Second, 6 * time.Second},
+		"Cold":      {"a pod that has just started may not listen yet", refuse, true, 0, 0, 502, 30 * time.Second, 30300 * time.Millisecond},
+		"Header":    {"the timeouts of the route come first", refuse, true, 2 * time.Second, 0, 504, 2 * time.Second, 2 * time.Second},
+		"Request":   {"the timeouts of the route come first", hang, false, 0, 3 * time.Second, 504, 3 * time.Second, 3 * time.Second},
+		"TheFirst":  {"of both", hang, false, time.Second, 3 * time.Second, 504, time.Second, time.Second},
+		"TheSecond": {"of both", hang, false, 3 * time.Second, time.Second, 504, time.Second, time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t, tt.dial)
+				b.route.ResponseHeader, b.route.Request = tt.header, tt.request
+				_, _, took, err := b.serve(httptest.NewRequest(http.MethodPost, "/", strings.NewReader("hello")), tt.cold)
+				if status(err) != tt.status {
+					t.Errorf("%s: %v", tt.reason, err)
+				}
+				if took < tt.least || took > tt.most {
+					t.Errorf("%s: took %v", tt.reason, took)
+				}
+			})
+		})
+	}
+}
+
+func TestClientLeavesWhileConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(context.Context, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED })
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, _, took, err := b.serve(httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil), true)
+		if !errors.Is(err, context.DeadlineExceeded) || status(err) != 0 || took != time.Second {
+			t.Errorf("ended with %v after %v", err, took)
+		}
+	})
+}
+
+// backend answers one connection in memory with what it is told to, part by part.
+func backend(parts ...func(conn net.Conn)) func(context.Context, string) (net.Conn, error) {
+	return func(context.Context, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() {
+			defer far.Close()
+			for _, part := range parts {
+				part(far)
+			}
+		}()
+		return near, nil
+	}
+}
+
+func after(d time.Duration) func(net.Conn) { return func(net.Conn) { <-time.After(d) } }
+
+func write(s string) func(net.Conn) {
+	return func(conn net.Conn) { _, _ = io.WriteString(conn, s) }
+}
+
+func takes(n int) func(net.Conn) {
+	return func(conn net.Conn) { _, _ = io.ReadFull(conn, make([]byte, n)) }
+}
+
+// takesHead reads until the empty line, byte by byte.
+func takesHead(conn net.Conn) {
+	var head []byte
+	for b := make([]byte, 1); !strings.HasSuffix(string(head), "\r\n\r\n"); head = append(head, b[0]) {
+		if _, err := conn.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// slowly is a body that comes in parts, unless its read deadline is set.
+type slowly struct {
+	parts int
+	every time.Duration
+	ended chan struct{}
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	if s.parts == 0 {
+		return 0, io.EOF
+	}
+	select {
+	case <-time.After(s.every):
+	case <-s.ended:
+		return 0, os.ErrDeadlineExceeded
+	}
+	s.parts--
+	return copy(p, "x"), nil
+}
+
+// body is one that is not closed.
+type body struct{ io.Reader }
+
+func (body) Close() error { return nil }
+
+// recorder is one whose reads can be ended.
+type recorder struct {
+	*httptest.ResponseRecorder
+	body io.Reader
+}
+
+func (r *recorder) SetReadDeadline(time.Time) error {
+	if s, ok := r.body.(*slowly); ok {
+		close(s.ended)
+	}
+	return nil
+}
+
+func TestTimeouts(t *testing.T) {
+	const ok, event = "HTTP/1.1 200 OK\r\n\r\n", "data: 1\n\n"
+	tests := map[string]struct {
+		reason          string
+		header, request time.Duration
+		body            io.Reader
+		length          int64
+		backend         []func(net.Conn)
+		status          int // of the error
+		cut             bool
+		took            time.Duration
+		got             string
+	}{
+		"Header": {
+			reason: "the backend does not answer",
+			header: 2 * time.Second, backend: []func(net.Conn){takesHead, after(time.Minute)},
+			status: 504, took: 2 * time.Second,
+		},
+		"RequestBeforeHeader": {
+			reason:  "the backend does not answer",
+			request: 2 * time.Second, backend: []func(net.Conn){takesHead, after(time.Minute)},
+			status: 504, took: 2 * time.Second,
+		},
+		"RequestBeforeBody": {
+			reason:  "the header was passed on, so all that is left is to cut",
+			request: 2 * time.Second, backend: []func(net.Conn){takesHead, write(ok), after(time.Minute)},
+			status: 504, cut: true, took: 2 * time.Second,
+		},
+		"StreamGoesOn": {
+			reason: "a stream that has begun is never cut",
+			header: 2 * time.Second, request: 2 * time.Second,
+			backend: []func(net.Conn){takesHead, write(ok), write(event), after(time.Hour), write(event)},
+			took:    time.Hour, got: event + event,
+		},
+		"HeaderDoesNotMeasureTheBody": {
+			reason: "it ends with the header",
+			header: 2 * time.Second, backend: []func(net.Conn){takesHead, write(ok), after(time.Hour), write(event)},
+			took: time.Hour, got: event,
+		},
+		"None": {
+			reason:  "0 is no bound",
+			backend: []func(net.Conn){takesHead, after(24 * time.Hour), write(ok), write(event)},
+			took:    24 * time.Hour, got: event,
+		},
+		"LongUpload": {
+			reason: "it is not the backend's turn while the client sends",
+			header: 2 * time.Second, body: &slowly{parts: 10, every: time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(10*6 + 5), after(time.Second), write(ok), write(event)},
+			took:    10*time.Minute + time.Second, got: event,
+		},
+		"HeaderAfterLongUpload": {
+			reason: "now it is",
+			header: 2 * time.Second, body: &slowly{parts: 10, every: time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(10*6 + 5), after(time.Minute)},
+			status:  504, took: 10*time.Minute + 2*time.Second,
+		},
+		"BackendTakesNoBody": {
+			reason: "an upload that gets nowhere is the backend's fault",
+			header: 2 * time.Second, body: strings.NewReader(strings.Repeat("x", 1<<20)), length: 1 << 20,
+			backend: []func(net.Conn){takesHead, after(time.Minute)},
+			status:  504, took: 2 * time.Second,
+		},
+		"RequestMeasuresUploads": {
+			reason:  "it bounds everything up to the body",
+			request: 90 * time.Second, body: &slowly{parts: 10, every: time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(10*6 + 5), write(ok)},
+			status:  504, took: 90 * time.Second,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t, backend(tt.backend...))
+				b.route.ResponseHeader, b.route.Request = tt.header, tt.request
+				if s, ok := tt.body.(*slowly); ok {
+					s.ended = make(chan struct{})
+				}
+				r := httptest.NewRequest(http.MethodPost, "/", nil)
+				if tt.body != nil {
+					r.Body, r.ContentLength = body{tt.body}, tt.length
+				}
+				w, x, took, err := b.serve(r, false)
+				if status(err) != tt.status || errors.Is(err, http.ErrAbortHandler) != tt.cut {
+					t.Errorf("%s: %v", tt.reason, err)
+				}
+				if took != tt.took {
+					t.Errorf("%s: took %v", tt.reason, took)
+				}
+				if w.Body.String() != tt.got {
+					t.Errorf("%s: got %q", tt.reason, w.Body)
+				}
+				if tt.cut && x.Status != tt.status {
+					t.Errorf("%s: recorded as %d", tt.reason, x.Status)
+				}
+				// Let what is left of the backend end.
+				b.forwarder.Close()
+				<-time.After(2 * time.Hour)
+			})
+		})
+	}
+}
