@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// EventStream is the media type of server-sent events (WHATWG HTML, 9.2).
+// eventStream is the media type of server-sent events (WHATWG HTML, 9.2).
 const eventStream = "text/event-stream"
 
 // Candidate says whether a request may be a streaming one, by method, path and
@@ -47,7 +47,8 @@ func eligible(r *http.Request) bool {
 		}
 	}
 	for name := range r.Header {
-		// Model Context Protocol: its clients read comments as messages.
+		// Model Context Protocol: only its server knows whether it answers
+		// with a stream or with JSON.
 		if len(name) >= 4 && strings.EqualFold(name[:4], "Mcp-") {
 			return false
 		}

@@ -9,7 +9,9 @@
 package stream
 
 import (
+	"bytes"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -99,4 +101,23 @@ func (d *Dialect) mediaType() string {
 		return "application/x-ndjson"
 	}
 	return eventStream
+}
+
+// begins says whether a body begins like a stream of the dialect, and whether b
+// is enough to know.
+func (d *Dialect) begins(b []byte) (begins, enough bool) {
+	starts := []string{"data:", "event:", "id:", "retry:", ":"}
+	if d.ndjson {
+		starts = []string{"{"}
+	}
+	enough = true
+	for _, start := range starts {
+		if bytes.HasPrefix(b, []byte(start)) {
+			return true, true
+		}
+		if strings.HasPrefix(start, string(b[:min(len(b), len(start))])) {
+			enough = false
+		}
+	}
+	return false, enough
 }

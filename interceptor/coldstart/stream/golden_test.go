@@ -6,12 +6,8 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
-
-type v1Duration = metav1.Duration
 
 const (
 	chatBody   = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
@@ -136,7 +138,4 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func duration(d time.Duration) (m v1Duration) {
-	m.Duration = d
-	return m
-}
+func duration(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }

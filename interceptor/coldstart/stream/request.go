@@ -52,7 +52,7 @@ type facts struct {
 	restricted restriction
 }
 
-// ternary is a boolean that may be absent, or be something else.
+// ternary is what "stream" may be: a boolean, absent, or something else.
 type ternary uint8
 
 const (
@@ -65,6 +65,23 @@ const (
 // restriction is a set of reasons for which text of ours would harm the answer:
 // a client that parses it, counts it, or shows another choice beside it.
 type restriction uint32
+
+const (
+	byTools restriction = 1 << iota
+	byFunctions
+	byResponseFormat
+	byStructuredOutputs
+	byGrammar
+	byJSONSchema
+	byRegex
+	byFormat
+	byChoices
+	byLogprobs
+	byTopLogprobs
+	byAudio
+	byModalities
+	byGuided
+)
 
 // parseFacts reads the top level of a JSON object: keys in exact case, the last
 // duplicate wins. Anything else than one JSON object is false.
@@ -89,48 +106,48 @@ func (f *facts) note(key, value []byte) {
 	case "prompt":
 		f.prompt = isSet(value)
 	case "background":
-		f.background = ternaryOf(value) == isTrue
+		f.background = string(value) == "true"
 	case "tools":
-		f.restrict(0, isSet(value))
+		f.restrict(byTools, isSet(value))
 	case "functions":
-		f.restrict(1, isSet(value))
+		f.restrict(byFunctions, isSet(value))
 	case "response_format":
-		f.restrict(2, !plainText(value))
+		f.restrict(byResponseFormat, !plainText(value))
 	case "structured_outputs":
-		f.restrict(3, isSet(value))
+		f.restrict(byStructuredOutputs, isSet(value))
 	case "grammar":
-		f.restrict(4, isSet(value))
+		f.restrict(byGrammar, isSet(value))
 	case "json_schema":
-		f.restrict(5, isSet(value))
+		f.restrict(byJSONSchema, isSet(value))
 	case "regex":
-		f.restrict(6, isSet(value))
+		f.restrict(byRegex, isSet(value))
 	case "format":
-		f.restrict(7, isSet(value))
+		f.restrict(byFormat, isSet(value))
 	case "n":
-		f.restrict(8, !isNull(value) && !isOne(value))
+		f.restrict(byChoices, !isNull(value) && !isOne(value))
 	case "logprobs":
-		f.restrict(9, isSet(value))
+		f.restrict(byLogprobs, isSet(value))
 	case "top_logprobs":
-		f.restrict(10, isSet(value))
+		f.restrict(byTopLogprobs, isSet(value))
 	case "audio":
-		f.restrict(11, isSet(value))
+		f.restrict(byAudio, isSet(value))
 	case "modalities":
-		f.restrict(12, !textOnly(value))
+		f.restrict(byModalities, !textOnly(value))
 	default:
 		// Any of the guided_* family counts; one that was given counts even if
 		// a duplicate takes it back.
 		if bytes.HasPrefix(key, []byte("guided_")) && isSet(value) {
-			f.restrict(13, true)
+			f.restrict(byGuided, true)
 		}
 	}
 }
 
 // restrict records the last word about one reason.
-func (f *facts) restrict(reason uint, holds bool) {
+func (f *facts) restrict(reason restriction, holds bool) {
 	if holds {
-		f.restricted |= 1 << reason
+		f.restricted |= reason
 	} else {
-		f.restricted &^= 1 << reason
+		f.restricted &^= reason
 	}
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"encoding/json"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -95,8 +96,8 @@ func TestParseOllama(t *testing.T) {
 // takes: megabytes of text, and of tiny members.
 func TestParseKeepsNothing(t *testing.T) {
 	bodies := map[string][]byte{
-		"one text":     []byte(`{"stream":true,"messages":"` + strings.Repeat("x", 16<<20) + `"}`),
-		"tiny members": []byte(`{"stream":true` + strings.Repeat(`,"a":1`, 1<<20) + `}`),
+		"one text":     []byte(`{"stream":true,"messages":"` + strings.Repeat("x", 8<<20) + `"}`),
+		"tiny members": []byte(`{"stream":true` + strings.Repeat(`,"a":1`, 1<<18) + `}`),
 		"deep arrays":  []byte(`{"stream":true,"a":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
 	}
 	for name, body := range bodies {
@@ -131,11 +132,43 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("object: got %v, want %v", ok, wantOK)
 		}
 		// A duplicate that takes guided_* back is not believed.
-		want.restricted |= got.restricted & (1 << 13)
+		want.restricted |= got.restricted & byGuided
 		if ok && got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	})
+}
+
+// TestParseAgreesWithTheModel tries bodies that are made of the keys that matter
+// and of every kind of value, which fuzzing rarely finds by itself.
+func TestParseAgreesWithTheModel(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(from []string) string { return from[random.IntN(len(from))] }
+	keys := []string{
+		"stream", "model", "messages", "prompt", "background", "tools", "functions", "response_format", "structured_outputs", "grammar",
+		"json_schema", "regex", "format", "n", "logprobs", "top_logprobs", "audio", "modalities", "guided_json", "Stream", "", `st\u0072eam`, `\"`,
+	}
+	values := []string{
+		"true", "false", "null", "1", "1.0", "10e-1", "-0", "0", `""`, `"text"`, `"a\\"`, `"\"}"`, `"\ud800"`, "[]", "[ ]", "{}", "{\n}", `["text"]`,
+		`["text","audio"]`, `[1,[2]]`, `{"type":"text"}`, `{"type":"json_object","type":"text"}`, `{"a":{"type":"text"}}`, `{"stream":true,"x":[{}]}`,
+	}
+	spaces := []string{"", "", "", " ", "\n\t"}
+	for range 20_000 {
+		body := pick(spaces) + "{"
+		for i := range random.IntN(6) {
+			if i > 0 {
+				body += ","
+			}
+			body += pick(spaces) + `"` + pick(keys) + `"` + pick(spaces) + ":" + pick(spaces) + pick(values) + pick(spaces)
+		}
+		body += "}" + pick(spaces)
+		got, ok := parseFacts([]byte(body))
+		want, wantOK := modelFacts([]byte(body))
+		want.restricted |= got.restricted & byGuided
+		if ok != wantOK || got != want {
+			t.Fatalf("%s\ngot  %v %+v\nwant %v %+v", body, ok, got, wantOK, want)
+		}
+	}
 }
 
 // modelFacts is parseFacts as one would write it without a thought for memory.
@@ -178,30 +211,33 @@ func modelFacts(body []byte) (facts, bool) {
 	f.messages = len(messages) > 0
 	f.prompt = set(m["prompt"])
 	f.background = m["background"] == true
-	for i, key := range []string{"tools", "functions", "", "structured_outputs", "grammar", "json_schema", "regex", "format", "", "logprobs", "top_logprobs", "audio"} {
-		f.restrict(uint(i), key != "" && set(m[key]))
+	for key, reason := range map[string]restriction{
+		"tools": byTools, "functions": byFunctions, "structured_outputs": byStructuredOutputs, "grammar": byGrammar, "json_schema": byJSONSchema,
+		"regex": byRegex, "format": byFormat, "logprobs": byLogprobs, "top_logprobs": byTopLogprobs, "audio": byAudio,
+	} {
+		f.restrict(reason, set(m[key]))
 	}
 	if v := m["response_format"]; set(v) {
 		object, _ := v.(map[string]any)
-		f.restrict(2, object["type"] != "text")
+		f.restrict(byResponseFormat, object["type"] != "text")
 	}
 	if v := m["n"]; v != nil {
 		n, _ := v.(json.Number)
 		one, err := strconv.ParseFloat(string(n), 64)
-		f.restrict(8, err != nil || one != 1 || len(n) > 32)
+		f.restrict(byChoices, err != nil || one != 1 || len(n) > 32)
 	}
 	if v := m["modalities"]; set(v) {
 		list, isList := v.([]any)
-		f.restrict(12, !isList)
+		f.restrict(byModalities, !isList)
 		for _, kind := range list {
 			if kind != "text" {
-				f.restrict(12, true)
+				f.restrict(byModalities, true)
 			}
 		}
 	}
 	for key, v := range m {
 		if strings.HasPrefix(key, "guided_") && set(v) {
-			f.restrict(13, true)
+			f.restrict(byGuided, true)
 		}
 	}
 	return f, true

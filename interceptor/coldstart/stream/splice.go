@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -172,25 +171,6 @@ func (p *Splicer) sniff() error {
 	p.mode = copying
 	p.startCopying()
 	return p.copy(held)
-}
-
-// begins says whether a body begins like a stream of the dialect, and whether b
-// is enough to know.
-func (d *Dialect) begins(b []byte) (begins, enough bool) {
-	starts := []string{"data:", "event:", "id:", "retry:", ":"}
-	if d.ndjson {
-		starts = []string{"{"}
-	}
-	enough = true
-	for _, start := range starts {
-		if bytes.HasPrefix(b, []byte(start)) {
-			return true, true
-		}
-		if strings.HasPrefix(start, string(b[:min(len(b), len(start))])) {
-			enough = false
-		}
-	}
-	return false, enough
 }
 
 func (p *Splicer) startCopying() {

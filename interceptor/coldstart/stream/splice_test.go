@@ -248,7 +248,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 		want          string
 	}{
 		{"JSON", "application/json", 200, maxAnswer, chatFailure("the backend's answer is too large", "server_error", `"502"`)},
-		{"an error", "text/plain", 500, maxFailure, chatFailure(strings.Repeat(" ", 0)+strings.Repeat("x", 4096), "server_error", `"500"`)},
+		{"an error", "text/plain", 500, maxFailure, chatFailure(strings.Repeat("x", 4096), "server_error", `"500"`)},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			piece := []byte(strings.Repeat("x", 32<<10))
