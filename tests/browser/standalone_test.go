@@ -30,7 +30,21 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+// scratch is a folder for what all tests share.
+var scratch string
+
+func runTests(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "browser-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	scratch = folder
+	return m.Run()
 }
 
 // runApplication serves the application until its process is ended. The first
@@ -112,11 +126,7 @@ spec:
 
 // buildStandalone builds the program once for all tests.
 var buildStandalone = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "browser-test")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(folder, "standalone")
+	program := filepath.Join(scratch, "standalone")
 	build := exec.Command("go", "build", "-o", program, "../../standalone")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
