@@ -18,8 +18,7 @@ import (
 )
 
 func main() {
-	options := zap.Options{EncoderConfigOptions: app.LogFormat()}
-	zap.ConsoleEncoder()(&options)
+	options := app.LogOptions()
 	settings, err := app.ParseFlags(os.Args[1:], os.Stderr, options.BindFlags)
 	if errors.Is(err, flag.ErrHelp) {
 		return

@@ -1,5 +1,7 @@
 package main
 
+import "encoding/json"
+
 // shape is how one endpoint writes an answer.
 type shape interface {
 	prefix() string
@@ -10,6 +12,21 @@ type shape interface {
 }
 
 type object = map[string]any
+
+// envelope is around every answer and every chunk.
+type envelope struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	Model   string `json:"model"`
+	Choices []any  `json:"choices"`
+	Usage   any    `json:"usage,omitempty"`
+}
+
+// wrap keeps an empty list of choices a list.
+func wrap(kind string, req request, a answer, choices []any) envelope {
+	return envelope{ID: a.id, Object: kind, Created: a.created, Model: req.Model, Choices: append([]any{}, choices...)}
+}
 
 func counts(a answer) object {
 	n := a.tokens()
@@ -44,19 +61,15 @@ func (chat) whole(req request, a answer) any {
 		}
 		choices = append(choices, object{"index": i, "message": message, "logprobs": nil, "finish_reason": finish})
 	}
-	return object{
-		"id": a.id, "object": "chat.completion", "created": a.created, "model": req.Model,
-		"choices": choices, "usage": counts(a),
-	}
+	whole := wrap("chat.completion", req, a, choices)
+	whole.Usage = counts(a)
+	return whole
 }
 
-func (chat) chunk(req request, a answer, choices ...any) object {
-	chunk := object{
-		"id": a.id, "object": "chat.completion.chunk", "created": a.created, "model": req.Model,
-		"choices": append([]any{}, choices...),
-	}
+func (chat) chunk(req request, a answer, choices ...any) envelope {
+	chunk := wrap("chat.completion.chunk", req, a, choices)
 	if req.StreamOptions.IncludeUsage {
-		chunk["usage"] = nil
+		chunk.Usage = json.RawMessage("null")
 	}
 	return chunk
 }
@@ -90,7 +103,7 @@ func (f chat) chunks(req request, a answer, index int) []any {
 
 func (f chat) usage(req request, a answer) any {
 	chunk := f.chunk(req, a)
-	chunk["usage"] = counts(a)
+	chunk.Usage = counts(a)
 	return chunk
 }
 
@@ -101,34 +114,30 @@ func (text) prefix() string { return "cmpl" }
 
 func (text) question(req request) string { return firstPrompt(req.Prompt) }
 
-func (text) object(req request, a answer, choices ...any) object {
-	return object{
-		"id": a.id, "object": "text_completion", "created": a.created, "model": req.Model,
-		"choices": append([]any{}, choices...),
-	}
-}
-
-func (f text) whole(req request, a answer) any {
+func (text) whole(req request, a answer) any {
 	choices := make([]any, 0, len(a.choices))
 	for i, c := range a.choices {
 		choices = append(choices, object{"index": i, "text": c.text + c.args, "logprobs": nil, "finish_reason": "stop"})
 	}
-	whole := f.object(req, a, choices...)
-	whole["usage"] = counts(a)
+	whole := wrap("text_completion", req, a, choices)
+	whole.Usage = counts(a)
 	return whole
 }
 
-func (f text) chunks(req request, a answer, index int) []any {
+func (text) chunks(req request, a answer, index int) []any {
+	chunk := func(text string, finish any) any {
+		return wrap("text_completion", req, a, []any{object{"index": index, "text": text, "logprobs": nil, "finish_reason": finish}})
+	}
 	c := a.choices[index]
 	var chunks []any
 	for _, token := range tokens(c.text + c.args) {
-		chunks = append(chunks, f.object(req, a, object{"index": index, "text": token, "logprobs": nil, "finish_reason": nil}))
+		chunks = append(chunks, chunk(token, nil))
 	}
-	return append(chunks, f.object(req, a, object{"index": index, "text": "", "logprobs": nil, "finish_reason": "stop"}))
+	return append(chunks, chunk("", "stop"))
 }
 
-func (f text) usage(req request, a answer) any {
-	chunk := f.object(req, a)
-	chunk["usage"] = counts(a)
+func (text) usage(req request, a answer) any {
+	chunk := wrap("text_completion", req, a, nil)
+	chunk.Usage = counts(a)
 	return chunk
 }

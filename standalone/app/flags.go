@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
@@ -62,11 +63,20 @@ func ParseFlags(args []string, output io.Writer, bind func(*flag.FlagSet)) (Sett
 	return s, nil
 }
 
-// LogFormat makes the console log short: a laptop's terminal is narrow.
-func LogFormat() []zap.EncoderConfigOption {
-	return []zap.EncoderConfigOption{func(c *zapcore.EncoderConfig) {
-		c.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-		c.EncodeLevel = zapcore.CapitalLevelEncoder
-		c.ConsoleSeparator = "  "
-	}}
+// LogOptions make a log for a terminal, unless flags ask for another: short
+// times, no stack traces.
+func LogOptions() zap.Options {
+	return zap.Options{
+		NewEncoder: func(options ...zap.EncoderConfigOption) zapcore.Encoder {
+			c := uberzap.NewProductionEncoderConfig()
+			c.EncodeLevel = zapcore.CapitalLevelEncoder
+			c.ConsoleSeparator = "  "
+			for _, option := range options {
+				option(&c)
+			}
+			return zapcore.NewConsoleEncoder(c)
+		},
+		TimeEncoder:     zapcore.TimeEncoderOfLayout("15:04:05.000"),
+		StacktraceLevel: zapcore.DPanicLevel,
+	}
 }

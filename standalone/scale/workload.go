@@ -62,8 +62,7 @@ func (w *workload) decide(now time.Time, counts queue.Counts) int {
 	default: // cooling down
 		wanted = min(w.replicas, 1)
 	}
-	wanted = min(max(wanted, t.Min), t.Max)
-	w.replicas = w.stabilise(now, wanted)
+	w.replicas = min(max(w.stabilise(now, wanted), t.Min), t.Max)
 	return w.replicas
 }
 
