@@ -159,7 +159,11 @@ func checkHeader(header metav1.PartialObjectMetadata) error {
 func (d *document) problems(err error) []Problem {
 	var problems []Problem
 	for _, e := range flatten(err) {
-		problems = append(problems, Problem{Line: d.lineOf(fieldOf(e)), Reason: e.Error(), Refused: true})
+		line := d.lineOf(fieldOf(e))
+		if m := quotedValue.FindStringSubmatch(e.Error()); m != nil && fieldOf(e) == "" {
+			line = d.lineOfValue(m[1])
+		}
+		problems = append(problems, Problem{Line: line, Reason: e.Error(), Refused: true})
 	}
 	return problems
 }
@@ -171,6 +175,10 @@ func (d *document) warnings(errs []error) []Problem {
 	}
 	return problems
 }
+
+// quotedValue ends the errors of values that decode themselves, as durations
+// do: they do not know the field that they are in.
+var quotedValue = regexp.MustCompile(`"([^"]*)"$`)
 
 // flatten takes joined errors and Kubernetes' aggregates apart.
 func flatten(err error) []error {

@@ -112,6 +112,19 @@ func (d *document) lineOf(path string) int {
 	return line
 }
 
+// lineOfValue finds the first line with a value.
+func (d *document) lineOfValue(value string) int {
+	nodes := []*yamlnode.Node{d.root}
+	for len(nodes) > 0 && nodes[0] != nil {
+		node := nodes[0]
+		if node.Kind == yamlnode.ScalarNode && node.Value == value {
+			return node.Line
+		}
+		nodes = append(append([]*yamlnode.Node{}, node.Content...), nodes[1:]...)
+	}
+	return d.line
+}
+
 // child looks a key up in a mapping. A key may contain dots (labels do), so
 // the longest run of steps that is a key wins.
 func child(mapping *yamlnode.Node, steps []string) (key, value *yamlnode.Node, used int) {
@@ -129,8 +142,12 @@ func child(mapping *yamlnode.Node, steps []string) (key, value *yamlnode.Node, u
 	return nil, nil, 0
 }
 
-// yamlLine is where a parser of YAML says that the error is.
-var yamlLine = regexp.MustCompile(`line (\d+): `)
+var (
+	// yamlLine is where the YAML package says that the error is.
+	yamlLine = regexp.MustCompile(`line (\d+): `)
+	// oneLess are errors for which it counts lines from 0.
+	oneLess = regexp.MustCompile(`did not find expected ('|key|node content|<)`)
+)
 
 // syntaxProblem takes a parser's error apart into line and reason.
 func (d *document) syntaxProblem(err error) (line int, reason string) {
@@ -141,6 +158,9 @@ func (d *document) syntaxProblem(err error) (line int, reason string) {
 	if m := yamlLine.FindStringSubmatch(reason); m != nil {
 		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
 			line = n
+		}
+		if oneLess.MatchString(reason) {
+			line++
 		}
 		reason = strings.Replace(reason, m[0], "", 1)
 	}
