@@ -46,14 +46,10 @@ type Route struct {
 	// Lease is how long a cold hit asks for the target.
 	Lease time.Duration
 
+	// Succession tells waiting requests that the route was compiled anew.
+	Succession *Succession
 	// Measurements caches the metric attribute sets of this route.
 	Measurements Measurements
-}
-
-// HoldsOnly says that nothing but a silent hold is configured, so that a cold
-// request need not be looked at any further.
-func (r *Route) HoldsOnly() bool {
-	return r.Placeholder == nil && r.Callback == nil && r.Page == nil
 }
 
 // Protocol is what an upstream speaks on a plain connection.

@@ -6,6 +6,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -77,7 +78,7 @@ func panicked(v any, log logr.Logger) error {
 // settle answers a request that failed, records it, and ends the connection
 // where a clean end would tell the client a lie.
 func (e *Edge) settle(s *serving, r *http.Request, err error) {
-	failure := classify(err, r)
+	failure := classify(err, r, s.response.committed())
 	if s.exchange.Status == 0 && (!s.response.committed() || failure.Status == exchange.StatusClientClosedRequest) {
 		s.exchange.Status = failure.Status
 	}
@@ -98,17 +99,20 @@ func (e *Edge) settle(s *serving, r *http.Request, err error) {
 }
 
 // classify maps an error to what its client may know of it.
-func classify(err error, r *http.Request) *exchange.Error {
+func classify(err error, r *http.Request, committed bool) *exchange.Error {
 	var failure *exchange.Error
 	switch {
 	case errors.As(err, &failure):
 		return failure
 	case errors.Is(err, coldstart.ErrStalled):
 		return &exchange.Error{Status: http.StatusRequestTimeout, Message: "the request body did not arrive in time", Err: err}
-	case r.Context().Err() != nil, errors.Is(err, context.Canceled):
+	case r.Context().Err() != nil, errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF):
 		return &exchange.Error{Status: exchange.StatusClientClosedRequest, Message: "the client has left", Err: err}
 	case errors.Is(err, http.ErrAbortHandler):
 		return &exchange.Error{Status: http.StatusBadGateway, Message: "the response of the backend was cut", Err: err}
+	case committed:
+		// What is left is a write that the client did not take.
+		return &exchange.Error{Status: exchange.StatusClientClosedRequest, Message: "the client has left", Err: err}
 	}
 	return &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error", Err: err}
 }

@@ -83,17 +83,17 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 	if answersAtOnce(x.Route) {
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	leave, ok := x.Route.InFlight.Hold(x.Route.MaxPending)
+	release, ok := x.Route.InFlight.Hold(x.Route.MaxPending)
 	if !ok {
 		return s.overflow(w, r, x)
 	}
-	defer leave()
+	defer release()
 	body, err := s.budget.ReadAhead(w, r, coldstart.ReadAheadLimit)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	return s.hold(w, r, x)
+	return s.hold(w, r, x, release)
 }
 
 // answersAtOnce says that a route holds nothing: its placeholder is given
@@ -115,8 +115,8 @@ func (s *EndpointResolver) overflow(w http.ResponseWriter, r *http.Request, x *e
 func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	if page.IsLive(r) {
 		// A browser over the cap gets the finite page, never an error.
-		if leave, ok := x.Route.InFlight.Hold(x.Route.MaxPending); ok {
-			defer leave()
+		if release, ok := x.Route.InFlight.Hold(x.Route.MaxPending); ok {
+			defer release()
 			ready, stop := x.Route.Target.Endpoints.WhenReady()
 			defer stop()
 			return x.Route.Page.ServeLive(w, r, ready)
@@ -128,11 +128,11 @@ func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *
 // serveCandidate reads the body of a request that may be a streaming one, which
 // only the body can tell, and serves it as what it is.
 func (s *EndpointResolver) serveCandidate(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, dialect *stream.Dialect) error {
-	leave, ok := x.Route.InFlight.Hold(x.Route.MaxPending)
+	release, ok := x.Route.InFlight.Hold(x.Route.MaxPending)
 	if !ok {
 		return s.overflow(w, r, x)
 	}
-	defer leave()
+	defer release()
 	limit := s.maxBody
 	if !dialect.NeedsBody() {
 		limit = coldstart.ReadAheadLimit
@@ -144,79 +144,35 @@ func (s *EndpointResolver) serveCandidate(w http.ResponseWriter, r *http.Request
 	defer body.Close()
 	if body.Complete || !dialect.NeedsBody() {
 		if request, streaming := dialect.Parse(r, body.Bytes); streaming {
-			return s.stream(w, r, x, request)
+			return s.stream(w, r, x, request, release)
 		}
 	}
 	if answersAtOnce(x.Route) {
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	return s.hold(w, r, x)
-}
-
-// wait is how a cold request waits for its turn.
-type wait struct {
-	waiter  *endpoints.Waiter
-	expired <-chan time.Time
-	timer   *time.Timer
-}
-
-// enqueue gives the request its place in the queue for an endpoint, until the
-// readiness or the request timeout, whichever is first.
-func (s *EndpointResolver) enqueue(x *exchange.Exchange) wait {
-	w := wait{waiter: x.Route.Target.Endpoints.Enqueue()}
-	now := s.now()
-	left := x.Route.Readiness
-	if x.Route.Request > 0 {
-		if request := x.Route.Request - now.Sub(x.Start); left == 0 || request < left {
-			left = max(request, 1)
-		}
-	}
-	if left > 0 {
-		w.timer = time.NewTimer(left)
-		w.expired = w.timer.C
-	}
-	return w
-}
-
-// leave gives the place up. It may be called more than once.
-func (w wait) leave() {
-	w.waiter.Leave()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
+	return s.hold(w, r, x, release)
 }
 
 // hold waits silently for an endpoint, in order of arrival, and forwards.
-func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	wait := s.enqueue(x)
+func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, release func()) error {
+	wait := enqueue(x, s.now(), release)
 	defer wait.leave()
-	select {
-	case slot := <-wait.waiter.C:
-		return s.ready(w, r, x, slot)
-	case <-wait.expired:
-		return s.expire(w, r, x, wait)
-	case <-r.Context().Done():
-		return s.left(r, x)
-	}
+	slot, ending := wait.await(r.Context(), x, nil)
+	return s.uncommitted(w, r, x, wait, slot, ending)
 }
 
-// ready forwards a request whose turn has come before anything was committed.
-func (s *EndpointResolver) ready(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, slot endpoints.Slot) error {
-	s.observe(r, x, metrics.OutcomeReady)
-	return s.forward(w, r, x, slot)
-}
-
-// left ends a request whose client did not wait.
-func (s *EndpointResolver) left(r *http.Request, x *exchange.Exchange) error {
-	s.observe(r, x, metrics.OutcomeCancelled)
-	return context.Cause(r.Context())
-}
-
-// expire ends a wait that took too long before anything was committed.
-func (s *EndpointResolver) expire(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, wait wait) error {
-	s.observe(r, x, metrics.OutcomeTimeout)
-	// The place in the queue is free before the fallback is asked.
+// uncommitted goes on after a wait in which nothing was sent to the client.
+func (s *EndpointResolver) uncommitted(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, wait *wait, slot endpoints.Slot, ending ending) error {
 	wait.leave()
+	switch ending {
+	case served:
+		s.observe(r, x, metrics.OutcomeReady)
+		return s.forward(w, r, x, slot)
+	case left:
+		s.observe(r, x, metrics.OutcomeCancelled)
+		return context.Cause(r.Context())
+	}
+	s.observe(r, x, metrics.OutcomeTimeout)
 	if x.Route.Fallback != nil {
 		x.Upstream = fallback(x.Route)
 		return s.next.ServeExchange(w, r, x)
@@ -226,36 +182,23 @@ func (s *EndpointResolver) expire(w http.ResponseWriter, r *http.Request, x *exc
 
 // stream commits the response, keeps the client on the line until an endpoint
 // is ready, and splices the real answer into the same response.
-func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, request stream.Request) error {
-	wait := s.enqueue(x)
+func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, request stream.Request, release func()) error {
+	wait := enqueue(x, s.now(), release)
 	defer wait.leave()
-
-	// A wake or a failure that is quick enough keeps its real status.
 	if delay := x.Route.Callback.InitialDelay(); delay > 0 {
+		// A wake or a failure that is quick enough keeps its real status.
 		timer := time.NewTimer(delay)
 		defer timer.Stop()
-		select {
-		case slot := <-wait.waiter.C:
-			return s.ready(w, r, x, slot)
-		case <-wait.expired:
-			return s.expire(w, r, x, wait)
-		case <-r.Context().Done():
-			return s.left(r, x)
-		case <-timer.C:
-		}
-	} else {
-		select {
-		case slot := <-wait.waiter.C:
-			return s.ready(w, r, x, slot)
-		default:
+		if slot, ending := wait.await(r.Context(), x, timer.C); ending != elapsed {
+			return s.uncommitted(w, r, x, wait, slot, ending)
 		}
 	}
-
 	opened, err := x.Route.Callback.Open(w, request)
 	if err != nil {
 		return err
 	}
-	slot, err := opened.Wait(r.Context(), wait.waiter.C, wait.expired)
+	slot, err := s.keepOnTheLine(r, x, wait, opened)
+	wait.leave()
 	switch {
 	case err == nil:
 		s.observe(r, x, metrics.OutcomeReady)
@@ -265,7 +208,6 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 		return err
 	default:
 		s.observe(r, x, metrics.OutcomeTimeout)
-		wait.leave()
 		if x.Route.Fallback == nil {
 			failure := waitExpired(x.Route)
 			x.Status = failure.Status
@@ -274,6 +216,17 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 		x.Upstream = fallback(x.Route)
 	}
 	return s.splice(opened, r, x)
+}
+
+// keepOnTheLine is await for a stream that is open.
+func (s *EndpointResolver) keepOnTheLine(r *http.Request, x *exchange.Exchange, wait *wait, opened *stream.Stream) (endpoints.Slot, error) {
+	for {
+		slot, err := opened.Wait(r.Context(), wait.waiter.C, wait.expired, x.Route.Replaced())
+		if !errors.Is(err, stream.ErrInterrupted) {
+			return slot, err
+		}
+		wait.follow(x)
+	}
 }
 
 // splice forwards with the committed stream as the response.

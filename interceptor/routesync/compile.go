@@ -63,12 +63,19 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		Request:        timeout(spec.Timeouts.Request, c.defaults.Request),
 		ResponseHeader: timeout(spec.Timeouts.ResponseHeader, c.defaults.ResponseHeader),
 		MaxPending:     c.defaults.MaxPending,
+		Succession:     exchange.NewSuccession(),
 	}
 	if route.Target.Problem != "" {
 		n.problem("target: %s", route.Target.Problem)
 	}
+	if err := routing.Validate(spec.Rules); err != nil {
+		n.problem("rules: %v", err)
+	}
 	for i := range spec.StaticRoutes {
 		static := &spec.StaticRoutes[i]
+		if err := routing.Validate(static.Rules); err != nil {
+			n.problem("staticRoutes[%d].rules: %v", i, err)
+		}
 		route.Static = append(route.Static, exchange.StaticRoute{
 			Rules:    routing.CompileMatcher(static.Rules),
 			Response: n.response(fmt.Sprintf("staticRoutes[%d]", i), &static.Response, http.StatusOK),

@@ -33,7 +33,7 @@ type model struct {
 	uses  map[routing.Key][]ObjectRef
 
 	dirty    map[routing.Key]struct{}
-	live     map[routing.Key]struct{}
+	live     map[routing.Key]*exchange.Route // compiled, as published
 	problems map[ObjectRef]string
 }
 
@@ -46,7 +46,7 @@ func newModel(c compiler) *model {
 		users:      map[ObjectRef]map[routing.Key]struct{}{},
 		uses:       map[routing.Key][]ObjectRef{},
 		dirty:      map[routing.Key]struct{}{},
-		live:       map[routing.Key]struct{}{},
+		live:       map[routing.Key]*exchange.Route{},
 		problems:   map[ObjectRef]string{},
 	}
 	m.compiler = c
@@ -120,7 +120,10 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			continue
 		}
 		compiled, uses, problems := m.compiler.compile(spec)
-		m.live[key] = struct{}{}
+		if replaced := m.live[key]; replaced != nil {
+			replaced.Replace(compiled)
+		}
+		m.live[key] = compiled
 		m.depend(key, uses)
 		m.note(ref, problems)
 		set = append(set, routing.Route[*exchange.Route]{

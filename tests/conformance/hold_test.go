@@ -123,7 +123,7 @@ metadata: {name: spare}
 spec: {ports: [{name: http, port: 81}]}
 ---`+route(`
 timeouts: {readiness: 20ms}
-coldStart: {fallback: {service: {name: spare, port: 81}}}`))
+coldStart: {activationLease: 1h, fallback: {service: {name: spare, port: 81}}}`))
 	w.ready("spare", w.backend(say("spare")))
 	got := w.do(w.request(http.MethodGet, "app.test", "/", ""))
 	got.expect(t, "the fallback answers", http.StatusOK, "spare")
@@ -161,6 +161,22 @@ func TestCapAndOverflow(t *testing.T) {
 		if c := w.counts()["default/app"]; !c.Cold || c.Concurrency != 1 {
 			t.Errorf("an answered request still wakes: got %+v", c)
 		}
+	})
+	t.Run("a request that is being answered takes no place", func(t *testing.T) {
+		w := newWorld(t, route("coldStart: {maxPendingRequests: 1}"))
+		answering, finish := make(chan struct{}), make(chan struct{})
+		slow := w.backend(func(http.ResponseWriter, *http.Request) { close(answering); <-finish })
+		first := w.later(w.request(http.MethodGet, "app.test", "/", ""))
+		w.held("default/app", 1)
+		w.ready("app", slow)
+		<-answering
+		w.ready("app")
+		second := w.later(w.request(http.MethodGet, "app.test", "/", ""))
+		w.held("default/app", 1)
+		close(finish)
+		(<-first).expect(t, "the first request", http.StatusOK, "")
+		w.ready("app", w.backend(say("app")))
+		(<-second).expect(t, "the second request", http.StatusOK, "app")
 	})
 	t.Run("the global cap holds too", func(t *testing.T) {
 		w := newWorld(t, plainRoute, "KEDA_HTTP_COLD_START_MAX_PENDING_REQUESTS", "1")

@@ -46,8 +46,8 @@ type Dialect struct {
 	// into events. It is false for JSON that is no answer of the API. A nil
 	// function knows no such answers.
 	answer func(body []byte) ([]byte, bool)
-	// dropRole takes the role out of the backend's first delta: a data event of
-	// ours had one, and it always goes out before.
+	// dropRole takes the role out of the backend's first delta if a data event of
+	// ours had one.
 	dropRole bool
 	// problem is the API's error as a JSON document.
 	problem func(p *problem) []byte
@@ -62,9 +62,9 @@ type script struct {
 	// comments, which do not reset the event timers of clients. Nil if ticks
 	// are data already, or if there is no harmless event.
 	data func(n int) []byte
-	// absorb says that a data event must part pending comments from what
-	// follows: parsers that split on blank lines lose the block that comments
-	// with one newline stick to.
+	// absorb says that a data event must part pending comments from a failure or
+	// a whole answer: parsers that split on blank lines lose the block that
+	// comments with one newline stick to.
 	absorb bool
 	// separator goes out once before the real answer; nil is none.
 	separator []byte

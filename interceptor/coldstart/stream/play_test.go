@@ -85,7 +85,7 @@ func play(t *testing.T, p part) (out played) {
 		} else {
 			time.AfterFunc(p.wait, func() { slots <- endpoints.Slot{} })
 		}
-		switch _, err := s.Wait(context.Background(), slots, expired); {
+		switch _, err := s.Wait(context.Background(), slots, expired, nil); {
 		case errors.Is(err, ErrExpired):
 			out.err = s.Fail(http.StatusGatewayTimeout, "the service did not become ready in time")
 			return

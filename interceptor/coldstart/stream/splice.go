@@ -174,7 +174,8 @@ func (p *Splicer) sniff() error {
 }
 
 func (p *Splicer) startCopying() {
-	if p.stream.request.dialect.dropRole {
+	// A second role is one too many for some clients, the only one is not.
+	if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
 		p.filter = &roleFilter{}
 	}
 }
@@ -272,6 +273,9 @@ func (p *Splicer) convert(err error) error {
 	events, ok := p.stream.request.dialect.answer(p.buf)
 	if !ok {
 		return p.stream.fail(p.refusal())
+	}
+	if lead := p.stream.absorb(); lead != nil {
+		events = append(lead[:len(lead):len(lead)], events...)
 	}
 	return p.send(events)
 }

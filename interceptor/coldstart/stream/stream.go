@@ -22,8 +22,13 @@ const (
 	maxComments = 250
 )
 
-// ErrExpired is the end of a wait that took too long.
-var ErrExpired = errors.New("wait for an endpoint expired")
+// The ends of a wait without an endpoint.
+var (
+	// ErrExpired is the end of a wait that took too long.
+	ErrExpired = errors.New("wait for an endpoint expired")
+	// ErrInterrupted is the end of a wait that the caller interrupted.
+	ErrInterrupted = errors.New("wait for an endpoint interrupted")
+)
 
 // Stream is a response that has begun and waits for its real answer. It is owned
 // by the goroutine that serves the request.
@@ -70,11 +75,12 @@ func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
 }
 
 // Wait keeps the client on the line until a slot arrives, and returns it. It
-// ends early with ErrExpired when expired fires, with the error of ctx when the
-// client has left, or with that of a write. A slot that arrives together with
-// the end of the time wins; one that arrives for a client that has left is given
-// back. Wait may be called again. A nil expired never fires.
-func (s *Stream) Wait(ctx context.Context, slot <-chan endpoints.Slot, expired <-chan time.Time) (endpoints.Slot, error) {
+// ends early with ErrExpired when expired fires, with ErrInterrupted when
+// interrupted is closed, with the error of ctx when the client has left, or with
+// that of a write. A slot that arrives together with the end of the time wins;
+// one that arrives for a client that has left is given back. Wait may be called
+// again; the next keepalive is then an interval away. A nil channel never fires.
+func (s *Stream) Wait(ctx context.Context, slot <-chan endpoints.Slot, expired <-chan time.Time, interrupted <-chan struct{}) (endpoints.Slot, error) {
 	ticker := time.NewTicker(s.interval)
 	defer ticker.Stop()
 	for {
@@ -94,6 +100,8 @@ func (s *Stream) Wait(ctx context.Context, slot <-chan endpoints.Slot, expired <
 			default:
 				return endpoints.Slot{}, ErrExpired
 			}
+		case <-interrupted:
+			return endpoints.Slot{}, ErrInterrupted
 		case <-ticker.C:
 			if err := s.tick(); err != nil {
 				return endpoints.Slot{}, err
@@ -128,8 +136,10 @@ func (s *Stream) data() []byte {
 	return event
 }
 
-// absorb is what must part pending comments from a block that follows; often
-// nothing.
+// absorb is what must part pending comments from a block that must not be lost
+// with them: a failure, or an answer in one piece. Often it is nothing. A stream
+// of the backend's follows the comments verbatim: its first block has the role
+// that clients look for, and no text.
 func (s *Stream) absorb() []byte {
 	if !s.script.absorb || s.pending == 0 {
 		return nil
@@ -139,10 +149,7 @@ func (s *Stream) absorb() []byte {
 
 // lead is what goes out right before the real answer.
 func (s *Stream) lead() []byte {
-	if s.script.separator != nil {
-		return s.script.separator
-	}
-	return s.absorb()
+	return s.script.separator
 }
 
 // fail writes the failure of a stream, or has the connection aborted where the

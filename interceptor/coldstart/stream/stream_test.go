@@ -170,7 +170,7 @@ func TestWait(t *testing.T) {
 					expired = make(chan time.Time, 1)
 					time.AfterFunc(test.expired, func() { expired <- time.Now() })
 				}
-				_, err = s.Wait(ctx, slots, expired)
+				_, err = s.Wait(ctx, slots, expired, nil)
 				if !errors.Is(err, test.want) {
 					t.Errorf("got %v, want %v", err, test.want)
 				}
@@ -200,12 +200,12 @@ func TestWaitWithTwoAnswers(t *testing.T) {
 		slots, expired := make(chan endpoints.Slot, 1), make(chan time.Time, 1)
 		slots <- endpoints.Slot{}
 		expired <- time.Time{}
-		if _, err := s.Wait(context.Background(), slots, expired); err != nil {
+		if _, err := s.Wait(context.Background(), slots, expired, nil); err != nil {
 			t.Fatalf("in the last moment: %v", err)
 		}
 		slots = make(chan endpoints.Slot, 1)
 		slots <- endpoints.Slot{}
-		if _, err := s.Wait(gone, slots, nil); !errors.Is(err, context.Canceled) {
+		if _, err := s.Wait(gone, slots, nil, nil); !errors.Is(err, context.Canceled) {
 			t.Fatalf("for nobody: %v", err)
 		}
 	}

@@ -1,0 +1,181 @@
+// Package clients sends the vendors' own SDKs through real cold starts: the
+// standalone binary, a simulated model that sleeps, and what a user of the SDK
+// sees in the end.
+package clients
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds what must happen; nothing waits for it when all is well.
+const patience = 60 * time.Second
+
+// standalone is the process that all tests share.
+var standalone struct {
+	proxy, admin string
+	manifests    string
+	modelsim     string
+	client       *http.Client
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "clients")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", dir+"/", "./standalone", "./examples/modelsim")
+	build.Dir = filepath.Join("..", "..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building standalone: %w\n%s", err, out)
+	}
+	standalone.manifests = filepath.Join(dir, "manifests")
+	standalone.modelsim = filepath.Join(dir, "modelsim")
+	if err := os.Mkdir(standalone.manifests, 0o755); err != nil {
+		return 1, err
+	}
+	proxy, admin := freePort(), freePort()
+	standalone.proxy, standalone.admin = "127.0.0.1:"+proxy, "http://127.0.0.1:"+admin
+	standalone.client = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, standalone.proxy)
+		},
+	}}
+
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return 1, err
+	}
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(dir, "standalone"), "-f", standalone.manifests)
+	cmd.Env = append(os.Environ(), "KEDA_HTTP_PROXY_PORT="+proxy, "KEDA_HTTP_ADMIN_PORT="+admin)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return 1, err
+	}
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	}()
+	code := m.Run()
+	if code != 0 {
+		if text, err := os.ReadFile(log.Name()); err == nil {
+			fmt.Fprintf(os.Stderr, "the log of standalone:\n%s\n", text)
+		}
+	}
+	return code, nil
+}
+
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "0"
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+const manifest = `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: %[1]s}
+spec:
+  target: {service: %[1]s, port: 80}
+  rules: [{hosts: [%[1]s.test]}]
+  scalingMetric: {concurrency: {targetValue: 100}}
+  %[2]s
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: %[1]s}
+spec:
+  scaleTargetRef: {name: %[1]s}
+  minReplicaCount: 0
+  maxReplicaCount: 1
+  triggers: [{type: external-push, metadata: {interceptorRoute: %[1]s}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s}
+spec: {selector: {app: %[1]s}, ports: [{port: 80, targetPort: 8000}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s}
+spec:
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec:
+      containers:
+        - name: model
+          image: modelsim
+          command: [%[3]s, -tokens-per-second=0, %[4]s]
+          ports: [{containerPort: 8000}]
+          readinessProbe: {httpGet: {path: /healthz, port: 8000}}
+`
+
+const visible = `coldStart: {streamingCallback: {message: "Waking the model.", interval: 100ms, keepaliveMessage: "."}}`
+
+// sleepingModel adds a route to a model that sleeps and returns the base URL of
+// its API. Every test has its own, so that each meets a cold start.
+func sleepingModel(t *testing.T, spec string, flags ...string) string {
+	t.Helper()
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(t.Name()))
+	if len(flags) == 0 {
+		flags = []string{"-load=500ms"}
+	}
+	text := fmt.Sprintf(manifest, name, spec, standalone.modelsim, strings.Join(flags, ", "))
+	file := filepath.Join(standalone.manifests, name+".yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(file) })
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !strings.Contains(queue(), `"default/`+name+`"`); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("the route is not live: /queue says %s", queue())
+		}
+	}
+	return "http://" + name + ".test/v1"
+}
+
+// queue is the text of /queue, empty while nobody answers.
+func queue() string {
+	response, err := http.Get(standalone.admin + "/queue")
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return string(body)
+}
