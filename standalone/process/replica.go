@@ -37,23 +37,29 @@ type replica struct {
 // until ctx ends. When it returns nothing of the process is left.
 func (r *replica) run(ctx context.Context) {
 	log := r.node.options.Log.WithValues("object", r.deployment.Namespace+"/"+r.name)
-	delay := r.node.options.Backoff
+	delay := time.Duration(0)
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.attempt(ctx, log)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > r.node.options.MaxBackoff {
-			delay = r.node.options.Backoff
-		}
+		delay = r.node.options.delay(delay, time.Since(began))
 		log.Info("process is not running, it will be started again", "reason", err.Error(), "delay", delay.String())
 		select {
 		case <-ctx.Done():
 		case <-time.After(delay):
 		}
-		delay = min(2*delay, r.node.options.MaxBackoff)
 	}
+}
+
+// delay before the next attempt, after one that ran for so long and came after
+// another delay: twice that, unless it ran well.
+func (o Options) delay(before, ran time.Duration) time.Duration {
+	if before == 0 || ran > o.MaxBackoff {
+		return o.Backoff
+	}
+	return min(2*before, o.MaxBackoff)
 }
 
 // attempt runs the process once, to its end, which it returns as an error.

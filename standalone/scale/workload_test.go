@@ -58,7 +58,7 @@ func TestDecide(t *testing.T) {
 			{1 * time.Second, queue.Count{Concurrency: 21}, queue.Count{}, 3, "above it by demand"},
 			{time.Hour, queue.Count{}, queue.Count{}, 2, "and back"},
 		}},
-		"initial cooldown": {with(func(t *Target) { t.Initial, t.InitialCooldown = 3, 10 * time.Second }), []step{
+		"initial cooldown": {with(func(t *Target) { t.Initial, t.InitialCooldown = 3, 10*time.Second }), []step{
 			{0, queue.Count{}, queue.Count{}, 3, "as the Deployment says"},
 			{9 * time.Second, queue.Count{}, queue.Count{}, 3, "still"},
 			{10 * time.Second, queue.Count{}, queue.Count{}, 0, "over"},
