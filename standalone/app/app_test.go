@@ -1,0 +1,327 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"go.uber.org/goleak"
+)
+
+const patience = 30 * time.Second
+
+// The test binary is also the model server that the manifests name.
+func TestMain(m *testing.M) {
+	if os.Getenv("PROGRAM") == "model" {
+		model()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// model streams two tokens; it is ready when a file exists.
+func model() {
+	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := os.Stat(os.Getenv("LOADED")); err != nil {
+			http.Error(w, "loading", http.StatusServiceUnavailable)
+		}
+	})
+	http.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"got %d bytes\"}}]}\n\ndata: [DONE]\n\n", len(body))
+	})
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the application") })
+	fmt.Println(http.ListenAndServe(net.JoinHostPort(os.Getenv("HOST"), os.Getenv("PORT")), nil))
+	os.Exit(1)
+}
+
+const manifests = `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: llm}
+spec:
+  target: {service: llm, port: 80}
+  rules: [{hosts: [llm.localhost]}]
+  scalingMetric: {concurrency: {targetValue: 1}}
+  coldStart:
+    streamingCallback: {message: "loading...", interval: 100ms}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: llm}
+spec:
+  scaleTargetRef: {name: llm}
+  cooldownPeriod: 1
+  triggers: [{type: external-push, metadata: {interceptorRoute: llm}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llm}
+spec:
+  selector: {app: llm}
+  ports: [{port: 80, targetPort: http}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: llm}
+spec:
+  selector: {matchLabels: {app: llm}}
+  template:
+    metadata: {labels: {app: llm}}
+    spec:
+      containers:
+        - name: model
+          command: [%q]
+          env: [{name: PROGRAM, value: model}, {name: LOADED, value: %q}]
+          ports: [{name: http, containerPort: 8000}]
+          readinessProbe: {httpGet: {path: /healthz, port: http}}
+---
+apiVersion: v1
+kind: Nonsense
+metadata: {name: x}
+`
+
+// running is a standalone on free ports.
+type running struct {
+	proxy, admin string
+	loaded       string // create it and the model is ready
+	logs         chan string
+	output       *output
+	client       *http.Client
+}
+
+type output struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func start(t *testing.T) *running {
+	t.Helper()
+	folder := t.TempDir()
+	loaded := filepath.Join(folder, "loaded")
+	path := filepath.Join(folder, "all.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, manifests, os.Args[0], loaded), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	proxy, admin := listen(), listen()
+	transport := &http.Transport{DisableKeepAlives: true}
+	r := &running{
+		proxy: proxy.Addr().String(), admin: admin.Addr().String(), loaded: loaded,
+		logs: make(chan string, 1000), output: &output{}, client: &http.Client{Transport: transport, Timeout: patience},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Run(ctx, Settings{
+			Paths: []string{folder}, Lookup: func(string) (string, bool) { return "", false },
+			Log:    funcr.New(func(_, args string) { r.logs <- args }, funcr.Options{}),
+			Output: r.output, Proxy: proxy, Admin: admin,
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run ended with %v", err)
+		}
+	})
+	r.awaitReady(t)
+	return r
+}
+
+// awaitReady waits until the first routes are published.
+func (r *running) awaitReady(t *testing.T) {
+	t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for begin := time.Now(); time.Since(begin) < patience; <-ticker.C {
+		response, err := r.client.Get("http://" + r.admin + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	t.Fatal("standalone does not become ready")
+}
+
+// expect waits for a line of the log.
+func (r *running) expect(t *testing.T, parts ...string) {
+	t.Helper()
+	late := time.After(patience)
+next:
+	for {
+		select {
+		case line := <-r.logs:
+			for _, part := range parts {
+				if !strings.Contains(line, part) {
+					continue next
+				}
+			}
+			return
+		case <-late:
+			t.Fatalf("the log has no line with %q", parts)
+		}
+	}
+}
+
+func (r *running) load(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(r.loaded, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *running) do(t *testing.T, method, path, body string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.proxy+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "llm.localhost"
+	response, err := r.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = response.Body.Close() })
+	return response
+}
+
+// TestStreamThroughAColdStart is the whole of it: a streaming client of a
+// sleeping model gets the message, keepalives and then the model's answer; the
+// model sleeps again, and wakes again.
+func TestStreamThroughAColdStart(t *testing.T) {
+	r := start(t)
+	r.expect(t, "manifest is refused", "Nonsense", "all.yaml", `"line"=`)
+	r.expect(t, "workload is sleeping")
+
+	body := `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
+	response := r.do(t, http.MethodPost, "/v1/chat/completions", body)
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" || response.Header.Get("X-KEDA-HTTP-Cold-Start") != "true" {
+		t.Fatalf("answer %d %v", response.StatusCode, response.Header)
+	}
+	events := bufio.NewScanner(response.Body)
+	next := func() string {
+		for events.Scan() {
+			if data, found := strings.CutPrefix(events.Text(), "data: "); found {
+				return data
+			}
+		}
+		return ""
+	}
+	if first := next(); !strings.Contains(first, "loading...") {
+		t.Errorf("first event %q", first)
+	}
+	if keepalive := next(); !strings.Contains(keepalive, `"content":""`) {
+		t.Errorf("second event %q", keepalive)
+	}
+	r.expect(t, "workload is waking")
+	r.load(t)
+	var rest strings.Builder
+	for data := next(); data != ""; data = next() {
+		rest.WriteString(data + "\n")
+	}
+	if want := fmt.Sprintf("got %d bytes", len(body)); !strings.Contains(rest.String(), want) || !strings.HasSuffix(rest.String(), "[DONE]\n") {
+		t.Errorf("the answer has no %q or no end: %s", want, rest.String())
+	}
+	r.expect(t, "workload is ready")
+	r.expect(t, "workload is stopping")
+	r.expect(t, "workload is sleeping")
+
+	response = r.do(t, http.MethodGet, "/", "")
+	if answer, err := io.ReadAll(response.Body); err != nil || string(answer) != "the application" {
+		t.Errorf("held request got %q, %v", answer, err)
+	}
+	if !strings.Contains(r.output.String(), "curl -N http://llm.localhost:") {
+		t.Errorf("what to try: %s", r.output)
+	}
+}
+
+// TestRequestThatLeavesStillWakes: the lease keeps asking.
+func TestRequestThatLeavesStillWakes(t *testing.T) {
+	r := start(t)
+	r.expect(t, "workload is sleeping")
+	ctx, leave := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.proxy+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "llm.localhost"
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if response, err := r.client.Do(request); err == nil {
+			_ = response.Body.Close()
+		}
+	}()
+	r.expect(t, "workload is waking")
+	leave()
+	<-left
+	response, err := r.client.Get("http://" + r.admin + "/queue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	demand, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil || !strings.Contains(string(demand), `"default/llm":{"Concurrency":1`) {
+		t.Errorf("demand %s, %v", demand, err)
+	}
+	r.load(t)
+	r.expect(t, "workload is ready")
+}
+
+func TestParseFlags(t *testing.T) {
+	tests := map[string]struct {
+		args  []string
+		paths []string
+		says  string
+	}{
+		"one":        {args: []string{"-f", "a"}, paths: []string{"a"}},
+		"several":    {args: []string{"-f", "a", "--f=b"}, paths: []string{"a", "b"}},
+		"none":       {says: "name a manifest or a folder with -f"},
+		"without -f": {args: []string{"a"}, says: `"a" is not a flag`},
+		"unknown":    {args: []string{"-x"}, says: "not defined: -x"},
+		"help":       {args: []string{"--help"}, says: "PATH is a manifest"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var said strings.Builder
+			options := LogOptions()
+			s, err := ParseFlags(test.args, &said, options.BindFlags)
+			if fmt.Sprint(s.Paths) != fmt.Sprint(test.paths) || (err == nil) != (test.says == "") || !strings.Contains(said.String(), test.says) {
+				t.Errorf("paths %v, %v, said %s", s.Paths, err, &said)
+			}
+		})
+	}
+}
