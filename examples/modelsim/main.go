@@ -34,7 +34,7 @@ func run() error {
 		shutdown   = flag.Duration("shutdown", 5*time.Second, "how long running answers have to end after SIGTERM")
 	)
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "modelsim simulates an OpenAI-compatible model server.\n\nFlags:")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "modelsim simulates an OpenAI-compatible model server.\n\nFlags:")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

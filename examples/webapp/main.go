@@ -36,7 +36,7 @@ func run() error {
 	listen := flag.String("listen", net.JoinHostPort(os.Getenv("HOST"), port), "address to listen on; by default HOST and PORT of the environment")
 	delay := flag.Duration("start-delay", 3*time.Second, "how long the start takes; the port opens at its end")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "webapp is a small web application that takes a while to start.\n\nFlags:")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "webapp is a small web application that takes a while to start.\n\nFlags:")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -182,12 +182,16 @@ var quotedValue = regexp.MustCompile(`"([^"]*)"$`)
 
 // flatten takes joined errors and Kubernetes' aggregates apart.
 func flatten(err error) []error {
-	var parts []error
-	switch e := err.(type) {
-	case interface{ Unwrap() []error }:
-		parts = e.Unwrap()
-	case interface{ Errors() []error }:
-		parts = e.Errors()
+	var (
+		joined    interface{ Unwrap() []error }
+		aggregate interface{ Errors() []error }
+		parts     []error
+	)
+	switch {
+	case errors.As(err, &joined):
+		parts = joined.Unwrap()
+	case errors.As(err, &aggregate):
+		parts = aggregate.Errors()
 	default:
 		return []error{err}
 	}

@@ -3,6 +3,7 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -324,7 +325,7 @@ func listen(t *testing.T) (net.Listener, func(*testing.T, string) func(*testing.
 			t.Helper()
 			_ = conn.SetReadDeadline(time.Now().Add(patience))
 			_, err := conn.Read(make([]byte, 1))
-			if timeout, ok := err.(net.Error); err == nil || ok && timeout.Timeout() {
+			if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("%s is still alive", who)
 			}
 			_ = conn.Close()
