@@ -187,3 +187,13 @@ subjects:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* A Go duration in milliseconds. */}}
+{{- define "http.milliseconds" -}}
+{{- $units := dict "ns" 0.000001 "us" 0.001 "µs" 0.001 "ms" 1 "s" 1000 "m" 60000 "h" 3600000 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(ns|us|µs|ms|s|m|h)" (toString .) -1 -}}
+{{- $sum = addf $sum (mulf (regexFind "^[0-9.]+" .) (get $units (regexFind "[^0-9.]+$" .))) -}}
+{{- end -}}
+{{- int64 $sum -}}
+{{- end }}
