@@ -22,7 +22,7 @@ type Demand struct {
 	routes map[string]*route
 	fleet  route
 	hits   map[string]Hit
-	begun  time.Time // since when every listed interceptor is heard; zero: not yet
+	begun  time.Time // zero: not yet
 }
 
 // route is the demand of one route. A route exists while an interceptor reports
@@ -34,7 +34,7 @@ type route struct {
 	cold      int   // interceptors with a live lease
 	reporters int
 	window    *Window // nil: the rate is not measured
-	old       bool    // it was there before all interceptors were heard
+	old       bool    // it was there before Begin
 }
 
 func (r *route) active() bool { return r.inFlight > 0 || r.leased > 0 }
@@ -85,10 +85,11 @@ func New() *Demand {
 	}
 }
 
-// Begin tells that from now on every interceptor is heard. Until then requests
-// may have been missed, so that rates are averaged over the time since then, as
-// long as that is shorter than their window: a scaler that has just been
-// restarted must not report a tenth of the load.
+// Begin tells that every route which is there has been told of, and that from
+// now on interceptors are heard. What those routes got before is unknown, so
+// their rates are averaged over the time since now, as long as that is shorter
+// than their window: a scaler that has just been restarted must not report a
+// tenth of the load. Of routes that come later all is known.
 func (d *Demand) Begin() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -50,7 +50,7 @@ func (w *Window) Add(from, to time.Time, n int64) {
 		w.ring = make([]int64, w.n+1)
 		w.newest = last
 	}
-	first := min(w.bucket(from), last)
+	first := min(from.UnixNano()/int64(w.width), last)
 	span := float64(last - first + 1)
 	// upTo is how many of the n fall into the first k buckets of the span.
 	upTo := func(k int64) int64 { return int64(float64(n) * float64(k) / span) }

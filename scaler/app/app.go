@@ -1,0 +1,138 @@
+// Package app puts the scaler together: what is made of what (app.go), what is
+// read of the cluster (cluster.go), and the order in which everything starts and
+// stops (lifecycle.go). Only main packages and tests import it.
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/go-logr/logr"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/kedacore/http-add-on/pkg/telemetry"
+	"github.com/kedacore/http-add-on/scaler/aggregate"
+	"github.com/kedacore/http-add-on/scaler/collect"
+	"github.com/kedacore/http-add-on/scaler/config"
+	"github.com/kedacore/http-add-on/scaler/externalscaler"
+	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+)
+
+// The gRPC health services that probes ask for: a frozen contract (0.16).
+const (
+	HealthLiveness  = "liveness"
+	HealthReadiness = "readiness"
+)
+
+// Deps are what an App is given. What is nil is made.
+type Deps struct {
+	// Source of routes and interceptors. Required.
+	Source Source
+	// GRPC and Metrics are listeners in place of the configured ports.
+	GRPC, Metrics net.Listener
+	// DialContext opens connections to interceptors.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Log of the process.
+	Log logr.Logger
+}
+
+// App is a scaler.
+type App struct {
+	cfg       config.Config
+	source    Source
+	log       logr.Logger
+	telemetry *telemetry.Metrics
+	demand    *aggregate.Demand
+	collector *collect.Collector
+	slices    *collect.Slices
+	routes    *externalscaler.Routes
+	scaler    *externalscaler.Server
+	health    *health.Server
+	grpc      *grpc.Server
+
+	grpcListener, metricsListener net.Listener
+}
+
+// NewOnCluster makes a scaler for the cluster which the process runs in, or
+// which its kubeconfig names.
+func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client-go"))
+	cluster, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	source, err := NewClusterSource(cluster, cfg.Target, cfg.ResyncPeriod)
+	if err != nil {
+		return nil, err
+	}
+	return New(cfg, Deps{Source: source, Log: log})
+}
+
+// New makes a scaler that listens, but serves nothing until Run.
+func New(cfg config.Config, deps Deps) (*App, error) {
+	a := &App{cfg: cfg, source: deps.Source, log: deps.Log, demand: aggregate.New()}
+	var err error
+	a.telemetry, err = telemetry.NewMetrics(telemetry.Options{Prometheus: cfg.Telemetry.Prometheus, Log: a.log.WithName("telemetry")})
+	if err != nil {
+		return nil, fmt.Errorf("making the meter provider: %w", err)
+	}
+	a.collector, err = collect.New(collect.Options{
+		Demand:       a.demand,
+		PollInterval: cfg.QueueTick,
+		Timeout:      cfg.FetchTimeout(),
+		DialContext:  deps.DialContext,
+		Meters:       a.telemetry.Provider(),
+		Log:          a.log.WithName("interceptors"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.slices = collect.NewSlices(a.collector, cfg.Target.Port)
+	a.routes = externalscaler.NewRoutes(a.demand)
+	a.scaler = externalscaler.New(externalscaler.Options{
+		Demand: a.demand, Routes: a.routes, Ready: a.collector.Ready(), Spacing: cfg.StreamInterval,
+	})
+	a.health = health.NewServer()
+	a.health.SetServingStatus(HealthLiveness, healthv1.HealthCheckResponse_SERVING)
+	a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_NOT_SERVING)
+	a.grpc = grpc.NewServer(
+		// A KEDA that has vanished is found, and its streams end.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	pb.RegisterExternalScalerServer(a.grpc, a.scaler)
+	healthv1.RegisterHealthServer(a.grpc, a.health)
+	if err := a.listen(deps); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// GRPCAddr is the address that KEDA connects to.
+func (a *App) GRPCAddr() net.Addr { return a.grpcListener.Addr() }
+
+// sink takes what the source tells.
+type sink struct{ *App }
+
+func (s sink) SetRoute(u *unstructured.Unstructured)        { s.routes.Set(u) }
+func (s sink) DeleteRoute(u *unstructured.Unstructured)     { s.routes.Delete(u) }
+func (s sink) SetSlice(slice *discoveryv1.EndpointSlice)    { s.slices.Set(slice) }
+func (s sink) DeleteSlice(slice *discoveryv1.EndpointSlice) { s.slices.Delete(slice) }
+
+// Synced implements Sink.
+func (s sink) Synced() {
+	s.demand.Begin()
+	s.routes.Synced()
+	s.collector.Synced()
+}

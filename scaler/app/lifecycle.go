@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
+)
+
+// stopTimeout bounds the end: nothing here takes long.
+const stopTimeout = 5 * time.Second
+
+// listen opens the ports, so that a port that is taken fails the start.
+func (a *App) listen(deps Deps) error {
+	a.grpcListener, a.metricsListener = deps.GRPC, deps.Metrics
+	var err error
+	if a.grpcListener == nil {
+		if a.grpcListener, err = net.Listen("tcp", fmt.Sprintf(":%d", a.cfg.Port)); err != nil {
+			return fmt.Errorf("opening the gRPC port: %w", err)
+		}
+	}
+	if a.metricsListener == nil && a.cfg.Telemetry.Prometheus {
+		if a.metricsListener, err = net.Listen("tcp", fmt.Sprintf(":%d", a.cfg.Telemetry.PrometheusPort)); err != nil {
+			return errors.Join(fmt.Errorf("opening the metrics port: %w", err), a.grpcListener.Close())
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends, and then stops in this order: not ready; every
+// stream ends at once, so that KEDA opens it at another replica; calls that are
+// in flight are answered; last what they needed for that.
+func (a *App) Run(ctx context.Context) error {
+	infrastructure, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, running := errgroup.WithContext(infrastructure)
+	group.Go(func() error { return a.source.Run(running, sink{a}) })
+	group.Go(func() error { return a.collector.Run(running) })
+	group.Go(func() error { return a.scaler.Run(running) })
+	group.Go(func() error { return a.grpc.Serve(a.grpcListener) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-running.Done():
+		case <-a.collector.Ready():
+			a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_SERVING)
+			a.log.Info("every interceptor that is listed was heard or given up")
+		}
+		return nil
+	})
+	others := a.others()
+	for _, o := range others {
+		group.Go(o.serve)
+	}
+	a.log.Info("serving", "address", a.grpcListener.Addr().String(), "service", a.cfg.Target.Namespace+"/"+a.cfg.Target.Service)
+
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping")
+	case <-running.Done():
+	}
+	a.health.Shutdown()
+	a.scaler.Stop()
+	a.drain()
+	bounded, cancel := context.WithTimeout(infrastructure, stopTimeout)
+	defer cancel()
+	var err error
+	for _, o := range others {
+		err = errors.Join(err, o.server.Shutdown(bounded))
+	}
+	stop()
+	err = errors.Join(err, group.Wait())
+	return errors.Join(err, a.telemetry.Shutdown(bounded))
+}
+
+// drain lets calls end, and cuts those that do not.
+func (a *App) drain() {
+	cut := time.AfterFunc(stopTimeout, a.grpc.Stop)
+	defer cut.Stop()
+	a.grpc.GracefulStop()
+}
+
+// other is a server beside gRPC.
+type other struct {
+	server *httpserver.Server
+	serve  func() error
+}
+
+// others are the servers that the configuration asks for.
+func (a *App) others() []other {
+	var all []other
+	if a.metricsListener != nil {
+		server := httpserver.New(a.telemetry.Handler(), httpserver.Options{Log: a.log.WithName("metrics")})
+		all = append(all, other{server, func() error { return server.Serve(a.metricsListener) }})
+	}
+	if address := a.cfg.ProfilingAddress; address != "" {
+		server := httpserver.New(profiles(), httpserver.Options{Log: a.log.WithName("pprof")})
+		all = append(all, other{server, func() error {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				return fmt.Errorf("opening the profiling port: %w", err)
+			}
+			return server.Serve(l)
+		}})
+	}
+	return all
+}
+
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}

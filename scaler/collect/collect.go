@@ -1,0 +1,167 @@
+// Package collect hears every interceptor: it watches the counts of those that
+// stream them, polls those that do not, and tells an aggregate.Demand. It must
+// not know how interceptors are found, nor what becomes of the counts.
+package collect
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/scaler/aggregate"
+)
+
+// Options configures a Collector.
+type Options struct {
+	// Demand that is told. Required.
+	Demand *aggregate.Demand
+	// PollInterval is the time between two looks at an interceptor that does not
+	// stream.
+	PollInterval time.Duration
+	// Timeout bounds a look, and a connection being made.
+	Timeout time.Duration
+	// DialContext opens connections; nil is net.Dialer's.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// Meters makes the instruments. Required.
+	Meters metric.MeterProvider
+	// Log for interceptors that come, go and fail.
+	Log logr.Logger
+}
+
+// settleTimeout is how long an interceptor that neither answers nor fails keeps
+// a scaler that has just started from answering: it has to be heard, as KEDA
+// takes what it is told for all there is. It must be enough for a small container
+// to read some hundred snapshots.
+const settleTimeout = 3 * time.Second
+
+// headerTimeout bounds the wait for a stream to begin.
+const headerTimeout = 5 * time.Second
+
+// Collector hears the interceptors that are listed. Its methods are safe for
+// concurrent use.
+type Collector struct {
+	options Options
+	http    *http.Client
+	watch   queue.Client
+	metrics *measurements
+	changed chan struct{}
+	ready   chan struct{}
+
+	mu     sync.Mutex
+	listed map[string]string // identity → address
+	synced bool              // listed is complete
+}
+
+// New returns a Collector that hears nobody until Run.
+func New(o Options) (*Collector, error) {
+	metrics, err := newMeasurements(o.Meters)
+	if err != nil {
+		return nil, err
+	}
+	dial := o.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	client := &http.Client{
+		// No proxy: the addresses are those of pods.
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+				defer cancel()
+				return dial(ctx, network, address)
+			},
+			ResponseHeaderTimeout: headerTimeout,
+			IdleConnTimeout:       time.Minute,
+			MaxIdleConnsPerHost:   1,
+			DisableCompression:    true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Collector{
+		options: o, http: client, watch: queue.Client{HTTP: client}, metrics: metrics,
+		changed: make(chan struct{}, 1), ready: make(chan struct{}),
+	}, nil
+}
+
+// List says which interceptors there are now: addresses (host:port of their
+// admin ports) by an identity that a new process at the same address does not
+// share. What an interceptor reported last counts as long as it is listed. The
+// Collector owns the map from then on.
+func (c *Collector) List(addresses map[string]string) {
+	c.mu.Lock()
+	c.listed = addresses
+	c.mu.Unlock()
+	c.wake()
+}
+
+// Synced says that every interceptor which there was at the start is listed.
+func (c *Collector) Synced() {
+	c.mu.Lock()
+	c.synced = true
+	c.mu.Unlock()
+	c.wake()
+}
+
+// Ready is closed when every interceptor that was listed at the start has
+// reported, failed, or not answered in time: the sums are not too small then.
+func (c *Collector) Ready() <-chan struct{} { return c.ready }
+
+// Run hears the interceptors until ctx ends.
+func (c *Collector) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer c.http.CloseIdleConnections()
+	defer running.Wait()
+	defer cancel()
+
+	interceptors := make(map[string]*interceptor) // owned by this goroutine
+	for complete := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.changed:
+		}
+		c.mu.Lock()
+		listed, synced := maps.Clone(c.listed), c.synced
+		c.mu.Unlock()
+		for identity, i := range interceptors {
+			if listed[identity] != i.address {
+				i.cancel()
+				delete(interceptors, identity)
+			}
+		}
+		for identity, address := range listed {
+			if interceptors[identity] == nil {
+				i := c.interceptor(ctx, address)
+				interceptors[identity] = i
+				running.Go(i.run)
+			}
+		}
+		c.metrics.listed.Store(int64(len(interceptors)))
+		if synced && !complete {
+			complete = true
+			atStart := slices.Collect(maps.Values(interceptors))
+			running.Go(func() {
+				for _, i := range atStart {
+					<-i.settled
+				}
+				close(c.ready)
+			})
+		}
+	}
+}
+
+func (c *Collector) wake() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,70 @@
+package collect
+
+import (
+	"net"
+	"strconv"
+	"sync"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Slices lists interceptors by the EndpointSlices of their Service, ready or
+// not: one that drains still holds requests, and one that has just started must
+// be heard before it gets the first. It is safe for concurrent use.
+type Slices struct {
+	port      int
+	collector *Collector
+
+	mu    sync.Mutex
+	known map[types.NamespacedName]*discoveryv1.EndpointSlice
+}
+
+// NewSlices returns the Slices that tell a Collector of all their endpoints,
+// which have their admin ports at the given number.
+func NewSlices(collector *Collector, port int) *Slices {
+	return &Slices{port: port, collector: collector, known: make(map[types.NamespacedName]*discoveryv1.EndpointSlice)}
+}
+
+// Set adds a slice or replaces it. It must not be changed afterwards.
+func (s *Slices) Set(slice *discoveryv1.EndpointSlice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[types.NamespacedName{Namespace: slice.Namespace, Name: slice.Name}] = slice
+	s.collector.List(s.addresses())
+}
+
+// Delete removes a slice.
+func (s *Slices) Delete(slice *discoveryv1.EndpointSlice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, types.NamespacedName{Namespace: slice.Namespace, Name: slice.Name})
+	s.collector.List(s.addresses())
+}
+
+// addresses returns one address for each interceptor. A pod has a slice for each
+// family of addresses, and must not count twice; a slice that is being replaced
+// may name it again.
+func (s *Slices) addresses() map[string]string {
+	all, families := make(map[string]string), make(map[string]discoveryv1.AddressType)
+	for _, slice := range s.known {
+		if slice.AddressType == discoveryv1.AddressTypeFQDN {
+			continue
+		}
+		for _, endpoint := range slice.Endpoints {
+			if len(endpoint.Addresses) == 0 {
+				continue
+			}
+			address := net.JoinHostPort(endpoint.Addresses[0], strconv.Itoa(s.port))
+			identity := address
+			if pod := endpoint.TargetRef; pod != nil && pod.UID != "" {
+				identity = string(pod.UID)
+			}
+			if families[identity] == discoveryv1.AddressTypeIPv4 && slice.AddressType != discoveryv1.AddressTypeIPv4 {
+				continue
+			}
+			all[identity], families[identity] = address, slice.AddressType
+		}
+	}
+	return all
+}

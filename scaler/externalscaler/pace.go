@@ -1,0 +1,209 @@
+package externalscaler
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/kedacore/http-add-on/scaler/aggregate"
+)
+
+// repeats are the times between the "active"s of a route that stays cold: KEDA
+// drops those that come before it knows the ScaledObject's metrics. The last one
+// goes on.
+var repeats = [...]time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
+
+// warmSpacing is the time between two "active"s of a route that is awake. KEDA
+// writes to the API server for each, and has 20 requests a second for everything.
+const warmSpacing = 10 * time.Second
+
+// pacer decides when the streams of a route say "active":
+//   - at once when the route turns cold, and again and again while it stays cold;
+//   - for further requests while it is cold not more often than every 2 s;
+//   - for the first request after a silence not more often than every 10 s, the
+//     last one never being lost;
+//
+// and all but the first together one per spacing, cold routes first.
+type pacer struct {
+	demand  *aggregate.Demand
+	spacing time.Duration
+	wake    chan struct{}
+
+	mu     sync.Mutex
+	routes map[string]*paced // those with streams
+	due    map[*paced]struct{}
+	next   time.Time // nothing that can wait goes out before
+}
+
+// paced is a route with streams.
+type paced struct {
+	key     string
+	streams map[chan struct{}]struct{}
+	last    time.Time // the last "active"
+	// When the next ones are due; zero is never.
+	cold, warm time.Time
+	repeat     int // index of the next one of repeats
+}
+
+func newPacer(demand *aggregate.Demand, spacing time.Duration) *pacer {
+	return &pacer{
+		demand: demand, spacing: spacing, wake: make(chan struct{}, 1),
+		routes: make(map[string]*paced), due: make(map[*paced]struct{}),
+	}
+}
+
+// subscribe returns a signal for "active"s of a route; pending signals are one.
+// One is pending at once if the route is active. The caller calls cancel when the
+// stream has ended.
+func (p *pacer) subscribe(key string) (active <-chan struct{}, cancel func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.routes[key]
+	if r == nil {
+		r = &paced{key: key, streams: make(map[chan struct{}]struct{})}
+		p.routes[key] = r
+	}
+	stream := make(chan struct{}, 1)
+	r.streams[stream] = struct{}{}
+	if state := p.demand.State(key); state.Active() {
+		stream <- struct{}{}
+		r.last = time.Now()
+		if state.Cold && r.cold.IsZero() {
+			r.cold, r.repeat = r.last.Add(repeats[0]), 1
+			p.due[r] = struct{}{}
+			p.again()
+		}
+	}
+	return stream, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(r.streams, stream)
+		if len(r.streams) == 0 {
+			delete(p.routes, key)
+			delete(p.due, r)
+		}
+	}
+}
+
+func (p *pacer) again() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends "active"s until ctx ends.
+func (p *pacer) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.demand.Changed():
+		case <-p.wake:
+		case <-timer.C:
+		}
+		if at := p.turn(time.Now()); !at.IsZero() {
+			timer.Reset(time.Until(at))
+		}
+	}
+}
+
+// turn sends what is due, and returns when something will be; zero is never.
+func (p *pacer) turn(now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, hit := range p.demand.Hits() {
+		r := p.routes[key]
+		if r == nil {
+			continue // a stream that opens is told by subscribe
+		}
+		p.due[r] = struct{}{}
+		switch hit {
+		case aggregate.Cold:
+			r.repeat = 0
+			p.sendCold(r, now)
+		case aggregate.StillCold:
+			r.cold = sooner(r.cold, later(now, r.last.Add(repeats[0])))
+		case aggregate.Warm:
+			r.warm = sooner(r.warm, later(now, r.last.Add(warmSpacing)))
+		}
+	}
+	for {
+		r, at, cold := p.first(now)
+		if r == nil {
+			return time.Time{}
+		}
+		if at = later(at, p.next); at.After(now) {
+			return at
+		}
+		switch {
+		case !cold:
+			p.send(r, now)
+		case p.demand.State(r.key).Cold:
+			p.sendCold(r, now)
+		default: // an endpoint was ready since
+			r.cold = time.Time{}
+		}
+		if r.cold.IsZero() && r.warm.IsZero() {
+			delete(p.due, r)
+		}
+	}
+}
+
+// first returns the route to serve next, and when: of those that are due a cold
+// one, else the one that is due first.
+func (p *pacer) first(now time.Time) (next *paced, at time.Time, cold bool) {
+	for r := range p.due {
+		if due := !r.cold.IsZero() && !r.cold.After(now); due && (!cold || r.cold.Before(at)) {
+			next, at, cold = r, r.cold, true
+		}
+	}
+	if cold {
+		return next, at, true
+	}
+	for r := range p.due {
+		if !r.cold.IsZero() && (next == nil || r.cold.Before(at)) {
+			next, at, cold = r, r.cold, true
+		}
+		if !r.warm.IsZero() && (next == nil || r.warm.Before(at)) {
+			next, at, cold = r, r.warm, false
+		}
+	}
+	return next, at, cold
+}
+
+// sendCold sends an "active" and plans the next one.
+func (p *pacer) sendCold(r *paced, now time.Time) {
+	p.send(r, now)
+	r.cold = now.Add(repeats[min(r.repeat, len(repeats)-1)])
+	r.repeat++
+}
+
+// send sends an "active" to all streams of a route.
+func (p *pacer) send(r *paced, now time.Time) {
+	r.last, r.warm = now, time.Time{}
+	p.next = now.Add(p.spacing)
+	for stream := range r.streams {
+		select {
+		case stream <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// sooner returns the earlier of two times, of which the first may be zero: never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

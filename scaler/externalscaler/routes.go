@@ -1,0 +1,248 @@
+package externalscaler
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/scaler/aggregate"
+)
+
+// The kinds of routes.
+const (
+	KindInterceptorRoute = "InterceptorRoute"
+	KindHTTPScaledObject = "HTTPScaledObject"
+)
+
+// Defaults of a rate, for objects that no API server has defaulted.
+const (
+	defaultWindow      = time.Minute
+	defaultGranularity = time.Second
+)
+
+// routeRef names an object.
+type routeRef struct{ kind, namespace, name string }
+
+// key is what interceptors call the route.
+func (r routeRef) key() string { return r.namespace + "/" + r.name }
+
+// other is the object of the other kind for the same route.
+func (r routeRef) other() routeRef {
+	if r.kind == KindInterceptorRoute {
+		r.kind = KindHTTPScaledObject
+	} else {
+		r.kind = KindInterceptorRoute
+	}
+	return r
+}
+
+func (r routeRef) String() string { return r.kind + " " + r.key() }
+
+// Routes knows what every route is scaled on. It is safe for concurrent use.
+type Routes struct {
+	demand *aggregate.Demand
+	synced chan struct{}
+
+	mu       sync.Mutex
+	entries  map[routeRef]*entry
+	measured map[string]rate // by key of the route
+}
+
+// entry is an object that exists or that a stream waits for.
+type entry struct {
+	exists  bool
+	metric  v1beta1.ScalingMetricSpec
+	problem string        // why the object cannot be used
+	changed chan struct{} // closed when any of the above changes
+	waiting int           // streams
+}
+
+// rate is how the rate of a route is measured.
+type rate struct{ window, granularity time.Duration }
+
+// NewRoutes returns Routes that have the rates of a Demand measured.
+func NewRoutes(demand *aggregate.Demand) *Routes {
+	return &Routes{
+		demand: demand, synced: make(chan struct{}),
+		entries: make(map[routeRef]*entry), measured: make(map[string]rate),
+	}
+}
+
+// Trim drops all of an object that Set does not read.
+func Trim(u *unstructured.Unstructured) {
+	content := u.Object
+	spec, _, _ := unstructured.NestedMap(content, "spec")
+	maps.DeleteFunc(spec, func(field string, _ any) bool {
+		return field != "scalingMetric" && field != "targetPendingRequests"
+	})
+	metadata := map[string]any{}
+	for _, field := range []string{"namespace", "name", "uid", "resourceVersion"} {
+		if value, ok, _ := unstructured.NestedFieldNoCopy(content, "metadata", field); ok {
+			metadata[field] = value
+		}
+	}
+	u.Object = map[string]any{"apiVersion": u.GetAPIVersion(), "kind": u.GetKind(), "metadata": metadata, "spec": spec}
+}
+
+// Set adds an InterceptorRoute or HTTPScaledObject, or replaces it. Each is
+// decoded alone, and only what it is scaled on: nonsense elsewhere in the object
+// is no reason not to scale it.
+func (r *Routes) Set(u *unstructured.Unstructured) {
+	ref := refOf(u)
+	metric, problem := decode(u)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entry(ref)
+	e.exists, e.metric, e.problem = true, metric, problem
+	r.hasChanged(ref, e)
+}
+
+// Delete removes an object.
+func (r *Routes) Delete(u *unstructured.Unstructured) {
+	ref := refOf(u)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.entries[ref]; e != nil {
+		e.exists, e.metric, e.problem = false, v1beta1.ScalingMetricSpec{}, ""
+		r.hasChanged(ref, e)
+		r.sweep(ref, e)
+	}
+}
+
+// Synced says that all objects which there were at the start are Set. It is
+// called once.
+func (r *Routes) Synced() { close(r.synced) }
+
+// lookup returns what an object is scaled on, or an error for KEDA's log.
+func (r *Routes) lookup(ref routeRef) (v1beta1.ScalingMetricSpec, error) {
+	select {
+	case <-r.synced:
+	default:
+		return v1beta1.ScalingMetricSpec{}, status.Error(codes.Unavailable, "the scaler has just started and does not know the routes yet")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entries[ref]
+	switch {
+	case e != nil && e.problem != "":
+		return v1beta1.ScalingMetricSpec{}, status.Errorf(codes.FailedPrecondition, "%s cannot be used: %s", ref, e.problem)
+	case e != nil && e.exists:
+		return e.metric, nil
+	}
+	if other := r.entries[ref.other()]; other != nil && other.exists {
+		return v1beta1.ScalingMetricSpec{}, status.Errorf(codes.NotFound, "there is no %s, but an %s: set the trigger metadata %s instead of %s",
+			ref, ref.other().kind, metadataOf(ref.other().kind), metadataOf(ref.kind))
+	}
+	return v1beta1.ScalingMetricSpec{}, status.Errorf(codes.NotFound, "there is no %s: the trigger metadata %s must name one in the namespace of the ScaledObject",
+		ref, metadataOf(ref.kind))
+}
+
+// watch returns a function that returns a channel which is closed when lookup may
+// say something else than now, and one to call when nobody wants to know any more.
+func (r *Routes) watch(ref routeRef) (changed func() <-chan struct{}, cancel func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entry(ref)
+	e.waiting++
+	return func() <-chan struct{} {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return e.changed
+		}, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			e.waiting--
+			r.sweep(ref, e)
+		}
+}
+
+func (r *Routes) entry(ref routeRef) *entry {
+	e := r.entries[ref]
+	if e == nil {
+		e = &entry{changed: make(chan struct{})}
+		r.entries[ref] = e
+	}
+	return e
+}
+
+func (r *Routes) sweep(ref routeRef, e *entry) {
+	if !e.exists && e.waiting == 0 {
+		delete(r.entries, ref)
+	}
+}
+
+// hasChanged wakes who waits, and has the route's rate measured as wanted. An
+// InterceptorRoute goes before an HTTPScaledObject of the same name.
+func (r *Routes) hasChanged(ref routeRef, e *entry) {
+	close(e.changed)
+	e.changed = make(chan struct{})
+
+	var want rate
+	for _, kind := range []string{KindInterceptorRoute, KindHTTPScaledObject} {
+		e := r.entries[routeRef{kind, ref.namespace, ref.name}]
+		if e == nil || e.metric.RequestRate == nil {
+			continue
+		}
+		want = rate{e.metric.RequestRate.Window.Duration, e.metric.RequestRate.Granularity.Duration}
+		if want.window <= 0 {
+			want.window = defaultWindow
+		}
+		if want.granularity <= 0 {
+			want.granularity = defaultGranularity
+		}
+		break
+	}
+	key := ref.key()
+	switch {
+	case want == r.measured[key]:
+	case want == rate{}:
+		delete(r.measured, key)
+		r.demand.Forget(key)
+	default:
+		r.measured[key] = want
+		r.demand.Measure(key, want.window, want.granularity)
+	}
+}
+
+func refOf(u *unstructured.Unstructured) routeRef {
+	return routeRef{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName()}
+}
+
+func metadataOf(kind string) string {
+	if kind == KindInterceptorRoute {
+		return MetadataInterceptorRoute
+	}
+	return MetadataHTTPScaledObject
+}
+
+// decode returns what an object is scaled on, or why that cannot be told.
+func decode(u *unstructured.Unstructured) (v1beta1.ScalingMetricSpec, string) {
+	u = u.DeepCopy()
+	Trim(u)
+	route := &v1beta1.InterceptorRoute{}
+	var err error
+	if u.GetKind() == KindHTTPScaledObject {
+		legacy := &v1alpha1.HTTPScaledObject{}
+		if err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, legacy); err == nil {
+			route = routing.ConvertHTTPScaledObject(legacy)
+		}
+	} else {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, route)
+	}
+	metric := route.Spec.ScalingMetric
+	switch {
+	case err != nil:
+		return v1beta1.ScalingMetricSpec{}, err.Error()
+	case metric.Concurrency == nil && metric.RequestRate == nil:
+		return v1beta1.ScalingMetricSpec{}, "spec.scalingMetric has neither concurrency nor requestRate"
+	}
+	return metric, ""
+}

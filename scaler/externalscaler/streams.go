@@ -1,0 +1,78 @@
+package externalscaler
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+)
+
+// StreamIsActive implements pb.ExternalScalerServer. It says true and nothing
+// else: KEDA takes inactivity from IsActive only. A route that does not exist, or
+// not any more, has a stream too: KEDA would take up to a minute to open it anew,
+// and a route that is made again would wake late. That it is missing is said by
+// the other calls.
+func (s *Server) StreamIsActive(ref *pb.ScaledObjectRef, stream grpc.ServerStreamingServer[pb.IsActiveResponse]) error {
+	t, err := parse(ref)
+	if err != nil {
+		return err
+	}
+	ctx := stream.Context()
+	if ended, err := s.until(ctx, s.ready); ended {
+		return err
+	}
+	active, cancel := s.pacer.subscribe(t.key())
+	defer cancel()
+	for {
+		if ended, err := s.until(ctx, active); ended {
+			return err
+		}
+		if err := stream.Send(&pb.IsActiveResponse{Result: true}); err != nil {
+			return err
+		}
+	}
+}
+
+// StreamMetricSpec implements pb.ExternalScalerServer: the metrics now, and
+// whenever they change.
+func (s *Server) StreamMetricSpec(ref *pb.ScaledObjectRef, stream grpc.ServerStreamingServer[pb.GetMetricSpecResponse]) error {
+	t, err := parse(ref)
+	if err != nil {
+		return err
+	}
+	ctx := stream.Context()
+	if ended, err := s.until(ctx, s.routes.synced); ended {
+		return err
+	}
+	watch, cancel := s.routes.watch(t.routeRef)
+	defer cancel()
+	var sent []metric
+	for {
+		changed := watch() // before the look, so that no change falls in between
+		// What cannot be used leaves KEDA with what it knows.
+		if metrics, err := s.metrics(t); err == nil && !slices.Equal(metrics, sent) {
+			if err := stream.Send(specs(metrics)); err != nil {
+				return err
+			}
+			sent = metrics
+		}
+		if ended, err := s.until(ctx, changed); ended {
+			return err
+		}
+	}
+}
+
+// until waits for a signal, and says whether the stream has ended before.
+func (s *Server) until(ctx context.Context, signal <-chan struct{}) (ended bool, err error) {
+	select {
+	case <-s.stopped:
+		return true, nil
+	case <-ctx.Done():
+		return true, status.FromContextError(ctx.Err()).Err()
+	case <-signal:
+		return false, nil
+	}
+}

@@ -1,0 +1,86 @@
+package externalscaler
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/kedacore/http-add-on/scaler/aggregate"
+	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+)
+
+// Keys of trigger metadata: a frozen contract with ScaledObjects (0.16).
+const (
+	MetadataInterceptorRoute = "interceptorRoute"
+	MetadataHTTPScaledObject = "httpScaledObject"
+	// MetadataTargetPendingRequests, without one of the others, stands for the
+	// interceptors themselves: its value is how many requests each may have.
+	MetadataTargetPendingRequests = "interceptorTargetPendingRequests"
+)
+
+// trigger is what a ScaledObject asks for.
+type trigger struct {
+	routeRef
+	// pendingRequests is the target of the fleet, whose kind is empty.
+	pendingRequests int64
+}
+
+// parse reads a trigger. An error is for KEDA's log.
+func parse(ref *pb.ScaledObjectRef) (trigger, error) {
+	metadata := ref.GetScalerMetadata()
+	t := trigger{routeRef: routeRef{namespace: ref.GetNamespace()}}
+	if name := metadata[MetadataInterceptorRoute]; name != "" {
+		t.kind, t.name = KindInterceptorRoute, name
+		return t, nil
+	}
+	if name := metadata[MetadataHTTPScaledObject]; name != "" {
+		t.kind, t.name = KindHTTPScaledObject, name
+		return t, nil
+	}
+	value, ok := metadata[MetadataTargetPendingRequests]
+	if !ok {
+		return t, status.Errorf(codes.InvalidArgument,
+			"the trigger metadata of ScaledObject %s/%s names nothing to measure: set %s to an InterceptorRoute or %s to an HTTPScaledObject of the same namespace",
+			ref.GetNamespace(), ref.GetName(), MetadataInterceptorRoute, MetadataHTTPScaledObject)
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 {
+		return t, status.Errorf(codes.InvalidArgument, "the trigger metadata of ScaledObject %s/%s: %s is %q, which is not a whole number above 0",
+			ref.GetNamespace(), ref.GetName(), MetadataTargetPendingRequests, value)
+	}
+	t.name, t.pendingRequests = ref.GetName(), n
+	return t, nil
+}
+
+// fleet says whether the trigger is about all routes together.
+func (t trigger) fleet() bool { return t.kind == "" }
+
+// key of the trigger's demand.
+func (t trigger) key() string {
+	if t.fleet() {
+		return aggregate.Fleet
+	}
+	return t.routeRef.key()
+}
+
+// legacyName is the name of the only metric of an HTTPScaledObject or the fleet.
+func (t trigger) legacyName() string { return "http-" + escape(t.namespace+"/"+t.name) }
+
+// escape writes each character outside of [-.0-9A-Za-z] as an underscore and the
+// upper-case hexadecimal of its UTF-8 bytes, at least four digits.
+func escape(s string) string {
+	var out strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '-', r == '.', '0' <= r && r <= '9', 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z':
+			out.WriteRune(r)
+		default:
+			digits := fmt.Sprintf("%X", string(r))
+			out.WriteString("_" + strings.Repeat("0", max(4-len(digits), 0)) + digits)
+		}
+	}
+	return out.String()
+}
