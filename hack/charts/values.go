@@ -123,7 +123,7 @@ func row(b *strings.Builder, v value, path string) {
 		fallback = []byte("{}")
 	}
 	shown := "`" + string(fallback) + "`"
-	if string(fallback) == `""` {
+	if v.fallback == nil || v.fallback == "" {
 		shown = ""
 	}
 	fmt.Fprintf(b, "| `%s%s` | %s | %s | %s |\n", path, v.key, kind, shown, strings.ReplaceAll(v.description, "|", `\|`))

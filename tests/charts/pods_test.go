@@ -1,0 +1,169 @@
+package charts_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// containers runs a test on each container of every golden render, kustomize's too.
+func containers(t *testing.T, test func(*testing.T, corev1.PodSpec, corev1.Container)) {
+	files := []string{"kustomize.yaml"}
+	for _, r := range releases() {
+		files = append(files, r.golden)
+	}
+	for _, file := range files {
+		for name, d := range of[appsv1.Deployment](t, decode(t, read(t, golden(file))), "Deployment") {
+			for _, container := range d.Spec.Template.Spec.Containers {
+				t.Run(file+"/"+name, func(t *testing.T) { test(t, d.Spec.Template.Spec, container) })
+			}
+		}
+	}
+}
+
+// Everything that the restricted Pod Security Standard asks for, and a root file
+// system that nobody writes to.
+func TestSecurityContexts(t *testing.T) {
+	containers(t, func(t *testing.T, pod corev1.PodSpec, container corev1.Container) {
+		c, p := container.SecurityContext, pod.SecurityContext
+		if c == nil || p == nil {
+			t.Fatal("no security context")
+		}
+		for what, ok := range map[string]bool{
+			"runAsNonRoot":                  is(c.RunAsNonRoot, true),
+			"runAsNonRoot of the pod":       is(p.RunAsNonRoot, true),
+			"readOnlyRootFilesystem":        is(c.ReadOnlyRootFilesystem, true),
+			"allowPrivilegeEscalation":      is(c.AllowPrivilegeEscalation, false),
+			"privileged":                    is(c.Privileged, false),
+			"capabilities":                  c.Capabilities != nil && slices.Equal(c.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(c.Capabilities.Add) == 0,
+			"seccompProfile":                c.SeccompProfile != nil && c.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
+			"seccompProfile of the pod":     p.SeccompProfile != nil && p.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
+			"no namespace of the host":      !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
+			"no variables of the Services'": is(pod.EnableServiceLinks, false),
+		} {
+			if !ok {
+				t.Errorf("%s is not as it must be", what)
+			}
+		}
+	})
+}
+
+func is(have *bool, want bool) bool { return have != nil && *have == want }
+
+func TestProbes(t *testing.T) {
+	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
+		live, ready := container.LivenessProbe, container.ReadinessProbe
+		if live == nil || ready == nil {
+			t.Fatal("a probe is missing")
+		}
+		paths := map[string][2]string{
+			"keda-add-ons-http-interceptor": {"admin/livez", "admin/readyz"},
+			"keda-add-ons-http-operator":    {"probes/healthz", "probes/readyz"},
+		}
+		if want, ok := paths[container.Name]; ok {
+			got := [2]string{live.HTTPGet.Port.StrVal + live.HTTPGet.Path, ready.HTTPGet.Port.StrVal + ready.HTTPGet.Path}
+			if got != want {
+				t.Errorf("probes %v, want %v", got, want)
+			}
+			return
+		}
+		if live.GRPC == nil || *live.GRPC.Service != "liveness" || ready.GRPC == nil || *ready.GRPC.Service != "readiness" {
+			t.Errorf("probes %+v and %+v, want the gRPC health services liveness and readiness", live, ready)
+		}
+		for _, probe := range []*corev1.Probe{live, ready} {
+			if grpc := container.Ports[0]; probe.GRPC.Port != grpc.ContainerPort {
+				t.Errorf("probe of port %d, want %d", probe.GRPC.Port, grpc.ContainerPort)
+			}
+		}
+	})
+}
+
+// foreign are variables that are no binary's own: Go's runtime, the OpenTelemetry
+// SDK, and what the values files add for their test.
+var foreign = []string{"GOMEMLIMIT", "OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS_PROXY"}
+
+// Every variable that the chart sets is one that the binary reads.
+func TestEnvironmentIsRead(t *testing.T) {
+	packages := map[string]string{
+		"keda-add-ons-http-interceptor":     root + "/interceptor/config",
+		"keda-add-ons-http-external-scaler": root + "/scaler/config",
+		"keda-add-ons-http-operator":        root + "/operator/config",
+	}
+	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
+		known := variables(t, packages[container.Name])
+		seen := map[string]bool{}
+		for _, env := range container.Env {
+			if seen[env.Name] {
+				t.Errorf("%s is set twice", env.Name)
+			}
+			seen[env.Name] = true
+			if !slices.Contains(known, env.Name) && !slices.Contains(foreign, env.Name) {
+				t.Errorf("%s is read by nobody", env.Name)
+			}
+			if env.Value == "" && env.ValueFrom == nil {
+				t.Errorf("%s is empty", env.Name)
+			}
+		}
+	})
+}
+
+// variables returns the texts of the constants Env… of a package.
+func variables(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			spec, ok := node.(*ast.ValueSpec)
+			if !ok || !strings.HasPrefix(spec.Names[0].Name, "Env") {
+				return true
+			}
+			for _, value := range spec.Values {
+				if literal, ok := value.(*ast.BasicLit); ok {
+					text, err := strconv.Unquote(literal.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					names = append(names, text)
+				}
+			}
+			return true
+		})
+	}
+	if len(names) == 0 {
+		t.Fatalf("no constants Env… in %s", folder)
+	}
+	return names
+}
+
+// The pod outlives the delay and the drain of its binary.
+func TestGracePeriod(t *testing.T) {
+	each(t, func(t *testing.T, _ release, objects []*unstructured.Unstructured) {
+		d := of[appsv1.Deployment](t, objects, "Deployment")["keda-add-ons-http-interceptor"]
+		var together int64
+		for _, env := range d.Spec.Template.Spec.Containers[0].Env {
+			if env.Name == "KEDA_HTTP_SHUTDOWN_DELAY" || env.Name == "KEDA_HTTP_DRAIN_TIMEOUT" {
+				together += int64(seconds(t, env.Value))
+			}
+		}
+		if grace := *d.Spec.Template.Spec.TerminationGracePeriodSeconds; together == 0 || grace <= together {
+			t.Errorf("%d s of grace for %d s of delay and drain", grace, together)
+		}
+	})
+}

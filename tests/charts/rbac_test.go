@@ -1,0 +1,158 @@
+package charts_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/kedacore/http-add-on/standalone/schema"
+)
+
+func seconds(t *testing.T, text string) float64 {
+	t.Helper()
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Seconds()
+}
+
+// What each ServiceAccount may do in a release with default values: a line for
+// each binding. More is a decision, and shows up here.
+func TestWhatEachAccountMayDo(t *testing.T) {
+	objects := decode(t, read(t, golden("default.yaml")))
+	roles := of[rbacv1.ClusterRole](t, objects, "ClusterRole")
+	local := of[rbacv1.Role](t, objects, "Role")
+	got := map[string][]string{}
+	grant := func(where string, ref rbacv1.RoleRef, subjects []rbacv1.Subject, rules []rbacv1.PolicyRule) {
+		for _, subject := range subjects {
+			if ref.Name == "system:auth-delegator" {
+				got[subject.Name] = append(got[subject.Name], where+": "+ref.Name)
+			}
+			for _, rule := range rules {
+				for _, group := range rule.APIGroups {
+					got[subject.Name] = append(got[subject.Name], fmt.Sprintf("%s: %s %s/%s",
+						where, strings.Join(rule.Verbs, ","), group, strings.Join(rule.Resources, ",")))
+				}
+			}
+			slices.Sort(got[subject.Name])
+		}
+	}
+	for _, b := range of[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding") {
+		grant("cluster", b.RoleRef, b.Subjects, roles[b.RoleRef.Name].Rules)
+	}
+	for _, b := range of[rbacv1.RoleBinding](t, objects, "RoleBinding") {
+		grant("release", b.RoleRef, b.Subjects, local[b.RoleRef.Name].Rules)
+	}
+	want := map[string][]string{
+		"keda-add-ons-http-interceptor": {
+			"cluster: get,list,watch /configmaps,services",
+			"cluster: get,list,watch discovery.k8s.io/endpointslices",
+			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+		},
+		"keda-add-ons-http-external-scaler": {
+			"cluster: get,list,watch discovery.k8s.io/endpointslices",
+			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+		},
+		"keda-add-ons-http": {
+			"cluster: create,delete,get,list,patch,update,watch keda.sh/scaledobjects",
+			"cluster: create,patch /events",
+			"cluster: create,patch events.k8s.io/events",
+			"cluster: get,list,watch /configmaps,services",
+			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+			"cluster: patch,update http.keda.sh/httpscaledobjects",
+			"cluster: patch,update http.keda.sh/httpscaledobjects/status,interceptorroutes/status",
+			"cluster: system:auth-delegator",
+			"cluster: update http.keda.sh/httpscaledobjects/finalizers",
+			"release: create,get,update coordination.k8s.io/leases",
+			"release: create,patch /events",
+			"release: create,patch events.k8s.io/events",
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// With operator.watchNamespace nothing that operator and interceptor may do
+// reaches beyond it.
+func TestWatchNamespaceBinds(t *testing.T) {
+	for _, object := range decode(t, read(t, golden("full.yaml"))) {
+		if object.GetKind() == "ClusterRoleBinding" && object.GetName() != "edge-external-scaler" {
+			t.Errorf("ClusterRoleBinding %s though only one namespace is watched", object.GetName())
+		}
+		if object.GetKind() == "RoleBinding" && object.GetName() != "keda-add-ons-http-role-rolebinding" && object.GetNamespace() != "apps" {
+			t.Errorf("RoleBinding %s is in %q, not in the namespace that is watched", object.GetName(), object.GetNamespace())
+		}
+	}
+}
+
+// The samples are valid, and none of their fields is dropped.
+func TestSamples(t *testing.T) {
+	validator, err := schema.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(root + "/config/samples/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
+	for _, file := range files {
+		for _, object := range decode(t, read(t, file)) {
+			if !strings.HasPrefix(object.GetAPIVersion(), "http.keda.sh/") {
+				continue
+			}
+			kinds[object.GetKind()] = true
+			checked := object.DeepCopy()
+			checked.SetNamespace("default")
+			if err := validator.Check(checked); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			if lost := dropped(object.Object, checked.Object, ""); len(lost) > 0 {
+				t.Errorf("%s: fields that are not in the schema: %v", file, lost)
+			}
+		}
+	}
+	if len(kinds) != 2 {
+		t.Errorf("samples of %v, want both kinds", kinds)
+	}
+}
+
+// dropped returns the fields of an object that a copy of it lacks.
+func dropped(object, checked map[string]any, path string) []string {
+	var lost []string
+	for key, value := range object {
+		have, ok := checked[key]
+		if !ok {
+			lost = append(lost, path+key)
+			continue
+		}
+		section, isMap := value.(map[string]any)
+		if copied, ok := have.(map[string]any); isMap && ok {
+			lost = append(lost, dropped(section, copied, path+key+".")...)
+		}
+	}
+	return lost
+}
+
+// The copies of the definitions in the chart are those of config/crd/bases.
+func TestDefinitionsAreCopied(t *testing.T) {
+	const copies = root + "/charts/keda-add-ons-http/files/crds"
+	entries, err := os.ReadDir(copies)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d copies, %v; want 2", len(entries), err)
+	}
+	for _, entry := range entries {
+		if diff := cmp.Diff(string(read(t, filepath.Join(root, "config/crd/bases", entry.Name()))), string(read(t, filepath.Join(copies, entry.Name())))); diff != "" {
+			t.Errorf("%s is stale, run go run ./hack/charts (-config +chart):\n%s", entry.Name(), diff)
+		}
+	}
+}

@@ -1,0 +1,354 @@
+//go:build charts
+
+package charts_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files and the manifests in config")
+
+const chart = root + "/charts/keda-add-ons-http"
+
+// tool returns the path of helm or kustomize.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	out, err := output(exec.CommandContext(t.Context(), root+"/hack/tools/install.sh", "charts", name))
+	if err != nil {
+		t.Fatalf("installing %s: %v", name, err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), name)
+}
+
+func output(command *exec.Cmd) ([]byte, error) {
+	command.Stderr = os.Stderr
+	return command.Output()
+}
+
+// render is helm template.
+func render(t *testing.T, helm, chart string, r release) []byte {
+	t.Helper()
+	args := []string{"template", r.name, chart, "--namespace", r.namespace}
+	if r.values != "" {
+		args = append(args, "--values", r.values)
+	}
+	text, err := output(exec.CommandContext(t.Context(), helm, args...))
+	if err != nil {
+		t.Fatalf("rendering %s: %v", r.golden, err)
+	}
+	return text
+}
+
+// withoutDefinitions drops the CustomResourceDefinitions: they are compared with
+// what they are copies of.
+func withoutDefinitions(text []byte) []byte {
+	var kept []string
+	for document := range strings.SplitSeq(string(text), "---\n") {
+		if document != "" && !strings.Contains(document, "\nkind: CustomResourceDefinition\n") {
+			kept = append(kept, document)
+		}
+	}
+	return []byte(strings.Join(kept, "---\n"))
+}
+
+func TestGolden(t *testing.T) {
+	helm := tool(t, "helm")
+	for _, r := range releases() {
+		t.Run(r.golden, func(t *testing.T) {
+			if r.values != "" {
+				r.values = filepath.Join("testdata", "values", r.values)
+			}
+			compare(t, golden(r.golden), withoutDefinitions(render(t, helm, chart, r)))
+		})
+	}
+}
+
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(read(t, name)), string(got)); diff != "" {
+		t.Errorf("%s (-want +got), rewrite it with -update:\n%s", name, diff)
+	}
+}
+
+func TestLint(t *testing.T) {
+	helm := tool(t, "helm")
+	for _, values := range []string{"full.yaml", "snake-case-tls.yaml"} {
+		lint := exec.CommandContext(t.Context(), helm, "lint", "--strict", chart, "--values", filepath.Join("testdata", "values", values))
+		if out, err := lint.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", values, err, out)
+		}
+	}
+}
+
+// Without a cluster helm shows no notes: a template that includes them does.
+func TestNotes(t *testing.T) {
+	helm := tool(t, "helm")
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	}
+	include := `notes: {{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}`
+	if err := os.WriteFile(filepath.Join(copied, "templates", "shown.yaml"), []byte(include), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		reason, values string
+		want, never    []string
+	}{
+		{
+			reason: "the address to send traffic to and no warning",
+			want:   []string{"keda-add-ons-http-interceptor-proxy.keda, port 8080", "interceptorRoute: app"},
+			never:  []string{"WARNING", "deprecated", "(HTTPS", "<no value>"},
+		},
+		{
+			reason: "a drain that outlives the pod",
+			values: "interceptor: {drainTimeout: 41s}",
+			want:   []string{"WARNING: interceptor.terminationGracePeriodSeconds (45)"},
+		},
+		{
+			reason: "a drain that just fits with 5 s + 39.5 s",
+			values: "interceptor: {drainTimeout: 0m39s500ms}",
+			never:  []string{"WARNING"},
+		},
+		{
+			reason: "old names",
+			values: "interceptor: {replicas: {waitTimeout: 20s}, tls: {skip_verify: false}}",
+			want:   []string{"waitTimeout is deprecated", "snake_case are deprecated"},
+		},
+		{
+			reason: "tokens in clear text",
+			values: "operator: {metrics: {secure: false}}",
+			want:   []string{"WARNING: operator.metrics.auth"},
+		},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			r := release{name: "r", namespace: "keda", values: filepath.Join(t.TempDir(), "values.yaml")}
+			if err := os.WriteFile(r.values, []byte(test.values), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var notes string
+			for _, object := range decode(t, render(t, helm, copied, r)) {
+				if text, ok := object.Object["notes"].(string); ok {
+					notes = text
+				}
+			}
+			for _, text := range test.want {
+				if !strings.Contains(notes, text) {
+					t.Errorf("no %q in:\n%s", text, notes)
+				}
+			}
+			for _, text := range append(test.never, "%!") {
+				if strings.Contains(notes, text) {
+					t.Errorf("%q in:\n%s", text, notes)
+				}
+			}
+		})
+	}
+}
+
+func TestSchemaRefuses(t *testing.T) {
+	helm := tool(t, "helm")
+	for _, test := range []struct{ reason, values, says string }{
+		{"a word that is none", "operator: {pullPolicy: Sometimes}", "pullPolicy"},
+		{"a duration without unit", "interceptor: {drainTimeout: 30}", "drainTimeout"},
+		{"a port above all", "interceptor: {admin: {port: 70000}}", "port"},
+		{"a list that is a text", "scaler: {tolerations: none}", "tolerations"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			values := filepath.Join(t.TempDir(), "values.yaml")
+			if err := os.WriteFile(values, []byte(test.values), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), helm, "template", chart, "--values", values).CombinedOutput()
+			if err == nil || !bytes.Contains(out, []byte(test.says)) {
+				t.Errorf("error %v, want one about %s:\n%.500s", err, test.says, out)
+			}
+		})
+	}
+}
+
+// Every value does something: with all of them set, going back to the default of
+// any one changes what is rendered.
+func TestEveryValueMatters(t *testing.T) {
+	loses := map[string]string{
+		"interceptor.readinessTimeout":           "interceptor.replicas.waitTimeout wins",
+		"interceptor.pdb.maxUnavailable":         "interceptor.pdb.minAvailable wins",
+		"interceptor.maxIdleConns":               "interceptor.extraEnvs wins",
+		"interceptor.pdb.enabled":                "is on by default",
+		"interceptor.metrics.prometheus.enabled": "is on by default",
+	}
+	helm := tool(t, "helm")
+	full := settings(t, "testdata/values/full.yaml")
+	all := render(t, helm, chart, release{golden: "full", name: "edge", namespace: "traffic", values: "testdata/values/full.yaml"})
+	for path := range leaves(settings(t, chart+"/values.yaml")) {
+		if loses[path] != "" {
+			continue
+		}
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			values := filepath.Join(t.TempDir(), "values.yaml")
+			text, err := sigsyaml.Marshal(without(full, strings.Split(path, ".")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(values, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Equal(all, render(t, helm, chart, release{golden: path, name: "edge", namespace: "traffic", values: values})) {
+				t.Error("the value changes nothing")
+			}
+		})
+	}
+}
+
+// without copies values but for one path.
+func without(values map[string]any, path []string) map[string]any {
+	copied := map[string]any{}
+	for key, v := range values {
+		switch section, ok := v.(map[string]any); {
+		case key != path[0]:
+			copied[key] = v
+		case ok && len(path) > 1:
+			copied[key] = without(section, path[1:])
+		}
+	}
+	return copied
+}
+
+func TestDefinitionsAreThoseOfConfig(t *testing.T) {
+	rendered := map[string]*unstructured.Unstructured{}
+	for _, object := range decode(t, render(t, tool(t, "helm"), chart, releases()[0])) {
+		rendered[object.GetName()] = object
+	}
+	files, err := filepath.Glob(root + "/config/crd/bases/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no definitions", err)
+	}
+	for _, file := range files {
+		want := decode(t, read(t, file))[0]
+		got := rendered[want.GetName()]
+		if got == nil {
+			t.Fatalf("%s is not rendered", want.GetName())
+		}
+		if diff := cmp.Diff(want.Object["spec"], got.Object["spec"]); diff != "" {
+			t.Errorf("%s (-config +chart):\n%s", want.GetName(), diff)
+		}
+		if got.GetAnnotations()["helm.sh/resource-policy"] != "keep" {
+			t.Errorf("%s goes away with the release, and all routes with it", want.GetName())
+		}
+	}
+}
+
+// config/ is the chart's default, a file for each template.
+func TestConfig(t *testing.T) {
+	files := map[string][]byte{}
+	for document := range strings.SplitSeq(string(withoutDefinitions(render(t, tool(t, "helm"), chart, releases()[0]))), "---\n") {
+		line, body, _ := strings.Cut(document, "\n")
+		template := strings.TrimPrefix(line, "# Source: keda-add-ons-http/templates/")
+		if filepath.Dir(template) == "." {
+			template = "operator/" + template
+		}
+		for _, object := range decode(t, []byte(body)) {
+			text, err := sigsyaml.Marshal(plain(object).Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(files[template]) == 0 {
+				files[template] = []byte("# Derived from charts/keda-add-ons-http by the tests in tests/charts; change it there.\n")
+			} else {
+				files[template] = append(files[template], "---\n"...)
+			}
+			files[template] = append(files[template], text...)
+		}
+	}
+	for name, text := range files {
+		compare(t, filepath.Join(root, "config", name), text)
+	}
+}
+
+// plain takes away what only Helm's objects have.
+func plain(object *unstructured.Unstructured) *unstructured.Unstructured {
+	object = object.DeepCopy()
+	for _, path := range [][]string{
+		{"metadata", "labels"},
+		{"spec", "selector"},
+		{"spec", "selector", "matchLabels"},
+		{"spec", "template", "metadata", "labels"},
+	} {
+		labels, found, err := unstructured.NestedStringMap(object.Object, path...)
+		if err != nil || !found || labels["app.kubernetes.io/managed-by"] == "" {
+			continue
+		}
+		delete(labels, "helm.sh/chart")
+		labels["app.kubernetes.io/managed-by"] = "kustomize"
+		if err := unstructured.SetNestedStringMap(object.Object, labels, path...); err != nil {
+			return nil
+		}
+	}
+	return object
+}
+
+// config/default builds to the same objects as the chart.
+func TestKustomizeDefault(t *testing.T) {
+	kustomize := tool(t, "kustomize")
+	text, err := output(exec.CommandContext(t.Context(), kustomize, "build", root+"/config/default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, golden("kustomize.yaml"), withoutDefinitions(text))
+	if diff := cmp.Diff(keyed(decode(t, render(t, tool(t, "helm"), chart, releases()[0]))), keyed(decode(t, text))); diff != "" {
+		t.Errorf("(-chart +config):\n%s", diff)
+	}
+	samples, err := output(exec.CommandContext(t.Context(), kustomize, "build", root+"/config/samples"))
+	if err != nil || len(decode(t, samples)) != 3 {
+		t.Errorf("the samples do not build: %v\n%s", err, samples)
+	}
+}
+
+// keyed sorts objects by what they are; definitions are compared elsewhere.
+func keyed(objects []*unstructured.Unstructured) map[string]any {
+	all := map[string]any{}
+	for _, object := range objects {
+		content := plain(object).Object
+		if object.GetKind() == "CustomResourceDefinition" {
+			content = nil
+		}
+		all[strings.Join([]string{object.GetKind(), object.GetNamespace(), object.GetName()}, "/")] = content
+	}
+	return all
+}
+
+// leaves returns the paths of the defaults in values.yaml. A map that holds a
+// Kubernetes type, or is empty, is one value.
+func leaves(values map[string]any) map[string]any {
+	found := map[string]any{}
+	whole := []string{"resources", "securityContext", "podSecurityContext"}
+	for key, v := range values {
+		section, ok := v.(map[string]any)
+		if !ok || len(section) == 0 || slices.Contains(whole, key) {
+			found[key] = v
+			continue
+		}
+		for path, leaf := range leaves(section) {
+			found[key+"."+path] = leaf
+		}
+	}
+	return found
+}
