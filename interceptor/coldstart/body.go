@@ -11,9 +11,7 @@ import (
 )
 
 const (
-	// ReadAheadLimit is how much of every silently held request is read ahead:
-	// net/http does not notice that an HTTP/1.1 client has left while its body
-	// is unread.
+	// ReadAheadLimit is how much of a silently held request is read ahead.
 	ReadAheadLimit = 64 << 10
 
 	// stallTimeout is how long an upload may make no progress.
@@ -54,13 +52,20 @@ type Body struct {
 	Bytes []byte
 	// Complete says that Bytes is the whole body.
 	Complete bool
+	// Gone is closed when the client has left while its body was read in the
+	// background; nil never is.
+	Gone <-chan struct{}
 
 	hold *hold
+	flow *flow
 }
 
 // Close gives the memory back to the budget. It is called when the exchange has
-// ended, and may be called again.
+// ended, before its handler returns, and may be called again.
 func (b Body) Close() {
+	if b.flow != nil {
+		_ = b.flow.Close() // never fails
+	}
 	if b.hold != nil {
 		b.hold.release()
 	}
@@ -82,7 +87,25 @@ func (h *hold) grow(n int64) bool {
 
 func (h *hold) release() { h.budget.used.Add(-h.bytes.Swap(0)) }
 
-// ReadAhead reads up to limit bytes of the body of r, and replaces the body with
+// ReadAhead reads the body of a request that is held silently: net/http does not
+// notice that an HTTP/1.1 client has left while its body is unread. A body that
+// says its length is read whole if it is short enough, like by ReadWhole. One of
+// unknown length is read in the background, up to ReadAheadLimit at a time, as
+// its client may wait for an answer before it goes on.
+func (b *Budget) ReadAhead(w http.ResponseWriter, r *http.Request) (Body, error) {
+	if r.ContentLength >= 0 || r.Body == nil || r.Body == http.NoBody {
+		return b.ReadWhole(w, r, ReadAheadLimit)
+	}
+	reserved := &hold{budget: b}
+	if !reserved.grow(firstBuffer) {
+		return Body{}, nil
+	}
+	f := newFlow(w, r, reserved)
+	r.Body = f
+	return Body{Gone: f.gone, flow: f}, nil
+}
+
+// ReadWhole reads up to limit bytes of the body of r, and replaces the body with
 // one that gives the same bytes and then what was left unread, so that the
 // backend gets all of it. A body that says it is longer than limit is not
 // touched, nor is one for which the budget has no room; one of unknown length is
@@ -92,7 +115,7 @@ func (h *hold) release() { h.budget.used.Add(-h.bytes.Swap(0)) }
 // that wraps io.ErrUnexpectedEOF or the context's when the client has left. The
 // budget is then given back already. Reading tells a client that waits for 100
 // Continue to go on. Writers without read deadlines are read without one.
-func (b *Budget) ReadAhead(w http.ResponseWriter, r *http.Request, limit int64) (Body, error) {
+func (b *Budget) ReadWhole(w http.ResponseWriter, r *http.Request, limit int64) (Body, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return Body{Complete: true}, nil
 	}

@@ -52,7 +52,7 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 			}
 			r := httptest.NewRequest("POST", "/", source)
 			budget := NewBudget(c.budget)
-			body, err := budget.ReadAhead(httptest.NewRecorder(), r, limit)
+			body, err := budget.ReadWhole(httptest.NewRecorder(), r, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 func TestBudgetIsShared(t *testing.T) {
 	budget := NewBudget(1500)
 	read := func() Body {
-		body, err := budget.ReadAhead(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000))), 1<<20)
+		body, err := budget.ReadWhole(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000))), 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestBodyThatBreaksGivesTheBudgetBack(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			budget := NewBudget(0)
 			r := httptest.NewRequest("POST", "/", c.source).WithContext(c.ctx())
-			body, err := budget.ReadAhead(httptest.NewRecorder(), r, 1<<20)
+			body, err := budget.ReadWhole(httptest.NewRecorder(), r, 1<<20)
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -185,7 +185,7 @@ func TestStalledUpload(t *testing.T) {
 	var took time.Duration
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		_, err := budget.ReadAhead(w, r, 1<<20)
+		_, err := budget.ReadWhole(w, r, 1<<20)
 		took = time.Since(start)
 		if !errors.Is(err, ErrStalled) {
 			t.Errorf("got %v", err)
@@ -218,7 +218,7 @@ func TestHeldRequestNoticesThatItsClientLeft(t *testing.T) {
 	budget := NewBudget(0)
 	left := make(chan time.Duration, 1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		body, err := budget.ReadAhead(w, r, 1<<20)
+		body, err := budget.ReadWhole(w, r, 1<<20)
 		if err != nil || !body.Complete || string(body.Bytes) != "0123456789" {
 			t.Errorf("got %+v %v", body, err)
 		}
@@ -242,7 +242,7 @@ func TestClientThatLeavesWhileSending(t *testing.T) {
 	budget := NewBudget(0)
 	failed := make(chan error, 1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		_, err := budget.ReadAhead(w, r, 1<<20)
+		_, err := budget.ReadWhole(w, r, 1<<20)
 		failed <- err
 	}
 	dialogue(t, handler, func(conn net.Conn) {
@@ -267,7 +267,7 @@ func TestExpectContinue(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			handler := func(w http.ResponseWriter, r *http.Request) {
-				body, err := NewBudget(0).ReadAhead(w, r, c.limit)
+				body, err := NewBudget(0).ReadWhole(w, r, c.limit)
 				if err != nil || body.Complete != c.complete {
 					t.Errorf("got %+v %v", body, err)
 				}
@@ -307,7 +307,7 @@ func TestClaimedLengthIsNotBelieved(t *testing.T) {
 		return 0, io.ErrUnexpectedEOF
 	})))
 	r.ContentLength = 16 << 20
-	if _, err := budget.ReadAhead(httptest.NewRecorder(), r, 16<<20); err == nil {
+	if _, err := budget.ReadWhole(httptest.NewRecorder(), r, 16<<20); err == nil {
 		t.Error("no error")
 	}
 	if held > ReadAheadLimit {

@@ -88,12 +88,12 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 		return s.overflow(w, r, x)
 	}
 	defer release()
-	body, err := s.budget.ReadAhead(w, r, coldstart.ReadAheadLimit)
+	body, err := s.budget.ReadAhead(w, r)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	return s.hold(w, r, x, release)
+	return s.hold(w, r, x, body, release)
 }
 
 // answersAtOnce says that a route holds nothing: its placeholder is given
@@ -137,7 +137,7 @@ func (s *EndpointResolver) serveCandidate(w http.ResponseWriter, r *http.Request
 	if !dialect.NeedsBody() {
 		limit = coldstart.ReadAheadLimit
 	}
-	body, err := s.budget.ReadAhead(w, r, limit)
+	body, err := s.budget.ReadWhole(w, r, limit)
 	if err != nil {
 		return err
 	}
@@ -150,12 +150,13 @@ func (s *EndpointResolver) serveCandidate(w http.ResponseWriter, r *http.Request
 	if answersAtOnce(x.Route) {
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	return s.hold(w, r, x, release)
+	return s.hold(w, r, x, body, release)
 }
 
 // hold waits silently for an endpoint, in order of arrival, and forwards.
-func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, release func()) error {
+func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, body coldstart.Body, release func()) error {
 	wait := enqueue(x, s.now(), release)
+	wait.gone = body.Gone
 	defer wait.leave()
 	slot, ending := wait.await(r.Context(), x, nil)
 	return s.uncommitted(w, r, x, wait, slot, ending)
@@ -170,7 +171,7 @@ func (s *EndpointResolver) uncommitted(w http.ResponseWriter, r *http.Request, x
 		return s.forward(w, r, x, slot)
 	case left:
 		s.observe(r, x, metrics.OutcomeCancelled)
-		return context.Cause(r.Context())
+		return context.Canceled
 	}
 	s.observe(r, x, metrics.OutcomeTimeout)
 	if x.Route.Fallback != nil {

@@ -19,6 +19,9 @@ type wait struct {
 	// expired fires when the readiness or the request timeout is over, whichever
 	// is first; nil never does.
 	expired <-chan time.Time
+	// gone is closed when the client has left although its context does not know:
+	// net/http looks only once the body was read. Nil never is.
+	gone <-chan struct{}
 }
 
 // enqueue begins to wait at a time, for a request whose place among the held
@@ -79,6 +82,8 @@ func (w *wait) await(ctx context.Context, x *exchange.Exchange, until <-chan tim
 		case <-w.expired:
 			return endpoints.Slot{}, expired
 		case <-ctx.Done():
+			return endpoints.Slot{}, left
+		case <-w.gone:
 			return endpoints.Slot{}, left
 		case <-until:
 			return endpoints.Slot{}, elapsed

@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -80,7 +79,7 @@ func TestColdRequestIsHeldAndReleased(t *testing.T) {
 	if c := w.counts()["default/app"]; c.Concurrency != 1 || !c.Cold {
 		t.Errorf("a held request shows as demand: got %+v", c)
 	}
-	w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	w.ready("app", w.backend(echo))
 	got := <-pending
 	got.expect(t, "the held request is answered by the application", http.StatusOK, body)
 	got.expectHeader(t, "X-KEDA-HTTP-Cold-Start", "true")

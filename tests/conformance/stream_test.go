@@ -213,7 +213,7 @@ func TestNotStreamingIsHeld(t *testing.T) {
 			w := newWorld(t, streamRoute(`message: Waking`))
 			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, c.body, c.header, c.value))
 			w.held("default/app", 1)
-			w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+			w.ready("app", w.backend(echo))
 			got := <-pending
 			got.expect(t, c.reason, http.StatusOK, "")
 			if got.body != c.body {
