@@ -33,8 +33,8 @@ type Budget struct {
 	used atomic.Int64
 }
 
-// NewBudget returns a budget of max bytes; 0 or less is no bound.
-func NewBudget(max int64) *Budget { return &Budget{max: max} }
+// NewBudget returns a budget of that many bytes; 0 or less is no bound.
+func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
 // reserve takes n bytes, if there are as many.
 func (b *Budget) reserve(n int64) bool {

@@ -1,7 +1,6 @@
 package coldstart
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -113,10 +112,9 @@ func (f *flow) Close() error {
 	f.changed.Broadcast()
 	f.mu.Unlock()
 	if !ended {
-		if err := f.control.SetReadDeadline(time.Unix(1, 0)); errors.Is(err, http.ErrNotSupported) {
-			// No connection behind it: such a body does not block.
-			_ = f.source.Close()
-		}
+		// Without a connection behind it there are no deadlines, but then a body
+		// does not block either.
+		_ = f.control.SetReadDeadline(time.Unix(1, 0))
 	}
 	<-f.done
 	f.hold.release()

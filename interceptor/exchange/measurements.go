@@ -22,10 +22,10 @@ type Measurement struct {
 type Measurements struct{ cache sync.Map }
 
 // Load returns the attributes of a series, making them on first use.
-func (m *Measurements) Load(of Measurement, make func() metric.MeasurementOption) metric.MeasurementOption {
+func (m *Measurements) Load(of Measurement, build func() metric.MeasurementOption) metric.MeasurementOption {
 	if v, ok := m.cache.Load(of); ok {
 		return v.(metric.MeasurementOption)
 	}
-	v, _ := m.cache.LoadOrStore(of, make())
+	v, _ := m.cache.LoadOrStore(of, build())
 	return v.(metric.MeasurementOption)
 }

@@ -68,7 +68,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		err = &dialError{err}
 	}
 	<-l.places
-	d.leave(address, l, err)
+	_ = d.leave(address, l, err) // err is our own
 	return conn, err
 }
 
@@ -116,7 +116,7 @@ func (d *dialer) leave(address string, l *line, err error) error {
 	if err == nil {
 		return l.err
 	}
-	if err != errUnwanted {
+	if !errors.Is(err, errUnwanted) {
 		l.err = err
 		close(l.failed)
 		l.failed = make(chan struct{})

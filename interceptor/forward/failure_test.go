@@ -49,7 +49,7 @@ func TestClientLeaves(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		if _, err := f.client.Do(r); err == nil { //nolint:bodyclose // there is none
+		if _, err := f.client.Do(r); err == nil {
 			t.Error("the client got an answer")
 		}
 		<-left // the backend was told

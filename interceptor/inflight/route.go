@@ -62,12 +62,12 @@ func (r *Route) end(released *atomic.Bool) {
 }
 
 // Hold takes a place among the held requests and open streams of the route, and
-// says false if max, unless it is 0, are taken already. release is idempotent and
+// says false if that many, unless it is 0, are taken already. release is idempotent and
 // may be called from any goroutine; it is never nil.
-func (r *Route) Hold(max int) (release func(), ok bool) {
+func (r *Route) Hold(most int) (release func(), ok bool) {
 	for {
 		n := r.held.Load()
-		if max > 0 && n >= int64(max) {
+		if most > 0 && n >= int64(most) {
 			return func() {}, false
 		}
 		if r.held.CompareAndSwap(n, n+1) {

@@ -29,7 +29,8 @@ func (l *AccessLog) Log(r *http.Request, start time.Time, status int, bytes int6
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := append(l.buf[:0], host...)
+	b := l.buf[:0]
+	b = append(b, host...)
 	b = append(b, " - - ["...)
 	b = start.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, "] "...)

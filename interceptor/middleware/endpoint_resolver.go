@@ -99,7 +99,7 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 // answersAtOnce says that a route holds nothing: its placeholder is given
 // unless the route set a cap and wants the placeholder for the overflow only.
 func answersAtOnce(route *exchange.Route) bool {
-	return route.Placeholder != nil && !(route.CapOwn && route.OverflowPlaceholder)
+	return route.Placeholder != nil && (!route.CapOwn || !route.OverflowPlaceholder)
 }
 
 // overflow answers a request that found every place taken.

@@ -266,7 +266,7 @@ func TestDefaultsOfARoute(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			m := newModel(compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), defaults: defaults})
 			m.apply(map[ObjectRef]client.Object{
-				{Kind: KindService, Namespace: "ns", Name: "app"}:           appService(),
+				{Kind: KindService, Namespace: "ns", Name: "app"}:            appService(),
 				{Kind: KindInterceptorRoute, Namespace: "ns", Name: "route"}: interceptorRoute(t, "route", "a.test", c.spec),
 			})
 			route, ok := m.table(nil).Match("a.test", "/", nil)

@@ -60,7 +60,7 @@ func TestWatchOfAnOddServer(t *testing.T) {
 		"unknown type": {
 			"a newer interceptor may say more",
 			answer(200, ContentTypeWatch, snapshot+`{"type":"NOVELTY"}`+"\n"+snapshot, nil), 2,
-			func(err error) bool { return err == io.EOF },
+			func(err error) bool { return errors.Is(err, io.EOF) },
 		},
 		"endless line": {
 			"memory is bounded",

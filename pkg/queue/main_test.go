@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -162,7 +163,7 @@ func (w *watching) next() received {
 	case e := <-w.events:
 		return e
 	case err := <-w.err:
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			w.t.Fatal("the stream ended")
 		}
 		w.t.Fatalf("the watch ended: %v", err)

@@ -3,6 +3,7 @@ package queue
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -122,7 +123,9 @@ func TestWatchEvents(t *testing.T) {
 				test.happen(d)
 				synctest.Wait()
 				w.cancel()
-				<-w.err
+				if err := <-w.err; !errors.Is(err, context.Canceled) {
+					t.Errorf("the watch ended with %v", err)
+				}
 				close(w.events)
 				var got []received
 				for e := range w.events {
@@ -146,7 +149,7 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 			t.Fatalf("%d subscriptions of one reader", d.readers())
 		}
 		w.cancel()
-		if err := <-w.err; err != context.Canceled {
+		if err := <-w.err; !errors.Is(err, context.Canceled) {
 			t.Errorf("the watch ended with %v", err)
 		}
 		synctest.Wait()
@@ -163,7 +166,7 @@ func TestWatchEndsCleanlyWithTheServer(t *testing.T) {
 		w := watch(t, client)
 		w.next()
 		close(done)
-		if err := <-w.err; err != io.EOF {
+		if err := <-w.err; !errors.Is(err, io.EOF) {
 			t.Errorf("the watch ended with %v, want a clean end", err)
 		}
 	})

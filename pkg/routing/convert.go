@@ -91,8 +91,8 @@ func convertMetric(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.ScalingMetricSpe
 	}
 	if metric.Concurrency == nil && metric.RequestRate == nil {
 		pending := 0
-		if spec.TargetPendingRequests != nil {
-			pending = int(*spec.TargetPendingRequests)
+		if old := spec.TargetPendingRequests; old != nil { //nolint:staticcheck // deprecated for users, not for us
+			pending = int(*old)
 		}
 		metric.Concurrency = &v1beta1.ConcurrencyTargetSpec{TargetValue: metricTarget(pending)}
 	}

@@ -104,8 +104,9 @@ func TestLifecycle(t *testing.T) {
 	var phases []string
 	log := funcr.New(func(_, args string) {
 		if _, message, found := strings.Cut(args, `"msg"="workload is `); found {
+			phase, _, _ := strings.Cut(message, `"`)
 			mu.Lock()
-			phases = append(phases, message[:strings.Index(message, `"`)])
+			phases = append(phases, phase)
 			mu.Unlock()
 		}
 	}, funcr.Options{})

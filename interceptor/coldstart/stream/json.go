@@ -185,15 +185,15 @@ func skipValue(data []byte, i int) int {
 	return len(data)
 }
 
-// text is the string that value holds, if it holds one whose text is at most
-// limit bytes long.
-func text(value []byte, limit int) (string, bool) {
+// text is the string that value holds, if it holds one whose text is no longer
+// than a model's name may be.
+func text(value []byte) (string, bool) {
 	// An escaped character takes six bytes and stands for at least one.
-	if len(value) < 2 || value[0] != '"' || len(value) > 6*limit+2 {
+	if len(value) < 2 || value[0] != '"' || len(value) > 6*maxModel+2 {
 		return "", false
 	}
 	var s string
-	if json.Unmarshal(value, &s) != nil || len(s) > limit {
+	if json.Unmarshal(value, &s) != nil || len(s) > maxModel {
 		return "", false
 	}
 	return s, true

@@ -43,7 +43,7 @@ func problemOf(status int, body []byte) *problem {
 		p.read(body)
 	}
 	// A whole answer that is merely not a stream is no message.
-	if p.message == "" && !(isJSON && status < 400) {
+	if p.message == "" && (!isJSON || status >= 400) {
 		p.message = firstText(body)
 	}
 	if p.message == "" && status >= 400 {
@@ -117,9 +117,9 @@ func (p *problem) read(body []byte) {
 func (p *problem) note(key, value []byte) {
 	switch string(key) {
 	case "type":
-		p.kind, _ = text(value, maxModel)
+		p.kind, _ = text(value)
 	case "status":
-		p.grpcStatus, _ = text(value, maxModel)
+		p.grpcStatus, _ = text(value)
 	case "code":
 		p.code = nil
 		scalar := value[0] == '"' || value[0] == '-' || value[0] >= '0' && value[0] <= '9'
