@@ -2,7 +2,16 @@ module github.com/kedacore/http-add-on/hack/tools/images
 
 go 1.26.3
 
-tool github.com/google/ko
+tool (
+	github.com/google/ko
+	github.com/kedacore/http-add-on/hack/tools/images/image
+)
+
+require (
+	github.com/google/go-containerregistry v0.21.7
+	github.com/google/ko v0.19.1
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
+)
 
 require (
 	al.essio.dev/pkg/shellescape v1.6.0 // indirect
@@ -87,8 +96,6 @@ require (
 	github.com/golang-jwt/jwt/v4 v4.5.2 // indirect
 	github.com/google/certificate-transparency-go v1.3.3 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
-	github.com/google/go-containerregistry v0.21.7 // indirect
-	github.com/google/ko v0.19.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/x509"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+// check reads a layout back and returns a line about it. It fails on what the
+// chart's security contexts would refuse, and on a binary that could not run on
+// a base without a C library.
+func check(folder, name string) (string, error) {
+	index, err := layout.ImageIndexFromPath(folder)
+	if err != nil {
+		return "", err
+	}
+	if err := validate.Index(index); err != nil {
+		return "", err
+	}
+	images, err := all(index)
+	if err != nil {
+		return "", err
+	}
+	if len(images) == 0 {
+		return "", errors.New("no image in the layout")
+	}
+	var lines []string
+	for _, image := range images {
+		line, err := checkImage(image, name)
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// all returns the images of an index, those of indexes in it included.
+func all(index v1.ImageIndex) ([]v1.Image, error) {
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	var images []v1.Image
+	for _, descriptor := range manifest.Manifests {
+		if descriptor.MediaType.IsIndex() {
+			inner, err := index.ImageIndex(descriptor.Digest)
+			if err != nil {
+				return nil, err
+			}
+			more, err := all(inner)
+			if err != nil {
+				return nil, err
+			}
+			images = append(images, more...)
+			continue
+		}
+		image, err := index.Image(descriptor.Digest)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, image)
+	}
+	return images, nil
+}
+
+func checkImage(image v1.Image, name string) (string, error) {
+	config, err := image.ConfigFile()
+	if err != nil {
+		return "", err
+	}
+	entrypoint := "/ko-app/" + path.Base(name)
+	if config.Config.User != user {
+		return "", fmt.Errorf("the image runs as %q, want %s", config.Config.User, user)
+	}
+	if got := config.Config.Entrypoint; len(got) != 1 || got[0] != entrypoint {
+		return "", fmt.Errorf("the entry point is %q, want %s", got, entrypoint)
+	}
+	files, err := contents(image)
+	if err != nil {
+		return "", err
+	}
+	binary, err := elf.NewFile(bytes.NewReader(files[entrypoint]))
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", entrypoint, err)
+	}
+	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		return "", fmt.Errorf("%s needs %v (%v), want a static binary", entrypoint, libraries, err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(files["/etc/ssl/certs/ca-certificates.crt"]) {
+		return "", errors.New("no certificate authorities in the image")
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %s/%s %s, binary %.1f MB", name, config.OS, config.Architecture, digest,
+		float64(len(files[entrypoint]))/1e6), nil
+}
+
+// contents returns the files of an image by name.
+func contents(image v1.Image) (map[string][]byte, error) {
+	flat := mutate.Extract(image)
+	defer flat.Close() //nolint:errcheck // only read
+	files := map[string][]byte{}
+	for r := tar.NewReader(flat); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return nil, err
+		}
+		files["/"+strings.TrimPrefix(header.Name, "/")] = text
+	}
+}

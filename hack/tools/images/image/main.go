@@ -1,0 +1,117 @@
+// Command image builds the container images with ko, as .ko.yaml says, without a
+// network and without pushing: on a base image that it makes itself, into an OCI
+// layout for each image, which it then checks. It must not know what the binaries
+// do.
+//
+//	image -out FOLDER [-platform linux/amd64] NAME...
+//
+// The working folder is the root of the repository; NAME is a folder with a main
+// package, as interceptor.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/ko/pkg/build"
+	"github.com/google/ko/pkg/commands/options"
+	"github.com/google/ko/pkg/publish"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	out := flag.String("out", "bin/images", "folder for the OCI layouts")
+	platforms := flag.String("platform", "linux/"+runtime.GOARCH, "platforms to build for, separated by commas; all is those of .ko.yaml")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		return errors.New("naming the images to build: no names given")
+	}
+	settings := options.BuildOptions{}
+	if err := settings.LoadConfig(); err != nil {
+		return fmt.Errorf("reading .ko.yaml: %w", err)
+	}
+	if *platforms != "all" {
+		settings.DefaultPlatforms = strings.Split(*platforms, ",")
+	}
+	builder, err := newBuilder(ctx, settings)
+	if err != nil {
+		return err
+	}
+	for _, image := range flag.Args() {
+		layout := filepath.Join(*out, image)
+		if err := os.RemoveAll(layout); err != nil {
+			return fmt.Errorf("clearing the last layout: %w", err)
+		}
+		if err := write(ctx, builder, image, layout); err != nil {
+			return fmt.Errorf("building %s: %w", image, err)
+		}
+		summary, err := check(layout, image)
+		if err != nil {
+			return fmt.Errorf("checking %s: %w", layout, err)
+		}
+		fmt.Println(summary)
+	}
+	return nil
+}
+
+// newBuilder returns ko's builder on our base image.
+func newBuilder(ctx context.Context, settings options.BuildOptions) (build.Interface, error) {
+	base, err := baseIndex("amd64", "arm64")
+	if err != nil {
+		return nil, fmt.Errorf("making the base image: %w", err)
+	}
+	ref, err := name.ParseReference("images.invalid/base:latest")
+	if err != nil {
+		return nil, fmt.Errorf("naming the base image: %w", err)
+	}
+	builder, err := build.NewGo(ctx, ".",
+		build.WithBaseImages(func(context.Context, string) (name.Reference, build.Result, error) { return ref, base, nil }),
+		build.WithConfig(settings.BuildConfigs),
+		build.WithDefaultEnv(settings.DefaultEnv),
+		build.WithDefaultFlags(settings.DefaultFlags),
+		build.WithDefaultLdflags(settings.DefaultLdflags),
+		build.WithPlatforms(settings.DefaultPlatforms...),
+		build.WithTrimpath(true),
+		build.WithJobs(1),
+		build.WithDisabledSBOM(),
+		build.WithCreationTime(v1.Time{}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the build: %w", err)
+	}
+	return builder, nil
+}
+
+// write builds one image into a new layout.
+func write(ctx context.Context, builder build.Interface, image, layout string) error {
+	path, err := builder.QualifyImport("./" + image)
+	if err != nil {
+		return err
+	}
+	result, err := builder.Build(ctx, path)
+	if err != nil {
+		return err
+	}
+	publisher := publish.NewLayout(layout)
+	if _, err := publisher.Publish(ctx, result, path); err != nil {
+		return err
+	}
+	return publisher.Close()
+}
