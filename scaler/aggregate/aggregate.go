@@ -154,10 +154,11 @@ func (d *Demand) Changed() <-chan struct{} { return d.signal }
 func (d *Demand) Hits() map[string]Hit {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	hits := d.hits
-	if len(hits) > 0 {
-		d.hits = make(map[string]Hit)
+	if len(d.hits) == 0 {
+		return nil
 	}
+	hits := d.hits
+	d.hits = make(map[string]Hit)
 	return hits
 }
 
