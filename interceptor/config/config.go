@@ -109,7 +109,7 @@ func Load(lookup func(name string) (value string, ok bool)) (Config, error) {
 	return c, nil
 }
 
-// read is the table of COMPAT 4: which variable sets what, and its default.
+// read is the table of the environment: which variable sets what, and its default.
 func read(e *environment) Config {
 	return Config{
 		ProxyPort:        e.port(EnvProxyPort, required),

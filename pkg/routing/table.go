@@ -3,7 +3,7 @@
 // [ConvertHTTPScaledObject] turns the older kind of route into the newer one.
 //
 // Of all rules that match a request the one that comes first in this order wins
-// (COMPAT 3 of the design):
+//:
 //
 //  1. its host: an exact host, then a wildcard with more labels, then the catch-all;
 //  2. its path: the longest prefix of whole segments;

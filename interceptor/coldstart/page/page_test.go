@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden pages")
 
-// limit is what COLDSTART 6 promises for a page.
+// limit is what a page may weigh.
 const limit = 8 << 10
 
 func compile(t *testing.T, spec *v1beta1.WaitingPageSpec) *Page {
