@@ -119,7 +119,11 @@ tolerations:
 {{- end }}
 {{- with .topologySpreadConstraints }}
 topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  {{- /* Without a selector a constraint would count no pods at all. */}}
+  {{- $selector := .labelSelector | default (dict "matchLabels" (include "http.selector" (list $root $component) | fromYaml)) }}
+  {{- toYaml (list (merge (dict "labelSelector" $selector) .)) | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 {{- end }}

@@ -1,0 +1,121 @@
+//go:build charts
+
+package charts_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/kedacore/http-add-on/tests/support/controlplane"
+)
+
+// scaledObjects stands in for KEDA's own definition: what the chart needs of it
+// is that the kind exists.
+const scaledObjects = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: scaledobjects.keda.sh
+spec:
+  group: keda.sh
+  scope: Namespaced
+  names: {kind: ScaledObject, plural: scaledobjects, singular: scaledobject, listKind: ScaledObjectList}
+  versions:
+    - name: v1alpha1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+`
+
+const route = `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: kept, namespace: default}
+spec:
+  target: {service: app, port: 80}
+  scalingMetric: {concurrency: {targetValue: 10}}
+`
+
+// A life of the chart on a real API server: a dry run, an installation, an upgrade
+// with every value set, and an end that leaves the routes alone.
+func TestLifeOfARelease(t *testing.T) {
+	cluster, err := controlplane.Start(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	kubectl := func(stdin string, args ...string) string {
+		t.Helper()
+		out, err := cluster.Kubectl(t.Context(), stdin, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out)
+	}
+	binary := tool(t, "helm")
+	helm := func(args ...string) string {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), binary, append(args, "--namespace", "keda", "--kubeconfig", cluster.Kubeconfig)...)
+		command.Env = append(os.Environ(), "HELM_CACHE_HOME="+t.TempDir())
+		out, err := output(command)
+		if err != nil {
+			t.Fatalf("helm %s: %v\n%s", args[0], err, out)
+		}
+		return string(out)
+	}
+	// The chart brings the definitions itself.
+	definitions := []string{"crd/interceptorroutes.http.keda.sh", "crd/httpscaledobjects.http.keda.sh"}
+	kubectl("", append([]string{"delete", "--wait"}, definitions...)...)
+	kubectl(scaledObjects, "create", "-f", "-")
+	kubectl("", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
+	for _, namespace := range []string{"keda", "apps"} {
+		kubectl("", "create", "namespace", namespace)
+	}
+
+	helm("install", "http-add-on", chart, "--dry-run=server")
+	if notes := helm("install", "http-add-on", chart); !strings.Contains(notes, "port 8080") {
+		t.Errorf("the notes do not say where the traffic goes:\n%s", notes)
+	}
+	kubectl("", append([]string{"wait", "--for=condition=Established"}, definitions...)...)
+	kubectl(route, "create", "-f", "-")
+	for may, want := range map[string]string{
+		"get httpscaledobjects --as=system:serviceaccount:keda:keda-add-ons-http-interceptor":                                      "yes",
+		"get secrets --as=system:serviceaccount:keda:keda-add-ons-http-interceptor":                                                "no",
+		"patch interceptorroutes --subresource=status --as=system:serviceaccount:keda:keda-add-ons-http":                           "yes",
+		"update interceptorroutes --as=system:serviceaccount:keda:keda-add-ons-http":                                               "no",
+		"create tokenreviews.authentication.k8s.io --as=system:serviceaccount:keda:keda-add-ons-http":                              "yes",
+		"create leases.coordination.k8s.io --namespace=keda --as=system:serviceaccount:keda:keda-add-ons-http":                     "yes",
+		"create leases.coordination.k8s.io --as=system:serviceaccount:keda:keda-add-ons-http":                                      "no",
+		"watch endpointslices.discovery.k8s.io --namespace=keda --as=system:serviceaccount:keda:keda-add-ons-http-external-scaler": "yes",
+		"get services --as=system:serviceaccount:keda:keda-add-ons-http-external-scaler":                                           "no",
+	} {
+		// kubectl fails when the answer is no.
+		if got, err := cluster.Kubectl(t.Context(), "", append([]string{"auth", "can-i"}, strings.Fields(may)...)...); strings.TrimSpace(got) != want {
+			t.Errorf("%s: %q (%v), want %s", may, got, err, want)
+		}
+	}
+
+	// KEDA has scaled the interceptors; an upgrade must not stop what it started.
+	kubectl("", "scale", "--namespace=keda", "--replicas=7", "deployment/keda-add-ons-http-interceptor")
+	helm("upgrade", "http-add-on", chart, "--values", "testdata/values/full.yaml")
+	if got := kubectl("", "get", "--namespace=keda", "deployment/keda-add-ons-http-interceptor", "--output=jsonpath={.spec.replicas}"); got != "7" {
+		t.Errorf("%s interceptors after the upgrade, want the 7 that KEDA had started", got)
+	}
+	// The full values do not install the definitions, and the release ends besides.
+	helm("uninstall", "http-add-on")
+	kubectl("", "get", "interceptorroute/kept", "--namespace=default")
+
+	built, err := output(exec.CommandContext(t.Context(), tool(t, "kustomize"), "build", root+"/config/default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubectl(string(built), "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename=-")
+	kubectl("", "apply", "--kustomize", root+"/config/samples")
+}
