@@ -1,0 +1,255 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.uber.org/goleak"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/scaler/aggregate"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pass lets time go by, in a bubble, and what happens in it happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// process is an interceptor's: its admin port, and what it counts. The zero
+// behaviour is that of ours.
+type process struct {
+	old   bool // 0.16: no streams
+	hangs bool // it takes connections and answers nothing
+	// answers, if set, says true if it has answered.
+	answers func(w http.ResponseWriter, r *http.Request) bool
+
+	mu          sync.Mutex
+	counts      queue.Counts
+	subscribers map[chan struct{}]bool
+	server      *http.Server
+	listener    *pipe
+	done        chan struct{}
+	running     sync.WaitGroup
+}
+
+// Counts implements queue.Source.
+func (p *process) Counts() queue.Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.counts)
+}
+
+// Subscribe implements queue.Source.
+func (p *process) Subscribe() (<-chan struct{}, func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := make(chan struct{}, 1)
+	p.subscribers[c] = true
+	return c, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.subscribers, c)
+	}
+}
+
+// set changes the count of a route, urgently.
+func (p *process) set(route string, c queue.Count) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts[route] = c
+	for s := range p.subscribers {
+		select {
+		case s <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// ServeHTTP is the admin port.
+func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case p.answers != nil && p.answers(w, r):
+	case r.URL.Path != queue.Path:
+		http.NotFound(w, r)
+	case p.hangs:
+		<-p.done
+	case p.old:
+		r.URL.RawQuery = ""
+		fallthrough
+	default:
+		queue.NewHandler(p, p.done).ServeHTTP(w, r)
+	}
+}
+
+// kill ends the process: connections break, and new ones are refused.
+func (p *process) kill() {
+	close(p.done)
+	_ = p.server.Close()
+	p.running.Wait()
+}
+
+// pipe is a listener whose connections are in memory, so that processes live in
+// a bubble.
+type pipe struct {
+	accept chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipe) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.accept:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipe) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// network is where processes have addresses, and a Collector that hears them.
+type network struct {
+	t         *testing.T
+	demand    *aggregate.Demand
+	collector *Collector
+
+	mu        sync.Mutex
+	processes map[string]*process // by address
+	dialled   map[string]int
+}
+
+// newNetwork starts a Collector that ends with the test.
+func newNetwork(t *testing.T, meters metric.MeterProvider) *network {
+	t.Helper()
+	if meters == nil {
+		meters = noop.NewMeterProvider()
+	}
+	n := &network{t: t, demand: aggregate.New(), processes: make(map[string]*process), dialled: make(map[string]int)}
+	n.demand.Begin()
+	var err error
+	n.collector, err = New(Options{
+		Demand: n.demand, PollInterval: 500 * time.Millisecond, Timeout: 500 * time.Millisecond,
+		DialContext: n.dial, Meters: meters, Log: testr.New(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.collector.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		for _, p := range n.processes {
+			p.kill()
+		}
+	})
+	return n
+}
+
+func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	n.mu.Lock()
+	p := n.processes[address]
+	n.dialled[address]++
+	n.mu.Unlock()
+	if strings.HasPrefix(address, "void") { // packets vanish
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if p == nil {
+		return nil, errors.New("connection refused")
+	}
+	server, client := net.Pipe()
+	select {
+	case p.listener.accept <- server:
+		return client, nil
+	case <-p.listener.closed:
+		return nil, errors.New("connection refused")
+	}
+}
+
+// start starts a process at an address.
+func (n *network) start(address string, p *process) *process {
+	if p.counts == nil {
+		p.counts = queue.Counts{}
+	}
+	p.subscribers, p.done = make(map[chan struct{}]bool), make(chan struct{})
+	p.listener = &pipe{accept: make(chan net.Conn), closed: make(chan struct{})}
+	p.server = &http.Server{Handler: p}
+	p.running.Go(func() { _ = p.server.Serve(p.listener) })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.processes[address] = p
+	return p
+}
+
+// kill ends the process at an address.
+func (n *network) kill(address string) {
+	n.mu.Lock()
+	p := n.processes[address]
+	delete(n.processes, address)
+	n.mu.Unlock()
+	p.kill()
+}
+
+// list lists addresses, each under itself.
+func (n *network) list(addresses ...string) {
+	all := make(map[string]string)
+	for _, a := range addresses {
+		all[a] = a
+	}
+	n.collector.List(all)
+}
+
+// tries is how often an address was dialled.
+func (n *network) tries(address string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dialled[address]
+}
+
+// ready says whether the Collector is.
+func (n *network) ready() bool {
+	select {
+	case <-n.collector.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// inFlight checks the demand of the only route.
+func (n *network) inFlight(reason string, want int64) {
+	n.t.Helper()
+	if got := n.demand.State(llm).InFlight; got != want {
+		n.t.Errorf("%s: %d in flight, want %d", reason, got, want)
+	}
+}
+
+const llm = "apps/llm"
+
+// busy is a count of a route with some requests in flight, all new.
+func busy(n int64) queue.Count { return queue.Count{Concurrency: n, RequestCount: n} }
+
+func counting(n int64) *process { return &process{counts: queue.Counts{llm: busy(n)}} }
