@@ -15,8 +15,9 @@ tool = $$(hack/tools/install.sh $(1) $(2))/$(2)
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Go, git, make, curl and a C compiler (for the race detector) are all that is needed:"
-	@echo "other tools, a real kube-apiserver among them, are built from Go modules on first use."
+	@echo "Go, make and curl are all that is needed. A C compiler (race detector) and Chromium are"
+	@echo "installed on Debian when missing; other tools, a real kube-apiserver among them, are built"
+	@echo "from Go modules on first use."
 
 .PHONY: build
 build: ## All binaries, into bin/
@@ -85,12 +86,18 @@ verify: ## What is generated, formatted and tidy is as committed
 clean: ## Remove bin/; tools stay in their cache
 	rm -rf bin
 
+# What a fresh Debian lacks is installed; elsewhere, or without being root, it is named.
+define need
+@command -v $(1) >/dev/null || { \
+	echo "installing $(2)" >&2; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null || { \
+		echo "$(1) is needed and could not be installed: $(3)" >&2; exit 1; }; }
+endef
+
 .PHONY: cc
 cc:
-	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
+	$(call need,gcc,gcc libc6-dev,the race detector needs a C compiler)
 
 .PHONY: chromium
 chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ -n "$${CHROMIUM:-}" ] || { \
-		echo "installing chromium" >&2; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+	$(call need,$${CHROMIUM:-chromium},chromium,the browser tests drive it)

@@ -24,6 +24,7 @@ type flow struct {
 	changed sync.Cond // of all that follows
 	buf     []byte    // read ahead, not yet taken
 	err     error     // why nothing more comes, after buf
+	ended   bool      // err is set
 	closed  bool
 }
 
@@ -47,7 +48,7 @@ func (f *flow) pump() {
 		n, err := f.source.Read(piece)
 		f.mu.Lock()
 		f.buf = append(f.buf, piece[:n]...)
-		f.err = err
+		f.err, f.ended = err, err != nil
 		f.changed.Broadcast()
 		f.mu.Unlock()
 		if err != nil && err != io.EOF {
@@ -108,10 +109,10 @@ func (f *flow) Read(b []byte) (int, error) {
 func (f *flow) Close() error {
 	f.mu.Lock()
 	f.closed = true
-	ended := f.err != nil
+	reading := !f.ended
 	f.changed.Broadcast()
 	f.mu.Unlock()
-	if !ended {
+	if reading {
 		// Without a connection behind it there are no deadlines, but then a body
 		// does not block either.
 		_ = f.control.SetReadDeadline(time.Unix(1, 0))

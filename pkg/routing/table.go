@@ -2,8 +2,7 @@
 // rules of many routes, a [Matcher] those of one static route, and
 // [ConvertHTTPScaledObject] turns the older kind of route into the newer one.
 //
-// Of all rules that match a request the one that comes first in this order wins
-//:
+// Of all rules that match a request the one that comes first in this order wins:
 //
 //  1. its host: an exact host, then a wildcard with more labels, then the catch-all;
 //  2. its path: the longest prefix of whole segments;

@@ -185,18 +185,18 @@ func skipValue(data []byte, i int) int {
 	return len(data)
 }
 
-// text is the string that value holds, if it holds one whose text is no longer
-// than a model's name may be.
-func text(value []byte) (string, bool) {
+// text is the string that value holds; empty if it holds none, or one that is
+// longer than a model's name may be.
+func text(value []byte) string {
 	// An escaped character takes six bytes and stands for at least one.
 	if len(value) < 2 || value[0] != '"' || len(value) > 6*maxModel+2 {
-		return "", false
+		return ""
 	}
 	var s string
 	if json.Unmarshal(value, &s) != nil || len(s) > maxModel {
-		return "", false
+		return ""
 	}
-	return s, true
+	return s
 }
 
 // isNull says that a value is null.

@@ -117,9 +117,9 @@ func (p *problem) read(body []byte) {
 func (p *problem) note(key, value []byte) {
 	switch string(key) {
 	case "type":
-		p.kind, _ = text(value)
+		p.kind = text(value)
 	case "status":
-		p.grpcStatus, _ = text(value)
+		p.grpcStatus = text(value)
 	case "code":
 		p.code = nil
 		scalar := value[0] == '"' || value[0] == '-' || value[0] >= '0' && value[0] <= '9'

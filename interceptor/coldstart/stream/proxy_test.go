@@ -44,7 +44,7 @@ func TestReverseProxyWritesToTheSplicer(t *testing.T) {
 		}, want, true},
 		{"a connection that is cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			chatFailure("the backend did not answer", "server_error", `"502"`), false},
-		{"a refusal", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", 503) },
+		{"a refusal", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) },
 			chatFailure("busy", "server_error", `"503"`), false},
 	} {
 		t.Run(c.reason, func(t *testing.T) {

@@ -100,7 +100,7 @@ func (f *facts) note(key, value []byte) {
 	case "stream":
 		f.stream = ternaryOf(value)
 	case "model":
-		f.model, _ = text(value)
+		f.model = text(value)
 	case "messages":
 		f.messages = value[0] == '[' && isSet(value)
 	case "prompt":
@@ -169,7 +169,7 @@ func plainText(value []byte) bool {
 	plain := false
 	members(value, func(m member) {
 		if string(m.key) == "type" {
-			kind, _ := text(value[m.value:m.end])
+			kind := text(value[m.value:m.end])
 			plain = kind == "text"
 		}
 	})
@@ -183,7 +183,7 @@ func textOnly(value []byte) bool {
 	}
 	only := true
 	if !elements(value, func(start, end int) {
-		kind, _ := text(value[start:end])
+		kind := text(value[start:end])
 		only = only && kind == "text"
 	}) {
 		return false
