@@ -94,6 +94,7 @@ func TestLifeOfARelease(t *testing.T) {
 		"create leases.coordination.k8s.io --namespace=keda --as=system:serviceaccount:keda:keda-add-ons-http":                     "yes",
 		"create leases.coordination.k8s.io --as=system:serviceaccount:keda:keda-add-ons-http":                                      "no",
 		"watch endpointslices.discovery.k8s.io --namespace=keda --as=system:serviceaccount:keda:keda-add-ons-http-external-scaler": "yes",
+		"watch endpointslices.discovery.k8s.io --as=system:serviceaccount:keda:keda-add-ons-http-external-scaler":                  "no",
 		"get services --as=system:serviceaccount:keda:keda-add-ons-http-external-scaler":                                           "no",
 	} {
 		// kubectl fails when the answer is no.

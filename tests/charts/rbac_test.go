@@ -58,12 +58,11 @@ func TestWhatEachAccountMayDo(t *testing.T) {
 			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
 		},
 		"keda-add-ons-http-external-scaler": {
-			"cluster: get,list,watch discovery.k8s.io/endpointslices",
 			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+			"release: get,list,watch discovery.k8s.io/endpointslices",
 		},
 		"keda-add-ons-http": {
 			"cluster: create,delete,get,list,patch,update,watch keda.sh/scaledobjects",
-			"cluster: create,patch /events",
 			"cluster: create,patch events.k8s.io/events",
 			"cluster: get,list,watch /configmaps,services",
 			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
@@ -73,7 +72,6 @@ func TestWhatEachAccountMayDo(t *testing.T) {
 			"cluster: update http.keda.sh/httpscaledobjects/finalizers",
 			"release: create,get,update coordination.k8s.io/leases",
 			"release: create,patch /events",
-			"release: create,patch events.k8s.io/events",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -88,7 +86,7 @@ func TestWatchNamespaceBinds(t *testing.T) {
 		if object.GetKind() == "ClusterRoleBinding" && object.GetName() != "edge-external-scaler" {
 			t.Errorf("ClusterRoleBinding %s though only one namespace is watched", object.GetName())
 		}
-		if object.GetKind() == "RoleBinding" && object.GetName() != "keda-add-ons-http-role-rolebinding" && object.GetNamespace() != "apps" {
+		if object.GetKind() == "RoleBinding" && object.GetNamespace() != "traffic" && object.GetNamespace() != "apps" {
 			t.Errorf("RoleBinding %s is in %q, not in the namespace that is watched", object.GetName(), object.GetNamespace())
 		}
 	}

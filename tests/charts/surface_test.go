@@ -60,8 +60,8 @@ func TestNamesOfTheDefaultRelease(t *testing.T) {
 		"ServiceAccount":      {p, p + "-external-scaler", p + "-interceptor"},
 		"ScaledObject":        {p + "-interceptor"},
 		"PodDisruptionBudget": {p + "-interceptor"},
-		"Role":                {p + "-role"},
-		"RoleBinding":         {p + "-role-rolebinding"},
+		"Role":                {p + "-external-scaler", p + "-role"},
+		"RoleBinding":         {p + "-external-scaler", p + "-role-rolebinding"},
 		"ClusterRole":         {p + "-edit", p + "-external-scaler", p + "-interceptor", p + "-metrics-reader", p + "-role", p + "-view"},
 		"ClusterRoleBinding":  {p + "-auth-delegator", p + "-external-scaler", p + "-interceptor", p + "-role-rolebinding"},
 	}
