@@ -39,8 +39,9 @@ spec:
   scalingMetric: {concurrency: {targetValue: 10}}
 `
 
-// A life of the chart on a real API server: a dry run, an installation, an upgrade
-// with every value set, and an end that leaves the routes alone.
+// A life of the chart on a real API server: an upgrade from 0.16, a dry run, an
+// installation, an upgrade with every value set, and an end that leaves the routes
+// alone.
 func TestLifeOfARelease(t *testing.T) {
 	cluster, err := controlplane.Start(t.Context(), t.TempDir())
 	if err != nil {
@@ -78,6 +79,17 @@ func TestLifeOfARelease(t *testing.T) {
 	for _, namespace := range []string{"keda", "apps"} {
 		kubectl("", "create", "namespace", namespace)
 	}
+
+	helm("install", "http-add-on", "testdata/release-0.16")
+	uid := func() string {
+		return kubectl("", "get", "--namespace=keda", "deployments", "--output=jsonpath={.items[*].metadata.uid}")
+	}
+	old := uid()
+	helm("upgrade", "http-add-on", chart, "--values", "testdata/values/snake-case-tls.yaml")
+	if uid() != old {
+		t.Error("the upgrade of a 0.16 release made new Deployments")
+	}
+	helm("uninstall", "http-add-on")
 
 	helm("install", "http-add-on", chart, "--dry-run=server")
 	if notes := helm("install", "http-add-on", chart); !strings.Contains(notes, "port 8080") {
