@@ -13,6 +13,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	interceptor "github.com/kedacore/http-add-on/interceptor/config"
+	scaler "github.com/kedacore/http-add-on/scaler/config"
 )
 
 // containers runs a test on each container of every golden render, kustomize's too.
@@ -111,6 +114,37 @@ func TestEnvironmentIsRead(t *testing.T) {
 			}
 			if env.Value == "" && env.ValueFrom == nil {
 				t.Errorf("%s is empty", env.Name)
+			}
+		}
+	})
+}
+
+// What the chart sets is what the binaries accept, and nothing of it is deprecated.
+func TestEnvironmentIsAccepted(t *testing.T) {
+	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
+		lookup := func(name string) (string, bool) {
+			for _, env := range container.Env {
+				if env.Name == name && env.ValueFrom != nil {
+					return "from-a-reference", true
+				}
+				if env.Name == name {
+					return env.Value, true
+				}
+			}
+			return "", false
+		}
+		switch container.Name {
+		case "keda-add-ons-http-interceptor":
+			c, err := interceptor.Load(lookup)
+			if err != nil {
+				t.Error(err)
+			}
+			if len(c.Warnings) > 0 {
+				t.Errorf("warnings: %v", c.Warnings)
+			}
+		case "keda-add-ons-http-external-scaler":
+			if _, err := scaler.Load(lookup); err != nil {
+				t.Error(err)
 			}
 		}
 	})

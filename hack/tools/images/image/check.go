@@ -95,8 +95,12 @@ func checkImage(image v1.Image, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", entrypoint, err)
 	}
-	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
-		return "", fmt.Errorf("%s needs %v (%v), want a static binary", entrypoint, libraries, err)
+	libraries, err := binary.ImportedLibraries()
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", entrypoint, err)
+	}
+	if len(libraries) > 0 {
+		return "", fmt.Errorf("%s needs %v, want a static binary", entrypoint, libraries)
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(files["/etc/ssl/certs/ca-certificates.crt"]) {
 		return "", errors.New("no certificate authorities in the image")
@@ -112,7 +116,7 @@ func checkImage(image v1.Image, name string) (string, error) {
 // contents returns the files of an image by name.
 func contents(image v1.Image) (map[string][]byte, error) {
 	flat := mutate.Extract(image)
-	defer flat.Close() //nolint:errcheck // only read
+	defer flat.Close()
 	files := map[string][]byte{}
 	for r := tar.NewReader(flat); ; {
 		header, err := r.Next()
