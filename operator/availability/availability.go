@@ -1,0 +1,169 @@
+// Package availability lets the operator run without kinds that it reads only to
+// tell more: KEDA may be installed later, and roles made for 0.16 give no right
+// to Services and ConfigMaps. A watch of such a kind would keep every controller
+// from starting, so it begins when the kind can be listed. The package must not
+// know what the kinds are used for.
+package availability
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// pollInterval is how often a kind that is not available is asked for: what a
+// user waits for after having installed it, and one small request each.
+const pollInterval = 10 * time.Second
+
+// Kind is a kind of object that may not be available. It is a runnable of the
+// manager. Once available it stays so: informers recover by themselves.
+type Kind struct {
+	kind schema.GroupVersionKind
+	// reader asks the API server, not the cache.
+	reader    client.Reader
+	namespace string
+	log       logr.Logger
+	// hint is what is to be done about it, for the log.
+	hint      string
+	available chan struct{}
+}
+
+// New returns a kind that is not available before [Kind.Probe] or [Kind.Start]
+// found it. The namespace is where it is listed; empty is all.
+func New(kind schema.GroupVersionKind, reader client.Reader, namespace, hint string, log logr.Logger) *Kind {
+	return &Kind{
+		kind: kind, reader: reader, namespace: namespace, hint: hint,
+		log: log.WithValues("kind", kind.Kind), available: make(chan struct{}),
+	}
+}
+
+// Available says whether objects of the kind can be read from the cache.
+func (k *Kind) Available() bool {
+	select {
+	case <-k.available:
+		return true
+	default:
+		return false
+	}
+}
+
+// Probe looks once; it must be called before Start, and before the controllers
+// start, so that they know from their first reconciliation on. What it finds
+// missing it says once.
+func (k *Kind) Probe(ctx context.Context) {
+	if err := k.list(ctx); err != nil {
+		k.log.Info("Kind is not available; working without it until it is", "reason", err.Error(), "hint", k.hint)
+		return
+	}
+	close(k.available)
+}
+
+// Start waits for the kind to become available. It implements manager.Runnable.
+func (k *Kind) Start(ctx context.Context) error {
+	if k.Available() {
+		return nil
+	}
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if k.list(ctx) == nil {
+			k.log.Info("Kind is available")
+			close(k.available)
+			return nil
+		}
+	}
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: a stand-by
+// watches too.
+func (k *Kind) NeedLeaderElection() bool { return false }
+
+// list fails if objects of the kind cannot be listed. Failures that pass by
+// themselves are none: informers try again.
+func (k *Kind) list(ctx context.Context) error {
+	objects := &unstructured.UnstructuredList{}
+	objects.SetGroupVersionKind(k.kind)
+	err := k.reader.List(ctx, objects, client.InNamespace(k.namespace), client.Limit(1))
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return err
+	}
+	return nil
+}
+
+// Source watches objects of the kind, from now or from when it is available.
+// Then, as everything may look different, all that the controller reconciles is
+// queued, which everything tells.
+func Source[T client.Object](k *Kind, objects cache.Cache, object T, h handler.TypedEventHandler[T, reconcile.Request],
+	everything func(context.Context) ([]reconcile.Request, error), predicates ...predicate.TypedPredicate[T],
+) source.SyncingSource {
+	return &watch{kind: k, everything: everything, inner: source.Kind(objects, object, h, predicates...)}
+}
+
+type watch struct {
+	kind       *Kind
+	inner      source.SyncingSource
+	everything func(context.Context) ([]reconcile.Request, error)
+	// late says that the kind was not available when the controller started.
+	late bool
+}
+
+// Start implements source.Source.
+func (w *watch) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	if w.kind.Available() {
+		return w.inner.Start(ctx, queue)
+	}
+	w.late = true
+	go func() { // ends with the controller
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.kind.available:
+		}
+		if err := w.startLate(ctx, queue); err != nil && ctx.Err() == nil {
+			w.kind.log.Error(err, "Watching a kind that became available failed")
+		}
+	}()
+	return nil
+}
+
+func (w *watch) startLate(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	if err := w.inner.Start(ctx, queue); err != nil {
+		return err
+	}
+	if err := w.inner.WaitForSync(ctx); err != nil {
+		return err
+	}
+	requests, err := w.everything(ctx)
+	if err != nil {
+		return err
+	}
+	for _, request := range requests {
+		queue.Add(request)
+	}
+	return nil
+}
+
+// WaitForSync implements source.SyncingSource.
+func (w *watch) WaitForSync(ctx context.Context) error {
+	if w.late {
+		return nil
+	}
+	return w.inner.WaitForSync(ctx)
+}

@@ -1,0 +1,168 @@
+// Package conditions writes what the operator found out about an object into its
+// status, and an event with it: both only when something has changed. It works
+// on undecoded objects, so that one that does not decode can say so itself. It
+// must not know what makes an object ready.
+package conditions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TypeReady is the condition that says whether an object is in effect. Both our
+// kinds have it.
+const TypeReady = "Ready"
+
+// The reasons that both kinds have.
+const (
+	// ReasonReconciled says that there is nothing to complain of.
+	ReasonReconciled = "Reconciled"
+	// ReasonUndecodable says that the stored object cannot be read: the schema of
+	// an older version let a value in that its field cannot hold.
+	ReasonUndecodable = "Undecodable"
+)
+
+const (
+	// maxProblems is how many problems a message tells of.
+	maxProblems = 5
+	// maxNote is the length of an event's note that the API server accepts.
+	maxNote = 1024
+)
+
+// Problem is a reason for an object not to do what it is meant to do.
+type Problem struct {
+	// Reason is a CamelCase word for programs.
+	Reason string
+	// Message is for people.
+	Message string
+	// Warning says that most of the object works all the same.
+	Warning bool
+}
+
+// Ready makes the condition from all that is wrong: False if a problem is more
+// than a warning. Problems are told in order, those that are no warnings first;
+// the first one's reason is the condition's. Without any the message is fine.
+func Ready(problems []Problem, fine string) metav1.Condition {
+	ready := metav1.Condition{Type: TypeReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
+	var messages []string
+	for _, warnings := range []bool{false, true} {
+		for _, p := range problems {
+			if p.Warning != warnings {
+				continue
+			}
+			if len(messages) == 0 {
+				ready.Reason = p.Reason
+			}
+			if !p.Warning {
+				ready.Status = metav1.ConditionFalse
+			}
+			messages = append(messages, p.Message)
+		}
+	}
+	if more := len(messages) - maxProblems; more > 0 {
+		messages = append(messages[:maxProblems], fmt.Sprintf("and %d more", more))
+	}
+	if len(messages) > 0 {
+		ready.Message = strings.Join(messages, "; ")
+	}
+	return ready
+}
+
+// Undecodable is the problem of an object that does not decode.
+func Undecodable(err error) Problem {
+	return Problem{Reason: ReasonUndecodable, Message: fmt.Sprintf("the object cannot be read and is not in effect: %v", err)}
+}
+
+// Writer writes statuses and events.
+type Writer struct {
+	// Client to write with.
+	Client client.Client
+	// Recorder of the events.
+	Recorder events.EventRecorder
+}
+
+// Write sets the Ready condition and the given fields of the status of an object
+// as it came from the cache, and records an event if the condition has changed.
+// It writes nothing if all is there already, and drops conditions that no API
+// server accepts any more: those of 0.16 may have no lastTransitionTime.
+//
+// A cache that lags behind is no error: the newer version is on its way, and
+// with it the next reconciliation.
+func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, ready metav1.Condition, fields map[string]any) error {
+	ready.ObservedGeneration = object.GetGeneration()
+	conditions, dropped := current(object)
+	before := meta.FindStatusCondition(conditions, ready.Type)
+	told := before != nil && before.Status == ready.Status && before.Reason == ready.Reason && before.Message == ready.Message
+	changed := meta.SetStatusCondition(&conditions, ready) || dropped
+	status := map[string]any{"conditions": conditions}
+	for name, value := range fields {
+		old, found, _ := unstructured.NestedFieldNoCopy(object.Object, "status", name)
+		if found != (value != nil) || !equality.Semantic.DeepEqual(old, value) {
+			changed = true
+			status[name] = value
+		}
+	}
+	if !changed {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": object.GetResourceVersion()},
+		"status":   status,
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the status: %w", err)
+	}
+	err = w.Client.Status().Patch(ctx, object.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	if !told {
+		w.event(object, ready)
+	}
+	return nil
+}
+
+func (w *Writer) event(object *unstructured.Unstructured, ready metav1.Condition) {
+	kind := corev1.EventTypeWarning
+	if ready.Reason == ReasonReconciled {
+		kind = corev1.EventTypeNormal
+	}
+	note := ready.Message
+	if len(note) > maxNote {
+		note = strings.ToValidUTF8(note[:maxNote-len("…")], "") + "…"
+	}
+	w.Recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", note)
+}
+
+// current decodes the conditions of an object one by one. Those that cannot be
+// written back are left out; dropped says that there were any.
+func current(object *unstructured.Unstructured) (conditions []metav1.Condition, dropped bool) {
+	stored, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, item := range stored {
+		var condition metav1.Condition
+		fields, _ := item.(map[string]any)
+		err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &condition)
+		if err != nil || condition.Type == "" || condition.LastTransitionTime.IsZero() {
+			dropped = true
+			continue
+		}
+		conditions = append(conditions, condition)
+	}
+	return conditions, dropped
+}

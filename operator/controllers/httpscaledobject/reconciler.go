@@ -1,0 +1,189 @@
+// Package httpscaledobject keeps, for each HTTPScaledObject, the ScaledObject by
+// which KEDA scales its workload, and tells in its status how that went. It must
+// not know how requests are routed, but for the Service they go to.
+//
+// Ready is False, and the workload may never wake, when
+//   - the object does not decode (Undecodable),
+//   - there is no ScaledObject: the spec makes none, somebody else controls the one
+//     of that name, the API server refused it or KEDA is not installed (CreateError),
+//   - the Service is missing or does not have the port, or has several ports and
+//     the object names none (the reasons of package targets).
+//
+// Ready is True with a warning when an InterceptorRoute of the same name takes the
+// requests (Superseded).
+package httpscaledobject
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/targets"
+)
+
+// The reasons of the Ready condition that are this kind's own.
+const (
+	ReasonCreateError = "CreateError"
+	ReasonSuperseded  = "Superseded"
+)
+
+const annotationTrue = "true"
+
+// refusedAgain is after how long a refused object is tried again: admission may
+// depend on other objects, which nobody watches for us.
+const refusedAgain = time.Minute
+
+// Reconciler reconciles HTTPScaledObjects.
+type Reconciler struct {
+	// Client reads from the cache.
+	Client client.Client
+	// Status writes conditions and events.
+	Status conditions.Writer
+	// ScalerAddress is where KEDA finds the scaler: host:port.
+	ScalerAddress string
+	// KEDA is the availability of ScaledObjects, Services that of Services.
+	KEDA, Services *availability.Kind
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	stored := newObject()
+	if err := r.Client.Get(ctx, request.NamespacedName, stored); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if stored.GetDeletionTimestamp() != nil {
+		// The ScaledObject goes with its owner, or stays as an orphan.
+		return reconcile.Result{}, r.finalize(ctx, stored)
+	}
+	object := new(v1alpha1.HTTPScaledObject)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(withoutStatus(stored), object); err != nil {
+		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
+		return reconcile.Result{}, r.Status.Write(ctx, stored, ready, nil)
+	}
+	return r.reconcile(ctx, stored, object)
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, stored *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) (reconcile.Result, error) {
+	var result reconcile.Result
+	var problems []conditions.Problem
+	fine, failed := r.scaledObject(ctx, object)
+	if failed != nil {
+		problems = append(problems, conditions.Problem{Reason: ReasonCreateError, Message: failed.Error()})
+		if isRefusal(failed) {
+			result.RequeueAfter, failed = refusedAgain, nil
+		}
+	}
+	port, problem, err := r.target(ctx, object)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if problem != nil {
+		problems = append(problems, *problem)
+	}
+	if superseded, err := r.superseded(ctx, request(object)); err != nil {
+		return reconcile.Result{}, err
+	} else if superseded {
+		problems = append(problems, conditions.Problem{
+			Reason: ReasonSuperseded, Message: "the InterceptorRoute of the same name takes the requests", Warning: true,
+		})
+	}
+	status := map[string]any{
+		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
+		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
+	}
+	err = r.Status.Write(ctx, stored, conditions.Ready(problems, fine), status)
+	return result, cmp.Or(failed, err)
+}
+
+// scaledObject brings about what the object and its annotations say, and says
+// what that was.
+func (r *Reconciler) scaledObject(ctx context.Context, object *v1alpha1.HTTPScaledObject) (fine string, err error) {
+	if object.Annotations[v1alpha1.AnnotationSkipScaledObjectCreation] == annotationTrue {
+		return "no ScaledObject is made, as an annotation says", r.remove(ctx, object)
+	}
+	return "the ScaledObject is up to date", r.apply(ctx, object)
+}
+
+// target returns the Service's port as status.targetService shows it.
+func (r *Reconciler) target(ctx context.Context, object *v1alpha1.HTTPScaledObject) (string, *conditions.Problem, error) {
+	ref := &object.Spec.ScaleTargetRef
+	number := ref.Port
+	var problem *conditions.Problem
+	if r.Services.Available() {
+		var found int32
+		var err error
+		found, problem, err = targets.Resolve(ctx, r.Client, targets.Ref{
+			Namespace: object.Namespace, Service: ref.Service, Port: ref.Port, PortName: ref.PortName,
+		})
+		if err != nil {
+			return "", nil, err
+		}
+		number = cmp.Or(number, found)
+	}
+	if number != 0 {
+		return strconv.Itoa(int(number)), problem, nil
+	}
+	return ref.PortName, problem, nil
+}
+
+func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) (bool, error) {
+	err := r.Client.Get(ctx, name, newRoute())
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the InterceptorRoute of the same name: %w", err)
+	}
+	return true, nil
+}
+
+// finalize lets go of an object that an older version holds.
+func (r *Reconciler) finalize(ctx context.Context, stored *unstructured.Unstructured) error {
+	finalizers := stored.GetFinalizers()
+	rest := slices.DeleteFunc(slices.Clone(finalizers), func(name string) bool { return name == v1alpha1.Finalizer })
+	if len(rest) == len(finalizers) {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"finalizers": rest, "resourceVersion": stored.GetResourceVersion(),
+	}})
+	if err != nil {
+		return fmt.Errorf("encoding the finalizers: %w", err)
+	}
+	err = r.Client.Patch(ctx, stored.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("removing the finalizer: %w", err)
+	}
+	return nil
+}
+
+// withoutStatus returns the fields of an object that users write. What is wrong
+// in a status is ours to mend, and no reason not to read the object.
+func withoutStatus(stored *unstructured.Unstructured) map[string]any {
+	fields := make(map[string]any, len(stored.Object))
+	for name, value := range stored.Object {
+		if name != "status" {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+func request(object metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+}
