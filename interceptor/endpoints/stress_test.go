@@ -195,8 +195,8 @@ func (m *model) finish() {
 		for len(m.slots) > 0 {
 			m.step(3, 0)
 			m.step(6, 0)
-			m.settle()
 		}
+		m.settle()
 		if len(m.line) > 0 {
 			m.tick()
 			m.settle()

@@ -218,6 +218,7 @@ func TestForget(t *testing.T) {
 	}
 
 	release := r.Acquire()
+	r.Cold(time.Hour, nil)
 	tracker.Forget(route)
 	expect(t, tracker, queue.Counts{})
 	tracker.Each(func(key string, _ *Route) { t.Errorf("%s is still there", key) })

@@ -64,8 +64,9 @@ func (h *handler) list(w http.ResponseWriter) {
 	_ = write(w, body)
 }
 
-// write writes and flushes within the time that a reader has, and lifts the
-// deadline afterwards: an idle HTTP/2 stream would be reset at it.
+// write writes and flushes within the time that a reader has. The deadline is
+// left standing: on HTTP/1.1 the server lifts it for the next request, on HTTP/2,
+// where a stream would be reset at it, the next bookmark comes first.
 func write(w http.ResponseWriter, line []byte) error {
 	control := http.NewResponseController(w)
 	// A writer without deadlines, as in tests, does not need them.
@@ -73,9 +74,5 @@ func write(w http.ResponseWriter, line []byte) error {
 	if _, err := w.Write(line); err != nil {
 		return err
 	}
-	if err := control.Flush(); err != nil {
-		return err
-	}
-	_ = control.SetWriteDeadline(time.Time{})
-	return nil
+	return control.Flush()
 }

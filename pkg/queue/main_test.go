@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,9 +81,10 @@ func (d *demand) change(f func(), urgent bool) {
 // pipe is a listener whose connections are in memory, so that a server and its
 // clients live in a synctest bubble.
 type pipe struct {
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	accept  chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+	dialled atomic.Int32
 }
 
 func (p *pipe) Accept() (net.Conn, error) {
@@ -102,6 +104,7 @@ func (p *pipe) Close() error {
 func (p *pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 func (p *pipe) dial(context.Context, string, string) (net.Conn, error) {
+	p.dialled.Add(1)
 	server, client := net.Pipe()
 	select {
 	case p.accept <- server:
@@ -116,7 +119,10 @@ func (p *pipe) dial(context.Context, string, string) (net.Conn, error) {
 func serve(t *testing.T, h http.Handler) (*pipe, *Client) {
 	t.Helper()
 	p := &pipe{accept: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: h}
+	both := new(http.Protocols)
+	both.SetHTTP1(true)
+	both.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: h, Protocols: both}
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(p) })
 	transport := &http.Transport{DialContext: p.dial}

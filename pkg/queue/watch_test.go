@@ -204,24 +204,68 @@ func TestASlowReaderIsCut(t *testing.T) {
 	})
 }
 
-func TestADeadlineDoesNotOutliveItsLine(t *testing.T) {
+// The admin port has other paths, which set no deadline of their own.
+func TestADeadlineDoesNotOutliveItsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDemand(Counts{})
-		_, client := serve(t, NewHandler(d, nil))
-		response, err := client.HTTP.Get("http://interceptor" + Path)
-		if err != nil {
-			t.Fatal(err)
+		mux := http.NewServeMux()
+		mux.Handle(Path, NewHandler(newDemand(Counts{}), nil))
+		mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+		p, client := serve(t, mux)
+		for _, path := range []string{Path, "/livez"} {
+			response, err := client.HTTP.Get("http://interceptor" + path)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			response.Body.Close()
+			pass(2 * writeTimeout)
 		}
-		if _, err := io.Copy(io.Discard, response.Body); err != nil {
-			t.Fatal(err)
+		if n := p.dialled.Load(); n != 1 {
+			t.Errorf("%d connections: this proves nothing", n)
 		}
-		response.Body.Close()
-		pass(2 * writeTimeout)
-		w := watch(t, client) // on the same connection
-		w.next()
-		pass(2 * writeTimeout)
-		d.set("ns/a", cold, true)
-		for w.next().Event.Type != Update {
+	})
+}
+
+func TestALongWatch(t *testing.T) {
+	h1, h2c := new(http.Protocols), new(http.Protocols)
+	h1.SetHTTP1(true)
+	h2c.SetUnencryptedHTTP2(true)
+	for name, protocols := range map[string]*http.Protocols{"HTTP/1.1": h1, "h2c": h2c} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDemand(Counts{})
+				p, client := serve(t, NewHandler(d, nil))
+				transport := &http.Transport{DialContext: p.dial, Protocols: protocols}
+				defer transport.CloseIdleConnections()
+				client.HTTP.Transport = transport
+				w := watch(t, client)
+				if e := w.next().Event; e.Type != Snapshot {
+					t.Errorf("the first event is %v", e)
+				}
+				for range 2 * maxSilence / bookmarkInterval {
+					if e := w.next().Event; e.Type != Bookmark {
+						t.Errorf("a quiet interceptor sent %v", e)
+					}
+				}
+				w.cancel()
+				<-w.err
+			})
+		})
+	}
+}
+
+func TestWatchOfVeryManyRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counts := Counts{}
+		for i := range 10000 {
+			counts[fmt.Sprintf("some-namespace/route-%d", i)] = Count{RequestCount: int64(i)}
+		}
+		_, client := serve(t, NewHandler(newDemand(counts), nil))
+		w := watch(t, client)
+		if diff := cmp.Diff(counts, w.next().Event.Counts); diff != "" {
+			t.Errorf("snapshot (-want +got):\n%s", diff)
 		}
 	})
 }
