@@ -51,6 +51,10 @@ test-clients: cc ## Official SDKs through real cold starts
 test-browser: cc chromium ## The waiting page in a real Chromium
 	go test -race -timeout 15m -tags browser ./tests/browser/...
 
+.PHONY: test-charts
+test-charts: cc ## The chart and the manifests: goldens, and a release's life on a real kube-apiserver
+	go test -race -timeout 20m -tags charts ./tests/charts
+
 .PHONY: bench
 bench: ## Benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./interceptor/... ./standalone/... ./scaler/...
@@ -67,20 +71,27 @@ fuzz: ## Every fuzz target for FUZZTIME
 
 .PHONY: lint
 lint: ## golangci-lint, with the import rules
-	$(call tool,lint,golangci-lint) run ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 
 .PHONY: generate
 generate: ## Everything that is generated from the code
 	hack/generate.sh
+	go run ./hack/charts
+	go test -race -tags charts ./tests/charts -run 'Golden|Config|Kustomize' -update
 
 .PHONY: verify
 verify: ## What is generated, formatted and tidy is as committed
 	hack/generate.sh --check
+	go run ./hack/charts -check
 	go mod tidy -diff
 	cd tests/clients && go mod tidy -diff
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
 	go vet ./...
+
+.PHONY: image
+image: ## Container images as a local OCI layout
+	hack/image.sh
 
 .PHONY: clean
 clean: ## Remove bin/; tools stay in their cache
