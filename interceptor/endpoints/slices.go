@@ -15,14 +15,12 @@ type Slices struct {
 	store *Store
 	// byService holds, for each Service, what each of its slices says: port name
 	// to addresses.
-	byService map[serviceKey]map[string]map[string][]string
+	byService map[service]map[string]map[string][]string
 }
-
-type serviceKey struct{ namespace, name string }
 
 // NewSlices returns a Slices that has seen nothing yet.
 func NewSlices(store *Store) *Slices {
-	return &Slices{store: store, byService: map[serviceKey]map[string]map[string][]string{}}
+	return &Slices{store: store, byService: map[service]map[string]map[string][]string{}}
 }
 
 // Set takes in a slice that is new or has changed.
@@ -52,7 +50,7 @@ func (s *Slices) Delete(slice *discoveryv1.EndpointSlice) {
 }
 
 // update tells the store the union of a Service's slices.
-func (s *Slices) update(key serviceKey) {
+func (s *Slices) update(key service) {
 	ready := map[string][]string{}
 	for _, ports := range s.byService[key] {
 		for port, addresses := range ports {
@@ -67,9 +65,9 @@ func (s *Slices) update(key serviceKey) {
 	s.store.Update(key.namespace, key.name, ready)
 }
 
-func serviceOf(slice *discoveryv1.EndpointSlice) (serviceKey, bool) {
+func serviceOf(slice *discoveryv1.EndpointSlice) (service, bool) {
 	name := slice.Labels[discoveryv1.LabelServiceName]
-	return serviceKey{namespace: slice.Namespace, name: name}, name != ""
+	return service{slice.Namespace, name}, name != ""
 }
 
 // readyAddresses are the addresses of ready endpoints by port name. A ready
