@@ -57,13 +57,13 @@ func NewClusterSource(cluster *rest.Config, target config.Target, resync time.Du
 		Mapper:     mapper(),
 		SyncPeriod: &resync,
 		ByObject: objects(map[kind]cache.ByObject{
-			slices: {
+			kindSlice: {
 				Namespaces: map[string]cache.Config{target.Namespace: {}},
 				Label:      labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: target.Service}),
 				Transform:  trimSlice,
 			},
-			routes:       {Transform: trimRoute},
-			legacyRoutes: {Transform: trimRoute},
+			kindRoute:       {Transform: trimRoute},
+			kindLegacyRoute: {Transform: trimRoute},
 		}),
 	})
 	if err != nil {
@@ -76,18 +76,18 @@ func NewClusterSource(cluster *rest.Config, target config.Target, resync time.Du
 type kind int
 
 const (
-	slices kind = iota
-	routes
-	legacyRoutes
+	kindSlice kind = iota
+	kindRoute
+	kindLegacyRoute
 )
 
 // object returns an empty object of a kind.
 func (k kind) object() client.Object {
 	u := &unstructured.Unstructured{}
 	switch k {
-	case routes:
+	case kindRoute:
 		u.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(externalscaler.KindInterceptorRoute))
-	case legacyRoutes:
+	case kindLegacyRoute:
 		u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(externalscaler.KindHTTPScaledObject))
 	default:
 		return &discoveryv1.EndpointSlice{}
@@ -135,9 +135,9 @@ func trimSlice(obj any) (any, error) {
 // Run implements Source.
 func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 	watched := map[kind]toolscache.ResourceEventHandler{
-		slices:       handlerOf(sink.SetSlice, sink.DeleteSlice),
-		routes:       handlerOf(sink.SetRoute, sink.DeleteRoute),
-		legacyRoutes: handlerOf(sink.SetRoute, sink.DeleteRoute),
+		kindSlice:       handlerOf(sink.SetSlice, sink.DeleteSlice),
+		kindRoute:       handlerOf(sink.SetRoute, sink.DeleteRoute),
+		kindLegacyRoute: handlerOf(sink.SetRoute, sink.DeleteRoute),
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.cache.Start(ctx) })

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/kedacore/http-add-on/pkg/httpserver"
@@ -45,7 +46,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.source.Run(running, sink{a}) })
 	group.Go(func() error { return a.collector.Run(running) })
 	group.Go(func() error { return a.scaler.Run(running) })
-	group.Go(func() error { return a.grpc.Serve(a.grpcListener) })
+	group.Go(a.serve)
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -79,6 +80,14 @@ func (a *App) Run(ctx context.Context) error {
 	stop()
 	err = errors.Join(err, group.Wait())
 	return errors.Join(err, a.telemetry.Shutdown(bounded))
+}
+
+// serve answers gRPC until drain is called, which may be before it.
+func (a *App) serve() error {
+	if err := a.grpc.Serve(a.grpcListener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serving gRPC: %w", err)
+	}
+	return nil
 }
 
 // drain lets calls end, and cuts those that do not.

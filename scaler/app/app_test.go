@@ -1,0 +1,161 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+)
+
+// checked is the state of a health service.
+func (w *world) checked(t *testing.T, service string) healthv1.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	response, err := w.health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.GetStatus()
+}
+
+// awaitReady waits for the readiness service, as a probe does.
+func (w *world) awaitReady(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	watch, err := w.health.Watch(ctx, &healthv1.HealthCheckRequest{Service: HealthReadiness})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		response, err := watch.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.GetStatus() == healthv1.HealthCheckResponse_SERVING {
+			return
+		}
+	}
+}
+
+// From the start without an API server to the end by SIGTERM, as KEDA and the
+// kubelet see it.
+func TestLife(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	sink := <-w.sink
+	if got := w.checked(t, HealthLiveness); got != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("liveness is %v while the API server is away", got)
+	}
+	if got := w.checked(t, HealthReadiness); got != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("readiness is %v while the API server is away", got)
+	}
+	if _, err := w.keda.GetMetricSpec(t.Context(), ref(0)); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v while the API server is away", err)
+	}
+	stream, err := w.keda.StreamIsActive(t.Context(), ref(0)) // it waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.interceptors[0].set("apps/route-0000", queue.Count{Concurrency: 2, RequestCount: 2})
+	w.interceptors[1].set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true, Leased: true})
+
+	sink.SetRoute(interceptorRoute(0))
+	close(w.synced)
+	if response, err := stream.Recv(); err != nil || !response.GetResult() {
+		t.Fatalf("the stream says %v, %v", response, err)
+	}
+	w.awaitReady(t)
+	values, err := w.keda.GetMetrics(t.Context(), &pb.GetMetricsRequest{ScaledObjectRef: ref(0)})
+	if err != nil || len(values.GetMetricValues()) != 1 || values.GetMetricValues()[0].GetMetricValueFloat() != 2 {
+		t.Errorf("got %v, %v", values, err)
+	}
+	active, err := w.keda.IsActive(t.Context(), ref(0))
+	if err != nil || !active.GetResult() {
+		t.Errorf("got %v, %v", active, err)
+	}
+
+	stopped := make(chan error, 1)
+	start := time.Now()
+	go func() { stopped <- w.stop() }()
+	for {
+		if _, err = stream.Recv(); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > stopTimeout {
+		t.Errorf("stopping took %v", took)
+	}
+}
+
+// From a cold hit on an interceptor to KEDA's stream, over real sockets.
+func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
+	const hits = 100
+	w := newWorld(t, 3, 1)
+	(<-w.sink).SetRoute(interceptorRoute(0))
+	close(w.synced)
+	w.awaitReady(t)
+	// A stream of an active route says so when it is open.
+	w.interceptors[0].set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1})
+	w.await(t, true)
+	stream, err := w.keda.StreamIsActive(t.Context(), ref(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	w.interceptors[0].set("apps/route-0000", queue.Count{RequestCount: 1})
+	w.await(t, false)
+	var took []time.Duration
+	for n := range int64(hits) {
+		// Each is answered at once and its client leaves: only the lease shows it.
+		i := w.interceptors[n%3]
+		before := i.Counts()["apps/route-0000"].RequestCount
+		start := time.Now()
+		i.set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: before + 1, Cold: true, Leased: true})
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(start))
+		w.await(t, true)
+		i.set("apps/route-0000", queue.Count{RequestCount: before + 1})
+		w.await(t, false)
+	}
+	slices.Sort(took)
+	median, p95, worst := took[hits/2], took[hits*95/100], took[hits-1]
+	t.Logf("cold hit → active on the stream: median %v, p95 %v, worst %v", median, p95, worst)
+	if median > 100*time.Millisecond { // the goal is 10 ms
+		t.Errorf("median %v", median)
+	}
+}
+
+// await waits until the scaler says that the first route is active, or is not.
+func (w *world) await(t *testing.T, want bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		active, err := w.keda.IsActive(t.Context(), ref(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if active.GetResult() == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the route does not become active: %v", want)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/scaler/config"
+	"github.com/kedacore/http-add-on/scaler/externalscaler"
+	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const adminPort = 9090
+
+// counts are what one simulated interceptor reports.
+type counts struct {
+	mu          sync.Mutex
+	counts      queue.Counts
+	subscribers map[chan struct{}]bool
+}
+
+func (c *counts) Counts() queue.Counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
+}
+
+func (c *counts) Subscribe() (<-chan struct{}, func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed := make(chan struct{}, 1)
+	c.subscribers[changed] = true
+	return changed, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.subscribers, changed)
+	}
+}
+
+func (c *counts) set(route string, count queue.Count) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[route] = count
+	for s := range c.subscribers {
+		select {
+		case s <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// world is a scaler, a fake cluster, simulated interceptors on loopback behind
+// pod addresses, and KEDA's side of the connection.
+type world struct {
+	interceptors []*counts
+	keda         pb.ExternalScalerClient
+	health       healthv1.HealthClient
+	// synced lets the source end its list.
+	synced chan struct{}
+	sink   chan Sink
+	stop   func() error
+}
+
+// Run implements Source: the routes and interceptors that there are, and no API
+// server after that.
+func (w *world) Run(ctx context.Context, sink Sink) error {
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "keda", Name: "admin-1"}, AddressType: discoveryv1.AddressTypeIPv4,
+	}
+	for n := range w.interceptors {
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{podAddress(n)}, TargetRef: &corev1.ObjectReference{Kind: "Pod", UID: types.UID(fmt.Sprint(n))},
+		})
+	}
+	sink.SetSlice(slice)
+	w.sink <- sink
+	select {
+	case <-w.synced:
+		sink.Synced()
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func podAddress(n int) string { return fmt.Sprintf("10.250.%d.%d", n/250, n%250+1) }
+
+// newWorld starts one. It ends with the test.
+func newWorld(t testing.TB, interceptors, routes int) *world {
+	t.Helper()
+	w := &world{synced: make(chan struct{}), sink: make(chan Sink, 1)}
+	addresses := make(map[string]string)
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	var servers []*http.Server
+	for n := range interceptors {
+		c := &counts{counts: make(queue.Counts), subscribers: make(map[chan struct{}]bool)}
+		for r := range routes {
+			c.counts[fmt.Sprintf("apps/route-%04d", r)] = queue.Count{RequestCount: int64(n * r)}
+		}
+		w.interceptors = append(w.interceptors, c)
+		l := listen(t)
+		addresses[fmt.Sprintf("%s:%d", podAddress(n), adminPort)] = l.Addr().String()
+		server := &http.Server{Handler: queue.NewHandler(c, done)}
+		running.Go(func() { _ = server.Serve(l) })
+		servers = append(servers, server)
+	}
+	cfg := config.Config{
+		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
+		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,
+	}
+	l := listen(t)
+	a, err := New(cfg, Deps{Source: w, GRPC: l, Log: logr.Discard(), DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		real, ok := addresses[address]
+		if !ok {
+			return nil, errors.New("connection refused")
+		}
+		return new(net.Dialer).DialContext(ctx, network, real)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	w.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	connection, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.keda, w.health = pb.NewExternalScalerClient(connection), healthv1.NewHealthClient(connection)
+	t.Cleanup(func() {
+		close(done)
+		_ = connection.Close()
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+		for _, server := range servers {
+			_ = server.Close()
+		}
+		running.Wait()
+	})
+	return w
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// ref is a trigger for one of the routes.
+func ref(route int) *pb.ScaledObjectRef {
+	return &pb.ScaledObjectRef{Name: "so", Namespace: "apps", ScalerMetadata: map[string]string{
+		externalscaler.MetadataInterceptorRoute: fmt.Sprintf("route-%04d", route),
+	}}
+}
+
+func interceptorRoute(route int) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "http.keda.sh/v1beta1", "kind": externalscaler.KindInterceptorRoute,
+		"metadata": map[string]any{"namespace": "apps", "name": fmt.Sprintf("route-%04d", route)},
+		"spec":     map[string]any{"scalingMetric": map[string]any{"concurrency": map[string]any{"targetValue": int64(1)}}},
+	}}
+}
