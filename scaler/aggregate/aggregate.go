@@ -268,7 +268,7 @@ func (i *Interceptor) remove(r *route) {
 // requests that came since.
 func (d *Demand) change(r *route, was, is queue.Count, requests int64) {
 	wasActive, wasCold, fleetWasActive := r.active(), r.cold > 0, d.fleet.active()
-	inFlight := real(is) - real(was)
+	inFlight := requestsOf(is) - requestsOf(was)
 	r.inFlight += inFlight
 	d.fleet.inFlight += inFlight
 	r.leased += one(is.Leased) - one(was.Leased)
@@ -288,8 +288,8 @@ func (d *Demand) change(r *route, was, is queue.Count, requests int64) {
 	}
 }
 
-// real is what is really in flight: a lease alone is reported as one.
-func real(c queue.Count) int64 {
+// requestsOf is what is really in flight: a lease alone is reported as one.
+func requestsOf(c queue.Count) int64 {
 	if c.Leased {
 		return 0
 	}

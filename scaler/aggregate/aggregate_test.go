@@ -249,7 +249,7 @@ func TestTotalsAreTheSums(t *testing.T) {
 		var want State
 		for _, counts := range last {
 			c := counts[key]
-			want.InFlight += real(c)
+			want.InFlight += requestsOf(c)
 			want.Leased, want.Cold = want.Leased || c.Leased, want.Cold || c.Cold
 		}
 		if got := d.State(key); got != want {

@@ -25,13 +25,8 @@ type Window struct {
 // that the window would need more than 1024 buckets.
 func NewWindow(length, granularity time.Duration) *Window {
 	length = max(length, time.Millisecond)
-	n := int64(1)
-	if granularity > 0 {
-		n = int64((length + granularity - 1) / granularity)
-	} else {
-		n = maxBuckets
-	}
-	n = min(max(n, 1), maxBuckets)
+	granularity = min(max(granularity, length/maxBuckets, 1), length)
+	n := min(int64((length-1)/granularity)+1, maxBuckets)
 	width := max(length/time.Duration(n), 1)
 	return &Window{length: width * time.Duration(n), width: width, n: n}
 }

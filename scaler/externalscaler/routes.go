@@ -201,9 +201,9 @@ func (r *Routes) hasChanged(ref routeRef, e *entry) {
 		break
 	}
 	key := ref.key()
-	switch {
-	case want == r.measured[key]:
-	case want == rate{}:
+	switch want {
+	case r.measured[key]: // as it is
+	case rate{}:
 		delete(r.measured, key)
 		r.demand.Forget(key)
 	default:
