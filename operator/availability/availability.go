@@ -37,6 +37,7 @@ type Kind struct {
 	log       logr.Logger
 	// hint is what is to be done about it, for the log.
 	hint      string
+	prepare   []func(context.Context) error
 	available chan struct{}
 }
 
@@ -59,15 +60,17 @@ func (k *Kind) Available() bool {
 	}
 }
 
-// Probe looks once; it must be called before Start, and before the controllers
-// start, so that they know from their first reconciliation on. What it finds
-// missing it says once.
+// Prepare has something done before the kind counts as available: to make an index,
+// which needs an informer. It must be called before Probe.
+func (k *Kind) Prepare(f func(context.Context) error) { k.prepare = append(k.prepare, f) }
+
+// Probe looks once; it must be called before the manager starts, so that the
+// controllers know from their first reconciliation on. What it finds missing it
+// says once.
 func (k *Kind) Probe(ctx context.Context) {
-	if err := k.list(ctx); err != nil {
+	if err := k.look(ctx); err != nil {
 		k.log.Info("Kind is not available; working without it until it is", "reason", err.Error(), "hint", k.hint)
-		return
 	}
-	close(k.available)
 }
 
 // Start waits for the kind to become available. It implements manager.Runnable.
@@ -83,9 +86,8 @@ func (k *Kind) Start(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if k.list(ctx) == nil {
+		if k.look(ctx) == nil {
 			k.log.Info("Kind is available")
-			close(k.available)
 			return nil
 		}
 	}
@@ -94,6 +96,20 @@ func (k *Kind) Start(ctx context.Context) error {
 // NeedLeaderElection implements manager.LeaderElectionRunnable: a stand-by
 // watches too.
 func (k *Kind) NeedLeaderElection() bool { return false }
+
+// look marks the kind as available if it is.
+func (k *Kind) look(ctx context.Context) error {
+	if err := k.list(ctx); err != nil {
+		return err
+	}
+	for _, prepare := range k.prepare {
+		if err := prepare(ctx); err != nil {
+			return err
+		}
+	}
+	close(k.available)
+	return nil
+}
 
 // list fails if objects of the kind cannot be listed. Failures that pass by
 // themselves are none: informers try again.

@@ -38,6 +38,8 @@ const (
 const (
 	// maxProblems is how many problems a message tells of.
 	maxProblems = 5
+	// maxMessage is what anybody would read; the API server accepts 32 KiB.
+	maxMessage = 4096
 	// maxNote is the length of an event's note that the API server accepts.
 	maxNote = 1024
 )
@@ -76,7 +78,7 @@ func Ready(problems []Problem, fine string) metav1.Condition {
 		messages = append(messages[:maxProblems], fmt.Sprintf("and %d more", more))
 	}
 	if len(messages) > 0 {
-		ready.Message = strings.Join(messages, "; ")
+		ready.Message = shorten(strings.Join(messages, "; "), maxMessage)
 	}
 	return ready
 }
@@ -143,11 +145,15 @@ func (w *Writer) event(object *unstructured.Unstructured, ready metav1.Condition
 	if ready.Reason == ReasonReconciled {
 		kind = corev1.EventTypeNormal
 	}
-	note := ready.Message
-	if len(note) > maxNote {
-		note = strings.ToValidUTF8(note[:maxNote-len("…")], "") + "…"
+	w.Recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", shorten(ready.Message, maxNote))
+}
+
+// shorten cuts a text to a number of bytes.
+func shorten(text string, length int) string {
+	if len(text) <= length {
+		return text
 	}
-	w.Recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", note)
+	return strings.ToValidUTF8(text[:length-len("…")], "") + "…"
 }
 
 // current decodes the conditions of an object one by one. Those that cannot be

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
 )
 
@@ -63,7 +64,7 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 		scaledObject.Spec.MinReplicaCount, scaledObject.Spec.MaxReplicaCount = replicas.Min, replicas.Max
 	}
 	if !orphan {
-		owner := metav1.NewControllerRef(object, objectKind())
+		owner := metav1.NewControllerRef(object, stored.HTTPScaledObject())
 		scaledObject.Metadata.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
 	return scaledObject

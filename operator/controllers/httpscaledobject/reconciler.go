@@ -23,9 +23,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -33,6 +31,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/controllers/targets"
 )
 
@@ -62,23 +61,23 @@ type Reconciler struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	stored := newObject()
-	if err := r.Client.Get(ctx, request.NamespacedName, stored); err != nil {
+	raw := stored.New(stored.HTTPScaledObject())
+	if err := r.Client.Get(ctx, request.NamespacedName, raw); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if stored.GetDeletionTimestamp() != nil {
+	if raw.GetDeletionTimestamp() != nil {
 		// The ScaledObject goes with its owner, or stays as an orphan.
-		return reconcile.Result{}, r.finalize(ctx, stored)
+		return reconcile.Result{}, r.finalize(ctx, raw)
 	}
-	object := new(v1alpha1.HTTPScaledObject)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(withoutStatus(stored), object); err != nil {
+	object, err := stored.Decode[v1alpha1.HTTPScaledObject](raw)
+	if err != nil {
 		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
-		return reconcile.Result{}, r.Status.Write(ctx, stored, ready, nil)
+		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
 	}
-	return r.reconcile(ctx, stored, object)
+	return r.reconcile(ctx, raw, object)
 }
 
-func (r *Reconciler) reconcile(ctx context.Context, stored *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) (reconcile.Result, error) {
+func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) (reconcile.Result, error) {
 	var result reconcile.Result
 	var problems []conditions.Problem
 	fine, failed := r.scaledObject(ctx, object)
@@ -95,7 +94,7 @@ func (r *Reconciler) reconcile(ctx context.Context, stored *unstructured.Unstruc
 	if problem != nil {
 		problems = append(problems, *problem)
 	}
-	if superseded, err := r.superseded(ctx, request(object)); err != nil {
+	if superseded, err := r.superseded(ctx, client.ObjectKeyFromObject(object)); err != nil {
 		return reconcile.Result{}, err
 	} else if superseded {
 		problems = append(problems, conditions.Problem{
@@ -106,7 +105,7 @@ func (r *Reconciler) reconcile(ctx context.Context, stored *unstructured.Unstruc
 		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
 		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
 	}
-	err = r.Status.Write(ctx, stored, conditions.Ready(problems, fine), status)
+	err = r.Status.Write(ctx, raw, conditions.Ready(problems, fine), status)
 	return result, cmp.Or(failed, err)
 }
 
@@ -142,7 +141,7 @@ func (r *Reconciler) target(ctx context.Context, object *v1alpha1.HTTPScaledObje
 }
 
 func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) (bool, error) {
-	err := r.Client.Get(ctx, name, newRoute())
+	err := r.Client.Get(ctx, name, stored.New(stored.InterceptorRoute()))
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
@@ -153,37 +152,21 @@ func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) 
 }
 
 // finalize lets go of an object that an older version holds.
-func (r *Reconciler) finalize(ctx context.Context, stored *unstructured.Unstructured) error {
-	finalizers := stored.GetFinalizers()
+func (r *Reconciler) finalize(ctx context.Context, raw *unstructured.Unstructured) error {
+	finalizers := raw.GetFinalizers()
 	rest := slices.DeleteFunc(slices.Clone(finalizers), func(name string) bool { return name == v1alpha1.Finalizer })
 	if len(rest) == len(finalizers) {
 		return nil
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"finalizers": rest, "resourceVersion": stored.GetResourceVersion(),
+		"finalizers": rest, "resourceVersion": raw.GetResourceVersion(),
 	}})
 	if err != nil {
 		return fmt.Errorf("encoding the finalizers: %w", err)
 	}
-	err = r.Client.Patch(ctx, stored.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
+	err = r.Client.Patch(ctx, raw.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("removing the finalizer: %w", err)
 	}
 	return nil
-}
-
-// withoutStatus returns the fields of an object that users write. What is wrong
-// in a status is ours to mend, and no reason not to read the object.
-func withoutStatus(stored *unstructured.Unstructured) map[string]any {
-	fields := make(map[string]any, len(stored.Object))
-	for name, value := range stored.Object {
-		if name != "status" {
-			fields[name] = value
-		}
-	}
-	return fields
-}
-
-func request(object metav1.Object) types.NamespacedName {
-	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 }

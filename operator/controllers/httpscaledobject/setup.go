@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -15,9 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
 )
 
@@ -29,7 +27,8 @@ const serviceIndex = "spec.scaleTargetRef.service"
 // ScaledObjects lead back by name, not by owner: one that somebody else
 // controlled and that is gone makes room for ours.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
-	err := m.GetFieldIndexer().IndexField(ctx, newObject(), serviceIndex, func(o client.Object) []string {
+	object := stored.New(stored.HTTPScaledObject())
+	err := m.GetFieldIndexer().IndexField(ctx, object, serviceIndex, func(o client.Object) []string {
 		u, _ := o.(*unstructured.Unstructured)
 		service, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "service")
 		return []string{service}
@@ -43,8 +42,8 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	services := availability.Source(r.Services, m.GetCache(), &corev1.Service{},
 		handler.TypedEnqueueRequestsFromMapFunc(r.usersOf), r.everything)
 	err = builder.ControllerManagedBy(m).Named("httpscaledobject").
-		For(newObject()).
-		Watches(newRoute(), sameName, builder.WithPredicates(existence())).
+		For(object).
+		Watches(stored.New(stored.InterceptorRoute()), sameName, builder.WithPredicates(existence())).
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		Complete(r)
@@ -84,38 +83,14 @@ func existence() predicate.Predicate {
 }
 
 func (r *Reconciler) usersOf(ctx context.Context, service *corev1.Service) []reconcile.Request {
-	requests, err := r.list(ctx, client.InNamespace(service.Namespace), client.MatchingFields{serviceIndex: service.Name})
+	requests, err := stored.Requests(ctx, r.Client, stored.HTTPScaledObject(),
+		client.InNamespace(service.Namespace), client.MatchingFields{serviceIndex: service.Name})
 	if err != nil {
 		return nil // the cache has stopped
 	}
 	return requests
 }
 
-func (r *Reconciler) everything(ctx context.Context) ([]reconcile.Request, error) { return r.list(ctx) }
-
-func (r *Reconciler) list(ctx context.Context, options ...client.ListOption) ([]reconcile.Request, error) {
-	objects := &unstructured.UnstructuredList{}
-	objects.SetGroupVersionKind(objectKind())
-	if err := r.Client.List(ctx, objects, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
-		return nil, fmt.Errorf("listing HTTPScaledObjects: %w", err)
-	}
-	requests := make([]reconcile.Request, 0, len(objects.Items))
-	for i := range objects.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: request(&objects.Items[i])})
-	}
-	return requests, nil
-}
-
-func objectKind() schema.GroupVersionKind { return v1alpha1.GroupVersion.WithKind("HTTPScaledObject") }
-
-func newObject() *unstructured.Unstructured { return newOf(objectKind()) }
-
-func newRoute() *unstructured.Unstructured {
-	return newOf(v1beta1.GroupVersion.WithKind("InterceptorRoute"))
-}
-
-func newOf(kind schema.GroupVersionKind) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(kind)
-	return u
+func (r *Reconciler) everything(ctx context.Context) ([]reconcile.Request, error) {
+	return stored.Requests(ctx, r.Client, stored.HTTPScaledObject())
 }

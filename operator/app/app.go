@@ -1,0 +1,191 @@
+// Package app composes the operator: caches, controllers, probes and metrics, and
+// the order in which they start. It must not know what the controllers do.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/config"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/httpscaledobject"
+	"github.com/kedacore/http-add-on/operator/controllers/interceptorroute"
+	"github.com/kedacore/http-add-on/operator/keda"
+)
+
+const (
+	// leaderElectionID is the name of the Lease.
+	leaderElectionID = "http-add-on-operator.keda.sh"
+	// recorderName is who events say they come from.
+	recorderName = "keda-http-add-on"
+	// responseBodyLabel marks the ConfigMaps that responses may be taken from.
+	responseBodyLabel = "http.keda.sh/response-body"
+	// namespaceFile holds the namespace of the pod that this runs in.
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+)
+
+// App is an operator that is ready to run.
+type App struct {
+	manager manager.Manager
+	// kinds are those that it can do without.
+	kinds []*availability.Kind
+}
+
+// New makes the operator of the cluster behind a rest.Config.
+func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.Logger) (*App, error) {
+	for _, warning := range cfg.Warnings {
+		log.Info("Deprecated setting", "reason", warning)
+	}
+	namespace, err := ownNamespace(cfg.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Flags.MetricsAuth && !cfg.Flags.MetricsSecure {
+		log.Info("Metrics are served to everybody: without TLS nobody is asked for a token")
+	}
+	m, err := ctrl.NewManager(cluster, managerOptions(cfg, namespace, log))
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := errors.Join(m.AddHealthzCheck("ping", healthz.Ping), m.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+		return nil, fmt.Errorf("adding the probes: %w", err)
+	}
+	kind := func(object client.Object, hint string) *availability.Kind {
+		gvk, _ := m.GetClient().GroupVersionKindFor(object)
+		return availability.New(gvk, m.GetAPIReader(), cfg.WatchNamespace, hint, log)
+	}
+	const role = "give the operator's role get, list and watch of it; until then no condition tells of it"
+	var (
+		scaledObjects = kind(keda.NewScaledObject(), "install KEDA: without it nothing scales")
+		services      = kind(&corev1.Service{}, role)
+		configMaps    = kind(&corev1.ConfigMap{}, role)
+		status        = conditions.Writer{Client: m.GetClient(), Recorder: m.GetEventRecorder(recorderName)}
+	)
+	httpScaledObjects := &httpscaledobject.Reconciler{
+		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),
+		KEDA: scaledObjects, Services: services,
+	}
+	interceptorRoutes := &interceptorroute.Reconciler{
+		Client: m.GetClient(), Status: status,
+		KEDA: scaledObjects, Services: services, ConfigMaps: configMaps,
+	}
+	if err := errors.Join(httpScaledObjects.Setup(ctx, m), interceptorRoutes.Setup(ctx, m)); err != nil {
+		return nil, err
+	}
+	app := &App{manager: m, kinds: []*availability.Kind{scaledObjects, services, configMaps}}
+	for _, k := range app.kinds {
+		if err := m.Add(k); err != nil {
+			return nil, fmt.Errorf("adding a watch: %w", err)
+		}
+	}
+	return app, nil
+}
+
+// Run runs the operator until ctx ends. It can be called once.
+func (a *App) Run(ctx context.Context) error {
+	for _, k := range a.kinds {
+		k.Probe(ctx)
+	}
+	if err := a.manager.Start(ctx); err != nil {
+		return fmt.Errorf("running the operator: %w", err)
+	}
+	return nil
+}
+
+func managerOptions(cfg config.Config, namespace string, log logr.Logger) ctrl.Options {
+	options := ctrl.Options{
+		Scheme: clientgoscheme.Scheme,
+		Logger: log,
+		Cache: cache.Options{
+			DefaultTransform: trim,
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{responseBodyLabel: "true"})},
+			},
+		},
+		// Our own kinds are unstructured, and they are read from the cache like others.
+		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+		HealthProbeBindAddress:        cfg.Flags.ProbeAddress,
+		PprofBindAddress:              cfg.Flags.ProfilingAddress,
+		Metrics:                       metricsOptions(cfg.Flags),
+		LeaderElection:                cfg.Flags.LeaderElect,
+		LeaderElectionID:              leaderElectionID,
+		LeaderElectionNamespace:       namespace,
+		LeaderElectionReleaseOnCancel: true, // nothing runs after Run
+		LeaseDuration:                 &cfg.LeaderElection.LeaseDuration,
+		RenewDeadline:                 &cfg.LeaderElection.RenewDeadline,
+		RetryPeriod:                   &cfg.LeaderElection.RetryPeriod,
+	}
+	if cfg.WatchNamespace != "" {
+		options.Cache.DefaultNamespaces = map[string]cache.Config{cfg.WatchNamespace: {}}
+	}
+	return options
+}
+
+func metricsOptions(flags config.Flags) metricsserver.Options {
+	options := metricsserver.Options{
+		BindAddress:   flags.MetricsAddress,
+		SecureServing: flags.MetricsSecure,
+		CertDir:       flags.MetricsCertDir,
+		// HTTP/2 brings a scraper nothing, and a server its weaknesses.
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
+	}
+	if flags.MetricsAuth && flags.MetricsSecure {
+		options.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return options
+}
+
+// trim drops what nobody here reads before it is kept in the cache.
+func trim(object any) (any, error) {
+	switch o := object.(type) {
+	case *corev1.ConfigMap: // which keys there are is all we ask
+		for key := range o.Data {
+			o.Data[key] = ""
+		}
+		for key := range o.BinaryData {
+			o.BinaryData[key] = nil
+		}
+		o.ManagedFields, o.Annotations = nil, nil
+	case *corev1.Service:
+		o.ManagedFields, o.Annotations, o.Status = nil, nil, corev1.ServiceStatus{}
+	case *unstructured.Unstructured:
+		if o.GroupVersionKind() == keda.ScaledObjectKind() {
+			// KEDA writes it with every activation; the managed fields tell who made it.
+			delete(o.Object, "status")
+		} else {
+			o.SetManagedFields(nil)
+		}
+	}
+	return object, nil
+}
+
+// ownNamespace returns the namespace that is configured, else that of the pod.
+func ownNamespace(configured string) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	content, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		return "", fmt.Errorf("finding the operator's namespace: %s is not set, and this is no pod: %w", config.EnvNamespace, err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}

@@ -1,0 +1,144 @@
+package interceptorroute
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
+	"github.com/kedacore/http-add-on/operator/controllers/targets"
+	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/routing"
+)
+
+// responseBodyLabel marks the ConfigMaps that responses may be taken from.
+const responseBodyLabel = "http.keda.sh/response-body"
+
+// examination collects what is wrong with one route.
+type examination struct {
+	*Reconciler
+	route    *v1beta1.InterceptorRoute
+	problems []conditions.Problem
+}
+
+// examine says all that is wrong with a route: what keeps requests from it and
+// from its target first, as it is the answer to most questions.
+func (r *Reconciler) examine(ctx context.Context, route *v1beta1.InterceptorRoute) ([]conditions.Problem, error) {
+	x := &examination{Reconciler: r, route: route}
+	x.rules()
+	for _, step := range []func(context.Context) error{x.target, x.scaledObject, x.fallback, x.responses} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return x.problems, nil
+}
+
+func (x *examination) fail(reason, format string, args ...any) {
+	x.problems = append(x.problems, conditions.Problem{Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+func (x *examination) warn(reason, format string, args ...any) {
+	x.problems = append(x.problems, conditions.Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// rules finds out whether any request can be the route's.
+func (x *examination) rules() {
+	if err := routing.Validate(x.route.Spec.Rules); err != nil {
+		x.fail(ReasonInvalidRules, "no request matches: %v", err)
+		return
+	}
+	claim := claimOf(x.route)
+	if len(claim.spots) == 0 {
+		x.fail(ReasonNoRules, "no request matches: spec.rules is empty")
+		return
+	}
+	losses := x.claims.losses(client.ObjectKeyFromObject(x.route), claim)
+	tell := x.warn
+	if len(losses) == len(claim.spots) {
+		tell = x.fail
+	}
+	for _, l := range losses {
+		tell(ReasonRouteConflict, "requests for %s go to the route %s, which has the same rule and comes first", l.spot, l.winner)
+	}
+}
+
+func (x *examination) target(ctx context.Context) error {
+	target := &x.route.Spec.Target
+	problem, err := x.service(ctx, target.Service, target.Port, target.PortName)
+	if problem != nil {
+		x.fail(problem.Reason, "%s", problem.Message)
+	}
+	return err
+}
+
+// scaledObject finds out whether anything would wake the target.
+func (x *examination) scaledObject(ctx context.Context) error {
+	if !x.KEDA.Available() {
+		x.fail(ReasonNoScaledObject, "nothing wakes the target: KEDA is not installed")
+		return nil
+	}
+	waking, err := stored.Requests(ctx, x.Client, keda.ScaledObjectKind(),
+		client.InNamespace(x.route.Namespace), client.MatchingFields{routeIndex: x.route.Name})
+	if err != nil {
+		return err
+	}
+	if len(waking) == 0 {
+		x.fail(ReasonNoScaledObject, "nothing wakes the target: no ScaledObject of this namespace has an %s trigger with %s: %s",
+			keda.TriggerExternalPush, keda.MetadataInterceptorRoute, x.route.Name)
+	}
+	return nil
+}
+
+func (x *examination) fallback(ctx context.Context) error {
+	coldStart := x.route.Spec.ColdStart
+	if coldStart == nil || coldStart.Fallback == nil {
+		return nil
+	}
+	service := &coldStart.Fallback.Service
+	problem, err := x.service(ctx, service.Name, service.Port, service.PortName)
+	if problem != nil {
+		x.warn(problem.Reason, "coldStart.fallback: %s", problem.Message)
+	}
+	return err
+}
+
+func (x *examination) responses(ctx context.Context) error {
+	if !x.ConfigMaps.Available() {
+		return nil
+	}
+	for field, ref := range bodies(&x.route.Spec) {
+		var configMap corev1.ConfigMap
+		err := x.Client.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)
+		if apierrors.IsNotFound(err) {
+			// The cache holds only those with the label.
+			x.warn(ReasonConfigMapNotFound, "%s: ConfigMap %q does not exist or has no label %s: \"true\"", field, ref.Name, responseBodyLabel)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading ConfigMap %s: %w", ref.Name, err)
+		}
+		_, text := configMap.Data[ref.Key]
+		_, binary := configMap.BinaryData[ref.Key]
+		if ref.Key != "" && !text && !binary {
+			x.warn(ReasonConfigMapKeyNotFound, "%s: ConfigMap %q has no key %q", field, ref.Name, ref.Key)
+		}
+	}
+	return nil
+}
+
+func (x *examination) service(ctx context.Context, name string, port int32, portName string) (*conditions.Problem, error) {
+	if !x.Services.Available() {
+		return nil, nil
+	}
+	_, problem, err := targets.Resolve(ctx, x.Client, targets.Ref{
+		Namespace: x.route.Namespace, Service: name, Port: port, PortName: portName,
+	})
+	return problem, err
+}

@@ -1,0 +1,77 @@
+// Package interceptorroute tells, in the Ready condition of each InterceptorRoute,
+// whether requests reach its target and wake it, and why not. It writes nothing
+// else and must not know how a request is served.
+//
+// Ready is False when no request can be answered by the target once it sleeps:
+//   - Undecodable: the stored object cannot be read, so it is not in effect;
+//   - NoRules, InvalidRules: no request matches;
+//   - RouteConflict, on all of its hosts and paths: other routes have the same rules
+//     and come first (the message says which);
+//   - ServiceNotFound, ServiceUnsupported, PortNotFound: there is nothing to send
+//     requests to;
+//   - NoScaledObject: nothing would wake the target.
+//
+// Ready is True with the reason as a warning when only some requests, or only
+// what clients see meanwhile, are worse than asked for:
+//   - RouteConflict, on some of the hosts and paths;
+//   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
+//   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500.
+//
+// What the operator has no right to read it says nothing about.
+package interceptorroute
+
+import (
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
+)
+
+// The reasons of the Ready condition that are this kind's own.
+const (
+	ReasonNoRules              = "NoRules"
+	ReasonInvalidRules         = "InvalidRules"
+	ReasonRouteConflict        = "RouteConflict"
+	ReasonNoScaledObject       = "NoScaledObject"
+	ReasonConfigMapNotFound    = "ConfigMapNotFound"
+	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
+)
+
+// Reconciler reconciles InterceptorRoutes.
+type Reconciler struct {
+	// Client reads from the cache.
+	Client client.Client
+	// Status writes conditions and events.
+	Status conditions.Writer
+	// KEDA is the availability of ScaledObjects; the others are of their kinds.
+	KEDA, Services, ConfigMaps *availability.Kind
+
+	claims *claims
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	raw := stored.New(stored.InterceptorRoute())
+	if err := r.Client.Get(ctx, request.NamespacedName, raw); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if raw.GetDeletionTimestamp() != nil {
+		return reconcile.Result{}, nil
+	}
+	route, err := stored.Decode[v1beta1.InterceptorRoute](raw)
+	if err != nil {
+		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
+		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
+	}
+	problems, err := r.examine(ctx, route)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	ready := conditions.Ready(problems, "requests are routed and wake the target")
+	return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
+}

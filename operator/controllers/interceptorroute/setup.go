@@ -1,0 +1,160 @@
+package interceptorroute
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
+	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/routing"
+)
+
+// The indexes find routes by what they refer to, and ScaledObjects by the routes
+// that they refer to.
+const (
+	serviceIndex   = "services"
+	configMapIndex = "configMaps"
+	routeIndex     = "interceptorRoutes"
+)
+
+// Setup adds the controller to a manager.
+func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
+	r.claims = newClaims()
+	route, scaled := stored.New(stored.InterceptorRoute()), stored.New(stored.HTTPScaledObject())
+	index := m.GetFieldIndexer()
+	for name, names := range map[string]client.IndexerFunc{serviceIndex: serviceNames, configMapIndex: configMapNames} {
+		if err := index.IndexField(ctx, route, name, names); err != nil {
+			return fmt.Errorf("indexing InterceptorRoutes: %w", err)
+		}
+	}
+	r.KEDA.Prepare(func(ctx context.Context) error {
+		return index.IndexField(ctx, keda.NewScaledObject(), routeIndex, routeNames)
+	})
+	objects := m.GetCache()
+	scaledObjects := availability.Source(r.KEDA, objects, keda.NewScaledObject(),
+		handler.TypedEnqueueRequestsFromMapFunc(routesOf), r.everything)
+	services := availability.Source(r.Services, objects, &corev1.Service{},
+		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.Service](r, serviceIndex)), r.everything)
+	configMaps := availability.Source(r.ConfigMaps, objects, &corev1.ConfigMap{},
+		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.ConfigMap](r, configMapIndex)), r.everything)
+	err := builder.ControllerManagedBy(m).Named("interceptorroute").
+		For(route).
+		Watches(route, r.claimsOf(ofInterceptorRoute)).
+		Watches(scaled, r.claimsOf(ofHTTPScaledObject)).
+		WatchesRawSource(scaledObjects).
+		WatchesRawSource(services).
+		WatchesRawSource(configMaps).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("making the controller of InterceptorRoutes: %w", err)
+	}
+	return nil
+}
+
+// claimsOf keeps the claims of a kind, and queues the routes that a change of
+// them touches. Names of HTTPScaledObjects are queued too, in vain: a route may
+// be behind them.
+func (r *Reconciler) claimsOf(kind claimKind) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	update := func(object client.Object, c *claim, q queue) {
+		name := client.ObjectKeyFromObject(object)
+		for _, affected := range r.claims.set(kind, name, c) {
+			q.Add(reconcile.Request{NamespacedName: affected})
+		}
+		// Its own losses may have been told before its claim was known.
+		q.Add(reconcile.Request{NamespacedName: name})
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { update(e.Object, claimOfStored(e.Object), q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			update(e.ObjectNew, claimOfStored(e.ObjectNew), q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { update(e.Object, nil, q) },
+	}
+}
+
+// claimOfStored is nil for an object that does not decode: it is not in effect.
+func claimOfStored(object client.Object) *claim {
+	raw, _ := object.(*unstructured.Unstructured)
+	if raw.GetKind() == stored.InterceptorRoute().Kind {
+		if route := decoded(object); route != nil {
+			return claimOf(route)
+		}
+		return nil
+	}
+	scaled, err := stored.Decode[v1alpha1.HTTPScaledObject](raw)
+	if err != nil {
+		return nil
+	}
+	return claimOf(routing.ConvertHTTPScaledObject(scaled))
+}
+
+func decoded(object client.Object) *v1beta1.InterceptorRoute {
+	raw, _ := object.(*unstructured.Unstructured)
+	route, err := stored.Decode[v1beta1.InterceptorRoute](raw)
+	if err != nil {
+		return nil
+	}
+	return route
+}
+
+func serviceNames(object client.Object) []string {
+	if route := decoded(object); route != nil {
+		return services(&route.Spec)
+	}
+	return nil
+}
+
+func configMapNames(object client.Object) (names []string) {
+	if route := decoded(object); route != nil {
+		for _, ref := range bodies(&route.Spec) {
+			names = append(names, ref.Name)
+		}
+	}
+	return names
+}
+
+func routeNames(object client.Object) []string {
+	scaledObject, _ := object.(*unstructured.Unstructured)
+	return keda.InterceptorRoutes(scaledObject)
+}
+
+func routesOf(_ context.Context, scaledObject *unstructured.Unstructured) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, name := range keda.InterceptorRoutes(scaledObject) {
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{
+			Namespace: scaledObject.GetNamespace(), Name: name,
+		}})
+	}
+	return requests
+}
+
+// usersOf returns the routes that refer to an object.
+func usersOf[T client.Object](r *Reconciler, index string) func(context.Context, T) []reconcile.Request {
+	return func(ctx context.Context, object T) []reconcile.Request {
+		requests, err := stored.Requests(ctx, r.Client, stored.InterceptorRoute(),
+			client.InNamespace(object.GetNamespace()), client.MatchingFields{index: object.GetName()})
+		if err != nil {
+			return nil // the cache has stopped
+		}
+		return requests
+	}
+}
+
+func (r *Reconciler) everything(ctx context.Context) ([]reconcile.Request, error) {
+	return stored.Requests(ctx, r.Client, stored.InterceptorRoute())
+}
