@@ -1,6 +1,6 @@
 // Command interceptor is the data plane: a reverse proxy that routes, counts and
 // holds requests for Services whose workloads may sleep. It is configured by
-// environment variables; see docs/reference/environment.md.
+// environment variables; what is wrong with them is said at the start, all at once.
 package main
 
 import (
@@ -35,6 +35,7 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	interceptor, err := app.NewOnCluster(cfg, zap.New(zap.UseFlagOptions(&logging)))
 	if err != nil {
 		return err

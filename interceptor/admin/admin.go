@@ -9,7 +9,8 @@ import (
 )
 
 // New returns the handler of the admin port. queue serves /queue; ready says
-// whether traffic may come. Only GET and HEAD are answered.
+// whether traffic may come. Probes answer GET and
+// HEAD, the queue GET.
 func New(queue http.Handler, ready func() bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {

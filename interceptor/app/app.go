@@ -38,8 +38,9 @@ type Deps struct {
 	Store *endpoints.Store
 	// Tracker of requests in flight.
 	Tracker *inflight.Tracker
-	// Proxy, Admin and Metrics are listeners in place of the configured ports.
-	Proxy, Admin, Metrics net.Listener
+	// Proxy, ProxyTLS, Admin and Metrics are listeners in place of the configured
+	// ports.
+	Proxy, ProxyTLS, Admin, Metrics net.Listener
 	// DialContext opens connections to backends.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log of the process.
@@ -60,8 +61,10 @@ type App struct {
 	sync      *routesync.Sync
 	handler   http.Handler
 
-	proxy, admin                                  *httpserver.Server
-	proxyListener, adminListener, metricsListener net.Listener
+	proxy, admin *httpserver.Server
+	listeners    listeners
+	// certificates of the TLS listener; nil without one.
+	certificates *httpserver.Certificates
 
 	draining atomic.Bool
 	// watchesDone ends the watch streams of /queue.
@@ -108,7 +111,17 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		},
 	})
 	a.handler = a.chain()
-	a.proxy = httpserver.New(a.handler, httpserver.Options{Log: a.log.WithName("proxy")})
+	proxy := httpserver.Options{Log: a.log.WithName("proxy")}
+	if cfg.TLS.Enabled {
+		a.certificates, err = httpserver.LoadCertificates(httpserver.CertificateFiles{
+			Cert: cfg.TLS.CertPath, Key: cfg.TLS.KeyPath, Stores: cfg.TLS.CertStorePaths,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("loading the certificates of the proxy: %w", err)
+		}
+		proxy.TLS = cfg.TLS.Server(a.certificates.Get)
+	}
+	a.proxy = httpserver.New(a.handler, proxy)
 	a.admin = httpserver.New(admin.New(queue.NewHandler(a.tracker, a.watchesDone), a.ready), httpserver.Options{Log: a.log.WithName("admin")})
 	if err := a.listen(deps); err != nil {
 		return nil, err
@@ -120,10 +133,10 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 func (a *App) Handler() http.Handler { return a.handler }
 
 // ProxyAddr is the address that clients connect to.
-func (a *App) ProxyAddr() net.Addr { return a.proxyListener.Addr() }
+func (a *App) ProxyAddr() net.Addr { return a.listeners.proxy.Addr() }
 
 // AdminAddr is the address of the admin port.
-func (a *App) AdminAddr() net.Addr { return a.adminListener.Addr() }
+func (a *App) AdminAddr() net.Addr { return a.listeners.admin.Addr() }
 
 // ready says whether traffic may come.
 func (a *App) ready() bool { return a.sync.Ready() && !a.draining.Load() }

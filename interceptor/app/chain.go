@@ -10,7 +10,7 @@ import (
 func (a *App) chain() http.Handler {
 	resolve := middleware.NewEndpointResolver(a.forwarder, a.resolverOptions())
 	count := middleware.NewCounting(resolve)
-	static := middleware.NewStaticRoutes(count, a.forwarder)
+	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)
 	return middleware.NewEdge(route, a.metrics, a.accessLog, a.log, a.now)
 }

@@ -17,34 +17,39 @@ import (
 // stopTimeout bounds the end of what has nothing to drain.
 const stopTimeout = 5 * time.Second
 
+// listeners are what an App listens on; nil is a port that is not served.
+type listeners struct{ proxy, proxyTLS, admin, metrics net.Listener }
+
 // listen opens the ports, so that a port that is taken fails the start.
 func (a *App) listen(deps Deps) error {
-	a.proxyListener, a.adminListener, a.metricsListener = deps.Proxy, deps.Admin, deps.Metrics
+	l := listeners{proxy: deps.Proxy, proxyTLS: deps.ProxyTLS, admin: deps.Admin, metrics: deps.Metrics}
 	ports := []struct {
 		listener *net.Listener
 		port     int
 		wanted   bool
 		what     string
 	}{
-		{&a.proxyListener, a.cfg.ProxyPort, true, "proxy"},
-		{&a.adminListener, a.cfg.AdminPort, true, "admin"},
-		{&a.metricsListener, a.cfg.Telemetry.PrometheusPort, a.cfg.Telemetry.Prometheus, "metrics"},
+		{&l.proxy, a.cfg.ProxyPort, true, "proxy"},
+		{&l.proxyTLS, a.cfg.TLS.Port, a.cfg.TLS.Enabled, "TLS proxy"},
+		{&l.admin, a.cfg.AdminPort, true, "admin"},
+		{&l.metrics, a.cfg.Telemetry.PrometheusPort, a.cfg.Telemetry.Prometheus, "metrics"},
 	}
 	for i, p := range ports {
 		if *p.listener != nil || !p.wanted {
 			continue
 		}
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", p.port))
+		opened, err := net.Listen("tcp", fmt.Sprintf(":%d", p.port))
 		if err != nil {
-			for _, opened := range ports[:i] {
-				if *opened.listener != nil {
-					_ = (*opened.listener).Close()
+			for _, before := range ports[:i] {
+				if *before.listener != nil {
+					_ = (*before.listener).Close()
 				}
 			}
 			return fmt.Errorf("opening the %s port: %w", p.what, err)
 		}
-		*p.listener = l
+		*p.listener = opened
 	}
+	a.listeners = l
 	return nil
 }
 
@@ -59,13 +64,20 @@ func (a *App) Run(ctx context.Context) error {
 	defer stop()
 	group, running := errgroup.WithContext(infrastructure)
 	group.Go(func() error { return a.sync.Run(running, a.source) })
-	group.Go(func() error { return a.proxy.Serve(a.proxyListener) })
-	group.Go(func() error { return a.admin.Serve(a.adminListener) })
+	group.Go(func() error { return a.proxy.Serve(a.listeners.proxy) })
+	group.Go(func() error { return a.admin.Serve(a.listeners.admin) })
+	if a.certificates != nil {
+		group.Go(func() error { return a.proxy.ServeTLS(a.listeners.proxyTLS) })
+		group.Go(func() error { a.certificates.Run(running, a.log.WithName("certificates")); return nil })
+	}
+	if a.accessLog != nil {
+		group.Go(func() error { a.accessLog.Run(running, a.log); return nil })
+	}
 	others := a.others()
 	for _, o := range others {
 		group.Go(o.serve)
 	}
-	a.log.Info("serving", "address", a.proxyListener.Addr().String(), "admin", a.adminListener.Addr().String())
+	a.log.Info("serving", "address", a.listeners.proxy.Addr().String(), "admin", a.listeners.admin.Addr().String())
 
 	select {
 	case <-ctx.Done():
@@ -126,9 +138,9 @@ type other struct {
 // others are the servers that the configuration asks for.
 func (a *App) others() []other {
 	var all []other
-	if a.metricsListener != nil {
+	if a.listeners.metrics != nil {
 		server := httpserver.New(a.telemetry.Handler(), httpserver.Options{Log: a.log.WithName("metrics")})
-		all = append(all, other{server, func() error { return server.Serve(a.metricsListener) }})
+		all = append(all, other{server, func() error { return server.Serve(a.listeners.metrics) }})
 	}
 	if address := a.cfg.ProfilingAddress; address != "" {
 		server := httpserver.New(profiles(), httpserver.Options{Log: a.log.WithName("pprof")})

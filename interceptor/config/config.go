@@ -101,8 +101,8 @@ type Telemetry struct {
 func Load(lookup func(name string) (value string, ok bool)) (Config, error) {
 	e := &environment{lookup: lookup}
 	c := read(e)
-	c.Warnings = e.warnings
 	check(e, &c)
+	c.Warnings = e.warnings
 	if len(e.errors) > 0 {
 		return Config{}, fmt.Errorf("reading the environment:\n%w", errors.Join(e.errors...))
 	}
@@ -168,6 +168,14 @@ func check(e *environment, c *Config) {
 	}
 	if !c.Telemetry.Prometheus {
 		c.Telemetry.PrometheusPort = 0
+	}
+	for _, off := range []struct {
+		name string
+		set  bool
+	}{{EnvOTLPMetricsEnabled, c.Telemetry.OTLPMetrics}, {EnvTracesEnabled, c.Telemetry.Traces}} {
+		if off.set {
+			e.warnings = append(e.warnings, off.name+" has no effect yet: only Prometheus metrics are exported")
+		}
 	}
 	owners := make(map[int]string)
 	for _, p := range []struct {

@@ -95,6 +95,10 @@ func TestEveryVariableIsRead(t *testing.T) {
 			SkipVerify:   true, CADirs: []string{"/ca"},
 		},
 		Telemetry: Telemetry{Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, Traces: true, TracesProtocol: "http/protobuf"},
+		Warnings: []string{
+			EnvOTLPMetricsEnabled + " has no effect yet: only Prometheus metrics are exported",
+			EnvTracesEnabled + " has no effect yet: only Prometheus metrics are exported",
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

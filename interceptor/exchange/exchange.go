@@ -22,9 +22,6 @@ type Exchange struct {
 	// Route that the request matched; nil before the routing step and for
 	// requests that match none.
 	Route *Route
-	// Static says that a static route took the request: it is not counted and
-	// wakes nothing.
-	Static bool
 	// Cold says that no endpoint was ready when the request arrived.
 	Cold bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.

@@ -162,7 +162,8 @@ func (c *call) result() error {
 	// The response is committed, so its end must tell that it is not whole.
 	cut := c.download.cut
 	if cut == nil {
-		cut = errors.New("writing to the client failed")
+		// The backend did not fail, so the client did not take it.
+		cut = fmt.Errorf("writing to the client failed: %w", context.Canceled)
 	}
 	err := fmt.Errorf("copying the response: %w: %w", http.ErrAbortHandler, cut)
 	switch {

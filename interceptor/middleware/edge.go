@@ -6,7 +6,6 @@ package middleware
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -30,14 +29,22 @@ type Edge struct {
 	now     func() time.Time
 	// failures bounds the log: a dead backend under load fails thousands of
 	// times a second, and the metrics count them all.
-	failures rate.Sometimes
+	failures *rate.Limiter
 }
+
+const (
+	// failureLines is how many failures are logged a second.
+	failureLines = 10
+	// lingering is how long the rest of a request's body may take once its
+	// request was answered.
+	lingering = 5 * time.Second
+)
 
 // NewEdge returns the step around next. access may be nil: no access log.
 func NewEdge(next exchange.Handler, m *metrics.Metrics, access *AccessLog, log logr.Logger, now func() time.Time) *Edge {
 	return &Edge{
 		next: next, metrics: m, access: access, log: log, now: now,
-		failures: rate.Sometimes{First: 10, Interval: time.Second},
+		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
 
@@ -53,66 +60,75 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.exchange.Start = e.now()
 	s.exchange.TLS = r.TLS != nil
 	s.response.ResponseWriter = w
-
-	defer func() {
-		if v := recover(); v != nil {
-			e.settle(s, r, panicked(v, e.log))
-		}
-	}()
-	if err := e.next.ServeExchange(&s.response, r, &s.exchange); err != nil {
-		e.settle(s, r, err)
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		defer releaseBody(&s.response)()
+	}
+	err := e.serve(s, r)
+	if err == nil {
+		e.record(s, r)
 		return
 	}
-	e.record(s, r)
-}
-
-// panicked is a panic as an error. Only http.ErrAbortHandler is meant to happen.
-func panicked(v any, log logr.Logger) error {
-	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		return http.ErrAbortHandler
-	}
-	log.Error(nil, "recovering from a panic while serving a request", "panic", v, "stack", string(debug.Stack()))
-	return &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error"}
-}
-
-// settle answers a request that failed, records it, and ends the connection
-// where a clean end would tell the client a lie.
-func (e *Edge) settle(s *serving, r *http.Request, err error) {
-	failure := classify(err, r, s.response.committed())
-	if s.exchange.Status == 0 && (!s.response.committed() || failure.Status == exchange.StatusClientClosedRequest) {
+	failure := classify(err, r)
+	left := failure.Status == exchange.StatusClientClosedRequest
+	committed := s.response.committed()
+	if left || s.exchange.Status == 0 && !committed {
 		s.exchange.Status = failure.Status
 	}
-	if failure.Status >= http.StatusInternalServerError {
-		e.failures.Do(func() {
-			e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", err.Error())
-		})
+	if failure.Status >= http.StatusInternalServerError && e.failures.Allow() {
+		e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", err.Error())
 	}
-	committed := s.response.committed()
-	if !committed && failure.Status != exchange.StatusClientClosedRequest {
+	if !committed && !left {
 		coldstart.WriteError(&s.response, r, failure.Status, failure.Message, failure.RetryAfter)
 	}
 	e.record(s, r)
-	if committed || failure.Status == exchange.StatusClientClosedRequest {
+	if committed || left {
 		// RFC 9112, 8: an incomplete message must not look complete.
 		panic(http.ErrAbortHandler)
 	}
 }
 
+// serve passes the request on. A panic of a step is an error like others.
+func (e *Edge) serve(s *serving, r *http.Request) (err error) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			err = http.ErrAbortHandler
+		default:
+			e.log.Error(nil, "recovering from a panic while serving a request", "panic", v, "stack", string(debug.Stack()))
+			err = &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error"}
+		}
+	}()
+	return e.next.ServeExchange(&s.response, r, &s.exchange)
+}
+
+// releaseBody keeps an HTTP/1.1 request body that nobody reads to its end from
+// blocking: net/http would wait for the rest of it before it sends an answer,
+// however long that takes, and once more when the handler has returned. The
+// function that it returns is called then.
+func releaseBody(w *response) func() {
+	control := http.NewResponseController(w.ResponseWriter)
+	// A recorder has no such body.
+	_ = control.EnableFullDuplex()
+	return func() {
+		if w.status != http.StatusSwitchingProtocols {
+			_ = control.SetReadDeadline(time.Now().Add(lingering))
+		}
+	}
+}
+
 // classify maps an error to what its client may know of it.
-func classify(err error, r *http.Request, committed bool) *exchange.Error {
+func classify(err error, r *http.Request) *exchange.Error {
 	var failure *exchange.Error
 	switch {
 	case errors.As(err, &failure):
 		return failure
 	case errors.Is(err, coldstart.ErrStalled):
 		return &exchange.Error{Status: http.StatusRequestTimeout, Message: "the request body did not arrive in time", Err: err}
-	case r.Context().Err() != nil, errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF):
+	case r.Context().Err() != nil, errors.Is(err, context.Canceled):
 		return &exchange.Error{Status: exchange.StatusClientClosedRequest, Message: "the client has left", Err: err}
 	case errors.Is(err, http.ErrAbortHandler):
 		return &exchange.Error{Status: http.StatusBadGateway, Message: "the response of the backend was cut", Err: err}
-	case committed:
-		// What is left is a write that the client did not take.
-		return &exchange.Error{Status: exchange.StatusClientClosedRequest, Message: "the client has left", Err: err}
 	}
 	return &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error", Err: err}
 }

@@ -11,13 +11,14 @@ import (
 type StaticRoutes struct {
 	next    exchange.Handler
 	forward exchange.Handler
+	header  bool
 }
 
 // NewStaticRoutes returns the step before next. Requests of a static route that
 // answers only while the target is unavailable go straight to forward while it
-// is not.
-func NewStaticRoutes(next, forward exchange.Handler) *StaticRoutes {
-	return &StaticRoutes{next: next, forward: forward}
+// is not; header says whether they get the cold start header, like all others.
+func NewStaticRoutes(next, forward exchange.Handler, header bool) *StaticRoutes {
+	return &StaticRoutes{next: next, forward: forward, header: header}
 }
 
 // ServeExchange answers by the first static route that matches, if any.
@@ -28,9 +29,11 @@ func (s *StaticRoutes) ServeExchange(w http.ResponseWriter, r *http.Request, x *
 		if !static.Rules.Match(r.Host, r.URL.Path, r.Header) {
 			continue
 		}
-		x.Static = true
 		if !static.Always {
 			if slot, ok := x.Route.Target.Endpoints.Pick(); ok {
+				if s.header {
+					w.Header()[coldStartHeader] = []string{"false"}
+				}
 				x.Upstream = exchange.Upstream{Target: x.Route.Target, Slot: slot}
 				return s.forward.ServeExchange(w, r, x)
 			}

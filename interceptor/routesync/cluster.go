@@ -113,6 +113,16 @@ func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 	return group.Wait()
 }
 
+// changed says whether an update is of any interest. A resync is none, and for
+// routes neither is a new status: their generation tells.
+func changed(old, now any) bool {
+	before, after := old.(client.Object), now.(client.Object)
+	if _, isRoute := now.(*unstructured.Unstructured); isRoute {
+		return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration()
+	}
+	return before.GetResourceVersion() != after.GetResourceVersion()
+}
+
 func routeObject(version, kind string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion(version)
@@ -132,8 +142,12 @@ func handlerOf[T any](set, del func(T)) toolscache.ResourceEventHandler {
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { call(set, obj) },
-		UpdateFunc: func(_, obj any) { call(set, obj) },
+		AddFunc: func(obj any) { call(set, obj) },
+		UpdateFunc: func(old, obj any) {
+			if changed(old, obj) {
+				call(set, obj)
+			}
+		},
 		DeleteFunc: func(obj any) { call(del, obj) },
 	}
 }

@@ -183,6 +183,11 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 	if spec.StatusCode != 0 {
 		response.Status = int(spec.StatusCode)
 	}
+	if response.Status < http.StatusOK {
+		// net/http would send it as an informational response, and no answer after it.
+		response.Problem = fmt.Sprintf("status %d is no final status", response.Status)
+		n.problem("%s: %s", field, response.Problem)
+	}
 	for name, value := range spec.Headers {
 		response.Header.Set(name, value)
 	}

@@ -34,6 +34,7 @@ type model struct {
 
 	dirty    map[routing.Key]struct{}
 	live     map[routing.Key]*exchange.Route // compiled, as published
+	orphans  map[routing.Key]*exchange.Route // deleted while requests were in flight
 	problems map[ObjectRef]string
 }
 
@@ -47,6 +48,7 @@ func newModel(c compiler) *model {
 		uses:       map[routing.Key][]ObjectRef{},
 		dirty:      map[routing.Key]struct{}{},
 		live:       map[routing.Key]*exchange.Route{},
+		orphans:    map[routing.Key]*exchange.Route{},
 		problems:   map[ObjectRef]string{},
 	}
 	m.compiler = c
@@ -72,6 +74,10 @@ func (m *model) apply(changes map[ObjectRef]client.Object) {
 			applyDependency(m, m.services, ref, key, service)
 		case KindConfigMap:
 			configMap, _ := obj.(*corev1.ConfigMap)
+			if old := m.configMaps[key]; configMap != nil && old != nil && equality.Semantic.DeepEqual(old.Data, configMap.Data) &&
+				equality.Semantic.DeepEqual(old.BinaryData, configMap.BinaryData) && equality.Semantic.DeepEqual(old.Labels, configMap.Labels) {
+				continue
+			}
 			applyDependency(m, m.configMaps, ref, key, configMap)
 		}
 	}
@@ -122,6 +128,9 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 		compiled, uses, problems := m.compiler.compile(spec)
 		if replaced := m.live[key]; replaced != nil {
 			replaced.Replace(compiled)
+		} else if orphan := m.orphans[key]; orphan != nil {
+			orphan.Replace(compiled)
+			delete(m.orphans, key)
 		}
 		m.live[key] = compiled
 		m.depend(key, uses)
@@ -185,11 +194,22 @@ func (m *model) depend(key routing.Key, uses []ObjectRef) {
 	}
 }
 
-// forget drops a route that no object stands for any more.
+// forget drops a route that no object stands for any more. Requests that wait
+// under it are an orphan's, until the name is there again.
 func (m *model) forget(key routing.Key) {
 	m.depend(key, nil)
-	if _, ok := m.live[key]; ok {
-		delete(m.live, key)
-		m.compiler.tracker.Forget(key.String())
+	route := m.live[key]
+	if route == nil {
+		return
+	}
+	delete(m.live, key)
+	m.compiler.tracker.Forget(key.String())
+	for orphaned, orphan := range m.orphans {
+		if orphan.InFlight.InFlight() == 0 {
+			delete(m.orphans, orphaned)
+		}
+	}
+	if route.InFlight.InFlight() > 0 {
+		m.orphans[key] = route
 	}
 }

@@ -277,6 +277,40 @@ func TestDefaultsOfARoute(t *testing.T) {
 	}
 }
 
+// Deleted and made again is mended, too: what waits under a route follows it.
+func TestRequestsOfADeletedRouteFollowItsSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(interceptorRoute(t, "busy", "busy.test", ""))
+		sink.Set(interceptorRoute(t, "idle", "idle.test", ""))
+		sink.Synced()
+		settle()
+		busy, idle := match(s, "busy.test"), match(s, "idle.test")
+		release := busy.InFlight.Acquire()
+		for _, name := range []string{"busy", "idle"} {
+			sink.Delete(interceptorRoute(t, name, name+".test", ""))
+			settle()
+			sink.Set(interceptorRoute(t, name, name+".test", ""))
+			settle()
+		}
+		select {
+		case <-busy.Replaced():
+			if busy.Successor() != match(s, "busy.test") {
+				t.Error("the successor is the route in force")
+			}
+		default:
+			t.Error("requests in flight are told")
+		}
+		select {
+		case <-idle.Replaced():
+			t.Error("nobody waits under an idle route: it is not kept")
+		default:
+		}
+		release()
+	})
+}
+
 // 10,000 routes that change one by one must not rebuild 10,000 tables.
 func TestBurstIsOneRebuild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

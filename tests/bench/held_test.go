@@ -58,13 +58,7 @@ func holdAll(t *testing.T, role string) int64 {
 		}
 		conns[i] = conn
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); p.ask("/held") < heldRequests; <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s holds %d of %d requests", role, p.ask("/held"), heldRequests)
-		}
-	}
+	p.wait("/held", heldRequests)
 	each := (p.ask("/memory") - before) / heldRequests
 
 	cpu, start := p.ask("/cpu"), time.Now()

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -88,6 +89,7 @@ func serveBare(ctx context.Context, l net.Listener, mux *http.ServeMux) error {
 	held := make(chan struct{}, 1<<20)
 	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) { close(released) })
 	mux.HandleFunc("/held", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, len(held)) })
+	mux.HandleFunc("/started", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, 1) })
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		held <- struct{}{}
 		select {
@@ -147,6 +149,16 @@ func serveInterceptor(ctx context.Context, l net.Listener, mux *http.ServeMux) e
 	mux.HandleFunc("/ready", func(_ http.ResponseWriter, r *http.Request) {
 		store.Update("default", "app", map[string][]string{"http": r.URL.Query()["address"]})
 	})
+	mux.HandleFunc("/started", func(w http.ResponseWriter, _ *http.Request) {
+		response, err := http.Get("http://" + admin.Addr().String() + "/readyz")
+		if err != nil {
+			return
+		}
+		defer response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			fmt.Fprint(w, 1)
+		}
+	})
 	mux.HandleFunc("/held", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, tracker.Route("default/app").Held())
 	})
@@ -202,7 +214,20 @@ func start(t testing.TB, role string) *process {
 	if err := json.NewDecoder(out).Decode(&p.addresses); err != nil {
 		t.Fatalf("starting %s: %v", role, err)
 	}
+	p.wait("/started", 1)
 	return p
+}
+
+// wait polls a number of the control port until it is there.
+func (p *process) wait(path string, want int64) {
+	p.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); p.ask(path) < want; <-tick.C {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s is %d, not %d", path, p.ask(path), want)
+		}
+	}
 }
 
 // ask reads a number from the process's control port.

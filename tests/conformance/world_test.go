@@ -66,6 +66,12 @@ func (w *world) Run(ctx context.Context, sink routesync.Sink) error {
 // settings (name, value, name, value…).
 func newWorld(t *testing.T, objects string, env ...string) *world {
 	t.Helper()
+	return newWorldWith(t, objects, listeners{}, env...)
+}
+
+// newWorldWith is newWorld with more listeners.
+func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *world {
+	t.Helper()
 	w := &world{
 		t: t, store: endpoints.NewStore(), tracker: inflight.NewTracker(nil),
 		sink: make(chan routesync.Sink, 1), objects: parse(t, objects),
@@ -83,7 +89,7 @@ func newWorld(t *testing.T, objects string, env ...string) *world {
 	}
 	proxy, admin := listen(t), listen(t)
 	w.app, err = app.New(cfg, app.Deps{
-		Source: w, Proxy: proxy, Admin: admin, Store: w.store, Tracker: w.tracker,
+		Source: w, Proxy: proxy, ProxyTLS: more.tls, Admin: admin, Store: w.store, Tracker: w.tracker,
 		Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1}),
 	})
 	if err != nil {

@@ -171,6 +171,11 @@ type client struct {
 	bare bool
 }
 
+// unwritten is the error of a client that did not take what was written.
+func unwritten(err error) error {
+	return fmt.Errorf("%w: writing to the client: %w: %w", http.ErrAbortHandler, context.Canceled, err)
+}
+
 // write sends p at once, within a bound. The bound is lifted afterwards: on
 // HTTP/2 it would reset a stream that is merely idle.
 func (c *client) write(p []byte) error {
@@ -182,10 +187,10 @@ func (c *client) write(p []byte) error {
 		c.bare = errors.Is(err, http.ErrNotSupported)
 	}
 	if _, err := c.w.Write(p); err != nil {
-		return fmt.Errorf("%w: writing to the client: %w", http.ErrAbortHandler, err)
+		return unwritten(err)
 	}
 	if err := c.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("%w: writing to the client: %w", http.ErrAbortHandler, err)
+		return unwritten(err)
 	}
 	if !c.bare {
 		// A connection on which this fails fails the next write too.

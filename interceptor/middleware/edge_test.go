@@ -1,0 +1,158 @@
+package middleware
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+)
+
+// recorded returns how often requests were counted, by status.
+func recorded(t *testing.T, reader *sdkmetric.ManualReader) map[string]int64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &all); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int64{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			sum, ok := m.Data.(metricdata.Sum[int64])
+			if !ok || m.Name != "interceptor_request_count" {
+				continue
+			}
+			for _, point := range sum.DataPoints {
+				code, _ := point.Attributes.Value(attribute.Key("code"))
+				counts[code.AsString()] += point.Value
+			}
+		}
+	}
+	return counts
+}
+
+// Every request is recorded once, under the status that is true, and only what
+// an operator can act on is logged.
+func TestEdgeRecordsARequestOnce(t *testing.T) {
+	commit := func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }
+	for _, c := range []struct {
+		reason string
+		step   exchange.HandlerFunc
+		status string
+		logged bool
+		abort  bool
+		answer int
+	}{
+		{"answered", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+			w.WriteHeader(http.StatusTeapot)
+			return nil
+		}, "418", false, false, 418},
+		{"nothing written is a 200", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return nil }, "200", false, false, 200},
+		{"a failure before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
+			return fmt.Errorf("resolving: %w", &exchange.Error{Status: 504, Message: "late"})
+		}, "504", true, false, 504},
+		{"a client's mistake is not logged", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
+			return &exchange.Error{Status: 404, Message: "none"}
+		}, "404", false, false, 404},
+		{"a stalled upload", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return coldstart.ErrStalled }, "408", false, false, 408},
+		{"an error of ours", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return errors.New("odd") }, "500", true, false, 500},
+		{"a client that left before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return context.Canceled }, "499", false, true, 200},
+		{"a client that left a stream", func(w http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
+			commit(w)
+			x.Status = 200
+			return fmt.Errorf("%w: %w", http.ErrAbortHandler, context.Canceled)
+		}, "499", false, true, 200},
+		{"a backend that cut its answer", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+			commit(w)
+			return fmt.Errorf("%w: %w", http.ErrAbortHandler, io.ErrUnexpectedEOF)
+		}, "200", true, true, 200},
+		{"a stream whose backend failed", func(w http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
+			commit(w)
+			x.Status = 429
+			return nil
+		}, "429", false, false, 200},
+		{"a panic before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { panic("odd") }, "500", true, false, 500},
+		{"an abort", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+			commit(w)
+			panic(http.ErrAbortHandler)
+		}, "200", true, true, 200},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			reader := sdkmetric.NewManualReader()
+			instruments, err := metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := 0
+			log := funcr.New(func(_, args string) {
+				if strings.Contains(args, "request failed") {
+					lines++
+				}
+			}, funcr.Options{})
+			access := NewAccessLog(io.Discard)
+			edge := NewEdge(c.step, instruments, access, log, time.Now)
+			w, aborted := httptest.NewRecorder(), false
+			func() {
+				defer func() {
+					if v := recover(); v != nil {
+						aborted = true
+					}
+				}()
+				edge.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			}()
+			got := recorded(t, reader)
+			if len(got) != 1 || got[c.status] != 1 {
+				t.Errorf("recorded %v, want once %s", got, c.status)
+			}
+			if len(access.lines) != 1 {
+				t.Errorf("%d lines in the access log", len(access.lines))
+			}
+			if aborted != c.abort || w.Code != c.answer || (lines == 1) != c.logged {
+				t.Errorf("aborted %t, answer %d, log lines %d", aborted, w.Code, lines)
+			}
+		})
+	}
+}
+
+func TestAccessLogLine(t *testing.T) {
+	var out bytes.Buffer
+	l := NewAccessLog(&out)
+	r := httptest.NewRequest(http.MethodGet, "/a?b=c", nil)
+	r.RemoteAddr = "10.1.2.3:4567"
+	r.Header.Set("User-Agent", "evil\"\n10.9.9.9 - - forged")
+	l.Log(r, time.Date(2026, 11, 22, 3, 4, 5, 0, time.UTC), 200, 12)
+	ended, end := context.WithCancel(context.Background())
+	end()
+	l.Run(ended, logr.Discard())
+	const want = `10.1.2.3 - - [22/Nov/2026:03:04:05 +0000] "GET /a?b=c HTTP/1.1" 200 12 "-" "evil\"\n10.9.9.9 - - forged"` + "\n"
+	if out.String() != want {
+		t.Errorf("got  %s\nwant %s", out.String(), want)
+	}
+}
+
+// A reader of the log that stalls costs lines, not requests.
+func TestAccessLogDropsLinesOfASlowReader(t *testing.T) {
+	l := NewAccessLog(io.Discard)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for range accessLines + 7 {
+		l.Log(r, time.Now(), 200, 0)
+	}
+	if n := l.dropped.Load(); n != 7 {
+		t.Errorf("%d lines were dropped", n)
+	}
+}
