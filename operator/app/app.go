@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -69,16 +70,15 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	if err := errors.Join(m.AddHealthzCheck("ping", healthz.Ping), m.AddReadyzCheck("ping", healthz.Ping)); err != nil {
 		return nil, fmt.Errorf("adding the probes: %w", err)
 	}
-	kind := func(object client.Object, hint string) *availability.Kind {
-		gvk, _ := m.GetClient().GroupVersionKindFor(object)
-		return availability.New(gvk, m.GetAPIReader(), cfg.WatchNamespace, hint, log)
+	kind := func(kind schema.GroupVersionKind, hint string) *availability.Kind {
+		return availability.New(kind, m.GetAPIReader(), cfg.WatchNamespace, hint, log)
 	}
 	const role = "give the operator's role get, list and watch of it; until then no condition tells of it"
 	var (
-		scaledObjects = kind(keda.NewScaledObject(), "install KEDA: without it nothing scales")
-		services      = kind(&corev1.Service{}, role)
-		configMaps    = kind(&corev1.ConfigMap{}, role)
-		status        = conditions.Writer{Client: m.GetClient(), Recorder: m.GetEventRecorder(recorderName)}
+		scaledObjects = kind(keda.ScaledObjectKind(), "install KEDA: without it nothing scales")
+		services      = kind(corev1.SchemeGroupVersion.WithKind("Service"), role)
+		configMaps    = kind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), role)
+		status        = conditions.Writer{Status: m.GetClient().Status(), Recorder: m.GetEventRecorder(recorderName)}
 	)
 	httpScaledObjects := &httpscaledobject.Reconciler{
 		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),

@@ -90,8 +90,8 @@ func Undecodable(err error) Problem {
 
 // Writer writes statuses and events.
 type Writer struct {
-	// Client to write with.
-	Client client.Client
+	// Status is where statuses are written.
+	Status client.SubResourceWriter
 	// Recorder of the events.
 	Recorder events.EventRecorder
 }
@@ -127,7 +127,7 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, r
 	if err != nil {
 		return fmt.Errorf("encoding the status: %w", err)
 	}
-	err = w.Client.Status().Patch(ctx, object.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
+	err = w.Status.Patch(ctx, object.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -1,0 +1,181 @@
+package conditions
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestReady(t *testing.T) {
+	warning := Problem{Reason: "Warned", Message: "half", Warning: true}
+	failure := Problem{Reason: "Failed", Message: "all", Warning: false}
+	tests := []struct {
+		reason   string
+		problems []Problem
+		want     string
+	}{
+		{"nothing is wrong", nil, "True Reconciled fine"},
+		{"a warning leaves it ready", []Problem{warning}, "True Warned half"},
+		{"a failure does not", []Problem{failure}, "False Failed all"},
+		{"failures are told first", []Problem{warning, failure}, "False Failed all; half"},
+		{"but not all of them", slicesOf(failure, 7), "False Failed all; all; all; all; all; and 2 more"},
+	}
+	for _, test := range tests {
+		got := Ready(test.problems, "fine")
+		if text := fmt.Sprintf("%s %s %s", got.Status, got.Reason, got.Message); text != test.want {
+			t.Errorf("%s: %q, want %q", test.reason, text, test.want)
+		}
+	}
+}
+
+func slicesOf(p Problem, n int) (problems []Problem) {
+	for range n {
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// statusClient keeps what is written to a status.
+type statusClient struct {
+	client.SubResourceWriter
+	err     error
+	patches []string
+}
+
+func (c *statusClient) Patch(_ context.Context, o client.Object, p client.Patch, _ ...client.SubResourcePatchOption) error {
+	data, err := p.Data(o)
+	if err != nil {
+		return err
+	}
+	c.patches = append(c.patches, string(data))
+	return c.err
+}
+
+// recorder keeps events.
+type recorder struct{ events []string }
+
+func (r *recorder) Eventf(_ runtime.Object, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	r.events = append(r.events, kind+" "+reason+" "+fmt.Sprintf(note, args...))
+}
+
+func object(status map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "http.keda.sh/v1beta1", "kind": "InterceptorRoute",
+		"metadata": map[string]any{"name": "shop", "generation": int64(3), "resourceVersion": "7"},
+		"status":   status,
+	}}
+}
+
+func stored(status, reason string, generation int64) map[string]any {
+	return map[string]any{
+		"type": "Ready", "status": status, "reason": reason, "message": "m",
+		"observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z",
+	}
+}
+
+func TestWrite(t *testing.T) {
+	other := map[string]any{"type": "Other", "status": "True", "reason": "Theirs", "message": "", "lastTransitionTime": "2025-01-01T00:00:00Z"}
+	ready := metav1.Condition{Type: TypeReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: "m"}
+	tests := []struct {
+		reason   string
+		status   map[string]any
+		fields   map[string]any
+		writes   int
+		events   []string
+		contains []string
+	}{
+		{
+			reason: "a new object", status: nil,
+			writes: 1, events: []string{"Normal Reconciled m"}, contains: []string{`"resourceVersion":"7"`, `"observedGeneration":3`},
+		},
+		{
+			reason: "all is there", status: map[string]any{"conditions": []any{stored("True", "Reconciled", 3)}, "targetService": "shop:80"},
+			fields: map[string]any{"targetService": "shop:80"},
+		},
+		{
+			reason: "the same is true of a new spec: no event", status: map[string]any{"conditions": []any{stored("True", "Reconciled", 2)}},
+			writes: 1, contains: []string{`"lastTransitionTime":"2026-01-01T00:00:00Z"`},
+		},
+		{
+			reason: "another reason: an event, but no transition", status: map[string]any{"conditions": []any{stored("True", "Warned", 3)}},
+			writes: 1, events: []string{"Normal Reconciled m"}, contains: []string{`"lastTransitionTime":"2026-01-01T00:00:00Z"`},
+		},
+		{
+			reason: "a field changed: no event",
+			status: map[string]any{"conditions": []any{stored("True", "Reconciled", 3)}, "targetService": "old:80"},
+			fields: map[string]any{"targetService": "shop:80"},
+			writes: 1, contains: []string{`"targetService":"shop:80"`},
+		},
+		{
+			reason: "others' conditions stay", status: map[string]any{"conditions": []any{other, stored("False", "Failed", 3)}},
+			writes: 1, events: []string{"Normal Reconciled m"}, contains: []string{`"type":"Other"`, `"reason":"Theirs"`},
+		},
+		{
+			reason: "what 0.16 left without a time, or worse, goes",
+			status: map[string]any{"conditions": []any{
+				map[string]any{"type": "Ready", "status": "True", "reason": "Reconciled"}, "nonsense", stored("True", "Reconciled", 3),
+			}},
+			writes: 1, contains: []string{`"conditions":[{"type":"Ready"`},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.reason, func(t *testing.T) {
+			to, r := &statusClient{}, &recorder{}
+			w := Writer{Status: to, Recorder: r}
+			in := object(test.status)
+			before := in.DeepCopy()
+			if err := w.Write(t.Context(), in, ready, test.fields); err != nil {
+				t.Fatal(err)
+			}
+			if len(to.patches) != test.writes {
+				t.Errorf("patches %v, want %d", to.patches, test.writes)
+			}
+			if diff := cmp.Diff(test.events, r.events); diff != "" {
+				t.Errorf("events -want +got:\n%s", diff)
+			}
+			for _, part := range test.contains {
+				if len(to.patches) == 0 || !strings.Contains(to.patches[0], part) {
+					t.Errorf("patches %v, want %s in it", to.patches, part)
+				}
+			}
+			if diff := cmp.Diff(before, in); diff != "" {
+				t.Errorf("the cached object was changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestACacheThatLagsBehindIsNoError(t *testing.T) {
+	to, r := &statusClient{err: apierrors.NewConflict(schema.GroupResource{}, "shop", nil)}, &recorder{}
+	w := Writer{Status: to, Recorder: r}
+	if err := w.Write(t.Context(), object(nil), Ready(nil, "fine"), nil); err != nil || r.events != nil {
+		t.Errorf("error %v, events %v, want none", err, r.events)
+	}
+	to.err = apierrors.NewInternalError(fmt.Errorf("broken"))
+	if err := w.Write(t.Context(), object(nil), Ready(nil, "fine"), nil); err == nil {
+		t.Error("a failed write is an error")
+	}
+}
+
+func TestNotesFitIntoEvents(t *testing.T) {
+	to, r := &statusClient{}, &recorder{}
+	w := Writer{Status: to, Recorder: r}
+	long := Problem{Reason: "Long", Message: strings.Repeat("ö%", 4000)}
+	if err := w.Write(t.Context(), object(nil), Ready([]Problem{long}, ""), nil); err != nil {
+		t.Fatal(err)
+	}
+	note := strings.TrimPrefix(r.events[0], corev1.EventTypeWarning+" Long ")
+	if len(note) > maxNote || !strings.HasSuffix(note, "…") || strings.ContainsRune(note, '\uFFFD') {
+		t.Errorf("a note of %d bytes", len(note))
+	}
+}
