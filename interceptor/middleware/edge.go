@@ -54,20 +54,65 @@ type serving struct {
 	response response
 }
 
-// ServeHTTP serves one request.
+// ServeHTTP serves one request. Its frame, and those of the other steps, stay on
+// the stack of every held request: what a step does not need while it waits for
+// the next one is in functions of its own.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := e.begin(w, r)
+	e.finish(s, r, e.serve(s, r))
+}
+
+func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s := &serving{}
 	s.exchange.Start = e.now()
 	s.exchange.TLS = r.TLS != nil
 	s.response.ResponseWriter = w
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		defer releaseBody(&s.response)()
+	if mayBlock(r) {
+		// Else net/http reads the rest of the body before it sends an answer,
+		// however long that takes. A recorder has no such body.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	err := e.serve(s, r)
-	if err == nil {
-		e.record(s, r)
-		return
+	return s
+}
+
+// mayBlock says whether the request has a body that its client may never end.
+func mayBlock(r *http.Request) bool { return r.ProtoMajor == 1 && r.ContentLength != 0 }
+
+// serve passes the request on. A panic of a step is an error like others.
+func (e *Edge) serve(s *serving, r *http.Request) (err error) {
+	defer e.catch(&err)
+	return e.next.ServeExchange(&s.response, r, &s.exchange)
+}
+
+func (e *Edge) catch(err *error) {
+	switch v := recover(); v {
+	case nil:
+	case http.ErrAbortHandler:
+		*err = http.ErrAbortHandler
+	default:
+		e.log.Error(nil, "recovering from a panic while serving a request", "panic", v, "stack", string(debug.Stack()))
+		*err = &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error"}
 	}
+}
+
+// finish answers a request that failed, records it, and ends the connection where
+// a clean end would tell the client a lie.
+func (e *Edge) finish(s *serving, r *http.Request, err error) {
+	abort := err != nil && e.fail(s, r, err)
+	e.record(s, r)
+	if mayBlock(r) && s.response.status != http.StatusSwitchingProtocols {
+		// net/http reads on for what is left of the body, now within a bound.
+		_ = http.NewResponseController(s.response.ResponseWriter).SetReadDeadline(time.Now().Add(lingering))
+	}
+	if abort {
+		// RFC 9112, 8: an incomplete message must not look complete.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// fail answers a request that failed, if that is still possible, and says whether
+// its connection must be aborted.
+func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
 	failure := classify(err, r)
 	left := failure.Status == exchange.StatusClientClosedRequest
 	committed := s.response.committed()
@@ -77,44 +122,11 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if failure.Status >= http.StatusInternalServerError && e.failures.Allow() {
 		e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", err.Error())
 	}
-	if !committed && !left {
-		coldstart.WriteError(&s.response, r, failure.Status, failure.Message, failure.RetryAfter)
-	}
-	e.record(s, r)
 	if committed || left {
-		// RFC 9112, 8: an incomplete message must not look complete.
-		panic(http.ErrAbortHandler)
+		return true
 	}
-}
-
-// serve passes the request on. A panic of a step is an error like others.
-func (e *Edge) serve(s *serving, r *http.Request) (err error) {
-	defer func() {
-		switch v := recover(); v {
-		case nil:
-		case http.ErrAbortHandler:
-			err = http.ErrAbortHandler
-		default:
-			e.log.Error(nil, "recovering from a panic while serving a request", "panic", v, "stack", string(debug.Stack()))
-			err = &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error"}
-		}
-	}()
-	return e.next.ServeExchange(&s.response, r, &s.exchange)
-}
-
-// releaseBody keeps an HTTP/1.1 request body that nobody reads to its end from
-// blocking: net/http would wait for the rest of it before it sends an answer,
-// however long that takes, and once more when the handler has returned. The
-// function that it returns is called then.
-func releaseBody(w *response) func() {
-	control := http.NewResponseController(w.ResponseWriter)
-	// A recorder has no such body.
-	_ = control.EnableFullDuplex()
-	return func() {
-		if w.status != http.StatusSwitchingProtocols {
-			_ = control.SetReadDeadline(time.Now().Add(lingering))
-		}
-	}
+	coldstart.WriteError(&s.response, r, failure.Status, failure.Message, failure.RetryAfter)
+	return false
 }
 
 // classify maps an error to what its client may know of it.

@@ -23,22 +23,33 @@ func NewStaticRoutes(next, forward exchange.Handler, header bool) *StaticRoutes 
 
 // ServeExchange answers by the first static route that matches, if any.
 func (s *StaticRoutes) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	routes := x.Route.Static
-	for i := range routes {
-		static := &routes[i]
-		if !static.Rules.Match(r.Host, r.URL.Path, r.Header) {
-			continue
+	if len(x.Route.Static) > 0 {
+		if static := match(x.Route.Static, r); static != nil {
+			return s.answer(w, r, x, static)
 		}
-		if !static.Always {
-			if slot, ok := x.Route.Target.Endpoints.Pick(); ok {
-				if s.header {
-					w.Header()[coldStartHeader] = []string{"false"}
-				}
-				x.Upstream = exchange.Upstream{Target: x.Route.Target, Slot: slot}
-				return s.forward.ServeExchange(w, r, x)
-			}
-		}
-		return static.Response.Serve(w, r)
 	}
 	return s.next.ServeExchange(w, r, x)
+}
+
+func match(routes []exchange.StaticRoute, r *http.Request) *exchange.StaticRoute {
+	for i := range routes {
+		if routes[i].Rules.Match(r.Host, r.URL.Path, r.Header) {
+			return &routes[i]
+		}
+	}
+	return nil
+}
+
+// answer gives the response of a static route, or the target's.
+func (s *StaticRoutes) answer(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, static *exchange.StaticRoute) error {
+	if !static.Always {
+		if slot, ok := x.Route.Target.Endpoints.Pick(); ok {
+			if s.header {
+				w.Header()[coldStartHeader] = []string{"false"}
+			}
+			x.Upstream = exchange.Upstream{Target: x.Route.Target, Slot: slot}
+			return s.forward.ServeExchange(w, r, x)
+		}
+	}
+	return static.Response.Serve(w, r)
 }

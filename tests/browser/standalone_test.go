@@ -56,7 +56,7 @@ func runApplication(gate string) error {
 		return err
 	}
 	defer conn.Close()
-	opened, seen := make(chan struct{}), sync.OnceFunc(func() { conn.Write([]byte{1}) })
+	opened, seen := make(chan struct{}), sync.OnceFunc(func() { _, _ = conn.Write([]byte{1}) })
 	go func() {
 		if _, err := io.ReadFull(conn, make([]byte, 1)); err == nil {
 			close(opened)
@@ -241,7 +241,7 @@ func (s *standalone) end(t *testing.T, signal os.Signal) {
 	} else if err != nil {
 		t.Error(err)
 	}
-	giveUp := time.AfterFunc(patience, func() { s.process.Process.Kill() })
+	giveUp := time.AfterFunc(patience, func() { _ = s.process.Process.Kill() })
 	defer giveUp.Stop()
 	// How it ended is not the point here.
 	_ = s.process.Wait()

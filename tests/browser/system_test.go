@@ -84,7 +84,7 @@ func (s *pages) start(t *testing.T) {
 	s.address = listener.Addr().String()
 	s.awake = make(chan struct{})
 	s.server = &http.Server{Handler: handler(s.page, s.awake), ReadHeaderTimeout: patience}
-	go s.server.Serve(listener)
+	go func() { _ = s.server.Serve(listener) }()
 }
 
 // handler answers as the endpoint resolver does: the application when it is
