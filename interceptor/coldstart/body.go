@@ -1,22 +1,27 @@
 package coldstart
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// ReadAheadLimit is how much of a silently held request is read ahead.
+	// ReadAheadLimit is how much of a silently held request is read ahead, and how
+	// much of any request is buffered once it is forwarded.
 	ReadAheadLimit = 64 << 10
 
 	// stallTimeout is how long an upload may make no progress.
 	stallTimeout = 30 * time.Second
-	// firstBuffer is how much is set aside for a body of unknown length at first.
+	// firstBuffer is how much is set aside for a body at first. A length that a
+	// client only claims is not believed.
 	firstBuffer = 4 << 10
 	// maxEmptyReads is how often in a row a body may give nothing.
 	maxEmptyReads = 100
@@ -37,218 +42,358 @@ type Budget struct {
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
 // reserve takes n bytes, if there are as many.
-func (b *Budget) reserve(n int64) bool {
-	if used := b.used.Add(n); b.max > 0 && used > b.max {
-		b.used.Add(-n)
+func (b *Budget) reserve(n int) bool {
+	if used := b.used.Add(int64(n)); b.max > 0 && used > b.max {
+		b.used.Add(-int64(n))
 		return false
 	}
 	return true
 }
 
-// Body is what was read of a request's body before it is forwarded.
-type Body struct {
-	// Bytes is the part that was read. It is replayed to whoever reads the
-	// request's body, and must not be changed.
-	Bytes []byte
-	// Complete says that Bytes is the whole body.
-	Complete bool
-	// Gone is closed when the client has left while its body was read in the
-	// background; nil never is.
-	Gone <-chan struct{}
-
-	hold *hold
-	flow *flow
-}
-
-// Close gives the memory back to the budget. It is called when the exchange has
-// ended, before its handler returns, and may be called again.
-func (b Body) Close() {
-	if b.flow != nil {
-		_ = b.flow.Close() // never fails
-	}
-	if b.hold != nil {
-		b.hold.release()
-	}
-}
-
-// hold is what one body has taken of a budget.
-type hold struct {
-	budget *Budget
-	bytes  atomic.Int64
-}
-
-func (h *hold) grow(n int64) bool {
-	if !h.budget.reserve(n) {
-		return false
-	}
-	h.bytes.Add(n)
-	return true
-}
-
-func (h *hold) release() { h.budget.used.Add(-h.bytes.Swap(0)) }
-
-// ReadAhead reads the body of a request that is held silently: net/http does not
-// notice that an HTTP/1.1 client has left while its body is unread. A body that
-// says its length is read whole if it is short enough, like by ReadWhole. One of
-// unknown length is read in the background, up to ReadAheadLimit at a time, as
-// its client may wait for an answer before it goes on.
-func (b *Budget) ReadAhead(w http.ResponseWriter, r *http.Request) (Body, error) {
-	if r.ContentLength >= 0 || r.Body == nil || r.Body == http.NoBody {
-		return b.ReadWhole(w, r, ReadAheadLimit)
-	}
-	reserved := &hold{budget: b}
-	if !reserved.grow(firstBuffer) {
-		return Body{}, nil
-	}
-	f := newFlow(w, r, reserved)
-	r.Body = f
-	return Body{Gone: f.gone, flow: f}, nil
-}
-
-// ReadWhole reads up to limit bytes of the body of r, and replaces the body with
-// one that gives the same bytes and then what was left unread, so that the
-// backend gets all of it. A body that says it is longer than limit is not
-// touched, nor is one for which the budget has no room; one of unknown length is
-// read as far as both allow.
+// Upload is the body of a cold request. A goroutine reads it into memory while
+// the request waits, since net/http does not notice that an HTTP/1.1 client has
+// left while its body is unread; nobody waits for its end, since the client may
+// wait for an answer before it goes on (gRPC streams do). It is the body of the
+// request that is forwarded: its reader gets what has come so far, and then what
+// comes. The goroutine is over when the body is.
 //
-// It fails with ErrStalled if nothing arrives for 30 seconds, and with an error
-// that wraps io.ErrUnexpectedEOF or the context's when the client has left. The
-// budget is then given back already. Reading tells a client that waits for 100
-// Continue to go on. Writers without read deadlines are read without one.
-func (b *Budget) ReadWhole(w http.ResponseWriter, r *http.Request, limit int64) (Body, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return Body{Complete: true}, nil
-	}
-	if r.ContentLength > limit {
-		return Body{}, nil
-	}
-	ahead := reader{
-		source:  r.Body,
-		control: http.NewResponseController(w),
-		hold:    &hold{budget: b},
-		// One byte more than may come shows the end, or that there is none.
-		most: limit + 1,
-	}
-	if r.ContentLength > 0 {
-		ahead.most, ahead.known = r.ContentLength+1, true
-	}
-	if err := ahead.read(); err != nil {
-		ahead.hold.release()
-		return Body{}, readError(r, err)
-	}
-	body := Body{Bytes: ahead.buf, Complete: ahead.ended && int64(len(ahead.buf)) <= limit, hold: ahead.hold}
-	replayed := &replay{ahead: ahead.buf}
-	if !ahead.ended {
-		replayed.rest = r.Body
-	}
-	r.Body = replayed
-	if ahead.ended {
-		// The transport may send it again on another connection.
-		r.GetBody = func() (io.ReadCloser, error) { return &replay{ahead: body.Bytes}, nil }
-	}
-	return body, nil
-}
-
-// readError is why a body could not be read, in terms that the edge knows.
-func readError(r *http.Request, err error) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("reading request body: %w", ErrStalled)
-	case r.Context().Err() != nil:
-		return fmt.Errorf("reading request body: %w: %w", r.Context().Err(), err)
-	}
-	// A reset, a half-sent body, a broken encoding: the client cannot be waited
-	// for any more.
-	return fmt.Errorf("reading request body: %w: %w", io.ErrUnexpectedEOF, err)
-}
-
-// reader reads one body into memory that it has reserved before.
-type reader struct {
-	source  io.Reader
+// A nil Upload is that of a request without a body: whole, and never failing.
+type Upload struct {
+	source  *http.Request // as the server made it
+	chain   *http.Request // what the handlers get
 	control *http.ResponseController
-	hold    *hold
-	most    int64 // bytes to read at most
-	known   bool  // most follows from the length of the body
-	buf     []byte
-	ended   bool // source has no more
+	budget  *Budget
+	object  bool // only a JSON object is of interest as a whole
+
+	settled chan struct{} // closed when it is known whether the body can be had whole
+	failed  chan struct{} // closed when it is not worth to wait for
+	done    chan struct{} // closed when the goroutine is over; nil before it began
+
+	mu       sync.Mutex
+	changed  sync.Cond   // of all that follows
+	buf      []byte      // its free end is the goroutine's while that reads
+	taken    int         // bytes of buf that the reader has got
+	most     int         // what buf may grow to
+	reserved int         // bytes of the budget
+	known    bool        // settled is closed
+	whole    bool        // buf is the whole body
+	looked   bool        // at the first byte that is no space
+	flowing  bool        // the request is forwarded
+	closed   bool        // Close was called
+	progress time.Time   // when the last bytes came
+	stall    *time.Timer // nil while the rule on stalls does not hold
+	err      error       // why nothing more comes, io.EOF for one
+	failure  error       // why failed is closed
 }
 
-// read reads until the source ends, most bytes are there, or the budget has no
-// room. After a stall the deadline stays: the server must not wait for the rest
-// of such a body either.
-func (a *reader) read() error {
-	for empty := 0; empty < maxEmptyReads; empty++ {
-		if len(a.buf) == cap(a.buf) && !a.makeRoom() {
-			return a.clearDeadline()
+// Receive begins to read the body of a request, up to limit bytes before it is
+// forwarded, and returns it together with the request to go on with. That one is
+// a copy, as net/http writes the trailers of a request when its body ends, which
+// may be at any time: the copy gets them when its reader does. object says that
+// the body is of interest as a whole only if it is a JSON object.
+//
+// A body that is longer than limit, or for which the budget has no room, arrives
+// all the same: it is read as it is taken. One that says that it is longer is not
+// touched before, so that a client that waits for 100 Continue does not send what
+// nobody would keep.
+//
+// Close must be called before the handler returns or answers by itself.
+func (b *Budget) Receive(w http.ResponseWriter, r *http.Request, limit int64, object bool) (*Upload, *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, r
+	}
+	u := &Upload{
+		source: r, chain: r.WithContext(r.Context()), control: http.NewResponseController(w), budget: b, object: object,
+		settled: make(chan struct{}), failed: make(chan struct{}),
+		// One byte more than may come shows the end, or that there is none.
+		most: int(limit) + 1, progress: time.Now(),
+	}
+	u.changed.L = &u.mu
+	u.chain.Body, u.chain.Trailer = u, maps.Clone(r.Trailer)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case r.ContentLength > limit:
+		u.settle(false)
+		return u, u.chain
+	case r.ContentLength >= 0:
+		u.most = int(r.ContentLength) + 1
+		u.watch()
+	}
+	u.begin()
+	return u, u.chain
+}
+
+// Settled is closed when it is known whether the body can be had whole.
+func (u *Upload) Settled() <-chan struct{} { return u.settled }
+
+// Whole returns the body, if it is there from its first byte to its end. The
+// bytes must not be changed, nor used once the request is forwarded.
+func (u *Upload) Whole() ([]byte, bool) {
+	if u == nil {
+		return nil, true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.buf, u.whole
+}
+
+// Failed is closed when the request is not worth to be held any more; Err then
+// says why. The rule on stalls holds for a body that says its length and for a
+// JSON object that must be had whole.
+func (u *Upload) Failed() <-chan struct{} {
+	if u == nil {
+		return nil
+	}
+	return u.failed
+}
+
+// Err is ErrStalled, or wraps context.Canceled if the client has left, or sends
+// what is no body.
+func (u *Upload) Err() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failure
+}
+
+// Read gives what has come, and waits only while there is nothing.
+func (u *Upload) Read(b []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.flowing {
+		u.flowing, u.most = true, ReadAheadLimit
+		u.unwatch()
+		u.begin()
+		u.changed.Broadcast()
+	}
+	for u.taken == len(u.buf) && u.err == nil && !u.closed {
+		u.changed.Wait()
+	}
+	switch {
+	case u.closed:
+		return 0, http.ErrBodyReadAfterClose
+	case u.taken < len(u.buf):
+		n := copy(b, u.buf[u.taken:])
+		u.taken += n
+		u.changed.Broadcast()
+		return n, nil
+	case u.err == io.EOF && u.chain.Trailer != nil:
+		// Whoever reads to the end owns the map now: a transport writes it next.
+		maps.Copy(u.chain.Trailer, u.source.Trailer)
+	}
+	u.free()
+	return 0, u.err
+}
+
+// Close ends the upload, waits for its goroutine, and gives the memory back. What
+// has not arrived by then is of no use to anybody: the server must not wait for it
+// either. It never fails, and may be called again.
+func (u *Upload) Close() error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	u.closed = true
+	u.unwatch()
+	u.changed.Broadcast()
+	unread, done := u.err == nil, u.done
+	u.mu.Unlock()
+	if unread {
+		// Without a connection behind it there are no deadlines, but then a body
+		// does not block either.
+		_ = u.control.SetReadDeadline(time.Unix(1, 0))
+	}
+	if done != nil {
+		<-done
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.free()
+	return nil
+}
+
+// The methods below are called with the lock held, unless they say otherwise.
+
+// begin starts the goroutine, once.
+func (u *Upload) begin() {
+	if u.done == nil && !u.closed {
+		u.done = make(chan struct{})
+		go u.pump()
+	}
+}
+
+// pump reads until the end, an error, or Close. It takes the lock itself.
+func (u *Upload) pump() {
+	defer close(u.done)
+	for empty := 0; ; empty++ {
+		room := u.next()
+		if room == nil {
+			return
 		}
-		if err := a.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return err
-		}
-		n, err := a.source.Read(a.buf[len(a.buf):cap(a.buf)])
-		if a.buf = a.buf[:len(a.buf)+n]; n > 0 {
+		n, err := u.source.Body.Read(room)
+		if n > 0 {
 			empty = -1
+		} else if err == nil && empty == maxEmptyReads {
+			err = io.ErrNoProgress
 		}
-		if err == io.EOF {
-			a.ended = true
-			// At once: the server now reads on the connection to notice when
-			// the client leaves, and a deadline would look like that.
-			return a.clearDeadline()
-		}
-		if err != nil {
-			return err
-		}
+		u.mu.Lock()
+		u.received(n, err)
+		u.mu.Unlock()
 	}
-	return io.ErrNoProgress
 }
 
-// makeRoom makes the buffer larger; it is false when there is no more room. A
-// length that a client only claims is not believed before its first 64 KiB are
-// there.
-func (a *reader) makeRoom() bool {
-	size := int64(cap(a.buf))
-	next := min(a.most, max(2*size, firstBuffer))
-	if a.known && (a.most <= ReadAheadLimit+1 || size >= ReadAheadLimit) {
-		next = a.most
-	}
-	if next <= size || !a.hold.grow(next-size) {
-		return false
-	}
-	grown := make([]byte, len(a.buf), next)
-	copy(grown, a.buf)
-	a.buf = grown
-	return true
-}
-
-func (a *reader) clearDeadline() error {
-	if err := a.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
+// next waits until there is room to read into. It is nil when no more is to be
+// read. It takes the lock itself.
+func (u *Upload) next() []byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.err == nil && !u.closed {
+		if room := u.room(); len(room) > 0 {
+			return room
+		}
+		// It is not the client who makes it wait.
+		u.unwatch()
+		u.settle(false)
+		u.changed.Wait()
 	}
 	return nil
 }
 
-// replay is a body that was read ahead, and what follows it.
-type replay struct {
-	ahead []byte
-	rest  io.ReadCloser // nil: nothing follows
+// received takes note of what was read.
+func (u *Upload) received(n int, err error) {
+	u.buf = u.buf[:len(u.buf)+n]
+	u.err = err
+	if n > 0 {
+		u.progress = time.Now()
+	}
+	if u.object && !u.looked && !u.flowing {
+		u.look()
+	}
+	if err != nil {
+		u.unwatch()
+	}
+	switch {
+	case err == io.EOF:
+		u.settle(!u.flowing && len(u.buf) < u.most)
+	case err != nil:
+		// A reset, a half-sent body, a broken encoding.
+		u.fail(fmt.Errorf("reading request body: %w: %w", context.Canceled, err))
+	}
+	u.changed.Broadcast()
 }
 
-// Read gives what was read ahead first.
-func (p *replay) Read(b []byte) (int, error) {
-	if len(p.ahead) > 0 {
-		n := copy(b, p.ahead)
-		p.ahead = p.ahead[n:]
-		return n, nil
+// look decides by the first byte that is no space whether the body may be a JSON
+// object.
+func (u *Upload) look() {
+	text := bytes.TrimLeft(u.buf, " \t\r\n")
+	switch {
+	case len(text) == 0:
+		return
+	case text[0] == '{':
+		u.watch()
+	default:
+		u.most = min(u.most, ReadAheadLimit+1)
+		u.settle(false)
 	}
-	if p.rest == nil {
-		return 0, io.EOF
-	}
-	return p.rest.Read(b)
+	u.looked = true
 }
 
-// Close closes what is unread.
-func (p *replay) Close() error {
-	if p.rest == nil {
+// room is where the next bytes go, empty if there is none for now.
+func (u *Upload) room() []byte {
+	unread := len(u.buf) - u.taken
+	switch {
+	case !u.flowing:
+	case unread > ReadAheadLimit-firstBuffer:
 		return nil
+	case cap(u.buf) > ReadAheadLimit:
+		// What was kept to be looked at is not needed any more.
+		u.resize(ReadAheadLimit)
+	case unread == 0 || u.taken >= firstBuffer && len(u.buf) == cap(u.buf):
+		u.buf, u.taken = u.buf[:copy(u.buf, u.buf[u.taken:])], 0
 	}
-	return p.rest.Close()
+	if len(u.buf) == cap(u.buf) {
+		u.grow()
+	}
+	return u.buf[len(u.buf):cap(u.buf)]
+}
+
+// grow makes the buffer larger, if that is allowed. A request that is forwarded
+// needs some buffer, whatever the budget says.
+func (u *Upload) grow() {
+	size := cap(u.buf)
+	next := min(u.most, max(2*size, firstBuffer))
+	if next <= size {
+		return
+	}
+	if u.budget.reserve(next - u.reserved) {
+		u.reserved = next
+	} else if !u.flowing || size > 0 {
+		return
+	}
+	u.resize(next)
+}
+
+// resize moves what is unread to a buffer of another size. What it is smaller
+// than what was reserved goes back.
+func (u *Upload) resize(size int) {
+	if spare := u.reserved - size; spare > 0 {
+		u.budget.used.Add(-int64(spare))
+		u.reserved = size
+	}
+	moved := make([]byte, len(u.buf)-u.taken, size)
+	copy(moved, u.buf[u.taken:])
+	u.buf, u.taken = moved, 0
+}
+
+// free gives the buffer back.
+func (u *Upload) free() {
+	u.budget.used.Add(-int64(u.reserved))
+	u.buf, u.taken, u.reserved = nil, 0, 0
+}
+
+// settle makes known whether the body is there as a whole; the first word counts.
+func (u *Upload) settle(whole bool) {
+	if u.known {
+		return
+	}
+	u.known, u.whole = true, whole
+	close(u.settled)
+}
+
+// fail makes known that the request is not worth to be held; the first reason
+// counts.
+func (u *Upload) fail(err error) {
+	if u.failure == nil {
+		u.failure = err
+		close(u.failed)
+	}
+}
+
+// watch begins to hold the upload to the rule on stalls.
+func (u *Upload) watch() {
+	if u.stall == nil {
+		u.stall = time.AfterFunc(stallTimeout, u.check)
+	}
+}
+
+// unwatch ends that.
+func (u *Upload) unwatch() {
+	if u.stall != nil {
+		u.stall.Stop()
+		u.stall = nil
+	}
+}
+
+// check fails an upload that has stalled. It runs when the timer fires, and takes
+// the lock itself.
+func (u *Upload) check() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch rest := stallTimeout - time.Since(u.progress); {
+	case u.stall == nil: // in the meantime
+	case rest > 0:
+		u.stall.Reset(rest)
+	default:
+		u.fail(fmt.Errorf("reading request body: %w", ErrStalled))
+	}
 }

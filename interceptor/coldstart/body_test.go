@@ -17,6 +17,19 @@ import (
 	"time"
 )
 
+// receive begins to read the body of r, and waits until it is known whether it
+// can be had whole, or is not worth to wait for.
+func receive(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, object bool) (*Upload, *http.Request) {
+	u, chain := budget.Receive(w, r, limit, object)
+	if u != nil {
+		select {
+		case <-u.Settled():
+		case <-u.Failed():
+		}
+	}
+	return u, chain
+}
+
 // TestBodyIsReadWithinABoundAndReachesTheBackendWhole: whatever its length, and
 // however much of it was read ahead, the next reader gets every byte.
 func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
@@ -25,24 +38,27 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 		reason        string
 		size          int
 		unknownLength bool
+		object        bool
 		budget        int64
-		complete      bool
+		whole         bool
 		most          int // bytes read ahead at most
 	}{
-		{"nothing", 0, false, 0, true, 0},
-		{"nothing, said so by its end", 0, true, 0, true, 0},
-		{"small", 10, false, 0, true, 10},
-		{"small, of unknown length", 10, true, 0, true, 10},
-		{"larger than the first buffers", 90 << 10, false, 0, true, 90 << 10},
-		{"larger than the first buffers, of unknown length", 90 << 10, true, 0, true, 90 << 10},
-		{"just the limit", limit, false, 0, true, limit},
-		{"just the limit, of unknown length", limit, true, 0, true, limit},
-		{"one byte over the limit", limit + 1, false, 0, false, 0},
-		{"one byte over the limit, of unknown length", limit + 1, true, 0, false, limit + 1},
-		{"far over the limit, of unknown length", 10 * limit, true, 0, false, limit + 1},
-		{"over the budget", 5000, false, 1000, false, 0},
-		{"over the budget, of unknown length", 9000, true, 5000, false, 5000},
-		{"within the budget", 900, false, 1000, true, 900},
+		{"nothing", 0, false, false, 0, true, 0},
+		{"nothing, said so by its end", 0, true, false, 0, true, 0},
+		{"small", 10, false, false, 0, true, 10},
+		{"small, of unknown length", 10, true, false, 0, true, 10},
+		{"larger than the first buffers", 90 << 10, false, false, 0, true, 90 << 10},
+		{"larger than the first buffers, of unknown length", 90 << 10, true, false, 0, true, 90 << 10},
+		{"just the limit", limit, false, false, 0, true, limit},
+		{"just the limit, of unknown length", limit, true, false, 0, true, limit},
+		{"one byte over the limit", limit + 1, false, false, 0, false, 0},
+		{"one byte over the limit, of unknown length", limit + 1, true, false, 0, false, limit + 1},
+		{"far over the limit, of unknown length", 10 * limit, true, false, 0, false, limit + 1},
+		{"over the budget", 5000, false, false, 1000, false, 0},
+		{"over the budget, of unknown length", 9000, true, false, 5000, false, 5000},
+		{"within the budget", 900, false, false, 1000, true, 900},
+		{"no object where one is looked for", limit, false, true, 0, false, ReadAheadLimit + 1},
+		{"no object where one is looked for, of unknown length", limit, true, true, 0, false, ReadAheadLimit + 1},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			want := []byte(strings.Repeat("0123456789", c.size/10+1)[:c.size])
@@ -52,85 +68,124 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 			}
 			r := httptest.NewRequest("POST", "/", source)
 			budget := NewBudget(c.budget)
-			body, err := budget.ReadWhole(httptest.NewRecorder(), r, limit)
-			if err != nil {
-				t.Fatal(err)
+			u, chain := receive(budget, httptest.NewRecorder(), r, limit, c.object)
+			ahead, whole := u.Whole()
+			if whole != c.whole || len(ahead) > c.most || !bytes.HasPrefix(want, ahead) {
+				t.Errorf("whole %v with %d bytes, want %v with at most %d", whole, len(ahead), c.whole, c.most)
 			}
-			if body.Complete != c.complete || len(body.Bytes) > c.most || !bytes.HasPrefix(want, body.Bytes) {
-				t.Errorf("complete %v with %d bytes, want %v with at most %d", body.Complete, len(body.Bytes), c.complete, c.most)
-			}
-			if c.complete && len(body.Bytes) != c.size {
-				t.Errorf("%d bytes of %d", len(body.Bytes), c.size)
+			if c.whole && len(ahead) != c.size {
+				t.Errorf("%d bytes of %d", len(ahead), c.size)
 			}
 			if c.budget > 0 && budget.used.Load() > c.budget {
 				t.Errorf("%d bytes of a budget of %d", budget.used.Load(), c.budget)
 			}
-			got, err := io.ReadAll(r.Body)
+			got, err := io.ReadAll(chain.Body)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("the backend gets %d bytes of %d: %v", len(got), len(want), err)
 			}
-			if r.GetBody != nil {
-				again, _ := r.GetBody()
-				if got, _ := io.ReadAll(again); !bytes.Equal(got, want) {
-					t.Error("the second try differs")
+			if used := budget.used.Load(); used != 0 {
+				t.Errorf("%d bytes are kept after the end", used)
+			}
+			for range 2 {
+				if err := u.Close(); err != nil {
+					t.Error(err)
 				}
 			}
-			if err := r.Body.Close(); err != nil {
-				t.Error(err)
-			}
-			body.Close()
-			body.Close()
 			if used := budget.used.Load(); used != 0 {
-				t.Errorf("%d bytes are not given back", used)
+				t.Errorf("%d bytes are given back twice", -used)
+			}
+			if u != nil {
+				if _, err := u.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
+					t.Errorf("after its end: %v", err)
+				}
 			}
 		})
 	}
 }
 
-func TestBudgetIsShared(t *testing.T) {
-	budget := NewBudget(1500)
-	read := func() Body {
-		body, err := budget.ReadWhole(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000))), 1<<20)
-		if err != nil {
-			t.Fatal(err)
+func TestRequestWithoutBodyCostsNothing(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", http.NoBody)
+	budget, w := NewBudget(1), httptest.NewRecorder()
+	if n := testing.AllocsPerRun(10, func() {
+		u, chain := budget.Receive(w, r, 1<<20, true)
+		if _, whole := u.Whole(); !whole || chain != r || u.Failed() != nil {
+			t.Error("it is whole")
 		}
-		return body
-	}
-	first, second := read(), read()
-	if !first.Complete || second.Complete || len(second.Bytes) != 0 {
-		t.Error("the second body has no room")
-	}
-	first.Close()
-	if third := read(); !third.Complete {
-		t.Error("there is room again")
+		_ = u.Close()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
-func TestBodyThatBreaksGivesTheBudgetBack(t *testing.T) {
+func TestBudgetIsShared(t *testing.T) {
+	budget := NewBudget(1500)
+	take := func() *Upload {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000)))
+		u, _ := receive(budget, httptest.NewRecorder(), r, 1<<20, false)
+		return u
+	}
+	whole := func(u *Upload) bool { _, whole := u.Whole(); return whole }
+	first, second := take(), take()
+	if !whole(first) || whole(second) {
+		t.Error("the second body has no room")
+	}
+	_ = first.Close()
+	third := take()
+	if !whole(third) {
+		t.Error("there is room again")
+	}
+	_, _ = second.Close(), third.Close()
+	if used := budget.used.Load(); used != 0 {
+		t.Errorf("%d bytes are not given back", used)
+	}
+}
+
+// TestTrailersBelongToTheReader: net/http writes those of the request that it
+// made when the body ends, whoever looks at them then.
+func TestTrailersBelongToTheReader(t *testing.T) {
+	r := httptest.NewRequest("POST", "/", nil)
+	r.ContentLength = -1
+	r.Trailer = http.Header{"X-Sum": nil}
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("abc"), readerFunc(func([]byte) (int, error) {
+		r.Trailer["X-Sum"] = []string{"7"}
+		return 0, io.EOF
+	})))
+	u, chain := receive(NewBudget(0), httptest.NewRecorder(), r, 1<<20, false)
+	if values, declared := chain.Trailer["X-Sum"]; !declared || values != nil {
+		t.Errorf("before the end: %v", chain.Trailer)
+	}
+	if got, err := io.ReadAll(chain.Body); string(got) != "abc" || err != nil {
+		t.Errorf("got %q %v", got, err)
+	}
+	if got := chain.Trailer.Get("X-Sum"); got != "7" {
+		t.Errorf("after the end: %v", chain.Trailer)
+	}
+	_ = u.Close()
+}
+
+func TestBodyThatBreaks(t *testing.T) {
 	for _, c := range []struct {
 		reason string
 		source io.Reader
-		ctx    func() context.Context
-		want   error
 	}{
-		{"half-sent", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)), context.Background, io.ErrUnexpectedEOF},
-		{"reset", iotest.ErrReader(&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}), context.Background, io.ErrUnexpectedEOF},
-		{"reset of an HTTP/2 stream", iotest.ErrReader(errors.New("client disconnected")), func() context.Context {
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			return ctx
-		}, context.Canceled},
-		{"a reader that gives nothing", emptyReader{}, context.Background, io.ErrUnexpectedEOF},
+		{"half-sent", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF))},
+		{"reset", iotest.ErrReader(&net.OpError{Op: "read", Err: errors.New("connection reset by peer")})},
+		{"reset of an HTTP/2 stream", iotest.ErrReader(errors.New("client disconnected"))},
+		{"a reader that gives nothing", emptyReader{}},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			budget := NewBudget(0)
-			r := httptest.NewRequest("POST", "/", c.source).WithContext(c.ctx())
-			body, err := budget.ReadWhole(httptest.NewRecorder(), r, 1<<20)
-			if !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
+			u, _ := budget.Receive(httptest.NewRecorder(), httptest.NewRequest("POST", "/", c.source), 1<<20, false)
+			<-u.Failed()
+			if err := u.Err(); !errors.Is(err, context.Canceled) || errors.Is(err, ErrStalled) {
+				t.Errorf("got %v", err)
 			}
-			if body.Complete || budget.used.Load() != 0 {
-				t.Errorf("complete %v, %d bytes held", body.Complete, budget.used.Load())
+			if _, whole := u.Whole(); whole {
+				t.Error("it is not whole")
+			}
+			_ = u.Close()
+			if used := budget.used.Load(); used != 0 {
+				t.Errorf("%d bytes are not given back", used)
 			}
 		})
 	}
@@ -179,50 +234,84 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { close(l.closed); return nil }
 func (l *oneConn) Addr() net.Addr { return &net.IPAddr{} }
 
-// TestStalledUpload: progress, however slow, is fine; 30 seconds without are not.
+// TestStalledUpload: progress, however slow, is fine; 30 seconds without are not,
+// where the body must come to an end by itself.
 func TestStalledUpload(t *testing.T) {
-	budget := NewBudget(0)
-	var took time.Duration
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		_, err := budget.ReadWhole(w, r, 1<<20)
-		took = time.Since(start)
-		if !errors.Is(err, ErrStalled) {
-			t.Errorf("got %v", err)
-		}
-		w.WriteHeader(http.StatusRequestTimeout)
-	}
-	dialogue(t, handler, func(conn net.Conn) {
-		send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n0")
-		for range 3 {
-			timer := time.NewTimer(29 * time.Second)
-			<-timer.C
-			send(t, conn, "1")
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || answer.StatusCode != http.StatusRequestTimeout || !answer.Close {
-			t.Errorf("got %+v %v", answer, err)
-		}
-	})
-	if took != 3*29*time.Second+stallTimeout {
-		t.Errorf("after %v", took)
-	}
-	if budget.used.Load() != 0 {
-		t.Error("the budget is not given back")
+	const length, chunked = "Content-Length: 100\r\n\r\n%s", "Transfer-Encoding: chunked\r\n\r\n1\r\n%s\r\n"
+	for _, c := range []struct {
+		reason, framing, first string
+		object, stalls         bool
+	}{
+		{"a body that says its length", length, "0", false, true},
+		{"no object, but it says its length", length, "0", true, true},
+		{"an object", length, "{", true, true},
+		{"an object of unknown length", chunked, "{", true, true},
+		{"a body of unknown length", chunked, "{", false, false},
+		{"a body of unknown length that is no object", chunked, "0", true, false},
+		{"a body of unknown length that may become an object", chunked, " ", true, false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			budget := NewBudget(0)
+			var took time.Duration
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				start := time.Now()
+				u, _ := budget.Receive(w, r, 1<<20, c.object)
+				patience := time.NewTimer(time.Hour)
+				defer patience.Stop()
+				select {
+				case <-u.Failed():
+					if err := u.Err(); !errors.Is(err, ErrStalled) {
+						t.Errorf("got %v", err)
+					}
+				case <-patience.C:
+				}
+				took = time.Since(start)
+				_ = u.Close()
+				w.WriteHeader(http.StatusRequestTimeout)
+			}
+			want := time.Hour
+			dialogue(t, handler, func(conn net.Conn) {
+				send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\n"+fmt.Sprintf(c.framing, c.first))
+				if c.framing == length {
+					for range 3 {
+						timer := time.NewTimer(29 * time.Second)
+						<-timer.C
+						send(t, conn, "1")
+					}
+				}
+				answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil || answer.StatusCode != http.StatusRequestTimeout || !answer.Close {
+					t.Errorf("got %+v %v", answer, err)
+				}
+			})
+			switch {
+			case c.stalls && c.framing == length:
+				want = 3*29*time.Second + stallTimeout
+			case c.stalls:
+				want = stallTimeout
+			}
+			if took != want {
+				t.Errorf("after %v, want %v", took, want)
+			}
+			if budget.used.Load() != 0 {
+				t.Error("the budget is not given back")
+			}
+		})
 	}
 }
 
 // TestHeldRequestNoticesThatItsClientLeft: net/http does so only once the body
-// was read, and the deadline of the reading must not look like it.
+// was read.
 func TestHeldRequestNoticesThatItsClientLeft(t *testing.T) {
 	budget := NewBudget(0)
 	left := make(chan time.Duration, 1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		body, err := budget.ReadWhole(w, r, 1<<20)
-		if err != nil || !body.Complete || string(body.Bytes) != "0123456789" {
-			t.Errorf("got %+v %v", body, err)
+		u, _ := receive(budget, w, r, 1<<20, false)
+		defer u.Close()
+		if body, whole := u.Whole(); !whole || string(body) != "0123456789" {
+			t.Errorf("got %q %v", body, whole)
 		}
-		defer body.Close()
+		<-u.done // nothing of it runs while the request is held
 		start := time.Now()
 		<-r.Context().Done()
 		left <- time.Since(start)
@@ -242,13 +331,15 @@ func TestClientThatLeavesWhileSending(t *testing.T) {
 	budget := NewBudget(0)
 	failed := make(chan error, 1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		_, err := budget.ReadWhole(w, r, 1<<20)
-		failed <- err
+		u, _ := budget.Receive(w, r, 1<<20, false)
+		defer u.Close()
+		<-u.Failed()
+		failed <- u.Err()
 	}
 	dialogue(t, handler, func(conn net.Conn) {
 		send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
 		_ = conn.Close()
-		if err := <-failed; !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, context.Canceled) {
+		if err := <-failed; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -258,29 +349,31 @@ func TestClientThatLeavesWhileSending(t *testing.T) {
 // not to send what nobody would keep.
 func TestExpectContinue(t *testing.T) {
 	for _, c := range []struct {
-		reason   string
-		limit    int64
-		complete bool
+		reason string
+		limit  int64
+		whole  bool
 	}{
 		{"a body that is read", 100, true},
 		{"a body that is too long", 5, false},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			handler := func(w http.ResponseWriter, r *http.Request) {
-				body, err := NewBudget(0).ReadWhole(w, r, c.limit)
-				if err != nil || body.Complete != c.complete {
-					t.Errorf("got %+v %v", body, err)
+				u, _ := receive(NewBudget(0), w, r, c.limit, false)
+				body, whole := u.Whole()
+				if whole != c.whole {
+					t.Errorf("got %q %v", body, whole)
 				}
-				fmt.Fprint(w, len(body.Bytes))
+				_ = u.Close()
+				fmt.Fprint(w, len(body))
 			}
 			dialogue(t, handler, func(conn net.Conn) {
 				send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
 				in := bufio.NewReader(conn)
 				line, err := in.ReadString('\n')
-				if err != nil || strings.Contains(line, "100") != c.complete {
+				if err != nil || strings.Contains(line, "100") != c.whole {
 					t.Fatalf("got %q %v", line, err)
 				}
-				if c.complete {
+				if c.whole {
 					_, _ = in.ReadString('\n')
 					send(t, conn, "0123456789")
 					line, _ = in.ReadString('\n')
@@ -297,21 +390,75 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
+// TestAnswerInTheMiddleOfABody: an answer of our own must wait neither for the
+// rest of the body nor for the goroutine that reads it.
+func TestAnswerInTheMiddleOfABody(t *testing.T) {
+	for _, length := range []int{100, 100 << 10} { // read ahead, and left unread
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			u, _ := NewBudget(0).Receive(w, r, ReadAheadLimit, false)
+			_ = u.Close()
+			w.WriteHeader(http.StatusGatewayTimeout)
+		}
+		dialogue(t, handler, func(conn net.Conn) {
+			start := time.Now()
+			send(t, conn, fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nhalf", length))
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || answer.StatusCode != http.StatusGatewayTimeout || time.Since(start) != 0 {
+				t.Errorf("got %+v %v after %v", answer, err, time.Since(start))
+			}
+		})
+	}
+}
+
 // TestClaimedLengthIsNotBelieved: a client that says much and sends little holds
 // little of the budget.
 func TestClaimedLengthIsNotBelieved(t *testing.T) {
-	budget := NewBudget(0)
-	var held int64
-	r := httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader("x"), readerFunc(func([]byte) (int, error) {
-		held = budget.used.Load()
-		return 0, io.ErrUnexpectedEOF
-	})))
-	r.ContentLength = 16 << 20
-	if _, err := budget.ReadWhole(httptest.NewRecorder(), r, 16<<20); err == nil {
-		t.Error("no error")
+	for _, size := range []int64{60 << 10, 16 << 20} {
+		budget := NewBudget(0)
+		var held int64
+		r := httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader("x"), readerFunc(func([]byte) (int, error) {
+			held = budget.used.Load()
+			return 0, io.ErrUnexpectedEOF
+		})))
+		r.ContentLength = size
+		u, _ := budget.Receive(httptest.NewRecorder(), r, 16<<20, false)
+		<-u.Failed()
+		_ = u.Close()
+		if held > firstBuffer {
+			t.Errorf("%d bytes held for one byte of %d", held, size)
+		}
 	}
-	if held > ReadAheadLimit {
-		t.Errorf("%d bytes held for one byte", held)
+}
+
+// TestForwardedUploadIsBounded: a backend that takes nothing makes the client
+// wait, and memory that a long body has taken is given back as it flows.
+func TestForwardedUploadIsBounded(t *testing.T) {
+	const limit = 1 << 20
+	budget := NewBudget(0)
+	source := bytes.NewReader(make([]byte, 4<<20))
+	u, chain := receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", iotest.OneByteReader(source)), 1<<10, false)
+	if left := source.Len(); left < 4<<20-1<<10-1 {
+		t.Errorf("%d bytes are read ahead", 4<<20-left)
+	}
+	_ = u.Close()
+
+	source = bytes.NewReader(make([]byte, 4<<20))
+	u, chain = receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", struct{ io.Reader }{source}), limit, false)
+	if held := budget.used.Load(); held != limit+1 {
+		t.Errorf("%d bytes are read ahead", held)
+	}
+	if n, err := io.CopyN(io.Discard, chain.Body, 3<<20); n != 3<<20 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if held := budget.used.Load(); held > ReadAheadLimit {
+		t.Errorf("%d bytes are held while it flows", held)
+	}
+	if n, err := io.Copy(io.Discard, chain.Body); n != 1<<20 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	_ = u.Close()
+	if used := budget.used.Load(); used != 0 {
+		t.Errorf("%d bytes are not given back", used)
 	}
 }
 

@@ -28,9 +28,12 @@ type EndpointResolver struct {
 	next    exchange.Handler
 	budget  *coldstart.Budget
 	maxBody int64
-	header  bool
 	metrics *metrics.Metrics
 	now     func() time.Time
+	// warm and cold are the values of the cold-start header, nil if it is switched
+	// off. All responses share them: they are full, so that whoever adds a value
+	// gets a copy.
+	warm, cold []string
 }
 
 // EndpointResolverOptions configures an EndpointResolver.
@@ -50,21 +53,25 @@ type EndpointResolverOptions struct {
 
 // NewEndpointResolver returns the step before next, which forwards.
 func NewEndpointResolver(next exchange.Handler, o EndpointResolverOptions) *EndpointResolver {
-	return &EndpointResolver{next: next, budget: o.Budget, maxBody: o.MaxBody, header: o.Header, metrics: o.Metrics, now: o.Now}
+	s := &EndpointResolver{next: next, budget: o.Budget, maxBody: o.MaxBody, metrics: o.Metrics, now: o.Now}
+	if o.Header {
+		s.warm, s.cold = []string{"false"}, []string{"true"}
+	}
+	return s
 }
 
 // ServeExchange forwards to a ready endpoint, at once or when there is one.
 func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	target := x.Route.Target
 	if slot, ok := target.Endpoints.Pick(); ok {
-		if s.header {
-			w.Header()[coldStartHeader] = []string{"false"}
+		if s.warm != nil {
+			w.Header()[coldStartHeader] = s.warm
 		}
 		return s.forward(w, r, x, slot)
 	}
 	x.Cold = true
-	if s.header {
-		w.Header()[coldStartHeader] = []string{"true"}
+	if s.cold != nil {
+		w.Header()[coldStartHeader] = s.cold
 	}
 	x.Route.InFlight.Cold(x.Route.Lease, target.Endpoints.Ready)
 	return s.serveCold(w, r, x)
@@ -74,7 +81,7 @@ func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request,
 func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	if x.Route.Callback != nil {
 		if dialect, ok := stream.Candidate(r); ok {
-			return s.serveCandidate(w, r, x, dialect)
+			return s.hold(w, r, x, dialect)
 		}
 	}
 	if x.Route.Page != nil && page.IsNavigation(r) {
@@ -83,17 +90,7 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 	if answersAtOnce(x.Route) {
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	release, ok := x.Route.InFlight.Hold(x.Route.MaxPending)
-	if !ok {
-		return s.overflow(w, r, x)
-	}
-	defer release()
-	body, err := s.budget.ReadAhead(w, r)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return s.hold(w, r, x, body, release)
+	return s.hold(w, r, x, nil)
 }
 
 // answersAtOnce says that a route holds nothing: its placeholder is given
@@ -125,39 +122,51 @@ func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *
 	return x.Route.Page.ServeFinite(w, r)
 }
 
-// serveCandidate reads the body of a request that may be a streaming one, which
-// only the body can tell, and serves it as what it is.
-func (s *EndpointResolver) serveCandidate(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, dialect *stream.Dialect) error {
+// hold waits for an endpoint, in order of arrival, and forwards. With a dialect
+// the request may be a streaming one, which only its whole body can tell: it is
+// served as what it turns out to be.
+func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, dialect *stream.Dialect) error {
 	release, ok := x.Route.InFlight.Hold(x.Route.MaxPending)
 	if !ok {
 		return s.overflow(w, r, x)
 	}
-	defer release()
-	limit := s.maxBody
-	if !dialect.NeedsBody() {
-		limit = coldstart.ReadAheadLimit
+	wait := enqueue(x, s.now(), release)
+	defer wait.leave()
+	limit, object := int64(coldstart.ReadAheadLimit), false
+	if dialect != nil {
+		limit, object = s.maxBody, dialect.Object()
 	}
-	body, err := s.budget.ReadWhole(w, r, limit)
-	if err != nil {
-		return err
+	// The clocks of the wait run while the body is read.
+	upload, r := s.budget.Receive(w, r, limit, object)
+	defer upload.Close()
+	wait.upload = upload
+	if dialect != nil {
+		return s.holdCandidate(w, r, x, dialect, wait)
 	}
-	defer body.Close()
-	if body.Complete || !dialect.NeedsBody() {
-		if request, streaming := dialect.Parse(r, body.Bytes); streaming {
-			return s.stream(w, r, x, request, release)
+	slot, ending := wait.await(r.Context(), x, nil)
+	return s.uncommitted(w, r, x, wait, slot, ending)
+}
+
+// holdCandidate is hold for a request that may be a streaming one. As long as
+// that is not known it is held like any other: its body may never end, or only
+// after an answer.
+func (s *EndpointResolver) holdCandidate(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, dialect *stream.Dialect, wait *wait) error {
+	callback := x.Route.Callback // the route may be replaced by one that has none
+	if wait.upload != nil {
+		if slot, ending := wait.await(r.Context(), x, wait.upload.Settled()); ending != elapsed {
+			return s.uncommitted(w, r, x, wait, slot, ending)
+		}
+	}
+	if body, whole := wait.upload.Whole(); whole {
+		if request, streaming := dialect.Parse(r, body); streaming {
+			return s.stream(w, r, x, callback, request, wait)
 		}
 	}
 	if answersAtOnce(x.Route) {
+		wait.leave()
+		_ = wait.upload.Close() // never fails
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	return s.hold(w, r, x, body, release)
-}
-
-// hold waits silently for an endpoint, in order of arrival, and forwards.
-func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, body coldstart.Body, release func()) error {
-	wait := enqueue(x, s.now(), release)
-	wait.gone = body.Gone
-	defer wait.leave()
 	slot, ending := wait.await(r.Context(), x, nil)
 	return s.uncommitted(w, r, x, wait, slot, ending)
 }
@@ -172,9 +181,12 @@ func (s *EndpointResolver) uncommitted(w http.ResponseWriter, r *http.Request, x
 	case left:
 		s.observe(r, x, metrics.OutcomeCancelled)
 		return context.Canceled
+	case failed:
+		s.observe(r, x, metrics.OutcomeCancelled)
+		return wait.upload.Err()
 	}
 	s.observe(r, x, metrics.OutcomeTimeout)
-	if x.Route.Fallback != nil {
+	if x.Route.Fallback != nil && !wait.final {
 		x.Upstream = fallback(x.Route)
 		return s.next.ServeExchange(w, r, x)
 	}
@@ -183,18 +195,17 @@ func (s *EndpointResolver) uncommitted(w http.ResponseWriter, r *http.Request, x
 
 // stream commits the response, keeps the client on the line until an endpoint
 // is ready, and splices the real answer into the same response.
-func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, request stream.Request, release func()) error {
-	wait := enqueue(x, s.now(), release)
-	defer wait.leave()
-	if delay := x.Route.Callback.InitialDelay(); delay > 0 {
+func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, callback *stream.Callback, request stream.Request, wait *wait) error {
+	if delay := callback.InitialDelay(); delay > 0 {
 		// A wake or a failure that is quick enough keeps its real status.
-		timer := time.NewTimer(delay)
+		over := make(chan struct{})
+		timer := time.AfterFunc(delay, func() { close(over) })
 		defer timer.Stop()
-		if slot, ending := wait.await(r.Context(), x, timer.C); ending != elapsed {
+		if slot, ending := wait.await(r.Context(), x, over); ending != elapsed {
 			return s.uncommitted(w, r, x, wait, slot, ending)
 		}
 	}
-	opened, err := x.Route.Callback.Open(w, request)
+	opened, err := callback.Open(w, request)
 	if err != nil {
 		return err
 	}
@@ -209,7 +220,7 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 		return err
 	default:
 		s.observe(r, x, metrics.OutcomeTimeout)
-		if x.Route.Fallback == nil {
+		if x.Route.Fallback == nil || wait.final {
 			failure := waitExpired(x.Route)
 			x.Status = failure.Status
 			return opened.Fail(failure.Status, failure.Message)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -17,11 +18,13 @@ type wait struct {
 	release func()
 	timer   *time.Timer
 	// expired fires when the readiness or the request timeout is over, whichever
-	// is first; nil never does.
+	// is first; nil never does. final says that it is that of the request, after
+	// which nobody can answer any more.
 	expired <-chan time.Time
-	// gone is closed when the client has left although its context does not know:
-	// net/http looks only once the body was read. Nil never is.
-	gone <-chan struct{}
+	final   bool
+	// upload is the request's body, nil if it has none. It knows that a client has
+	// left before net/http does, which looks only once the body was read.
+	upload *coldstart.Upload
 }
 
 // enqueue begins to wait at a time, for a request whose place among the held
@@ -31,8 +34,8 @@ func enqueue(x *exchange.Exchange, now time.Time, release func()) *wait {
 	w.waiter = w.port.Enqueue()
 	left := x.Route.Readiness
 	if x.Route.Request > 0 {
-		if request := x.Route.Request - now.Sub(x.Start); left == 0 || request < left {
-			left = max(request, 1)
+		if request := x.Route.Request - now.Sub(x.Start); left == 0 || request <= left {
+			left, w.final = max(request, 1), true
 		}
 	}
 	if left > 0 {
@@ -55,11 +58,13 @@ func (w *wait) leave() {
 
 // follow goes on waiting under the route that has taken the place of the
 // request's: whoever mends a target's name while requests wait for it frees them.
+// The demand moves to the new target too.
 func (w *wait) follow(x *exchange.Exchange) {
 	x.Route = x.Route.Successor()
 	if port := x.Route.Target.Endpoints; port != w.port {
 		w.waiter.Leave()
 		w.port, w.waiter = port, port.Enqueue()
+		x.Route.InFlight.Cold(x.Route.Lease, port.Ready)
 	}
 }
 
@@ -70,21 +75,28 @@ const (
 	served  ending = iota // there is a Slot
 	expired               // it took too long
 	left                  // the client is gone
-	elapsed               // the time given to await is over; the wait goes on
+	failed                // the body says why it is not worth to wait for
+	elapsed               // what await was given is over; the wait goes on
 )
 
-// await waits for an endpoint, at most until a time if one is given.
-func (w *wait) await(ctx context.Context, x *exchange.Exchange, until <-chan time.Time) (endpoints.Slot, ending) {
+// await waits for an endpoint, or until a channel is closed if one is given. A
+// Slot that is there together with the end of the time is taken.
+func (w *wait) await(ctx context.Context, x *exchange.Exchange, until <-chan struct{}) (endpoints.Slot, ending) {
 	for {
 		select {
 		case slot := <-w.waiter.C:
 			return slot, served
 		case <-w.expired:
-			return endpoints.Slot{}, expired
+			select {
+			case slot := <-w.waiter.C:
+				return slot, served
+			default:
+				return endpoints.Slot{}, expired
+			}
 		case <-ctx.Done():
 			return endpoints.Slot{}, left
-		case <-w.gone:
-			return endpoints.Slot{}, left
+		case <-w.upload.Failed():
+			return endpoints.Slot{}, failed
 		case <-until:
 			return endpoints.Slot{}, elapsed
 		case <-x.Route.Replaced():

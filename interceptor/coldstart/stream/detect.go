@@ -9,9 +9,12 @@ import (
 // eventStream is the media type of server-sent events (WHATWG HTML, 9.2).
 const eventStream = "text/event-stream"
 
+// grpc is how the media types of gRPC begin.
+const grpc = "application/grpc"
+
 // Candidate says whether a request may be a streaming one, by method, path and
-// header alone, and in which dialect. If the dialect needs the body, Parse has
-// the last word.
+// header alone, and in which dialect. Parse, which sees the body, has the last
+// word.
 func Candidate(r *http.Request) (*Dialect, bool) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet || !eligible(r) {
 		return nil, false
@@ -40,6 +43,12 @@ func Candidate(r *http.Request) (*Dialect, bool) {
 func eligible(r *http.Request) bool {
 	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) {
 		return false
+	}
+	for _, kind := range r.Header["Content-Type"] {
+		// Its bodies are no JSON, and may never end.
+		if len(kind) >= len(grpc) && strings.EqualFold(kind[:len(grpc)], grpc) {
+			return false
+		}
 	}
 	for _, coding := range r.Header["Content-Encoding"] {
 		if !strings.EqualFold(strings.TrimSpace(coding), "identity") {

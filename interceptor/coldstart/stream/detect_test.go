@@ -38,6 +38,8 @@ func TestCandidate(t *testing.T) {
 		{"any upgrade", "POST", "/v1/chat/completions", http.Header{"Upgrade": {"h2c"}}, nil},
 		{"MCP", "POST", "/v1/chat/completions", http.Header{"Mcp-Session-Id": {"1"}}, nil},
 		{"MCP, any header of it", "GET", "/mcp", http.Header{"Accept": {"text/event-stream"}, "Mcp-Protocol-Version": {"1"}}, nil},
+		{"gRPC", "POST", "/pkg.Service/Method", http.Header{"Content-Type": {"application/grpc"}}, nil},
+		{"gRPC, in any coding", "POST", "/pkg.Service/Method", http.Header{"Content-Type": {"Application/gRPC-web+proto"}}, nil},
 		{"a compressed body", "POST", "/v1/chat/completions", http.Header{"Content-Encoding": {"gzip"}}, nil},
 		{"identity is no compression", "POST", "/v1/chat/completions", http.Header{"Content-Encoding": {"identity"}}, &openAIChat},
 		{"same-origin page", "POST", "/v1/chat/completions", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"https://other.example"}}, &openAIChat},
@@ -82,8 +84,11 @@ func TestRowsBelowTheAPIs(t *testing.T) {
 	if q, ok := eventSourceBody.Parse(nil, []byte(`query=1`)); !ok || q.dialect != &eventSource {
 		t.Error("Accept alone is served with comments")
 	}
-	if q, ok := eventSource.Parse(nil, nil); !ok || q.dialect != &eventSource || eventSource.NeedsBody() {
+	if q, ok := eventSource.Parse(nil, nil); !ok || q.dialect != &eventSource {
 		t.Error("a GET for events needs no body")
+	}
+	if eventSourceBody.Object() || !anyPath.Object() || !gemini.Object() {
+		t.Error("only Accept streams what is no JSON object")
 	}
 }
 

@@ -81,10 +81,9 @@ var dialects = []*Dialect{
 // The feature was first defined as that.
 var anyPath = Dialect{name: "any", streaming: asked, speaks: &openAIChat}
 
-// NeedsBody says that the request's whole body must be read before Parse: to
-// decide, and because a response that begins before the body was read makes
-// net/http drop it.
-func (d *Dialect) NeedsBody() bool { return d.streaming != nil }
+// Object says that only a JSON object can ask for a stream, so that a body which
+// is none need not be read.
+func (d *Dialect) Object() bool { return d.streaming != nil && d.otherwise == nil }
 
 // WriteError answers with the API's own error, before anything was committed.
 // Headers that are set already, Retry-After for one, are kept.

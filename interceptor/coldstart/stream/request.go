@@ -25,7 +25,7 @@ type Request struct {
 // takes: such a request is held silently and its backend says what is wrong.
 // The body is neither kept nor changed.
 func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
-	if !d.NeedsBody() {
+	if d.streaming == nil {
 		return Request{dialect: d}, true
 	}
 	f, ok := parseFacts(body)
