@@ -11,11 +11,17 @@ import (
 type Route struct {
 	tracker   *Tracker
 	key       string
-	forgotten atomic.Bool // written under tracker.mu
+	forgotten atomic.Bool            // written under tracker.mu
+	listed    [urgencies]atomic.Bool // in tracker.changes
+	next      [urgencies]*Route      // there; written by who set listed, then by who took the list
+
+	// What each request writes begins the second cache line, and leaves the first
+	// one, which it reads, to all cores.
 
 	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
 	lease    atomic.Pointer[lease]
+	_        [40]byte
 }
 
 // Four million requests in flight need more memory than there is, and a total of
@@ -45,20 +51,29 @@ func (r *Route) Acquire() (release func()) {
 
 // begin counts a request.
 func (r *Route) begin() {
-	if r.requests.Add(oneRequest)&inFlightMask == 1 {
-		r.tracker.signal()
+	first := r.requests.Add(oneRequest)&inFlightMask == 1
+	r.change(queue.Gathered)
+	if first {
+		r.change(queue.Soon)
+		r.tracker.signal(queue.Soon)
 	}
 }
 
 // end takes a request off those in flight, once.
 func (r *Route) end(released *atomic.Bool) {
-	if released.Swap(true) || r.requests.Add(^uint64(0))&inFlightMask > 0 {
+	if released.Swap(true) {
+		return
+	}
+	last := r.requests.Add(^uint64(0))&inFlightMask == 0
+	r.change(queue.Gathered)
+	if !last {
 		return
 	}
 	if r.forgotten.Load() {
 		r.tracker.drop(r)
 	}
-	r.tracker.signal()
+	r.change(queue.Soon)
+	r.tracker.signal(queue.Soon)
 }
 
 // Hold takes a place among the held requests and open streams of the route, and
@@ -89,7 +104,9 @@ func (r *Route) Hold(most int) (release func(), ok bool) {
 // time.
 func (r *Route) Cold(length time.Duration, ready func() bool) {
 	r.lease.Store(&lease{until: r.tracker.now().Add(length), ready: ready})
-	r.tracker.signal()
+	r.change(queue.Gathered)
+	r.change(queue.AtOnce)
+	r.tracker.signal(queue.AtOnce)
 }
 
 // InFlight is the number of requests that are in flight; a lease is none.

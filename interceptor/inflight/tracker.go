@@ -22,7 +22,15 @@ type Tracker struct {
 	routes map[string]*Route
 
 	subscribing sync.Mutex
-	subscribers atomic.Pointer[[]chan struct{}] // copied on write
+	subscribers atomic.Pointer[[]*subscriber] // copied on write
+
+	changes [urgencies]changes
+}
+
+// subscriber is told of urgent changes.
+type subscriber struct {
+	soon, atOnce chan struct{} // buffered; may be the same
+	feed         *feed         // may be nil
 }
 
 // NewTracker returns an empty Tracker. A nil now is time.Now.
@@ -45,9 +53,12 @@ func (t *Tracker) Route(key string) *Route {
 	r := t.routes[key]
 	if r == nil {
 		r = &Route{tracker: t, key: key}
+		r.forgotten.Store(true)
 		t.routes[key] = r
 	}
-	r.forgotten.Store(false)
+	if r.forgotten.Swap(false) {
+		r.change(queue.Gathered)
+	}
 	return r
 }
 
@@ -66,8 +77,22 @@ func (t *Tracker) Forget(key string) {
 		delete(t.routes, key)
 	}
 	t.mu.Unlock()
-	t.signal()
+	for _, s := range t.listeners() {
+		if s.feed != nil {
+			s.feed.forget(r)
+		}
+	}
+	// Without feeds nobody else takes routes off these lists, which would keep
+	// all forgotten ones alive.
+	for u := range urgencies {
+		t.collect(u, forgetCollects)
+	}
+	t.signal(queue.Soon)
 }
+
+// forgetCollects is how many changed routes are handed to the feeds with each
+// route that is forgotten.
+const forgetCollects = 16
 
 // drop removes a forgotten route whose last request has ended.
 func (t *Tracker) drop(r *Route) {
@@ -110,36 +135,50 @@ func (t *Tracker) Each(f func(key string, r *Route)) {
 // cancel, which is idempotent, when it listens no more.
 func (t *Tracker) Subscribe() (changed <-chan struct{}, cancel func()) {
 	c := make(chan struct{}, 1)
-	t.resubscribe(func(all []chan struct{}) []chan struct{} { return append(all, c) })
-	return c, func() {
-		t.resubscribe(func(all []chan struct{}) []chan struct{} {
-			return slices.DeleteFunc(all, func(other chan struct{}) bool { return other == c })
+	return c, t.subscribe(&subscriber{soon: c, atOnce: c})
+}
+
+// subscribe adds a subscriber, and returns how to remove it.
+func (t *Tracker) subscribe(s *subscriber) (cancel func()) {
+	t.resubscribe(func(all []*subscriber) []*subscriber { return append(all, s) })
+	return func() {
+		t.resubscribe(func(all []*subscriber) []*subscriber {
+			return slices.DeleteFunc(all, func(other *subscriber) bool { return other == s })
 		})
 	}
 }
 
 // resubscribe replaces the subscribers by a changed copy.
-func (t *Tracker) resubscribe(change func([]chan struct{}) []chan struct{}) {
+func (t *Tracker) resubscribe(change func([]*subscriber) []*subscriber) {
 	t.subscribing.Lock()
 	defer t.subscribing.Unlock()
-	var all []chan struct{}
-	if old := t.subscribers.Load(); old != nil {
-		all = slices.Clone(*old)
-	}
-	all = change(all)
+	all := change(slices.Clone(t.listeners()))
 	t.subscribers.Store(&all)
 }
 
-// signal tells all subscribers.
-func (t *Tracker) signal() {
-	all := t.subscribers.Load()
-	if all == nil {
-		return
+// listeners are the subscribers now.
+func (t *Tracker) listeners() []*subscriber {
+	if all := t.subscribers.Load(); all != nil {
+		return *all
 	}
-	for _, c := range *all {
-		select {
-		case c <- struct{}{}:
-		default:
+	return nil
+}
+
+// signal tells all subscribers of a change, which was noted before.
+func (t *Tracker) signal(u queue.Urgency) {
+	for _, s := range t.listeners() {
+		if u == queue.AtOnce {
+			notify(s.atOnce)
+		} else {
+			notify(s.soon)
 		}
+	}
+}
+
+// notify gives a signal, unless one is pending; a nil channel has none.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }

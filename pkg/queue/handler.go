@@ -9,8 +9,11 @@ import (
 
 // The times of a watch stream.
 const (
-	// urgentSpacing is how far apart lines are that urgent changes cause; the
-	// first one goes out at once.
+	// coldSpacing is how far apart lines are that cold hits cause; the first one
+	// goes out at once.
+	coldSpacing = 2 * time.Millisecond
+	// urgentSpacing is the same for lines about routes that turned active or
+	// inactive.
 	urgentSpacing = 5 * time.Millisecond
 	// updateInterval is how long other changes are gathered.
 	updateInterval = 250 * time.Millisecond

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -10,22 +9,21 @@ import (
 // reader is too slow. It returns then: the reader comes back for a snapshot.
 func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	// Before the first look at the counts, so that no change falls in between.
-	changed, cancel := h.source.Subscribe()
-	defer cancel()
+	feed := feedOf(h.source)
+	defer feed.Close()
 
 	w.Header().Set("Content-Type", ContentTypeWatch)
-	s := stream{w: w, source: h.source}
-	if s.snapshot(h.source.Counts()) != nil {
+	s := stream{w: w, feed: feed, sent: Counts{}}
+	if s.snapshot() != nil {
 		return
 	}
 	update, bookmark := time.NewTicker(updateInterval), time.NewTicker(bookmarkInterval)
 	defer update.Stop()
 	defer bookmark.Stop()
-	soon := time.NewTimer(0) // when the next urgent line may go out
+	atOnce, soon := newPace(feed.Changed(AtOnce)), newPace(feed.Changed(Soon))
+	defer atOnce.Stop()
 	defer soon.Stop()
-	<-soon.C
 
-	urgent := changed // nil until soon
 	for {
 		var err error
 		select {
@@ -33,18 +31,22 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-h.done:
 			return
-		case <-soon.C:
-			urgent = changed
-		case <-urgent:
+		case <-atOnce.due:
+			err = s.coldHits()
+			atOnce.rest(coldSpacing)
+		case <-atOnce.C:
+			atOnce.due = atOnce.changed
+		case <-soon.due:
 			start := time.Now()
-			err = s.update()
-			// A route that flaps among very many must not cost a core.
-			soon.Reset(max(urgentSpacing, costFactor*time.Since(start)))
-			urgent = nil
+			_, err = s.update(Soon)
+			// Routes that flap, and a reader that is slow, must not cost a core.
+			soon.rest(max(urgentSpacing, costFactor*time.Since(start)))
+		case <-soon.C:
+			soon.due = soon.changed
 		case <-update.C:
-			err = s.update()
+			err = s.gathered()
 		case <-bookmark.C:
-			err = s.send(Event{Type: Bookmark})
+			err = s.send(startLine(s.line, Bookmark))
 		}
 		if err != nil {
 			return
@@ -52,51 +54,103 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// costFactor bounds what urgent lines may cost: a stream spends at most this
-// share of a core on them.
-const costFactor = 20
+const (
+	// batch is how many routes a line tells of at most, unless it is a snapshot:
+	// cold hits wait for no more than one line, some 20 KB.
+	batch = 256
+	// costFactor bounds what lines about routes that turn active and inactive may
+	// cost: a stream spends at most this share of a core on them.
+	costFactor = 20
+)
+
+// pace is a signal that is not heard for some time after it was.
+type pace struct {
+	*time.Timer
+	changed <-chan struct{}
+	due     <-chan struct{} // changed, or nil during a rest
+}
+
+func newPace(changed <-chan struct{}) *pace {
+	p := &pace{Timer: time.NewTimer(0), changed: changed, due: changed}
+	<-p.C
+	return p
+}
+
+// rest begins a rest, after which the timer fires.
+func (p *pace) rest(d time.Duration) {
+	p.due = nil
+	p.Reset(d)
+}
 
 // stream is one reader of the counts.
 type stream struct {
-	w      http.ResponseWriter
-	source Source
-	sent   Counts // what the reader knows
+	w    http.ResponseWriter
+	feed Feed
+	sent Counts // what the reader knows
+	line []byte // the last one, to be written over
 }
 
-// update tells the reader what changed since the last line, if anything did.
-func (s *stream) update() error {
-	now := s.source.Counts()
-	changed, kept := Counts{}, 0
-	for route, count := range now {
-		before, known := s.sent[route]
-		if known {
-			kept++
-		}
-		if !known || before != count {
-			changed[route] = count
+// coldHits tells the reader of all cold hits.
+func (s *stream) coldHits() error {
+	for {
+		if more, err := s.update(AtOnce); err != nil || !more {
+			return err
 		}
 	}
-	switch {
-	case kept < len(s.sent): // a route disappeared, which an update cannot say
-		return s.snapshot(now)
-	case len(changed) == 0:
-		return nil
+}
+
+// gathered tells the reader of all changes, and between two lines of cold hits.
+func (s *stream) gathered() error {
+	if s.feed.Round() {
+		if err := s.coldHits(); err != nil {
+			return err
+		}
+		return s.snapshot()
 	}
-	s.sent = now
-	return s.send(Event{Type: Update, Counts: changed})
+	// What changes all the time, faster than the reader reads, must not make this
+	// round endless: no more lines than would tell of every route.
+	for range len(s.sent)/batch + 1 {
+		if err := s.coldHits(); err != nil {
+			return err
+		}
+		if more, err := s.update(Gathered); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// update tells the reader of changes, in one line if there are any, and says
+// whether there are more.
+func (s *stream) update(u Urgency) (more bool, err error) {
+	line := startLine(s.line, Update)
+	empty := len(line)
+	more = s.feed.Take(u, batch, func(route string, count Count) {
+		if before, known := s.sent[route]; known && before == count {
+			return
+		}
+		s.sent[route] = count
+		line = appendCount(line, route, count)
+	})
+	if len(line) == empty {
+		return more, nil
+	}
+	return more, s.send(line)
 }
 
 // snapshot tells the reader everything.
-func (s *stream) snapshot(now Counts) error {
-	s.sent = now
-	return s.send(Event{Type: Snapshot, Counts: now})
+func (s *stream) snapshot() error {
+	clear(s.sent)
+	line := startLine(s.line, Snapshot)
+	s.feed.All(func(route string, count Count) {
+		s.sent[route] = count
+		line = appendCount(line, route, count)
+	})
+	return s.send(line)
 }
 
-// send writes one line.
-func (s *stream) send(e Event) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	return write(s.w, append(line, '\n'))
+// send ends the line and writes it.
+func (s *stream) send(line []byte) error {
+	s.line = endLine(line)
+	return write(s.w, s.line)
 }

@@ -96,7 +96,7 @@ func TestWatchEvents(t *testing.T) {
 			},
 		},
 		"route removed": {
-			reason: "an update cannot say that a route is gone",
+			reason: "an update cannot say that a route is gone; that is not urgent",
 			start:  Counts{"ns/a": idle, "ns/b": idle},
 			happen: func(d *demand) {
 				pass(33 * ms)
@@ -108,7 +108,7 @@ func TestWatchEvents(t *testing.T) {
 			},
 			want: []received{
 				{0, Event{Type: Snapshot, Counts: Counts{"ns/a": idle, "ns/b": idle}}},
-				{33 * ms, Event{Type: Snapshot, Counts: Counts{"ns/b": idle}}},
+				{250 * ms, Event{Type: Snapshot, Counts: Counts{"ns/b": idle}}},
 				{500 * ms, Event{Type: Snapshot, Counts: Counts{"ns/c": cold}}},
 			},
 		},

@@ -1,0 +1,68 @@
+package queue
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// A line is an Event as encoding/json writes it, but in a buffer that is used
+// again and without a map in between: a snapshot of 100,000 routes must not keep
+// a cold hit waiting. startLine, any number of appendCount and endLine make one.
+
+// lineCounts is between the type of an event and its counts.
+const lineCounts = `,"counts":{`
+
+// startLine writes over the buffer.
+func startLine(buffer []byte, t EventType) []byte {
+	line := append(buffer[:0], `{"type":"`...)
+	line = append(line, t...)
+	return append(line, '"')
+}
+
+// appendCount adds a route, which must not be there yet.
+func appendCount(line []byte, route string, c Count) []byte {
+	if line[len(line)-1] == '"' { // after the type
+		line = append(line, lineCounts...)
+	} else {
+		line = append(line, ',')
+	}
+	line = appendName(line, route)
+	line = append(line, `:{"Concurrency":`...)
+	line = strconv.AppendInt(line, c.Concurrency, 10)
+	line = append(line, `,"RequestCount":`...)
+	line = strconv.AppendInt(line, c.RequestCount, 10)
+	if c.Cold {
+		line = append(line, `,"Cold":true`...)
+	}
+	if c.Leased {
+		line = append(line, `,"Leased":true`...)
+	}
+	return append(line, '}')
+}
+
+// endLine closes what is open.
+func endLine(line []byte) []byte {
+	if line[len(line)-1] != '"' {
+		line = append(line, '}')
+	}
+	return append(line, '}', '\n')
+}
+
+// appendName adds a route's name as a JSON string. Names of Kubernetes need no
+// escapes.
+func appendName(line []byte, name string) []byte {
+	plain := func(r rune) bool {
+		return r == '/' || r == '-' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z'
+	}
+	if strings.IndexFunc(name, func(r rune) bool { return !plain(r) }) < 0 {
+		line = append(line, '"')
+		line = append(line, name...)
+		return append(line, '"')
+	}
+	escaped, err := json.Marshal(name)
+	if err != nil { // no string is an error
+		escaped = []byte(`""`)
+	}
+	return append(line, escaped...)
+}
