@@ -15,13 +15,9 @@ type Route struct {
 	listed    [urgencies]atomic.Bool // in tracker.changes
 	next      [urgencies]*Route      // there; written by who set listed, then by who took the list
 
-	// What each request writes begins the second cache line, and leaves the first
-	// one, which it reads, to all cores.
-
 	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
 	lease    atomic.Pointer[lease]
-	_        [40]byte
 }
 
 // Four million requests in flight need more memory than there is, and a total of
