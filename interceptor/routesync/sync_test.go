@@ -335,6 +335,32 @@ func TestBurstIsOneRebuild(t *testing.T) {
 	})
 }
 
+// One change among many must cost little of what all of them cost.
+func TestOneChangeCompilesOneRoute(t *testing.T) {
+	m := newModel(compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil)})
+	all := map[ObjectRef]client.Object{{Kind: KindService, Namespace: "ns", Name: "app"}: appService()}
+	for i := range 2000 {
+		name := fmt.Sprint("r", i)
+		all[ObjectRef{Kind: KindInterceptorRoute, Namespace: "ns", Name: name}] = interceptorRoute(t, name, name+".test", "")
+	}
+	start := time.Now()
+	m.apply(all)
+	table := m.table(nil)
+	everything := time.Since(start)
+
+	route := interceptorRoute(t, "r5", "changed.test", "")
+	start = time.Now()
+	m.apply(map[ObjectRef]client.Object{{Kind: KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
+	table = m.table(table)
+	one := time.Since(start)
+	if _, ok := table.Match("changed.test", "/", nil); !ok || table.Len() != 2000 {
+		t.Fatalf("the change is in the table of %d", table.Len())
+	}
+	if one > everything/20 {
+		t.Errorf("one change took %s, all 2,000 took %s", one, everything)
+	}
+}
+
 // BenchmarkOneChange reports how long one changed route among 10,000 takes to
 // be live, the hold-off included.
 func BenchmarkOneChange(b *testing.B) {

@@ -139,3 +139,38 @@ func decode(t *testing.T, manifest string) *unstructured.Unstructured {
 	}
 	return object
 }
+
+// The text that a streaming client reads first must be there, in both versions.
+func TestMessageHasAMinimumLengthInBothVersions(t *testing.T) {
+	validator := newValidator(t)
+	for name, manifest := range map[string]string{
+		"v1alpha1": `
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: a}
+spec:
+  scaleTargetRef: {service: a}
+  coldStartStreamingCallback: {message: MESSAGE}`,
+		"v1beta1": `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: a}
+spec:
+  target: {service: a, port: 80}
+  scalingMetric: {concurrency: {targetValue: 1}}
+  coldStart: {streamingCallback: {message: MESSAGE}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for message, ok := range map[string]bool{`""`: false, `"W"`: true, `"` + strings.Repeat("W", 1024) + `"`: true, `"` + strings.Repeat("W", 1025) + `"`: false} {
+				u := &unstructured.Unstructured{}
+				if err := yaml.Unmarshal([]byte(strings.ReplaceAll(manifest, "MESSAGE", message)), &u.Object); err != nil {
+					t.Fatal(err)
+				}
+				err := validator.Check(u)
+				if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "message") {
+					t.Errorf("a message of %d characters: %v", len(message)-2, err)
+				}
+			}
+		})
+	}
+}
