@@ -162,11 +162,15 @@ spec:
 	} {
 		t.Run(name, func(t *testing.T) {
 			for message, ok := range map[string]bool{`""`: false, `"W"`: true, `"` + strings.Repeat("W", 1024) + `"`: true, `"` + strings.Repeat("W", 1025) + `"`: false} {
-				u := &unstructured.Unstructured{}
-				if err := yaml.Unmarshal([]byte(strings.ReplaceAll(manifest, "MESSAGE", message)), &u.Object); err != nil {
+				data, err := yaml.YAMLToJSON([]byte(strings.ReplaceAll(manifest, "MESSAGE", message)))
+				if err != nil {
 					t.Fatal(err)
 				}
-				err := validator.Check(u)
+				u := &unstructured.Unstructured{}
+				if err := u.UnmarshalJSON(data); err != nil {
+					t.Fatal(err)
+				}
+				err = validator.Check(u)
 				if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "message") {
 					t.Errorf("a message of %d characters: %v", len(message)-2, err)
 				}
