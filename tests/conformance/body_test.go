@@ -1,0 +1,337 @@
+package conformance
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// protocol is what a client and its backend speak.
+type protocol struct {
+	name  string
+	route func(objects string) string
+	http2 bool
+}
+
+var protocols = []protocol{
+	{"HTTP/1.1", func(objects string) string { return objects }, false},
+	{"HTTP/2", func(objects string) string {
+		return strings.Replace(objects, "port: 80}]", "port: 80, appProtocol: kubernetes.io/h2c}]", 1)
+	}, true},
+}
+
+// client returns a transport that speaks the protocol.
+func (p protocol) client(t *testing.T) http.RoundTripper {
+	transport := &http.Transport{Protocols: p.versions()}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// backend starts a server that speaks the protocol and returns its address.
+func (p protocol) backend(t *testing.T, handler http.HandlerFunc) string {
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.Protocols = p.versions()
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func (p protocol) versions() *http.Protocols {
+	versions := new(http.Protocols)
+	versions.SetHTTP1(!p.http2)
+	versions.SetUnencryptedHTTP2(p.http2)
+	return versions
+}
+
+// upload is a request whose body the test writes.
+type upload struct {
+	*io.PipeWriter
+	request *http.Request
+	answers chan answer
+}
+
+// upload begins to send a request of unknown length.
+func (w *world) upload(client http.RoundTripper, path string, header http.Header, trailers ...string) *upload {
+	body, send := io.Pipe()
+	u := &upload{PipeWriter: send, request: w.request(http.MethodPost, "app.test", path, ""), answers: make(chan answer, 1)}
+	u.request.Body, u.request.ContentLength = body, -1
+	for name, values := range header {
+		u.request.Header[name] = values
+	}
+	u.request.Trailer = http.Header{}
+	for _, name := range trailers {
+		u.request.Trailer[name] = nil
+	}
+	w.t.Cleanup(func() { _ = send.Close() })
+	go func() {
+		response, err := client.RoundTrip(u.request)
+		if err != nil {
+			u.answers <- answer{err: err}
+			return
+		}
+		defer response.Body.Close()
+		all, err := io.ReadAll(response.Body)
+		u.answers <- answer{status: response.StatusCode, header: response.Header, body: string(all), err: err}
+	}()
+	return u
+}
+
+// The server writes the trailers of a request whenever its body ends, which must
+// not meet whoever looks at the request then: concurrent use of a map ends the
+// process.
+func TestTrailersOfAHeldRequestReachTheBackend(t *testing.T) {
+	for _, p := range protocols {
+		t.Run(p.name, func(t *testing.T) {
+			backend := p.backend(t, func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				fmt.Fprintf(w, "%s %s %v", body, r.Trailer.Get("X-Sum"), err)
+			})
+			for _, c := range []struct {
+				reason string
+				end    func(w *world, u *upload)
+			}{
+				{"the body ends while the request is held", func(w *world, u *upload) {
+					_ = u.Close()
+					w.ready("app", backend)
+				}},
+				{"the body ends as the request is forwarded", func(w *world, u *upload) {
+					closed := make(chan struct{})
+					go func() { defer close(closed); _ = u.Close() }()
+					w.ready("app", backend)
+					<-closed
+				}},
+				{"the body ends afterwards", func(w *world, u *upload) {
+					w.ready("app", backend)
+					w.held("default/app", 0)
+					_ = u.Close()
+				}},
+			} {
+				t.Run(c.reason, func(t *testing.T) {
+					w := newWorld(t, p.route(plainRoute))
+					client := p.client(t)
+					for range 10 {
+						u := w.upload(client, "/", nil, "X-Sum")
+						fmt.Fprint(u, "abc")
+						w.held("default/app", 1)
+						u.request.Trailer["X-Sum"] = []string{"7"}
+						c.end(w, u)
+						(<-u.answers).expect(t, c.reason, http.StatusOK, "abc 7 <nil>")
+						w.ready("app")
+					}
+				})
+			}
+		})
+	}
+}
+
+// A streaming callback on a route is for those who ask for a stream. A body that
+// does not end must not keep its request from its backend.
+func TestUnfinishedBodiesOnARouteWithAStreamingCallback(t *testing.T) {
+	for _, c := range []struct {
+		reason, path, kind, accept, first string
+	}{
+		{"gRPC", "/pkg.Service/Bidi", "application/grpc", "", "\x00\x00\x00\x00\x05hello\n"},
+		{"gRPC that begins like JSON", "/pkg.Service/Bidi", "application/grpc+json", "", "{\n"},
+		{"a client that says nothing before it is answered", "/", "", "", ""},
+		{"JSON lines in both directions", "/lines", "application/json", "", "{\"stream\":true}\n"},
+		{"an endless upload on the path of an API", chatPath, "application/json", "", "{\"stream\":true,\n"},
+		{"no JSON", "/lines", "text/plain", "", "one\n"},
+		{"a client that takes events", "/lines", "text/plain", "text/event-stream", "one\n"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			p := protocols[1]
+			w := newWorld(t, p.route(streamRoute(`message: Waking`)))
+			body, send := io.Pipe()
+			defer send.Close()
+			r := w.request(http.MethodPost, "app.test", c.path, "", "Content-Type", c.kind)
+			if c.accept != "" {
+				r.Header.Set("Accept", c.accept)
+			}
+			r.Body = body
+			go func() {
+				if c.first != "" {
+					fmt.Fprint(send, c.first)
+				}
+				w.held("default/app", 1)
+				w.ready("app", p.backend(t, func(w http.ResponseWriter, r *http.Request) {
+					control := http.NewResponseController(w)
+					w.WriteHeader(http.StatusOK)
+					_ = control.Flush()
+					lines := bufio.NewScanner(r.Body)
+					for lines.Scan() {
+						fmt.Fprintf(w, "echo %s\n", lines.Text())
+						_ = control.Flush()
+					}
+				}))
+			}()
+			response, err := p.client(t).RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			answers := bufio.NewReader(response.Body)
+			for _, text := range []string{c.first, "two\n"} {
+				if text == "" {
+					continue
+				}
+				if text != c.first {
+					fmt.Fprint(send, text)
+				}
+				if got, err := answers.ReadString('\n'); got != "echo "+text {
+					t.Fatalf("got %q, %v", got, err)
+				}
+			}
+			send.Close()
+			if rest, err := io.ReadAll(answers); len(rest) != 0 || err != nil {
+				t.Errorf("the end: %q, %v", rest, err)
+			}
+		})
+	}
+}
+
+// A placeholder is given at once, and not after megabytes that nobody looks at.
+func TestPlaceholderDoesNotWaitForABodyThatIsNoStream(t *testing.T) {
+	both := route("coldStart: {streamingCallback: {message: Waking}, placeholder: {response: {body: soon}}}")
+	for _, c := range []struct{ reason, framing string }{
+		{"a large body that is no JSON", "Content-Length: 10000000\r\n\r\n  x"},
+		{"a body of unknown length that is no JSON", "Transfer-Encoding: chunked\r\n\r\n3\r\n\r\nx\r\n"},
+		{"a body that says that it is too long", "Content-Length: 1000000000\r\n\r\n{"},
+		{"a small body that asks for no stream", "Content-Length: 16\r\n\r\n{\"stream\":false}"},
+		{"no body", "Content-Length: 0\r\n\r\n"},
+		{"gRPC-Web", "Content-Type: application/grpc-web\r\nContent-Length: 0\r\n\r\n"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, both)
+			conn := w.dial()
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.test\r\n%s", chatPath, c.framing)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || response.StatusCode != http.StatusServiceUnavailable {
+				t.Fatalf("got %+v, %v", response, err)
+			}
+			if body, err := io.ReadAll(response.Body); string(body) != "soon" {
+				t.Errorf("got %q, %v", body, err)
+			}
+		})
+	}
+}
+
+// The timeouts of a route run from the beginning: whoever sends slowly, or half,
+// is bound by them like everybody.
+func TestTimeoutsRunWhileTheBodyIsReceived(t *testing.T) {
+	const callback = "\ncoldStart: {streamingCallback: {message: Waking}}"
+	for _, c := range []struct{ reason, spec, framing string }{
+		{"half a body", "timeouts: {readiness: 50ms}", "Content-Length: 1000\r\n\r\nhalf"},
+		{"half a body, and a request timeout", "timeouts: {request: 50ms}", "Content-Length: 1000\r\n\r\nhalf"},
+		{"a body that is not read ahead", "timeouts: {readiness: 50ms}", "Content-Length: 100000\r\n\r\nhalf"},
+		{"half of a streaming candidate", "timeouts: {readiness: 50ms}" + callback, "Content-Length: 1000\r\n\r\n{\"stream\":"},
+		{"half of a candidate of unknown length", "timeouts: {request: 50ms}" + callback, "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+		{"no candidate", "timeouts: {readiness: 50ms}" + callback, "Content-Length: 1000\r\n\r\nhalf"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, route(c.spec))
+			conn := w.dial()
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.test\r\n%s", chatPath, c.framing)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || response.StatusCode != http.StatusGatewayTimeout {
+				t.Errorf("got %+v, %v", response, err)
+			}
+			w.eventually("nothing is in flight", func() bool { return w.tracker.Route("default/app").InFlight() == 0 })
+		})
+	}
+}
+
+func TestUnfinishedBodyIsForwardedWhenTheTargetIsReady(t *testing.T) {
+	for _, spec := range []string{"coldStart: {maxPendingRequests: 1}", "coldStart: {streamingCallback: {message: Waking}}"} {
+		w := newWorld(t, route(spec))
+		conn := w.dial()
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.test\r\nContent-Length: 15\r\n\r\n{\"stream\":", chatPath)
+		w.held("default/app", 1)
+		got := make(chan string, 1)
+		w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) {
+			half := make([]byte, 10)
+			_, err := io.ReadFull(r.Body, half)
+			got <- fmt.Sprintf("%s %v", half, err)
+			rest, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %v", rest, err)
+		}))
+		if half := <-got; half != `{"stream": <nil>` {
+			t.Errorf("the first half: %q", half)
+		}
+		fmt.Fprint(conn, "true}")
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); string(body) != "true} <nil>" {
+			t.Errorf("the rest: %q, %v", body, err)
+		}
+		conn.Close()
+	}
+}
+
+const spare = `
+apiVersion: v1
+kind: Service
+metadata: {name: spare}
+spec: {ports: [{name: http, port: 81}]}
+---`
+
+// After the request's own time nobody can answer any more, so nobody is asked.
+func TestFallbackIsNotAskedAfterTheRequestTimeout(t *testing.T) {
+	for _, c := range []struct{ reason, timeouts, callback, path, body string }{
+		{"a held request", "request: 50ms, readiness: 1h", "", "/", "pay"},
+		{"no readiness timeout", "request: 50ms", "", "/", "pay"},
+		{"an open stream", "request: 50ms", "streamingCallback: {message: Waking}, ", chatPath, `{"stream":true}`},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, spare+route("timeouts: {"+c.timeouts+"}\ncoldStart: {"+c.callback+"fallback: {service: {name: spare, port: 81}}}"))
+			asked := make(chan struct{}, 1)
+			w.ready("spare", w.backend(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
+			got := w.do(w.request(http.MethodPost, "app.test", c.path, c.body))
+			if c.callback == "" {
+				got.expect(t, c.reason, http.StatusGatewayTimeout, "did not become ready in time")
+			} else {
+				got.expect(t, c.reason, http.StatusOK, "did not become ready in time")
+			}
+			if len(asked) != 0 {
+				t.Error("the fallback was asked")
+			}
+		})
+	}
+}
+
+// A route may lose its callback while a request waits to open its stream.
+func TestCallbackThatIsRemovedDuringTheInitialDelay(t *testing.T) {
+	w := newWorld(t, route("coldStart: {streamingCallback: {message: Waking, initialDelay: 500ms}, activationLease: 1ms}"))
+	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+	w.held("default/app", 1)
+	w.eventually("the lease is over", func() bool { return !w.counts()["default/app"].Cold })
+	w.change(strings.ReplaceAll(service, "name: app", "name: other") + strings.ReplaceAll(plainRoute, "service: app", "service: other"))
+	// It takes a new one, for the new target.
+	w.eventually("the request has followed its route", func() bool { return w.counts()["default/app"].Cold })
+	opened := time.AfterFunc(600*time.Millisecond, func() {
+		w.ready("other", w.backend(answerWith(http.StatusOK, "text/event-stream", answerStream)))
+	})
+	defer opened.Stop()
+	(<-pending).expect(t, "the stream is opened as it was meant to be", http.StatusOK, `"content":"Waking"`)
+}
+
+// The demand of a held request is for the target that it waits for.
+func TestLeaseFollowsTheTarget(t *testing.T) {
+	wrong := strings.Replace(plainRoute, "service: app", "service: ap", 1)
+	w := newWorld(t, wrong)
+	w.ready("app", w.backend(say("app")))
+	pending := w.later(w.request(http.MethodGet, "app.test", "/", ""))
+	w.held("default/app", 1)
+	w.change(plainRoute)
+	(<-pending).expect(t, "the target was mended", http.StatusOK, "app")
+	w.eventually("no demand is left", func() bool {
+		c := w.counts()["default/app"]
+		return !c.Cold && c.Concurrency == 0
+	})
+}
