@@ -287,6 +287,7 @@ func TestNoChangeIsLost(t *testing.T) {
 			defer f.Close()
 			heard := queue.Counts{}
 			hear := func(route string, c queue.Count) { heard[route] = c }
+			f.All(hear) // what was before
 			for over := false; !over; {
 				select {
 				case <-done:
@@ -344,6 +345,13 @@ func BenchmarkFeed(b *testing.B) {
 				}
 				f.Round()
 				f.Take(queue.Gathered, 256, hear)
+			}
+		})
+		b.Run(fmt.Sprint("all of ", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(known)
+				f.All(hear)
 			}
 		})
 		if len(known) != n {

@@ -13,8 +13,9 @@ import (
 	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
-// Tracker holds the counters of all routes. It is safe for concurrent use;
-// nothing on the request path goes through it: requests have their *Route.
+// Tracker holds the counters of all routes. It is safe for concurrent use.
+// Requests have their *Route and meet in the Tracker only when their route's
+// change must be noted, which takes no lock: a busy one's was noted already.
 type Tracker struct {
 	now func() time.Time
 
