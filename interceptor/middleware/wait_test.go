@@ -11,10 +11,10 @@ import (
 )
 
 // waiting is a request that waits for a target of its own.
-func waiting(route exchange.Route) (*exchange.Exchange, *wait, func(addresses ...string)) {
+func waiting(route *exchange.Route) (*exchange.Exchange, *wait, func(addresses ...string)) {
 	store := endpoints.NewStore()
 	route.Target = &exchange.Target{Endpoints: store.Port(endpoints.Key{Namespace: "default", Service: "app", Port: "http"})}
-	x := &exchange.Exchange{Route: &route, Start: time.Now()}
+	x := &exchange.Exchange{Route: route, Start: time.Now()}
 	return x, enqueue(x, time.Now(), func() {}), func(addresses ...string) {
 		store.Update("default", "app", map[string][]string{"http": addresses})
 	}
@@ -24,7 +24,7 @@ func waiting(route exchange.Route) (*exchange.Exchange, *wait, func(addresses ..
 // could be served.
 func TestSlotThatComesWithTheEndOfTheTimeIsTaken(t *testing.T) {
 	for range 50 {
-		x, w, ready := waiting(exchange.Route{})
+		x, w, ready := waiting(&exchange.Route{})
 		over := make(chan time.Time, 1)
 		over <- time.Time{}
 		w.expired = over
@@ -53,7 +53,7 @@ func TestWaitEndsWithTheFirstTimeout(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x, w, _ := waiting(exchange.Route{Readiness: c.readiness, Request: c.request})
+				x, w, _ := waiting(&exchange.Route{Readiness: c.readiness, Request: c.request})
 				defer w.leave()
 				_, ending := w.await(context.Background(), x, nil)
 				if took := time.Since(x.Start); ending != expired || took != c.took || w.final != c.final {
