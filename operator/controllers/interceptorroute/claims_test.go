@@ -1,0 +1,194 @@
+package interceptorroute
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+)
+
+// route returns a route made that many seconds after the others began.
+func route(name string, age int, rules ...v1beta1.RoutingRule) *v1beta1.InterceptorRoute {
+	return objects.InterceptorRoute("apps", name, "", func(r *v1beta1.InterceptorRoute) {
+		r.CreationTimestamp = metav1.Unix(int64(age), 0)
+		r.Spec.Rules = rules
+	})
+}
+
+func rule(host, path string, headers ...v1beta1.HeaderMatch) v1beta1.RoutingRule {
+	return v1beta1.RoutingRule{Hosts: []string{host}, Paths: []v1beta1.PathMatch{{Value: path}}, Headers: headers}
+}
+
+func (c *claims) put(kind claimKind, r *v1beta1.InterceptorRoute) []types.NamespacedName {
+	return c.set(kind, client.ObjectKeyFromObject(r), claimOf(r))
+}
+
+// winners are who gets what a route asks for in vain.
+func (c *claims) winners(r *v1beta1.InterceptorRoute) (winners []string) {
+	for _, l := range c.losses(client.ObjectKeyFromObject(r), claimOf(r)) {
+		winners = append(winners, l.spot.String()+" "+l.winner.Name)
+	}
+	return winners
+}
+
+func TestLosses(t *testing.T) {
+	value := "blue"
+	old := route("old", 1, rule("shop.test", "/cart"))
+	tests := []struct {
+		reason string
+		route  *v1beta1.InterceptorRoute
+		want   []string
+	}{
+		{"the same rule, younger", route("new", 2, rule("shop.test", "/cart")), []string{"shop.test/cart old"}},
+		{"the same rule, older", route("new", 0, rule("shop.test", "/cart")), nil},
+		{"the same age, a name before", route("new", 1, rule("shop.test", "/cart")), []string{"shop.test/cart old"}},
+		{"the same age, a name after", route("older", 1, rule("shop.test", "/cart")), nil},
+		{"written otherwise", route("new", 2, rule("SHOP.test:8080", "cart/")), []string{"shop.test/cart old"}},
+		{"a fully qualified name", route("new", 2, rule("shop.test.", "/cart")), []string{"shop.test/cart old"}},
+		{"another path", route("new", 2, rule("shop.test", "/car")), nil},
+		{"a shorter path", route("new", 2, rule("shop.test", "/")), nil},
+		{"a wildcard", route("new", 2, rule("*.test", "/cart")), nil},
+		{"a header more", route("new", 2, rule("shop.test", "/cart", v1beta1.HeaderMatch{Name: "X", Value: &value})), nil},
+		{"one of two", route("new", 2, rule("shop.test", "/cart"), rule("new.test", "/cart")), []string{"shop.test/cart old"}},
+	}
+	for _, test := range tests {
+		c := newClaims()
+		c.put(ofInterceptorRoute, old)
+		c.put(ofInterceptorRoute, test.route)
+		if diff := cmp.Diff(test.want, c.winners(test.route)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", test.reason, diff)
+		}
+	}
+}
+
+func TestHeadersAreToldAndCompared(t *testing.T) {
+	blue := "blue"
+	c := newClaims()
+	a := route("a", 1, rule("", "", v1beta1.HeaderMatch{Name: "x-tenant", Value: &blue}, v1beta1.HeaderMatch{Name: "A"}))
+	b := route("b", 2, rule("*", "/", v1beta1.HeaderMatch{Name: "a"}, v1beta1.HeaderMatch{Name: "X-Tenant", Value: &blue}))
+	c.put(ofInterceptorRoute, a)
+	c.put(ofInterceptorRoute, b)
+	if diff := cmp.Diff([]string{"*/ with headers A, X-Tenant=blue a"}, c.winners(b)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// Whoever may have to be told otherwise is named.
+func TestAffectedRoutes(t *testing.T) {
+	c := newClaims()
+	steps := []struct {
+		reason string
+		kind   claimKind
+		route  *v1beta1.InterceptorRoute
+		gone   bool
+		want   []string
+	}{
+		{reason: "the first", kind: ofInterceptorRoute, route: route("a", 1, rule("a.test", ""))},
+		{reason: "a second", kind: ofInterceptorRoute, route: route("b", 2, rule("a.test", "")), want: []string{"a"}},
+		{reason: "again the same", kind: ofInterceptorRoute, route: route("b", 2, rule("a.test", ""))},
+		{reason: "an HTTPScaledObject behind a route of its name", kind: ofHTTPScaledObject, route: route("b", 3, rule("b.test", ""))},
+		{reason: "a third moves in", kind: ofInterceptorRoute, route: route("c", 4, rule("b.test", ""))},
+		{reason: "the route goes: its HTTPScaledObject counts", kind: ofInterceptorRoute, route: route("b", 2), gone: true, want: []string{"a", "c"}},
+		{reason: "a rule moves", kind: ofInterceptorRoute, route: route("a", 1, rule("b.test", "")), want: []string{"b", "c"}},
+		{reason: "the HTTPScaledObject goes", kind: ofHTTPScaledObject, route: route("b", 3), gone: true, want: []string{"a", "c"}},
+		{reason: "it was gone", kind: ofHTTPScaledObject, route: route("b", 3), gone: true},
+		{reason: "the last but one", kind: ofInterceptorRoute, route: route("a", 1), gone: true, want: []string{"c"}},
+		{reason: "the last", kind: ofInterceptorRoute, route: route("c", 4), gone: true},
+	}
+	for _, step := range steps {
+		var affected []types.NamespacedName
+		if step.gone {
+			affected = c.set(step.kind, client.ObjectKeyFromObject(step.route), nil)
+		} else {
+			affected = c.put(step.kind, step.route)
+		}
+		var got []string
+		for _, name := range affected {
+			got = append(got, name.Name)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", step.reason, diff)
+		}
+	}
+	if len(c.objects) != 0 || len(c.claimants) != 0 {
+		t.Errorf("left over: %v %v", c.objects, c.claimants)
+	}
+}
+
+// What we tell is what package routing does: whoever we say wins gets a request
+// made for the spot, and a route without losses gets its own.
+func TestTheTableAgrees(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	hosts := []string{"a.test", "A.test:80", "a.test.", "*.test", "*", "", "[::1]", "[::1]:80", "::1"}
+	paths := []string{"", "/", "/x", "x/", "/x/y"}
+	headers := [][]v1beta1.HeaderMatch{nil, {{Name: "a"}}, {{Name: "A"}}, {{Name: "a"}, {Name: "B"}}}
+	for range 200 {
+		c := newClaims()
+		var routes []*v1beta1.InterceptorRoute
+		var set []routing.Route[string]
+		for i := range 8 {
+			r := route(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
+			routes = append(routes, r)
+			c.put(ofInterceptorRoute, r)
+			set = append(set, routing.Route[string]{
+				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: r.Spec.Rules, Value: r.Name,
+			})
+		}
+		table := routing.Compile(set)
+		for _, r := range routes {
+			want := r.Name
+			losses := c.losses(client.ObjectKeyFromObject(r), claimOf(r))
+			if len(losses) > 0 {
+				want = losses[0].winner.Name
+			}
+			got, _ := table.Match(request(&r.Spec.Rules[0]))
+			if got != want {
+				t.Fatalf("a request for %+v goes to %s, and we say %s", r.Spec.Rules[0], got, want)
+			}
+		}
+	}
+}
+
+// request is one that matches a rule and no more specific one.
+func request(rule *v1beta1.RoutingRule) (host, path string, header http.Header) {
+	host = rule.Hosts[0]
+	if host == "" || host == "*" {
+		host = "nowhere.invalid"
+	}
+	header = http.Header{}
+	for _, match := range rule.Headers {
+		header.Set(match.Name, "any")
+	}
+	return strings.Replace(host, "*", "nowhere", 1), "/" + strings.Trim(rule.Paths[0].Value, "/"), header
+}
+
+func TestRulesOutOfBoundsClaimNothing(t *testing.T) {
+	many := v1beta1.RoutingRule{Hosts: make([]string, 300), Paths: make([]v1beta1.PathMatch, 300)}
+	if c := claimOf(route("many", 1, many)); c != nil {
+		t.Errorf("a claim of %d spots", len(c.spots))
+	}
+}
+
+func TestClaimsAreEqualByWhatTheyAskFor(t *testing.T) {
+	a := claimOf(route("a", 1, rule("a.test", "")))
+	if !a.equal(claimOf(route("b", 1, rule("A.test", "/")))) || a.equal(nil) || a.equal(claimOf(route("a", 2, rule("a.test", "")))) {
+		t.Error("equal claims differ, or others do not")
+	}
+	a.created = a.created.In(time.FixedZone("elsewhere", 3600))
+	if !a.equal(claimOf(route("a", 1, rule("a.test", "")))) {
+		t.Error("a time zone is no difference")
+	}
+}
