@@ -177,7 +177,7 @@ func (u *Upload) Read(b []byte) (int, error) {
 		u.taken += n
 		u.changed.Broadcast()
 		return n, nil
-	case u.err == io.EOF && u.chain.Trailer != nil:
+	case errors.Is(u.err, io.EOF) && u.chain.Trailer != nil:
 		// Whoever reads to the end owns the map now: a transport writes it next.
 		maps.Copy(u.chain.Trailer, u.source.Trailer)
 	}
@@ -273,7 +273,7 @@ func (u *Upload) received(n int, err error) {
 		u.unwatch()
 	}
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		u.settle(!u.flowing && len(u.buf) < u.most)
 	case err != nil:
 		// A reset, a half-sent body, a broken encoding.

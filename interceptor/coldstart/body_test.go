@@ -436,14 +436,14 @@ func TestForwardedUploadIsBounded(t *testing.T) {
 	const limit = 1 << 20
 	budget := NewBudget(0)
 	source := bytes.NewReader(make([]byte, 4<<20))
-	u, chain := receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", iotest.OneByteReader(source)), 1<<10, false)
+	u, _ := receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", iotest.OneByteReader(source)), 1<<10, false)
 	if left := source.Len(); left < 4<<20-1<<10-1 {
 		t.Errorf("%d bytes are read ahead", 4<<20-left)
 	}
 	_ = u.Close()
 
 	source = bytes.NewReader(make([]byte, 4<<20))
-	u, chain = receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", struct{ io.Reader }{source}), limit, false)
+	u, chain := receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", struct{ io.Reader }{source}), limit, false)
 	if held := budget.used.Load(); held != limit+1 {
 		t.Errorf("%d bytes are read ahead", held)
 	}

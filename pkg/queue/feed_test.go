@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -125,7 +126,7 @@ func TestARoundEndsAndColdHitsGoBetweenItsLines(t *testing.T) {
 		pass(time.Millisecond)
 		synctest.Wait()
 		close(done) // between two rounds
-		if err := <-w.err; err != io.EOF {
+		if err := <-w.err; !errors.Is(err, io.EOF) {
 			t.Errorf("the watch ended with %v", err)
 		}
 		if n := len(w.events); n > 0 {

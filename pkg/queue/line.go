@@ -15,7 +15,8 @@ const lineCounts = `,"counts":{`
 
 // startLine writes over the buffer.
 func startLine(buffer []byte, t EventType) []byte {
-	line := append(buffer[:0], `{"type":"`...)
+	line := buffer[:0]
+	line = append(line, `{"type":"`...)
 	line = append(line, t...)
 	return append(line, '"')
 }

@@ -250,7 +250,9 @@ func TestALongWatch(t *testing.T) {
 					}
 				}
 				w.cancel()
-				<-w.err
+				if err := <-w.err; !errors.Is(err, context.Canceled) {
+					t.Errorf("the watch ended with %v", err)
+				}
 			})
 		})
 	}

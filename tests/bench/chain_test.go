@@ -61,7 +61,12 @@ func BenchmarkWarmRequest(b *testing.B) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
-		defer func() { cancel(); <-done }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				b.Error(err)
+			}
+		}()
 		store.Update("default", "app", map[string][]string{"http": {backend.Listener.Addr().String()}})
 		for code := 0; code != http.StatusOK; {
 			w := httptest.NewRecorder()

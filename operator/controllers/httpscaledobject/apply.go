@@ -135,7 +135,7 @@ func olderVersions(managed []metav1.ManagedFieldsEntry) sets.Set[string] {
 			continue
 		}
 		var fields fieldpath.Set
-		if err := fields.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		if err := fields.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())); err != nil {
 			continue
 		}
 		if fields.Has(owners) || !fields.WithPrefix(owners[0]).WithPrefix(owners[1]).Empty() {

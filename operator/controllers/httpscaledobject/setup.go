@@ -38,7 +38,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	}
 	sameName := &handler.EnqueueRequestForObject{}
 	scaledObjects := availability.Source(r.KEDA, m.GetCache(), client.Object(keda.NewScaledObject()),
-		handler.EventHandler(sameName), r.everything, predicate.Predicate(specOrMetadata()))
+		handler.EventHandler(sameName), r.everything, specOrMetadata())
 	services := availability.Source(r.Services, m.GetCache(), &corev1.Service{},
 		handler.TypedEnqueueRequestsFromMapFunc(r.usersOf), r.everything)
 	err = builder.ControllerManagedBy(m).Named("httpscaledobject").

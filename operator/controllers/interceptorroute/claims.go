@@ -63,19 +63,19 @@ func newClaims() *claims {
 // set replaces the claim of an object, nil if it is gone or makes none. It
 // returns the names of the other routes that claim, or claimed, a spot with it:
 // what is true of them may have changed.
-func (c *claims) set(kind claimKind, name types.NamespacedName, new *claim) []types.NamespacedName {
+func (c *claims) set(kind claimKind, name types.NamespacedName, claimed *claim) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	object := c.objects[name]
 	if object == nil {
-		if new == nil {
+		if claimed == nil {
 			return nil
 		}
 		object = &[claimKinds]*claim{}
 		c.objects[name] = object
 	}
 	before := inForce(object)
-	object[kind] = new
+	object[kind] = claimed
 	after := inForce(object)
 	if *object == [claimKinds]*claim{} {
 		delete(c.objects, name)
