@@ -15,15 +15,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// reader lists nothing, or fails.
+// reader lists nothing, or fails: always, or until some time.
 type reader struct {
 	client.Reader
 	err   error
+	until time.Time
 	lists int
 }
 
 func (r *reader) List(context.Context, client.ObjectList, ...client.ListOption) error {
 	r.lists++
+	if !r.until.IsZero() && time.Now().After(r.until) {
+		return nil
+	}
 	return r.err
 }
 
@@ -57,7 +61,7 @@ func TestProbe(t *testing.T) {
 func TestItBecomesAvailableAndSaysSoOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		r := &reader{err: &meta.NoKindMatchError{}}
+		r := &reader{err: &meta.NoKindMatchError{}, until: time.Now().Add(time.Hour)}
 		k := kindOf(r, funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}))
 		prepared := 0
 		k.Prepare(func(context.Context) error {
@@ -80,7 +84,6 @@ func TestItBecomesAvailableAndSaysSoOnce(t *testing.T) {
 		if k.Available() || prepared != 0 || len(lines) != 1 {
 			t.Errorf("available %t, prepared %d times, %d lines, want one", k.Available(), prepared, len(lines))
 		}
-		r.err = nil
 		<-ended
 		if !k.Available() || prepared != 1 || len(lines) != 2 {
 			t.Errorf("available %t, prepared %d times, lines %q", k.Available(), prepared, lines)
