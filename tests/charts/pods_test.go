@@ -139,8 +139,10 @@ func TestEnvironmentIsAccepted(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			if len(c.Warnings) > 0 {
-				t.Errorf("warnings: %v", c.Warnings)
+			for _, warning := range c.Warnings {
+				if strings.Contains(warning, "deprecated") {
+					t.Error(warning)
+				}
 			}
 		case "keda-add-ons-http-external-scaler":
 			if _, err := scaler.Load(lookup); err != nil {
