@@ -20,6 +20,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -121,6 +122,8 @@ func managerOptions(cfg config.Config, namespace string, log logr.Logger) ctrl.O
 				&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{responseBodyLabel: "true"})},
 			},
 		},
+		// A process may make more than one operator: their controllers share names.
+		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
 		// Our own kinds are unstructured, and they are read from the cache like others.
 		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		HealthProbeBindAddress:        cfg.Flags.ProbeAddress,

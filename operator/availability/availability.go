@@ -140,6 +140,9 @@ type watch struct {
 	late bool
 }
 
+// String is for the log.
+func (w *watch) String() string { return "watch of kind " + w.kind.kind.Kind + " when available" }
+
 // Start implements source.Source.
 func (w *watch) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	if w.kind.Available() {

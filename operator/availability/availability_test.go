@@ -3,6 +3,7 @@ package availability
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,15 +61,14 @@ func TestProbe(t *testing.T) {
 
 func TestItBecomesAvailableAndSaysSoOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines []string
+		var lines, prepared atomic.Int32
 		r := &reader{err: &meta.NoKindMatchError{}, until: time.Now().Add(time.Hour)}
-		k := kindOf(r, funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{}))
-		prepared := 0
+		k := kindOf(r, funcr.New(func(_, _ string) { lines.Add(1) }, funcr.Options{}))
 		k.Prepare(func(context.Context) error {
 			if k.Available() {
 				t.Error("available before it was prepared")
 			}
-			prepared++
+			prepared.Add(1)
 			return nil
 		})
 		k.Probe(t.Context())
@@ -81,12 +81,12 @@ func TestItBecomesAvailableAndSaysSoOnce(t *testing.T) {
 		}()
 		<-time.After(time.Hour)
 		synctest.Wait()
-		if k.Available() || prepared != 0 || len(lines) != 1 {
-			t.Errorf("available %t, prepared %d times, %d lines, want one", k.Available(), prepared, len(lines))
+		if k.Available() || prepared.Load() != 0 || lines.Load() != 1 {
+			t.Errorf("available %t, prepared %d times, %d lines, want one", k.Available(), prepared.Load(), lines.Load())
 		}
 		<-ended
-		if !k.Available() || prepared != 1 || len(lines) != 2 {
-			t.Errorf("available %t, prepared %d times, lines %q", k.Available(), prepared, lines)
+		if !k.Available() || prepared.Load() != 1 || lines.Load() != 2 {
+			t.Errorf("available %t, prepared %d times, %d lines, want two", k.Available(), prepared.Load(), lines.Load())
 		}
 	})
 }

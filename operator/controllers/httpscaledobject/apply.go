@@ -40,6 +40,9 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 	if !r.KEDA.Available() {
 		return refuse("KEDA is not installed: the API server knows no ScaledObjects")
 	}
+	if err := validate(&object.Spec); err != nil {
+		return refusal{err}
+	}
 	orphan := object.Annotations[v1alpha1.AnnotationOrphanScaledObject] == annotationTrue
 	existing, err := r.existing(ctx, object)
 	if err != nil {
@@ -54,9 +57,6 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 		if err := r.adopt(ctx, existing); err != nil {
 			return err
 		}
-	}
-	if err := validate(&object.Spec); err != nil {
-		return refusal{err}
 	}
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(build(object, r.ScalerAddress, orphan))
 	if err != nil {

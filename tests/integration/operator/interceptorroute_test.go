@@ -1,0 +1,118 @@
+package operator_test
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+)
+
+const routed = "True Reconciled: requests are routed and wake the target"
+
+var _ = Describe("InterceptorRoute", func() {
+	var ns string
+
+	BeforeEach(func(ctx SpecContext) {
+		ns = namespace(ctx)
+		create(ctx, waking(ns, "shop"))
+	}, NodeTimeout(time.Minute))
+
+	state := func(ctx SpecContext, name string) func(Gomega) string {
+		return ready(ctx, interceptorRouteKind, ns, name)
+	}
+
+	It("is not ready without its Service and port, and heals", func(ctx SpecContext) {
+		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
+		create(ctx, objects.Service(ns, "shop", corev1.ServicePort{Name: "admin", Port: 9090}))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(`False PortNotFound: Service "shop" has no port 80`))
+		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "shop", `{spec: {ports: [{name: http, port: 80}]}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{
+			"Warning ServiceNotFound", "Warning PortNotFound", "Normal Reconciled",
+		}))
+		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
+		Eventually(state(ctx, "shop"), patience).Should(HavePrefix("False ServiceNotFound"))
+	}, NodeTimeout(time.Minute))
+
+	It("writes nothing when nothing changes", func(ctx SpecContext) {
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+		before := get(ctx, Default, interceptorRouteKind, ns, "shop").GetResourceVersion()
+		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "shop", `{metadata: {labels: {a: b}}}`)
+		change(ctx, scaledObjectKind, ns, "wakes-shop", `{spec: {maxReplicaCount: 3}}`)
+		Consistently(func(g Gomega) string {
+			return get(ctx, g, interceptorRouteKind, ns, "shop").GetResourceVersion()
+		}, time.Second).Should(Equal(before))
+	}, NodeTimeout(time.Minute))
+
+	It("tells when no ScaledObject refers to it", func(ctx SpecContext) {
+		create(ctx, service(ns, "blog"), objects.InterceptorRoute(ns, "blog", ns+".test"))
+		Eventually(state(ctx, "blog"), patience).Should(Equal("False NoScaledObject: nothing wakes the target: " +
+			"no ScaledObject of this namespace has an external-push trigger with interceptorRoute: blog"))
+		create(ctx, waking(ns, "blog"))
+		Eventually(state(ctx, "blog"), patience).Should(Equal(routed))
+		Expect(api.Delete(ctx, waking(ns, "blog"))).To(Succeed())
+		Eventually(state(ctx, "blog"), patience).Should(HavePrefix("False NoScaledObject"))
+	}, NodeTimeout(time.Minute))
+
+	It("warns of ConfigMaps that responses cannot be taken from", func(ctx SpecContext) {
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
+			r.Spec.StaticRoutes = []v1beta1.StaticRoute{{
+				Rules:    []v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/down"}}}},
+				Response: v1beta1.StaticResponse{BodyFromConfigMap: &v1beta1.ConfigMapKeyRef{Name: "pages", Key: "down.html"}},
+			}}
+		}))
+		const missing = `True ConfigMapNotFound: staticRoutes[0]: ConfigMap "pages" does not exist or has no label http.keda.sh/response-body: "true"`
+		Eventually(state(ctx, "shop"), patience).Should(Equal(missing))
+		create(ctx, &corev1.ConfigMap{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "pages"},
+			Data:       map[string]string{"up.html": "up"},
+		})
+		configMap := corev1.SchemeGroupVersion.WithKind("ConfigMap")
+		change(ctx, configMap, ns, "pages", `{metadata: {labels: {http.keda.sh/response-body: "true"}}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(`True ConfigMapKeyNotFound: staticRoutes[0]: ConfigMap "pages" has no key "down.html"`))
+		change(ctx, configMap, ns, "pages", `{data: {down.html: down}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+		change(ctx, configMap, ns, "pages", `{metadata: {labels: null}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(missing))
+	}, NodeTimeout(time.Minute))
+
+	It("warns of a fallback without a Service", func(ctx SpecContext) {
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
+			r.Spec.ColdStart = &v1beta1.ColdStartSpec{Fallback: &v1beta1.FallbackSpec{Service: v1beta1.FallbackService{Name: "sorry", Port: 80}}}
+		}))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(`True ServiceNotFound: coldStart.fallback: Service "sorry" does not exist`))
+		create(ctx, service(ns, "sorry"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+	}, NodeTimeout(time.Minute))
+
+	It("says which route owns its hosts and paths", func(ctx SpecContext) {
+		// Names decide between objects of one second: the later in the alphabet wins.
+		create(ctx, service(ns, "shop"), service(ns, "a"), waking(ns, "a"),
+			objects.InterceptorRoute(ns, "shop", ns+".test"), objects.InterceptorRoute(ns, "a", ns+".test"))
+		taken := "False RouteConflict: requests for " + ns + ".test/ go to the route " + ns + "/shop, which has the same rule and comes first"
+		Eventually(state(ctx, "a"), patience).Should(Equal(taken))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+
+		change(ctx, interceptorRouteKind, ns, "a", `{spec: {rules: [{hosts: [`+ns+`.test, other.`+ns+`.test]}]}}`)
+		Eventually(state(ctx, "a"), patience).Should(HavePrefix("True RouteConflict"))
+		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: [{hosts: [`+ns+`.test], paths: [{value: /api}]}]}}`)
+		Eventually(state(ctx, "a"), patience).Should(Equal(routed))
+
+		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: []}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal("False NoRules: no request matches: spec.rules is empty"))
+	}, NodeTimeout(time.Minute))
+
+	It("tells of an object that does not decode, and of the others", func(ctx SpecContext) {
+		create(ctx, parse(objects.OddInterceptorRoute, ns), service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
+		Eventually(state(ctx, "odd"), patience).Should(HavePrefix("False Undecodable: the object cannot be read and is not in effect: "))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+	}, NodeTimeout(time.Minute))
+})

@@ -1,0 +1,179 @@
+package operator_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+)
+
+var (
+	httpScaledObjectKind = v1alpha1.GroupVersion.WithKind("HTTPScaledObject")
+	interceptorRouteKind = v1beta1.GroupVersion.WithKind("InterceptorRoute")
+	scaledObjectKind     = schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"}
+)
+
+// journal keeps what the operator logs.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) write(_, line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+	fmt.Fprintln(GinkgoWriter, line)
+}
+
+// count returns how many lines have all of the words.
+func (j *journal) count(words ...string) (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+lines:
+	for _, line := range j.lines {
+		for _, word := range words {
+			if !strings.Contains(line, word) {
+				continue lines
+			}
+		}
+		n++
+	}
+	return n
+}
+
+// namespace makes a namespace for one spec. No controller removes it or what is
+// in it.
+func namespace(ctx context.Context) string {
+	GinkgoHelper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "operator-"}}
+	Expect(api.Create(ctx, ns)).To(Succeed())
+	return ns.Name
+}
+
+// create creates typed or unstructured objects.
+func create(ctx context.Context, all ...client.Object) {
+	GinkgoHelper()
+	for _, object := range all {
+		Expect(api.Create(ctx, raw(object))).To(Succeed())
+	}
+}
+
+func raw(object client.Object) *unstructured.Unstructured {
+	GinkgoHelper()
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	Expect(err).NotTo(HaveOccurred())
+	return &unstructured.Unstructured{Object: fields}
+}
+
+// parse reads an object from YAML.
+func parse(text, namespace string) *unstructured.Unstructured {
+	GinkgoHelper()
+	object := &unstructured.Unstructured{}
+	Expect(yaml.Unmarshal([]byte(text), object)).To(Succeed())
+	object.SetNamespace(namespace)
+	return object
+}
+
+// get reads an object; it fails the spec, or the attempt of an Eventually.
+func get(ctx context.Context, g Gomega, kind schema.GroupVersionKind, namespace, name string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	g.Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)).To(Succeed())
+	return object
+}
+
+// field returns a field as text; without it nothing.
+func field(object *unstructured.Unstructured, path ...string) string {
+	value, found, _ := unstructured.NestedFieldNoCopy(object.Object, path...)
+	if !found {
+		return ""
+	}
+	return fmt.Sprint(value)
+}
+
+// ready returns "status reason: message" of the Ready condition.
+func ready(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) func(Gomega) string {
+	return func(g Gomega) string {
+		object := get(ctx, g, kind, namespace, name)
+		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+		for _, item := range conditions {
+			if c, _ := item.(map[string]any); c["type"] == "Ready" {
+				return fmt.Sprintf("%v %v: %v", c["status"], c["reason"], c["message"])
+			}
+		}
+		return ""
+	}
+}
+
+// absent says that there is no such object.
+func absent(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) func() error {
+	return func() error {
+		object := &unstructured.Unstructured{}
+		object.SetGroupVersionKind(kind)
+		err := api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object)
+		if err == nil {
+			return fmt.Errorf("%s %s exists", kind.Kind, name)
+		}
+		return client.IgnoreNotFound(err)
+	}
+}
+
+// change applies a JSON merge patch.
+func change(ctx context.Context, kind schema.GroupVersionKind, namespace, name, patch string, options ...client.PatchOption) {
+	GinkgoHelper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	object.SetNamespace(namespace)
+	object.SetName(name)
+	data, err := yaml.YAMLToJSON([]byte(patch))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(api.Patch(ctx, object, client.RawPatch("application/merge-patch+json", data), options...)).To(Succeed())
+}
+
+// events returns "type reason" of the events of an object, one for each.
+func events(ctx context.Context, namespace, name string) func(Gomega) []string {
+	return func(g Gomega) []string {
+		var list eventsv1.EventList
+		g.Expect(api.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
+		var found []string
+		for _, e := range list.Items {
+			if e.Regarding.Name == name {
+				found = append(found, e.Type+" "+e.Reason)
+			}
+		}
+		return found
+	}
+}
+
+// service is one of one port.
+func service(namespace, name string) *corev1.Service {
+	return objects.Service(namespace, name, corev1.ServicePort{Name: "http", Port: 80})
+}
+
+// waking is a ScaledObject as users write it for a route.
+func waking(namespace, route string) *unstructured.Unstructured {
+	return parse(fmt.Sprintf(`
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: wakes-%[1]s}
+spec:
+  scaleTargetRef: {name: %[1]s}
+  triggers: [{type: external-push, metadata: {scalerAddress: "scaler.keda:9090", interceptorRoute: %[1]s}}]
+`, route), namespace)
+}
