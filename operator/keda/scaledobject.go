@@ -2,7 +2,7 @@
 // as far as it writes or reads one. It must not know a client or our own kinds.
 //
 // The types are our own and few, as KEDA's come with its whole module: see
-// docs/adr/scaledobject-types.md.
+// docs/adr/0005-own-types-of-scaledobjects.md.
 package keda
 
 import (
