@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
@@ -140,15 +141,18 @@ func (r *Reconciler) target(ctx context.Context, object *v1alpha1.HTTPScaledObje
 	return ref.PortName, problem, nil
 }
 
+// superseded says whether a route of the same name is in effect.
 func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) (bool, error) {
-	err := r.Client.Get(ctx, name, stored.New(stored.InterceptorRoute()))
+	route := stored.New(stored.InterceptorRoute())
+	err := r.Client.Get(ctx, name, route)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("reading the InterceptorRoute of the same name: %w", err)
 	}
-	return true, nil
+	_, err = stored.Decode[v1beta1.InterceptorRoute](route)
+	return err == nil, nil
 }
 
 // finalize lets go of an object that an older version holds.

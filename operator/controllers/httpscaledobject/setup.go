@@ -43,7 +43,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		handler.TypedEnqueueRequestsFromMapFunc(r.usersOf), r.everything)
 	err = builder.ControllerManagedBy(m).Named("httpscaledobject").
 		For(object).
-		Watches(stored.New(stored.InterceptorRoute()), sameName, builder.WithPredicates(existence())).
+		Watches(stored.New(stored.InterceptorRoute()), sameName, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		Complete(r)
@@ -75,11 +75,6 @@ func ownersChanged(e event.UpdateEvent) bool {
 		}
 	}
 	return false
-}
-
-// existence passes over changes of what exists before and after.
-func existence() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 }
 
 func (r *Reconciler) usersOf(ctx context.Context, service *corev1.Service) []reconcile.Request {
