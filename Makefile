@@ -8,7 +8,6 @@ export GOFLAGS := -trimpath -buildvcs=false
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 
-UNIT := $(shell go list ./... 2>/dev/null | grep -vE '/tests/(integration|bench|browser|e2e)')
 tool = $$(hack/tools/install.sh $(1) $(2))/$(2)
 
 .PHONY: help
@@ -32,7 +31,7 @@ test: test-unit test-integration test-bench ## Everything but the SDKs and the b
 
 .PHONY: test-unit
 test-unit: cc ## Unit and conformance tests: the inner loop
-	go test -race -timeout 10m $(UNIT)
+	@packages=$$(go list ./... | grep -vE '/tests/(integration|bench|browser|e2e)') && go test -race -timeout 10m $$packages
 
 .PHONY: test-integration
 test-integration: cc ## Against a real kube-apiserver, built on first use (about 7 minutes)
@@ -86,7 +85,7 @@ verify: ## What is generated, formatted and tidy is as committed
 	go run ./hack/charts -check
 	go mod tidy -diff
 	cd tests/clients && go mod tidy -diff
-	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
 	go vet -tags browser,charts ./...
 
 .PHONY: image
@@ -99,16 +98,16 @@ clean: ## Remove bin/; tools stay in their cache
 
 # What a fresh Debian lacks is installed; elsewhere, or without being root, it is named.
 define need
-@command -v $(1) >/dev/null || { \
+@{ $(1); } >/dev/null 2>&1 || { \
 	echo "installing $(2)" >&2; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null || { \
-		echo "$(1) is needed and could not be installed: $(3)" >&2; exit 1; }; }
+		echo "$(2) is needed and could not be installed: $(3)" >&2; exit 1; }; }
 endef
 
 .PHONY: cc
 cc:
-	$(call need,gcc,gcc libc6-dev,the race detector needs a C compiler)
+	$(call need,command -v gcc && test -e /usr/include/stdlib.h,gcc libc6-dev,the race detector needs a C compiler)
 
 .PHONY: chromium
 chromium:
-	$(call need,$${CHROMIUM:-chromium},chromium,the browser tests drive it)
+	$(call need,command -v $${CHROMIUM:-chromium},chromium,the browser tests drive it)

@@ -45,7 +45,7 @@ if [ "$module" = kubernetes ]; then
 fi
 
 key=$({ find . -type f | LC_ALL=C sort | xargs cat && echo "$ldflags $tags $(go version)"; } | sha256sum | cut -c1-12)
-out=${HTTP_ADD_ON_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/http-add-on/bin}/$module-$key
+out=${HTTP_ADD_ON_TOOLS:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/http-add-on/bin}/$module-$key
 mkdir -p "$out"
 if command -v flock >/dev/null; then # several test suites may want the same tool at once
 	exec 9>"$out/.lock"

@@ -18,6 +18,9 @@ const (
 	// much of any request is buffered once it is forwarded.
 	ReadAheadLimit = 64 << 10
 
+	// maxWhole is what no body is buffered beyond, whatever the settings say.
+	maxWhole = 1 << 30
+
 	// stallTimeout is how long an upload may make no progress.
 	stallTimeout = 30 * time.Second
 	// firstBuffer is how much is set aside for a body at first. A length that a
@@ -106,7 +109,7 @@ func (b *Budget) Receive(w http.ResponseWriter, r *http.Request, limit int64, ob
 		source: r, chain: r.WithContext(r.Context()), control: http.NewResponseController(w), budget: b, object: object,
 		settled: make(chan struct{}), failed: make(chan struct{}),
 		// One byte more than may come shows the end, or that there is none.
-		most: int(limit) + 1, progress: time.Now(),
+		most: int(min(limit, maxWhole)) + 1, progress: time.Now(),
 	}
 	u.changed.L = &u.mu
 	u.chain.Body, u.chain.Trailer = u, maps.Clone(r.Trailer)

@@ -24,6 +24,19 @@ func (r *Route) Successor() *Route {
 	return r.Succession.next
 }
 
+// TargetReady says whether the target has a ready endpoint: that of the route in
+// force, should this one have been replaced since.
+func (r *Route) TargetReady() bool {
+	for {
+		select {
+		case <-r.Replaced():
+			r = r.Successor()
+		default:
+			return r.Target.Endpoints.Ready()
+		}
+	}
+}
+
 // Replace makes another route the successor. It is called once.
 func (r *Route) Replace(by *Route) {
 	r.Succession.next = by

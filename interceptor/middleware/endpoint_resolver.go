@@ -73,7 +73,7 @@ func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request,
 	if s.cold != nil {
 		w.Header()[coldStartHeader] = s.cold
 	}
-	x.Route.InFlight.Cold(x.Route.Lease, target.Endpoints.Ready)
+	x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
 	return s.serveCold(w, r, x)
 }
 

@@ -64,8 +64,9 @@ func (w *wait) follow(x *exchange.Exchange) {
 	if port := x.Route.Target.Endpoints; port != w.port {
 		w.waiter.Leave()
 		w.port, w.waiter = port, port.Enqueue()
-		x.Route.InFlight.Cold(x.Route.Lease, port.Ready)
 	}
+	// A route that was deleted in between has forgotten its lease.
+	x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
 }
 
 // ending is why a wait is over.

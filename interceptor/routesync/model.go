@@ -32,9 +32,13 @@ type model struct {
 	users map[ObjectRef]map[routing.Key]struct{}
 	uses  map[routing.Key][]ObjectRef
 
+	// forgotten are the routes whose counts end once the table without them is
+	// published.
+	forgotten []string
+
 	dirty    map[routing.Key]struct{}
 	live     map[routing.Key]*exchange.Route // compiled, as published
-	orphans  map[routing.Key]*exchange.Route // deleted while requests were in flight
+	orphans  map[routing.Key]*exchange.Route // deleted; requests may wait under them
 	problems map[ObjectRef]string
 }
 
@@ -203,13 +207,13 @@ func (m *model) forget(key routing.Key) {
 		return
 	}
 	delete(m.live, key)
-	m.compiler.tracker.Forget(key.String())
+	m.forgotten = append(m.forgotten, key.String())
+	// Those without requests go, but not this one: a request may have matched it a
+	// moment ago.
 	for orphaned, orphan := range m.orphans {
 		if orphan.InFlight.InFlight() == 0 {
 			delete(m.orphans, orphaned)
 		}
 	}
-	if route.InFlight.InFlight() > 0 {
-		m.orphans[key] = route
-	}
+	m.orphans[key] = route
 }

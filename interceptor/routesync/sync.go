@@ -196,6 +196,10 @@ func (s *Sync) publish() {
 		s.table.Store(table)
 		s.log.V(1).Info("published routing table", "routes", table.Len(), "changes", len(pending))
 	}
+	for _, key := range s.model.forgotten {
+		s.model.compiler.tracker.Forget(key)
+	}
+	s.model.forgotten = nil
 	s.report(s.model.problems)
 }
 

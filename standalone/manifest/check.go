@@ -52,6 +52,9 @@ func checkDeployment(d *appsv1.Deployment) (warnings []error, refused error) {
 	if len(container.EnvFrom) > 0 {
 		errs = append(errs, field.Forbidden(first.Child("envFrom"), "write the variables under env"))
 	}
+	if grace := d.Spec.Template.Spec.TerminationGracePeriodSeconds; grace != nil && *grace < 0 {
+		errs = append(errs, field.Invalid(pod.Child("terminationGracePeriodSeconds"), *grace, "must not be negative"))
+	}
 	errs = append(errs, checkProbe(container, first.Child("readinessProbe"))...)
 	if len(d.Spec.Template.Spec.Containers) > 1 {
 		warnings = append(warnings, field.Forbidden(pod.Child("containers").Index(1), "ignored: only the first container runs"))
@@ -76,7 +79,7 @@ func checkEnv(env corev1.EnvVar, path *field.Path) field.ErrorList {
 }
 
 func checkProbe(container *corev1.Container, path *field.Path) field.ErrorList {
-	probe := container.ReadinessProbe
+	probe, probed := container.ReadinessProbe, path
 	if probe == nil {
 		return nil
 	}
@@ -88,6 +91,14 @@ func checkProbe(container *corev1.Container, path *field.Path) field.ErrorList {
 		path, port = path.Child("tcpSocket"), probe.TCPSocket.Port
 	default:
 		return field.ErrorList{field.Forbidden(path, "a local process is probed by httpGet or tcpSocket, or by a TCP connect without a probe")}
+	}
+	for name, value := range map[string]int32{
+		"initialDelaySeconds": probe.InitialDelaySeconds, "periodSeconds": probe.PeriodSeconds, "timeoutSeconds": probe.TimeoutSeconds,
+		"successThreshold": probe.SuccessThreshold, "failureThreshold": probe.FailureThreshold,
+	} {
+		if value < 0 {
+			return field.ErrorList{field.Invalid(probed.Child(name), value, "must not be negative")}
+		}
 	}
 	if port.Type == intstr.Int {
 		if port.IntVal < 1 || port.IntVal > 65535 {

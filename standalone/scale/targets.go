@@ -131,6 +131,7 @@ func metric(route *v1beta1.InterceptorRoute) Metric {
 		if m.Granularity <= 0 {
 			m.Granularity = defaultGranularity
 		}
+		m.Granularity = min(m.Granularity, m.Window)
 	}
 	return m
 }

@@ -18,6 +18,7 @@ type workload struct {
 	lastActive time.Time // zero: never
 	replicas   int
 	rates      []*rate  // by metric; nil for one without a rate
+	requests   []int64  // by metric: how many there had been when it was last looked at
 	advice     []advice // oldest first, none older than stabilisation
 }
 
@@ -35,8 +36,9 @@ func newWorkload(t Target, now time.Time, counts queue.Counts) *workload {
 // measure starts to measure the target's rates.
 func (w *workload) measure(t Target, counts queue.Counts) {
 	w.target = t
-	w.rates = make([]*rate, len(t.Metrics))
+	w.rates, w.requests = make([]*rate, len(t.Metrics)), make([]int64, len(t.Metrics))
 	for i, m := range t.Metrics {
+		w.requests[i] = counts[m.Route].RequestCount
 		if m.Rate > 0 {
 			w.rates[i] = &rate{window: m.Window, granularity: m.Granularity, last: counts[m.Route].RequestCount}
 		}
@@ -80,7 +82,9 @@ func (w *workload) asleep(now time.Time) bool {
 func (w *workload) demand(now time.Time, counts queue.Counts) (active bool, wanted int) {
 	for i, m := range w.target.Metrics {
 		count := counts[m.Route]
-		active = active || count.Concurrency > 0 || count.Cold || count.Leased
+		// A request that has come and gone since is activity too.
+		active = active || count.Concurrency > 0 || count.Cold || count.Leased || count.RequestCount > w.requests[i]
+		w.requests[i] = count.RequestCount
 		if m.Concurrency > 0 {
 			wanted = max(wanted, ceil(float64(count.Concurrency), m.Concurrency))
 		}
