@@ -8,7 +8,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 
-tool = $$(hack/tools/install.sh $(1) $(2))/$(2)
+tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 
 .PHONY: help
 help: ## What can be made
