@@ -93,7 +93,7 @@ func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
 		if w.Code != 503 || w.page() != head {
 			t.Fatalf("at once: status %d and\n%s\nwant\n%s", w.Code, w.page(), head)
 		}
-		time.Sleep(2500 * time.Millisecond)
+		<-time.After(2500 * time.Millisecond)
 		synctest.Wait()
 		if want := head + "<p>0:01</p><p>0:02</p>"; w.page() != want {
 			t.Fatalf("after 2.5s\n%s\nwant\n%s", w.page(), want)
@@ -142,7 +142,7 @@ func TestLivePageEndsWhenTheClientLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		done := serve(compile(t, nil), newRecorder(), navigation(ctx), nil)
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		leave()
 		start := time.Now()
 		if err := <-done; !errors.Is(err, context.Canceled) || time.Since(start) != 0 {
@@ -173,7 +173,7 @@ func TestLivePageBoundsEachWriteAndNothingElse(t *testing.T) {
 			if left := w.deadlineInForce(); !left.IsZero() {
 				t.Fatalf("a deadline at %v is left after a write", left)
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if err := <-done; err != nil {
 			t.Fatal(err)
