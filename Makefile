@@ -27,7 +27,7 @@ run: build ## Standalone with the examples, on :8080 (KEDA_HTTP_PROXY_PORT, KEDA
 	bin/standalone -f examples/standalone
 
 .PHONY: test
-test: test-unit test-integration test-bench ## Everything but the SDKs and the browser
+test: test-unit test-integration test-bench ## Unit, conformance, integration and whole-process tests; charts, SDKs and browser have their own
 
 .PHONY: test-unit
 test-unit: cc ## Unit and conformance tests: the inner loop

@@ -1,6 +1,6 @@
 // Command operator makes ScaledObjects for HTTPScaledObjects, and tells in the
 // status of routes what keeps them from working. It is configured by environment
-// variables and flags; see docs/reference/environment.md.
+// variables and flags; --help lists the flags.
 package main
 
 import (

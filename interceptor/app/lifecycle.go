@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kedacore/http-add-on/pkg/httpserver"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // stopTimeout bounds the end of what has nothing to drain.
@@ -143,7 +142,7 @@ func (a *App) others() []other {
 		all = append(all, other{server, func() error { return server.Serve(a.listeners.metrics) }})
 	}
 	if address := a.cfg.ProfilingAddress; address != "" {
-		server := httpserver.New(profiles(), httpserver.Options{Log: a.log.WithName("pprof")})
+		server := httpserver.New(telemetry.Profiles(), httpserver.Options{Log: a.log.WithName("pprof")})
 		all = append(all, other{server, func() error {
 			l, err := net.Listen("tcp", address)
 			if err != nil {
@@ -153,14 +152,4 @@ func (a *App) others() []other {
 		}})
 	}
 	return all
-}
-
-func profiles() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
 }

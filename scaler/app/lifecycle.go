@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,6 +12,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/kedacore/http-add-on/pkg/httpserver"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // stopTimeout bounds the end: nothing here takes long.
@@ -111,7 +110,7 @@ func (a *App) others() []other {
 		all = append(all, other{server, func() error { return server.Serve(a.metricsListener) }})
 	}
 	if address := a.cfg.ProfilingAddress; address != "" {
-		server := httpserver.New(profiles(), httpserver.Options{Log: a.log.WithName("pprof")})
+		server := httpserver.New(telemetry.Profiles(), httpserver.Options{Log: a.log.WithName("pprof")})
 		all = append(all, other{server, func() error {
 			l, err := net.Listen("tcp", address)
 			if err != nil {
@@ -121,14 +120,4 @@ func (a *App) others() []other {
 		}})
 	}
 	return all
-}
-
-func profiles() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
 }
