@@ -28,9 +28,10 @@ package() { # the import path that a tool's binary is built from
 	esac
 }
 about() { # how long a cold build takes on two cores
-	case $1 in
-	kube-apiserver) echo "about 7 minutes" ;;
-	kube-controller-manager) echo "about 2 minutes" ;;
+	case $module/$1 in
+	keda/operator) echo "about 12 minutes" ;;
+	*/kube-apiserver) echo "about 7 minutes" ;;
+	*/kube-controller-manager) echo "about 2 minutes" ;;
 	*) echo "1 to 3 minutes" ;;
 	esac
 }

@@ -100,11 +100,13 @@ func staticResponseRules(field, place string) []patches {
 
 func coldStartRules() []patches {
 	const (
-		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests' or 'activationLease' must be set"
+		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease' or 'releaseConcurrency' must be set"
 		xor   = "exactly one of 'port' or 'portName' must be set"
 	)
 	all := []patches{
 		{"spec.coldStart", "empty", "coldStart: {placeholder: {}}", "coldStart: {}", empty},
+		{"spec.coldStart", "a release concurrency alone", "coldStart: {releaseConcurrency: 1}", "coldStart: {}", empty},
+		{"spec.coldStart.releaseConcurrency", "0", "coldStart: {releaseConcurrency: 1}", "coldStart: {releaseConcurrency: 0}", tooLow},
 		{"spec.coldStart", "overflow alone", "coldStart: {maxPendingRequests: 1, overflow: Reject}", "coldStart: {overflow: Reject}", empty},
 		{
 			"spec.coldStart", "overflow without its placeholder", "coldStart: {maxPendingRequests: 1, overflow: Placeholder, placeholder: {}}",
@@ -180,6 +182,7 @@ func waitingPageRules() []patches {
 	all := []patches{
 		{field + ".message", "too long", at("message: " + text(1024)), at("message: " + text(1025)), tooLong},
 		{field + ".title", "too long", at("title: " + text(128)), at("title: " + text(129)), tooLong},
+		{field + ".bodyFromConfigMap.name", "missing", at("bodyFromConfigMap: {name: a}"), at("bodyFromConfigMap: {key: a}"), required},
 		{field + ".statusCode", "below 200", at("statusCode: 200"), at("statusCode: 199"), status},
 		{field + ".statusCode", "has no body", at("statusCode: 202"), at("statusCode: 204"), status},
 		{field + ".statusCode", "resets the form", at("statusCode: 206"), at("statusCode: 205"), status},

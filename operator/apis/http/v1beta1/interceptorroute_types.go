@@ -299,11 +299,17 @@ type WaitingPageSpec struct {
 	// +kubebuilder:default=503
 	// +kubebuilder:validation:XValidation:rule="self >= 200 && self <= 599 && !(self in [204, 205]) && !(self >= 300 && self <= 399)",message="must be a status that a browser shows a page for: 200 to 599 but 204, 205 and 3xx"
 	StatusCode int32 `json:"statusCode,omitempty"`
+
+	// BodyFromConfigMap takes the page from a ConfigMap: a template as Go's
+	// html/template knows it; without a key it is index.html. If it cannot be
+	// used, the built-in page is shown.
+	// +optional
+	BodyFromConfigMap *ConfigMapKeyRef `json:"bodyFromConfigMap,omitempty"`
 }
 
 // ColdStartSpec says what clients get while the target has no ready endpoint.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests' or 'activationLease' must be set"
+// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease) || has(self.releaseConcurrency)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease' or 'releaseConcurrency' must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.overflow) || self.overflow != 'Placeholder' || has(self.placeholder)",message="'overflow' Placeholder needs 'placeholder' to be set"
 type ColdStartSpec struct {
 	// Fallback answers when the target did not become ready in time.
@@ -324,6 +330,13 @@ type ColdStartSpec struct {
 	// +optional
 	// +kubebuilder:default=Reject
 	Overflow OverflowPolicy `json:"overflow,omitempty"`
+
+	// ReleaseConcurrency is how many of the requests that waited each ready
+	// endpoint is given at a time, for backends that can only take so many.
+	// Unset, an endpoint is given more the faster it answers.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ReleaseConcurrency *int32 `json:"releaseConcurrency,omitempty"`
 
 	// StreamingCallback keeps streaming clients on the line.
 	// +optional
