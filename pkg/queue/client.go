@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,12 +19,8 @@ var ErrNoWatch = errors.New("the interceptor does not stream its counts")
 // ErrSilent is returned for an interceptor that said nothing for too long.
 var ErrSilent = errors.New("the interceptor is silent")
 
-const (
-	// maxLine bounds one event: some 200,000 routes.
-	maxLine = 32 << 20
-	// maxSilence is three bookmarks.
-	maxSilence = 3 * bookmarkInterval
-)
+// maxSilence is three bookmarks.
+const maxSilence = 3 * bookmarkInterval
 
 // Client reads the stream of an interceptor. The zero value is ready to use.
 type Client struct {
@@ -51,11 +46,17 @@ func (c *Client) Watch(ctx context.Context, address string, handle func(Event)) 
 	}
 	defer func() { _ = body.Close() }() // nothing to lose
 
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxLine)
-	for first := true; lines.Scan(); first = false {
+	lines := newLines(body)
+	for first := true; ; first = false {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return io.EOF
+		}
+		if err != nil {
+			return because(ctx, fmt.Errorf("reading the counts: %w", err))
+		}
 		silence.Reset(maxSilence)
-		e, err := decode(lines.Bytes())
+		e, err := decode(line)
 		if err != nil {
 			return err
 		}
@@ -67,10 +68,6 @@ func (c *Client) Watch(ctx context.Context, address string, handle func(Event)) 
 			handle(e)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return because(ctx, fmt.Errorf("reading the counts: %w", err))
-	}
-	return io.EOF
 }
 
 // open starts the stream.
@@ -109,6 +106,9 @@ func (c *Client) open(ctx context.Context, address string) (io.ReadCloser, error
 
 // decode reads one line and refuses numbers that no interceptor counts.
 func decode(line []byte) (Event, error) {
+	if string(line) == bookmarkLine { // most lines of an idle interceptor
+		return Event{Type: Bookmark}, nil
+	}
 	var e Event
 	if err := json.Unmarshal(line, &e); err != nil {
 		return Event{}, fmt.Errorf("decoding an event: %w", err)

@@ -1,7 +1,10 @@
 package queue
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -66,4 +69,46 @@ func appendName(line []byte, name string) []byte {
 		escaped = []byte(`""`)
 	}
 	return append(line, escaped...)
+}
+
+// bookmarkLine is how a Bookmark is written.
+const bookmarkLine = `{"type":"BOOKMARK"}` + "\n"
+
+const (
+	// maxLine bounds one event: some 200,000 routes.
+	maxLine = 32 << 20
+	// usualLine is enough for a few routes.
+	usualLine = 1 << 10
+)
+
+// errLongLine is returned for a line over maxLine.
+var errLongLine = errors.New("a line is too long")
+
+// lines reads lines. Between two of them it keeps the memory of a usual one only,
+// however long the snapshot was: a scaler reads hundreds of streams that then
+// hardly say anything.
+type lines struct{ *bufio.Reader }
+
+func newLines(r io.Reader) lines { return lines{bufio.NewReaderSize(r, usualLine)} }
+
+// next returns a line with its end, which is valid until the next call, or io.EOF
+// if there is none. A line without an end is an error.
+func (l lines) next() ([]byte, error) {
+	part, err := l.ReadSlice('\n')
+	var whole []byte
+	for errors.Is(err, bufio.ErrBufferFull) && len(whole) <= maxLine {
+		whole = append(whole, part...)
+		part, err = l.ReadSlice('\n')
+	}
+	switch {
+	case len(whole)+len(part) > maxLine:
+		return nil, errLongLine
+	case errors.Is(err, io.EOF) && len(whole)+len(part) > 0:
+		return nil, io.ErrUnexpectedEOF
+	case err != nil:
+		return nil, err
+	case whole == nil:
+		return part, nil
+	}
+	return append(whole, part...), nil
 }
