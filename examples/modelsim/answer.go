@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // answer is what the model says: one or several choices.
 type answer struct {
-	id      string
-	created int64
+	created time.Time
 	prompt  int // tokens of the question
 	choices []choice
 }
@@ -17,31 +17,40 @@ type answer struct {
 // choice is a text, or the call of a tool.
 type choice struct {
 	text string
-	call string // name of the tool
-	args string
+	call string          // name of the tool; empty is none
+	args json.RawMessage // a JSON object
 }
 
+// tokens of all choices.
 func (a answer) tokens() int {
 	n := 0
 	for _, c := range a.choices {
-		n += len(tokens(c.text + c.args))
+		n += len(c.pieces())
 	}
 	return n
 }
 
-// answerTo is the same for the same question: JSON if that is asked for, a
-// call of the first tool if there are tools, else a sentence.
-func answerTo(req request, f shape) answer {
-	question := f.question(req)
-	a := answer{prompt: len(tokens(question))}
-	for i := range max(req.N, 1) {
+// pieces are the parts in which a choice is streamed.
+func (c choice) pieces() []string {
+	if c.call != "" {
+		middle := len(c.args) / 2
+		return []string{string(c.args[:middle]), string(c.args[middle:])}
+	}
+	return tokens(c.text)
+}
+
+// answerTo is the same for the same question: the call of a tool if there are
+// tools, JSON if that is asked for, else a sentence.
+func answerTo(q question) answer {
+	a := answer{created: time.Now().UTC(), prompt: max(len(tokens(q.text)), 1)}
+	for i := range max(q.n, 1) {
 		switch {
-		case len(req.Tools) > 0 && req.ToolChoice != "none":
-			a.choices = append(a.choices, choice{call: req.Tools[0].Function.Name, args: `{"city":"Berlin","unit":"celsius"}`})
-		case req.Format.Type == "json_object" || req.Format.Type == "json_schema":
-			a.choices = append(a.choices, choice{text: `{"answer":"Berlin","confidence":1}`})
+		case q.tool != nil:
+			a.choices = append(a.choices, choice{call: q.tool.Name, args: encode(example(q.tool.Parameters))})
+		case q.schema != nil:
+			a.choices = append(a.choices, choice{text: string(encode(example(q.schema)))})
 		default:
-			a.choices = append(a.choices, choice{text: sentence(question, i)})
+			a.choices = append(a.choices, choice{text: sentence(q.text, i)})
 		}
 	}
 	return a
@@ -66,31 +75,11 @@ func tokens(text string) []string {
 	return strings.SplitAfter(text, " ")
 }
 
-// plain is the text of a message's content: a string, or the text parts of a list.
-func plain(content json.RawMessage) string {
-	var text string
-	if json.Unmarshal(content, &text) == nil {
-		return text
+// encode renders documents of our own making, which always marshal.
+func encode(document any) json.RawMessage {
+	data, err := json.Marshal(document)
+	if err != nil {
+		return json.RawMessage("{}")
 	}
-	var parts []struct {
-		Text string `json:"text"`
-	}
-	_ = json.Unmarshal(content, &parts) // anything else has no text
-	for _, part := range parts {
-		text += part.Text
-	}
-	return text
-}
-
-// firstPrompt is the prompt of a completion: a string or the first of a list.
-func firstPrompt(prompt json.RawMessage) string {
-	var text string
-	if json.Unmarshal(prompt, &text) == nil {
-		return text
-	}
-	var list []string
-	if json.Unmarshal(prompt, &list) == nil && len(list) > 0 {
-		return list[0]
-	}
-	return ""
+	return data
 }

@@ -1,6 +1,3 @@
-// Command modelsim simulates a model server with the API of OpenAI: it needs
-// no GPU and no model, takes as long to load as a flag says, and answers the
-// same question with the same text.
 package main
 
 import (
@@ -13,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -23,6 +21,17 @@ func main() {
 	}
 }
 
+const usage = `modelsim simulates a model server with the APIs of OpenAI, Anthropic, Ollama and Gemini.
+
+A model may have any name; its end says how a request goes wrong:
+  -400 to -599  fails with that status      -html  fails with 502 and a page
+  -json  JSON although a stream was asked   -cut   cut in the middle of the answer
+  -gzip  compressed, whatever is accepted   -hang  never answers
+  -slow  200ms before each token
+
+Flags, also by environment (-load as MODELSIM_LOAD):
+`
+
 func run() error {
 	var (
 		listen     = flag.String("listen", net.JoinHostPort(os.Getenv("HOST"), envOr("PORT", "8000")), "address to listen on; by default HOST and PORT of the environment")
@@ -30,12 +39,15 @@ func run() error {
 		listenLate = flag.Bool("listen-late", false, "open the port only when the model is loaded; else it opens at once and /healthz is 503 until then")
 		speed      = flag.Float64("tokens-per-second", 20, "speed of an answer; 0 is as fast as possible")
 		model      = flag.String("model", "simulated", "name of the model in /v1/models")
-		failure    = flag.Int("error", 0, "answer every completion with this status; one request: header X-Fail or model fail-STATUS")
+		failure    = flag.Int("error", 0, "answer every request with this status")
 		shutdown   = flag.Duration("shutdown", 5*time.Second, "how long running answers have to end after SIGTERM")
 	)
 	flag.Usage = func() {
-		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "modelsim simulates an OpenAI-compatible model server.\n\nFlags:")
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
+	}
+	if err := setFromEnvironment(flag.CommandLine); err != nil {
+		return err
 	}
 	flag.Parse()
 	if *failure != 0 && (*failure < 400 || *failure > 599) {
@@ -72,6 +84,20 @@ func run() error {
 		return server.Close()
 	}
 	return nil
+}
+
+// setFromEnvironment gives every flag the value of its variable, if that is set.
+func setFromEnvironment(flags *flag.FlagSet) error {
+	var bad error
+	flags.VisitAll(func(f *flag.Flag) {
+		name := "MODELSIM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value := os.Getenv(name); value != "" {
+			if err := f.Value.Set(value); err != nil {
+				bad = fmt.Errorf("reading %s: %w", name, err)
+			}
+		}
+	})
+	return bad
 }
 
 func envOr(name, otherwise string) string {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -74,8 +76,8 @@ func TestStream(t *testing.T) {
 		"text":  {body: `{"stream":true,"messages":[{"role":"user","content":"hi"}]}`, text: `You said: "hi".`, finish: "stop"},
 		"parts": {body: `{"stream":true,"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}]}`, text: `You said: "hi".`, finish: "stop"},
 		"usage": {body: `{"stream":true,"stream_options":{"include_usage":true},"messages":[]}`, text: "Hello!", finish: "stop", usage: true},
-		"json":  {body: `{"stream":true,"response_format":{"type":"json_object"},"messages":[]}`, text: `{"answer":"Berlin"`, finish: "stop"},
-		"tools": {body: `{"stream":true,"tools":[{"type":"function","function":{"name":"weather"}}],"messages":[]}`, tool: "weather", args: `{"city":"Berlin","unit":"celsius"}`, finish: "tool_calls"},
+		"json":  {body: `{"stream":true,"response_format":{"type":"json_object"},"messages":[]}`, text: `{"answer":"Berlin"}`, finish: "stop"},
+		"tools": {body: `{"stream":true,"tools":[{"type":"function","function":{"name":"weather","parameters":{"properties":{"city":{"type":"string"}}}}}],"messages":[]}`, tool: "weather", args: `{"city":"Berlin"}`, finish: "tool_calls"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -141,31 +143,71 @@ func TestStreamIsTheWholeAnswer(t *testing.T) {
 }
 
 func TestFailure(t *testing.T) {
-	loading := &simulator{}
 	always := loaded()
 	always.failure = 500
 	for name, test := range map[string]struct {
-		s      *simulator
-		body   string
-		status int
+		s          *simulator
+		path, body string
+		status     int
+		says       string
 	}{
-		"by model":  {loaded(), `{"model":"fail-429"}`, 429},
-		"by flag":   {always, `{}`, 500},
-		"loading":   {loading, `{}`, 503},
-		"bad model": {loaded(), `{"model":"fail-200"}`, 200},
-		"bad JSON":  {loaded(), `{`, 400},
+		"openai":      {loaded(), "/v1/chat/completions", `{"model":"sim-429"}`, 429, `"code":"simulated_429"`},
+		"anthropic":   {loaded(), "/v1/messages", `{"model":"sim-529"}`, 529, `"type":"overloaded_error"`},
+		"ollama":      {loaded(), "/api/chat", `{"model":"sim-500"}`, 500, `{"error":"simulated failure 500"}`},
+		"gemini":      {loaded(), "/v1beta/models/sim-503:generateContent", `{}`, 503, `"status":"UNAVAILABLE"`},
+		"page":        {loaded(), "/v1/completions", `{"model":"sim-html"}`, 502, "<html>"},
+		"by flag":     {always, "/v1/responses", `{}`, 500, "simulated failure 500"},
+		"loading":     {&simulator{}, "/v1/messages", `{}`, 503, "the model is loading"},
+		"no failure":  {loaded(), "/v1/messages", `{"model":"sim-200"}`, 200, "Hello!"},
+		"no JSON":     {loaded(), "/v1/messages", `{`, 400, "invalid_request_error"},
+		"JSON anyway": {loaded(), "/v1/messages", `{"model":"sim-json","stream":true}`, 200, `"type":"message"`},
 	} {
-		w := ask(t, test.s, "/v1/chat/completions", test.body)
-		if w.Code != test.status {
+		w := ask(t, test.s, test.path, test.body)
+		if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
 			t.Errorf("%s: status %d, want %d: %s", name, w.Code, test.status, w.Body)
 		}
 	}
-	r := httptest.NewRequest(http.MethodPost, "/v1/completions", strings.NewReader(`{}`))
-	r.Header.Set("X-Fail", "418")
-	w := httptest.NewRecorder()
-	loaded().routes().ServeHTTP(w, r)
-	if w.Code != 418 || !strings.Contains(w.Body.String(), `"code":"418"`) {
-		t.Errorf("by header: %d %s", w.Code, w.Body)
+}
+
+func TestCut(t *testing.T) {
+	for _, stream := range []string{"true", "false"} {
+		w := httptest.NewRecorder()
+		func() {
+			defer func() {
+				if err := recover(); err != http.ErrAbortHandler {
+					t.Errorf("stream %s: the handler ended with %v", stream, err)
+				}
+			}()
+			r := httptest.NewRequest(http.MethodPost, "/v1/messages", strings.NewReader(`{"model":"sim-cut","stream":`+stream+`}`))
+			loaded().routes().ServeHTTP(w, r)
+		}()
+		if w.Body.Len() == 0 || strings.Contains(w.Body.String(), "end_turn") {
+			t.Errorf("stream %s: got %q", stream, w.Body)
+		}
+	}
+}
+
+func TestCompressed(t *testing.T) {
+	w := ask(t, loaded(), "/v1/chat/completions", `{"model":"sim-gzip","stream":true}`)
+	body, err := gzip.NewReader(w.Body)
+	if err != nil || w.Header().Get("Content-Encoding") != "gzip" {
+		t.Fatalf("coding %q: %v", w.Header().Get("Content-Encoding"), err)
+	}
+	if chunks := events(t, body); len(chunks) < 3 {
+		t.Errorf("got %d chunks", len(chunks))
+	}
+}
+
+func TestSameQuestionSameAnswer(t *testing.T) {
+	s := loaded()
+	for _, path := range []string{"/v1/responses", "/v1/messages", "/v1beta/models/sim:generateContent"} {
+		body := `{"input":"hi","messages":[{"role":"user","content":"hi"}],"contents":[{"parts":[{"text":"hi"}]}]}`
+		// The second at which it was created may differ.
+		clean := regexp.MustCompile(`"created_at":\d+`)
+		first, second := ask(t, s, path, body).Body.String(), ask(t, s, path, body).Body.String()
+		if clean.ReplaceAllString(first, "") != clean.ReplaceAllString(second, "") || !strings.Contains(first, `You said: \"hi\".`) {
+			t.Errorf("%s: got %s and %s", path, first, second)
+		}
 	}
 }
 

@@ -1,0 +1,37 @@
+// Command modelsim simulates a model server: it needs no GPU and no model,
+// takes as long to load as it is told, and gives the same answer to the same
+// question.
+//
+// It speaks these APIs, streaming and not:
+//
+//	POST /v1/chat/completions                             OpenAI chat
+//	POST /v1/completions                                  OpenAI completions
+//	POST /v1/responses                                    OpenAI responses
+//	POST /v1/messages                                     Anthropic
+//	POST /api/chat, /api/generate                         Ollama
+//	POST /v1beta/models/MODEL:generateContent             Gemini
+//	POST /v1beta/models/MODEL:streamGenerateContent?alt=sse
+//	GET  /v1/models, /healthz, /metrics (modelsim_requests_total)
+//
+// The answer is a sentence that repeats the question. A request with tools gets
+// a call of the named tool or of the first one, unless it ends with the result
+// of a tool; one that asks for JSON gets JSON. Arguments and JSON fit the
+// schema that was given; without one they are {"answer":"Berlin"}. Of a schema
+// every string is "Berlin", every number 1, every boolean true, every enum its
+// first value.
+//
+// The model may have any name. The end of the name says how the request goes
+// wrong, because a name is what every client can choose:
+//
+//	sim-429   fails with that status (400 to 599), as the API words errors:
+//	          "simulated failure 429", with the code "simulated_429" in OpenAI's
+//	sim-html  fails with status 502 and an HTML page, like a proxy before it
+//	sim-json  answers with JSON although a stream was asked for
+//	sim-cut   cuts the connection in the middle of the answer
+//	sim-gzip  compresses the answer, whatever the client accepts
+//	sim-hang  never answers
+//	sim-slow  pauses 200ms before each token
+//
+// Every flag can be given by the environment too: MODELSIM_LOAD=300ms is
+// -load=300ms.
+package main
