@@ -18,6 +18,7 @@ type Route struct {
 	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
 	lease    atomic.Pointer[lease]
+	wakes    wakes
 }
 
 // Four million requests in flight need more memory than there is, and a total of
@@ -99,7 +100,10 @@ func (r *Route) Hold(most int) (release func(), ok bool) {
 // ready, which must be cheap and may be nil, is seen true, or after the given
 // time.
 func (r *Route) Cold(length time.Duration, ready func() bool) {
-	r.lease.Store(&lease{until: r.tracker.now().Add(length), ready: ready})
+	now := r.tracker.now()
+	// A held request keeps a wake going that its lease was too short for.
+	r.wakes.begin(now, r.leased(now) || r.held.Load() > 0)
+	r.lease.Store(&lease{until: now.Add(length), ready: ready})
 	r.change(queue.Gathered)
 	r.change(queue.AtOnce)
 	r.tracker.signal(queue.AtOnce)
@@ -119,12 +123,17 @@ func (r *Route) Leased() bool { return r.leased(r.tracker.now()) }
 func (r *Route) leased(now time.Time) bool {
 	for {
 		l := r.lease.Load()
-		switch {
-		case l == nil:
+		if l == nil {
 			return false
-		case now.Before(l.until) && (l.ready == nil || !l.ready()):
+		}
+		inTime, ready := now.Before(l.until), l.ready != nil && l.ready()
+		if inTime && !ready {
 			return true
-		case r.lease.CompareAndSwap(l, nil):
+		}
+		if r.lease.CompareAndSwap(l, nil) {
+			if inTime { // else nobody looked when it became ready
+				r.wakes.end(now)
+			}
 			return false
 		}
 		// Renewed in between: look again.
