@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -174,7 +175,7 @@ func TestCut(t *testing.T) {
 		w := httptest.NewRecorder()
 		func() {
 			defer func() {
-				if err := recover(); err != http.ErrAbortHandler {
+				if err := recover(); !reflect.DeepEqual(err, http.ErrAbortHandler) {
 					t.Errorf("stream %s: the handler ended with %v", stream, err)
 				}
 			}()
