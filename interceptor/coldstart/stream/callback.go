@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
@@ -23,6 +24,15 @@ type Callback struct {
 	display                v1beta1.StreamingDisplay
 	// JSON strings, quotes included; separator is nil if there is none.
 	message, keepalive, separator []byte
+	// moving are the texts that say how far the wake is; nil if none does.
+	moving *moving
+}
+
+// moving are texts with placeholders. What stands in message and keepalive of a
+// Callback is these texts at one moment.
+type moving struct {
+	message, keepalive wake.Text // inside of JSON strings
+	progress           func() wake.Progress
 }
 
 // Compile checks a spec and applies its defaults.
@@ -60,7 +70,51 @@ func Compile(spec *v1beta1.StreamingCallbackSpec) (*Callback, error) {
 	if separator != "" {
 		c.separator = quote(separator)
 	}
+	message, keepalive := wake.ParseText(spec.Message, inside), wake.ParseText(spec.KeepaliveMessage, inside)
+	if message.Moves() || keepalive.Moves() {
+		c.moving = &moving{message: message, keepalive: keepalive}
+		return c.at(wake.Progress{}), nil
+	}
 	return c, nil
+}
+
+// Of returns the callback for one request, whose texts say how far the wake is
+// that progress tells of. It is called by whoever calls Open and Wait. Without
+// placeholders it is the callback itself.
+func (c *Callback) Of(progress func() wake.Progress) *Callback {
+	if c.moving == nil {
+		return c
+	}
+	of, texts := *c, *c.moving
+	texts.progress = progress
+	of.moving = &texts
+	return &of
+}
+
+// now is the callback with its texts as they read now.
+func (c *Callback) now() *Callback {
+	if c.moving == nil || c.moving.progress == nil {
+		return c
+	}
+	return c.at(c.moving.progress())
+}
+
+// at is the callback with its texts as they read then.
+func (c *Callback) at(p wake.Progress) *Callback {
+	at := *c
+	at.message, at.keepalive = said(c.moving.message, p), said(c.moving.keepalive, p)
+	return &at
+}
+
+// said is a text as a JSON string.
+func said(text wake.Text, p wake.Progress) []byte {
+	return append(text.Append([]byte{'"'}, p), '"')
+}
+
+// inside is a text as it stands inside of a JSON string.
+func inside(s string) string {
+	q := quote(s)
+	return string(q[1 : len(q)-1])
 }
 
 // InitialDelay is how long to wait before the response begins, so that a quick

@@ -42,6 +42,8 @@ type Stream struct {
 	// every is after how many ticks a data event takes the place of a comment;
 	// since counts them.
 	every, since int
+	// callback renders the tick anew each time; nil if it never changes.
+	callback *Callback
 	// sent counts our data events, pending the comments after the last one.
 	sent, pending int
 }
@@ -54,10 +56,13 @@ func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
 	s := &Stream{
 		client:   client{w: w, control: http.NewResponseController(w)},
 		request:  req,
-		script:   req.dialect.script(&req, c, visible, opened),
+		script:   req.dialect.script(&req, c.now(), visible, opened),
 		opened:   opened,
 		interval: c.interval,
 		every:    int(min(maxComments, (dataInterval+c.interval-1)/c.interval)),
+	}
+	if visible && c.moving != nil && c.moving.keepalive.Moves() {
+		s.callback = c
 	}
 	header := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Connection"} {
@@ -118,6 +123,9 @@ func (s *Stream) Fail(status int, message string) error {
 
 // tick writes one keepalive.
 func (s *Stream) tick() error {
+	if s.callback != nil {
+		s.script.tick = s.request.dialect.script(&s.request, s.callback.now(), true, s.opened).tick
+	}
 	if s.script.data == nil {
 		return s.client.write(s.script.tick)
 	}
