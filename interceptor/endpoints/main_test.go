@@ -21,7 +21,7 @@ func set(s *Store, addresses ...string) {
 func enqueue(p *Port, n int) []*Waiter {
 	waiters := make([]*Waiter, n)
 	for i := range waiters {
-		waiters[i] = p.Enqueue()
+		waiters[i] = p.Enqueue(0)
 	}
 	return waiters
 }

@@ -16,6 +16,9 @@ type Port struct {
 	ready  atomic.Pointer[[]*endpoint] // nil: none; else not empty and never written to
 	cursor atomic.Uint32               // where the next scan begins, so that equals take turns
 	wakes  atomic.Uint64
+	// limited is how many requests that have a limit wait, or came from the line and
+	// are not over. Written under the lock.
+	limited atomic.Int64
 
 	mu       sync.Mutex // guards what follows, and the pace of the endpoints
 	line     line
@@ -44,7 +47,64 @@ func (p *Port) Pick() (Slot, bool) {
 	if ready == nil {
 		return Slot{}, false
 	}
-	return p.least(*ready).issue(open), true
+	return p.least(*ready).issue(open, 0, false), true
+}
+
+// PickWithin is Pick for requests that have a limit, 0 being none. It holds while a
+// release goes on: from when the first such request waits until none waits and
+// those that did are over. Until then PickWithin says false while somebody waits,
+// so that nobody overtakes the line, and when no endpoint has less than limit such
+// requests in flight. At other times there is no limit, and it is Pick.
+func (p *Port) PickWithin(limit int) (Slot, bool) {
+	ready := p.ready.Load()
+	switch {
+	case ready == nil:
+		return Slot{}, false
+	case limit == 0 || p.limited.Load() == 0: // looked at after ready: who waited for that is seen
+		return p.least(*ready).issue(open, 0, false), true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line.first != nil {
+		return Slot{}, false
+	}
+	e := p.within(limit, nil)
+	if e == nil {
+		return Slot{}, false
+	}
+	return e.issue(open, limit, false), true
+}
+
+// move picks another endpoint for the request of a ticket.
+func (p *Port) move(t *ticket, tried []string) (Slot, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.within(t.limit, tried)
+	if e == nil {
+		return Slot{}, false
+	}
+	if t.limit > 0 && t.waited {
+		p.limited.Add(1)
+	}
+	return e.issue(open, t.limit, t.waited), true
+}
+
+// within is the least loaded endpoint that has not reached the limit, those with a
+// tried address excepted; nil if there is none. The caller holds p.mu.
+func (p *Port) within(limit int, tried []string) *endpoint {
+	endpoints := p.endpoints()
+	start := int(p.cursor.Add(1) % uint32(max(len(endpoints), 1)))
+	var best *endpoint
+	for i := range endpoints {
+		e := endpoints[(start+i)%len(endpoints)]
+		if limit > 0 && e.limited >= limit || slices.Contains(tried, e.address) {
+			continue
+		}
+		if best == nil || e.load() < best.load() {
+			best = e
+		}
+	}
+	return best
 }
 
 // least is the choice of Pick. There is at least one endpoint.

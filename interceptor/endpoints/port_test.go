@@ -232,7 +232,7 @@ func TestAWaiterIsSmall(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range waiters {
-		waiters[i] = p.Enqueue()
+		waiters[i] = p.Enqueue(0)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

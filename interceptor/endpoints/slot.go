@@ -33,7 +33,7 @@ func (s Slot) Answered() {
 		return
 	}
 	if s.ticket.state.CompareAndSwap(s.state(unanswered), s.state(open)) {
-		s.endpoint.port.settle(s.endpoint, true)
+		s.endpoint.port.answered(s.endpoint)
 	}
 }
 
@@ -61,13 +61,29 @@ func (s Slot) Release() {
 		if !s.ticket.state.CompareAndSwap(state, (s.generation+1)<<phaseBits) {
 			continue // Answered came in between
 		}
+		limited, waited := s.ticket.limit > 0, s.ticket.waited
 		e.inFlight.Add(-1)
 		e.port.shared.tickets.Put(s.ticket)
-		if state == s.state(unanswered) {
-			e.port.settle(e, false)
+		if state == s.state(unanswered) || limited {
+			e.port.over(e, state == s.state(unanswered), limited, waited)
 		}
 		return
 	}
+}
+
+// Another moves a request that is not over to the least loaded of the other ready
+// endpoints, those with a tried address excepted, under the limit that the Slot
+// was given out with. The Slot is released then; it stays as it is if there is no
+// such endpoint. Only the request's own goroutine may call it.
+func (s Slot) Another(tried ...string) (Slot, bool) {
+	if s.ticket == nil || s.ticket.state.Load()>>phaseBits != s.generation {
+		return Slot{}, false
+	}
+	next, ok := s.endpoint.port.move(s.ticket, tried)
+	if ok {
+		s.Release()
+	}
+	return next, ok
 }
 
 // state is what the ticket holds while this Slot is in a phase.
@@ -78,6 +94,11 @@ func (s Slot) state(phase uint64) uint64 { return s.generation<<phaseBits | phas
 // its ticket before.
 type ticket struct {
 	state atomic.Uint64 // generation<<phaseBits | phase
+
+	// What follows is written before the Slot is given out, and read by its owner
+	// and by whoever releases it.
+	limit  int  // how many such requests its endpoint takes at a time; 0: any number
+	waited bool // it came from the line
 }
 
 // The phases of a Slot that is not yet released.
@@ -99,10 +120,14 @@ type endpoint struct {
 	pacing // guarded by port.mu
 }
 
-// issue makes a Slot.
-func (e *endpoint) issue(phase uint64) Slot {
+// issue makes a Slot. The caller holds the port's lock if there is a limit.
+func (e *endpoint) issue(phase uint64, limit int, waited bool) Slot {
 	t := e.port.shared.tickets.Get().(*ticket)
 	s := Slot{endpoint: e, ticket: t, generation: t.state.Load() >> phaseBits}
+	t.limit, t.waited = limit, waited
+	if limit > 0 {
+		e.limited++
+	}
 	t.state.Store(s.state(phase))
 	e.inFlight.Add(1)
 	return s

@@ -15,15 +15,20 @@ type model struct {
 	store   *Store
 	port    *Port
 	line    []*Waiter        // in order
+	limit   map[*Waiter]int  // of the line
 	slots   []Slot           // received, not released
+	limits  map[Slot]int     // of slots: their limit, if they have one
 	pending map[Slot]bool    // of slots: released from the line, not answered
 	pace    map[string]*pace // of the ready addresses
 }
 
 type pace struct {
-	window, unanswered int
-	refused, silent    bool
+	window, unanswered, limited int
+	refused, silent             bool
 }
+
+// full says that a limit is reached.
+func (p *pace) full(limit int) bool { return limit > 0 && p.limited >= limit }
 
 // settle receives what was released, and checks order, windows, and that nobody
 // waits who need not.
@@ -37,12 +42,12 @@ func (m *model) settle() {
 			if p == nil {
 				m.t.Fatalf("released to %s, which is not ready", s.Addr())
 			}
-			if p.silent || p.unanswered >= p.window {
+			if p.silent || p.unanswered >= p.window || p.full(m.limit[m.line[0]]) {
 				m.t.Fatalf("released to %s with %+v", s.Addr(), *p)
 			}
 			p.unanswered++
 			m.pending[s] = true
-			m.slots = append(m.slots, s)
+			m.got(s, m.limit[m.line[0]], p)
 			m.line = m.line[1:]
 			continue
 		default:
@@ -55,11 +60,78 @@ func (m *model) settle() {
 		}
 	}
 	for address, p := range m.pace {
-		if len(m.line) > 0 && !p.silent && p.unanswered < p.window {
+		if len(m.line) > 0 && !p.silent && p.unanswered < p.window && !p.full(m.limit[m.line[0]]) {
 			m.t.Fatalf("%d wait while %s has %+v", len(m.line), address, *p)
 		}
 	}
 	check(m.t, m.port)
+}
+
+// got takes note of a slot.
+func (m *model) got(s Slot, limit int, p *pace) {
+	m.slots = append(m.slots, s)
+	if limit > 0 {
+		m.limits[s] = limit
+		p.limited++
+	}
+}
+
+// pick is a request that comes while an endpoint may be ready.
+func (m *model) pick(limit int) {
+	s, ok := m.port.PickWithin(limit)
+	if !ok {
+		for address, p := range m.pace {
+			if len(m.line) == 0 && !p.full(limit) {
+				m.t.Fatalf("not sent to %s with %+v", address, *p)
+			}
+		}
+		return
+	}
+	if m.port.limited.Load() == 0 {
+		limit = 0 // no release goes on
+	}
+	if p := m.pace[s.Addr()]; p.full(limit) || limit > 0 && len(m.line) > 0 {
+		m.t.Fatalf("sent to %s with %+v while %d wait", s.Addr(), *p, len(m.line))
+	}
+	m.got(s, limit, m.pace[s.Addr()])
+}
+
+// move lets a request try another endpoint.
+func (m *model) move(i int) {
+	s, _ := m.take(i, false)
+	limit := m.limits[s]
+	next, ok := s.Another(s.Addr())
+	if !ok {
+		for address, p := range m.pace {
+			if address != s.Addr() && !p.full(limit) {
+				m.t.Fatalf("not moved to %s with %+v", address, *p)
+			}
+		}
+		return
+	}
+	p := m.pace[next.Addr()]
+	if next.Addr() == s.Addr() || p.full(limit) {
+		m.t.Fatalf("moved from %s to %s with %+v", s.Addr(), next.Addr(), *p)
+	}
+	m.release(i)
+	m.got(next, limit, p)
+}
+
+// release ends a request.
+func (m *model) release(i int) {
+	s, p := m.take(i, true)
+	if p != nil {
+		if m.pending[s] {
+			p.unanswered--
+		}
+		if m.limits[s] > 0 {
+			p.limited--
+		}
+	}
+	delete(m.pending, s)
+	delete(m.limits, s)
+	s.Release()
+	s.Release()
 }
 
 // take removes a slot and says what the model knows of its endpoint, which is
@@ -78,10 +150,12 @@ func (m *model) take(i int, remove bool) (Slot, *pace) {
 
 // step does one thing that the byte picks.
 func (m *model) step(op, arg byte) {
-	switch op % 8 {
+	limit := max(int(arg)%7-2, 0)
+	switch op % 12 {
 	case 0, 1:
 		for range int(arg)%60 + 1 {
-			m.line = append(m.line, m.port.Enqueue())
+			w := m.port.Enqueue(limit)
+			m.line, m.limit[w] = append(m.line, w), limit
 		}
 	case 2:
 		if len(m.line) > 0 {
@@ -111,13 +185,7 @@ func (m *model) step(op, arg byte) {
 		}
 	case 6:
 		if len(m.slots) > 0 {
-			s, p := m.take(int(arg)%len(m.slots), true)
-			if m.pending[s] && p != nil {
-				p.unanswered--
-			}
-			delete(m.pending, s)
-			s.Release()
-			s.Release()
+			m.release(int(arg) % len(m.slots))
 		}
 	case 7:
 		if arg%2 == 0 {
@@ -125,6 +193,18 @@ func (m *model) step(op, arg byte) {
 			return
 		}
 		m.update(arg >> 1)
+	case 8:
+		if len(m.line) > 0 {
+			w := m.line[int(arg)/7%len(m.line)]
+			m.limit[w] = limit
+			w.Limit(limit)
+		}
+	case 9, 10:
+		m.pick(limit)
+	case 11:
+		if len(m.slots) > 0 {
+			m.move(int(arg) % len(m.slots))
+		}
 	}
 }
 
@@ -132,7 +212,7 @@ func (m *model) step(op, arg byte) {
 func (m *model) tick() {
 	if len(m.line) > 0 { // without an endpoint the loop does nothing
 		for _, p := range m.pace {
-			if !p.refused {
+			if !p.refused && p.unanswered >= p.window {
 				p.window *= 2
 			}
 			p.refused, p.silent = false, false
@@ -177,7 +257,8 @@ func FuzzPacedRelease(f *testing.F) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			s := NewStore()
-			m := &model{t: t, store: s, port: s.Port(web()), pending: map[Slot]bool{}, pace: map[string]*pace{}}
+			m := &model{t: t, store: s, port: s.Port(web()), pace: map[string]*pace{},
+				limit: map[*Waiter]int{}, limits: map[Slot]int{}, pending: map[Slot]bool{}}
 			for i := 0; i+1 < len(events); i += 2 {
 				m.step(events[i], events[i+1])
 				m.settle()
@@ -204,6 +285,9 @@ func (m *model) finish() {
 	}
 	if n := m.port.endpoints()[0].inFlight.Load(); n != 0 {
 		m.t.Fatalf("%d in flight at the end", n)
+	}
+	if n := m.port.limited.Load(); n != 0 {
+		m.t.Fatalf("%d requests keep the release going on", n)
 	}
 }
 
@@ -262,25 +346,32 @@ func TestNothingIsLostUnderConcurrency(t *testing.T) {
 		t.Error("somebody is left in the line")
 	}
 	for _, e := range p.endpoints() {
-		if e.inFlight.Load() != 0 || e.unanswered != 0 {
-			t.Errorf("%d in flight, %d unanswered at the end", e.inFlight.Load(), e.unanswered)
+		if e.inFlight.Load() != 0 || e.unanswered != 0 || e.limited != 0 {
+			t.Errorf("%d in flight, %d unanswered, %d limited at the end", e.inFlight.Load(), e.unanswered, e.limited)
 		}
+	}
+	if n := p.limited.Load(); n != 0 {
+		t.Errorf("%d requests keep the release going on", n)
 	}
 }
 
 // client is one request. It gives up only by its own choice: a waiter that is
 // never served blocks the test.
 func client(p *Port, random *rand.Rand) {
-	if slot, ok := p.Pick(); ok && random.IntN(4) == 0 {
+	limit := random.IntN(4)
+	if slot, ok := p.PickWithin(limit); ok && random.IntN(4) == 0 {
 		defer slot.Release()
 	} else {
 		slot.Release()
 	}
 	ready, stop := p.WhenReady()
 	defer stop()
-	w := p.Enqueue()
+	w := p.Enqueue(limit)
 	defer w.Leave()
 	var slot Slot
+	if random.IntN(4) == 0 {
+		w.Limit(random.IntN(4))
+	}
 	switch random.IntN(4) {
 	case 0:
 		return // leaves at once
@@ -295,6 +386,9 @@ func client(p *Port, random *rand.Rand) {
 	}
 	if random.IntN(4) == 0 {
 		slot.Refused()
+		if other, ok := slot.Another(slot.Addr()); ok {
+			slot = other
+		}
 	}
 	if random.IntN(4) > 0 {
 		slot.Answered()
@@ -312,7 +406,7 @@ func check(t *testing.T, p *Port) {
 		if e.window < 1 || e.unanswered < 0 || e.inFlight.Load() < 0 {
 			t.Errorf("%s has %+v and %d in flight", e.address, e.pacing, e.inFlight.Load())
 		}
-		if p.line.first != nil && e.room() {
+		if p.line.first != nil && e.room(p.line.first.limit) {
 			t.Errorf("somebody waits while %s has %+v", e.address, e.pacing)
 		}
 	}

@@ -23,10 +23,13 @@ type pacing struct {
 	silent     bool // refused in this interval, and answered nothing since
 	window     int
 	unanswered int // released from the line, neither answered nor over; may be above a window that was halved
+	limited    int // given out under a limit and not over
 }
 
-// room says whether the endpoint takes one more.
-func (e *pacing) room() bool { return !e.gone && !e.silent && e.unanswered < e.window }
+// room says whether the endpoint takes one more that has a limit, 0 being none.
+func (e *pacing) room(limit int) bool {
+	return !e.gone && !e.silent && e.unanswered < e.window && (limit == 0 || e.limited < limit)
+}
 
 // Waiter is a held request's place in the line of a port.
 type Waiter struct {
@@ -37,18 +40,26 @@ type Waiter struct {
 	c          chan Slot // C, buffered
 	port       *Port
 	prev, next *Waiter
-	queued     bool // guarded by port.mu
+	queued     bool // guarded by port.mu, as is limit
+	limit      int
 }
 
-// Enqueue joins the end of the line. The caller calls Leave when it does not
-// wait any more, whether or not it got a Slot.
-func (p *Port) Enqueue() *Waiter {
+// Enqueue joins the end of the line. It is released to an endpoint that has less
+// than limit requests which have a limit, in flight; 0 is no limit. The caller
+// calls Leave when it does not wait any more, whether or not it got a Slot.
+//
+// All who wait for a port stand in one line: whoever has no limit still waits
+// behind those who have one.
+func (p *Port) Enqueue(limit int) *Waiter {
 	c := make(chan Slot, 1)
-	w := &Waiter{C: c, c: c, port: p}
+	w := &Waiter{C: c, c: c, port: p, limit: limit}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	first := p.line.first == nil
 	p.line.push(w)
+	if limit > 0 {
+		p.limited.Add(1)
+	}
 	if first { // else all endpoints are at their limit already
 		p.spread()
 	}
@@ -62,14 +73,42 @@ func (w *Waiter) Leave() {
 	p := w.port
 	p.mu.Lock()
 	if w.queued {
+		first := p.line.first == w
 		p.line.remove(w)
-		p.pace()
+		if w.limit > 0 {
+			p.limited.Add(-1)
+		}
+		if first { // the next one may have another limit
+			p.spread()
+		} else {
+			p.pace()
+		}
 	}
 	p.mu.Unlock()
 	select {
 	case s := <-w.c: // delivered under the lock, so it is there now or never
 		s.Release()
 	default:
+	}
+}
+
+// Limit changes the limit of a waiter; its place stays. It has no effect on a
+// Slot that was delivered.
+func (w *Waiter) Limit(limit int) {
+	p := w.port
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !w.queued || w.limit == limit {
+		return
+	}
+	if w.limit == 0 {
+		p.limited.Add(1)
+	} else if limit == 0 {
+		p.limited.Add(-1)
+	}
+	w.limit = limit
+	if p.line.first == w {
+		p.spread()
 	}
 }
 
@@ -82,7 +121,7 @@ func (p *Port) spread() {
 		released = false
 		for i := range endpoints {
 			e := endpoints[(start+i)%len(endpoints)]
-			if p.line.first != nil && e.room() {
+			if p.line.first != nil && e.room(p.line.first.limit) {
 				p.release(e)
 				released = true
 			}
@@ -94,7 +133,7 @@ func (p *Port) spread() {
 // fill releases waiters to one endpoint that may have got room. The caller holds
 // p.mu.
 func (p *Port) fill(e *endpoint) {
-	for p.line.first != nil && e.room() {
+	for p.line.first != nil && e.room(p.line.first.limit) {
 		p.release(e)
 	}
 	p.pace()
@@ -106,17 +145,31 @@ func (p *Port) release(e *endpoint) {
 	p.line.remove(w)
 	e.unanswered++
 	p.wakes.Add(1)
-	w.c <- e.issue(unanswered) // has room: it is sent once
+	w.c <- e.issue(unanswered, w.limit, true) // has room: it is sent once
 }
 
-// settle frees the place of a request that was answered, or is over without.
-func (p *Port) settle(e *endpoint, answered bool) {
+// answered frees the place of a request in the window, and opens it.
+func (p *Port) answered(e *endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.unanswered--
-	if answered {
-		e.window++
-		e.silent = false
+	e.window++
+	e.silent = false
+	p.fill(e)
+}
+
+// over frees what a request took until its end.
+func (p *Port) over(e *endpoint, unanswered, limited, waited bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if unanswered {
+		e.unanswered--
+	}
+	if limited {
+		e.limited--
+		if waited {
+			p.limited.Add(-1)
+		}
 	}
 	p.fill(e)
 }
@@ -153,7 +206,7 @@ func (p *Port) tick(round uint64) {
 	}
 	p.timer = nil
 	for _, e := range p.endpoints() {
-		if !e.refused {
+		if !e.refused && e.unanswered >= e.window { // else it is a limit that they wait for
 			e.window *= 2
 		}
 		e.refused, e.silent = false, false

@@ -84,7 +84,7 @@ func TestALateTickDoesNothing(t *testing.T) {
 	late := p.round
 	waiters[startWindow].Leave()
 	p.tick(late)
-	waiters = append(waiters, p.Enqueue())
+	waiters = append(waiters, p.Enqueue(0))
 	p.tick(late)
 	if e := p.endpoints()[0]; e.window != startWindow {
 		t.Errorf("window %d by a tick of another wait", e.window)

@@ -39,6 +39,9 @@ type Route struct {
 	CapOwn bool
 	// OverflowPlaceholder gives the overflow the placeholder, else 503.
 	OverflowPlaceholder bool
+	// ReleaseConcurrency caps what an endpoint is given at a time while held
+	// requests are released; 0 is no cap.
+	ReleaseConcurrency int
 	// Callback keeps streaming clients on the line; nil is none.
 	Callback *stream.Callback
 	// Page is what browsers get; nil is none.

@@ -78,7 +78,7 @@ func release(t *testing.T, requests int, h2c bool, backend *httptest.Server) *co
 	var lost atomic.Int64
 	var wg sync.WaitGroup
 	for range requests {
-		waiter := target.Endpoints.Enqueue()
+		waiter := target.Endpoints.Enqueue(0)
 		wg.Go(func() {
 			defer waiter.Leave()
 			w := httptest.NewRecorder()

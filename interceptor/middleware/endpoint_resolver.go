@@ -9,6 +9,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
@@ -18,7 +19,8 @@ import (
 // in net/http's canonical form, so that it can be set without a conversion.
 const coldStartHeader = "X-Keda-Http-Cold-Start"
 
-// retryAfter is what a client is told that found every place taken.
+// retryAfter is what a client is told that found every place taken, unless it is
+// known how long the wake will take.
 const retryAfter = 5 * time.Second
 
 // EndpointResolver finds a ready endpoint for a request. While there is none,
@@ -63,7 +65,7 @@ func NewEndpointResolver(next exchange.Handler, o EndpointResolverOptions) *Endp
 // ServeExchange forwards to a ready endpoint, at once or when there is one.
 func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	target := x.Route.Target
-	if slot, ok := target.Endpoints.Pick(); ok {
+	if slot, ok := target.Endpoints.PickWithin(x.Route.ReleaseConcurrency); ok {
 		if s.warm != nil {
 			w.Header()[coldStartHeader] = s.warm
 		}
@@ -73,7 +75,9 @@ func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request,
 	if s.cold != nil {
 		w.Header()[coldStartHeader] = s.cold
 	}
-	x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
+	if !target.Endpoints.Ready() {
+		x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
+	}
 	return s.serveCold(w, r, x)
 }
 
@@ -84,11 +88,15 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 			return s.hold(w, r, x, dialect)
 		}
 	}
-	if x.Route.Page != nil && page.IsNavigation(r) {
-		return s.servePage(w, r, x)
-	}
-	if answersAtOnce(x.Route) {
-		return x.Route.Placeholder.Serve(w, r)
+	// A target that is awake and takes no more for now is worth a wait in its line:
+	// a page would reload itself at once.
+	if !x.Route.Target.Endpoints.Ready() {
+		if x.Route.Page != nil && page.IsNavigation(r) {
+			return s.servePage(w, r, x)
+		}
+		if answersAtOnce(x.Route) {
+			return x.Route.Placeholder.Serve(w, r)
+		}
 	}
 	return s.hold(w, r, x, nil)
 }
@@ -105,7 +113,7 @@ func (s *EndpointResolver) overflow(w http.ResponseWriter, r *http.Request, x *e
 	if x.Route.Placeholder != nil && (x.Route.OverflowPlaceholder || answersAtOnce(x.Route)) {
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start", RetryAfter: retryAfter}
+	return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start", RetryAfter: progress(x).RetryAfter(retryAfter)}
 }
 
 // servePage gives a browser the page that turns into the application.
@@ -162,7 +170,7 @@ func (s *EndpointResolver) holdCandidate(w http.ResponseWriter, r *http.Request,
 			return s.stream(w, r, x, callback, request, wait)
 		}
 	}
-	if answersAtOnce(x.Route) {
+	if answersAtOnce(x.Route) && !x.Route.Target.Endpoints.Ready() {
 		wait.leave()
 		_ = wait.upload.Close() // never fails
 		return x.Route.Placeholder.Serve(w, r)
@@ -190,7 +198,7 @@ func (s *EndpointResolver) uncommitted(w http.ResponseWriter, r *http.Request, x
 		x.Upstream = fallback(x.Route)
 		return s.next.ServeExchange(w, r, x)
 	}
-	return waitExpired(x.Route)
+	return waitExpired(x)
 }
 
 // stream commits the response, keeps the client on the line until an endpoint
@@ -205,7 +213,7 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 			return s.uncommitted(w, r, x, wait, slot, ending)
 		}
 	}
-	opened, err := callback.Open(w, request)
+	opened, err := callback.Of(func() wake.Progress { return progress(x) }).Open(w, request)
 	if err != nil {
 		return err
 	}
@@ -221,7 +229,7 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 	default:
 		s.observe(r, x, metrics.OutcomeTimeout)
 		if x.Route.Fallback == nil || wait.final {
-			failure := waitExpired(x.Route)
+			failure := waitExpired(x)
 			x.Status = failure.Status
 			return opened.Fail(failure.Status, failure.Message)
 		}
@@ -256,8 +264,12 @@ func (s *EndpointResolver) forward(w http.ResponseWriter, r *http.Request, x *ex
 	return s.next.ServeExchange(w, r, x)
 }
 
-// observe records how the wait of a cold request ended.
+// observe records how the wait of a cold request ended. The first one that got
+// an endpoint ends the wake.
 func (s *EndpointResolver) observe(r *http.Request, x *exchange.Exchange, outcome metrics.Outcome) {
+	if outcome == metrics.OutcomeReady {
+		x.Route.InFlight.Woke()
+	}
 	s.metrics.ColdStart(r.Context(), x.Route, outcome, s.now().Sub(x.Start))
 }
 
@@ -268,11 +280,21 @@ func fallback(route *exchange.Route) exchange.Upstream {
 	return exchange.Upstream{Target: route.Fallback, Slot: slot}
 }
 
+// progress is how far the wake is that the request waits for.
+func progress(x *exchange.Exchange) wake.Progress {
+	elapsed, estimate := x.Route.InFlight.Wake()
+	return wake.Progress{Elapsed: elapsed, Estimate: estimate}
+}
+
 // waitExpired is the failure of a request that has waited long enough. A target
-// that cannot exist is not a slow one.
-func waitExpired(route *exchange.Route) *exchange.Error {
-	if route.Target.Problem != "" {
+// that cannot exist is not a slow one. When a slow one will be ready is said only
+// if it is known.
+func waitExpired(x *exchange.Exchange) *exchange.Error {
+	if x.Route.Target.Problem != "" {
 		return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "the service behind this route is not available", RetryAfter: retryAfter}
 	}
-	return &exchange.Error{Status: http.StatusGatewayTimeout, Message: "the service did not become ready in time"}
+	return &exchange.Error{
+		Status: http.StatusGatewayTimeout, Message: "the service did not become ready in time",
+		RetryAfter: progress(x).RetryAfter(0),
+	}
 }

@@ -31,7 +31,7 @@ type wait struct {
 // ones release gives back.
 func enqueue(x *exchange.Exchange, now time.Time, release func()) *wait {
 	w := &wait{port: x.Route.Target.Endpoints, release: release}
-	w.waiter = w.port.Enqueue()
+	w.waiter = w.port.Enqueue(x.Route.ReleaseConcurrency)
 	left := x.Route.Readiness
 	if x.Route.Request > 0 {
 		if request := x.Route.Request - now.Sub(x.Start); left == 0 || request <= left {
@@ -63,7 +63,9 @@ func (w *wait) follow(x *exchange.Exchange) {
 	x.Route = x.Route.Successor()
 	if port := x.Route.Target.Endpoints; port != w.port {
 		w.waiter.Leave()
-		w.port, w.waiter = port, port.Enqueue()
+		w.port, w.waiter = port, port.Enqueue(x.Route.ReleaseConcurrency)
+	} else {
+		w.waiter.Limit(x.Route.ReleaseConcurrency)
 	}
 	// A route that was deleted in between has forgotten its lease.
 	x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)

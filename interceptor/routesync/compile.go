@@ -109,6 +109,9 @@ func (n *compilation) coldStart(route *exchange.Route, spec *v1beta1.ColdStartSp
 	if spec.MaxPendingRequests != nil && *spec.MaxPendingRequests > 0 {
 		route.MaxPending, route.CapOwn = int(*spec.MaxPendingRequests), true
 	}
+	if spec.ReleaseConcurrency != nil {
+		route.ReleaseConcurrency = max(int(*spec.ReleaseConcurrency), 0)
+	}
 	route.OverflowPlaceholder = spec.Overflow == v1beta1.OverflowPlaceholder
 	if spec.ActivationLease != nil && spec.ActivationLease.Duration > 0 {
 		route.Lease = spec.ActivationLease.Duration
