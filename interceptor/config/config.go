@@ -4,9 +4,10 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/environment"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // Config is the settings of one interceptor, every default applied.
@@ -37,9 +38,9 @@ type Config struct {
 	// TLS of the proxy and towards targets.
 	TLS TLS
 	// Telemetry is what is measured and where it goes.
-	Telemetry Telemetry
+	Telemetry telemetry.Settings
 
-	// Warnings are for the log: deprecated names in use, settings without effect.
+	// Warnings are for the log: deprecated names in use.
 	Warnings []string
 }
 
@@ -80,102 +81,33 @@ type Backends struct {
 	MaxIdleConnsPerHost int
 }
 
-// Telemetry is what is measured and where it goes.
-type Telemetry struct {
-	// Prometheus serves /metrics on PrometheusPort.
-	Prometheus bool
-	// PrometheusPort is a TCP port; 0 is one that the system picks.
-	PrometheusPort int
-	// OTLPMetrics sends metrics to the collector that the standard
-	// OTEL_EXPORTER_OTLP_* variables name.
-	OTLPMetrics bool
-	// Traces are recorded and sent.
-	Traces bool
-	// TracesProtocol is console, http/protobuf or grpc.
-	TracesProtocol string
-}
-
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. A variable that is set to nothing counts as not set, as charts write
-// values that nobody filled in. The error says all that is wrong, a line each.
-func Load(lookup func(name string) (value string, ok bool)) (Config, error) {
-	e := &environment{lookup: lookup}
-	c := read(e)
-	check(e, &c)
-	c.Warnings = e.warnings
-	if len(e.errors) > 0 {
-		return Config{}, fmt.Errorf("reading the environment:\n%w", errors.Join(e.errors...))
+// a test. The error says all that is wrong, a line each.
+func Load(lookup environment.Lookup) (Config, error) {
+	r := environment.NewReader(lookup)
+	c := read(r)
+	check(r, &c)
+	c.Warnings = r.Warnings()
+	if err := r.Err(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }
 
-// read is the table of the environment: which variable sets what, and its default.
-func read(e *environment) Config {
-	return Config{
-		ProxyPort:        e.port(EnvProxyPort, required),
-		AdminPort:        e.port(EnvAdminPort, required),
-		WatchNamespace:   e.text(EnvWatchNamespace, ""),
-		ResyncPeriod:     e.duration(EnvResyncPeriod, "60m"),
-		LogRequests:      e.flag(EnvLogRequests, "false"),
-		DirectPodRouting: e.flag(EnvDirectPodRouting, "true"),
-		ShutdownDelay:    e.duration(EnvShutdownDelay, "5s"),
-		DrainTimeout:     e.duration(EnvDrainTimeout, "30s"),
-		ProfilingAddress: e.text(EnvProfilingAddress, ""),
-		ColdStart: ColdStart{
-			Header:             e.flag(EnvColdStartHeader, "true"),
-			MaxPendingRequests: e.number(EnvMaxPendingRequests, "0"),
-			ActivationLease:    e.duration(EnvActivationLease, "0s"),
-			MaxBodyBytes:       e.bytes(EnvMaxBodyBytes, "16777216"),
-			MaxBufferedBytes:   e.bytes(EnvMaxBufferedBytes, "0"),
-		},
-		Timeouts: Timeouts{
-			Readiness:      e.duration(e.deprecatedWins(EnvReadinessTimeout, EnvOldReadinessTimeout), "0s"),
-			Request:        e.duration(EnvRequestTimeout, "0s"),
-			ResponseHeader: e.duration(e.deprecatedWins(EnvResponseHeaderTimeout, EnvOldResponseHeaderTimeout), "300s"),
-		},
-		Backends: Backends{
-			ConnectTimeout:      e.duration(EnvConnectTimeout, "500ms"),
-			MaxIdleConns:        e.number(EnvMaxIdleConns, "1000"),
-			MaxIdleConnsPerHost: e.number(EnvMaxIdleConnsPerHost, "200"),
-		},
-		TLS: TLS{
-			Enabled:        e.flag(EnvProxyTLSEnabled, "false"),
-			Port:           e.port(EnvProxyTLSPort, "8443"),
-			CertPath:       e.text(EnvProxyTLSCertPath, "/certs/tls.crt"),
-			KeyPath:        e.text(EnvProxyTLSKeyPath, "/certs/tls.key"),
-			CertStorePaths: e.list(EnvProxyTLSCertStorePaths),
-			MinVersion:     e.tlsVersion(e.deprecated(EnvTLSMinVersion, EnvOldTLSMinVersion)),
-			MaxVersion:     e.tlsVersion(e.deprecated(EnvTLSMaxVersion, EnvOldTLSMaxVersion)),
-			CipherSuites:   e.cipherSuites(e.deprecated(EnvTLSCipherSuites, EnvOldTLSCipherSuites)),
-			Curves:         e.curves(e.deprecated(EnvTLSCurvePreferences, EnvOldTLSCurvePreferences)),
-			SkipVerify:     e.flag(e.deprecated(EnvTLSSkipVerify, EnvOldTLSSkipVerify), "false"),
-			CADirs:         e.list(EnvTLSCADirs),
-		},
-		Telemetry: Telemetry{
-			Prometheus:     e.flag(EnvPrometheusEnabled, "true"),
-			PrometheusPort: e.port(EnvPrometheusPort, "2223"),
-			OTLPMetrics:    e.flag(EnvOTLPMetricsEnabled, "false"),
-			Traces:         e.flag(EnvTracesEnabled, "false"),
-			TracesProtocol: e.oneOf(EnvTracesProtocol, "console", "http/protobuf", "grpc"),
-		},
-	}
+// Variables lists every variable with its default and what it is for.
+func Variables() []environment.Variable {
+	r := environment.NewReader(environment.None)
+	read(r)
+	return r.Variables()
 }
 
 // check finds what no single variable can be blamed for.
-func check(e *environment, c *Config) {
+func check(r *environment.Reader, c *Config) {
 	if !c.TLS.Enabled {
 		c.TLS.Port = 0
 	}
 	if !c.Telemetry.Prometheus {
 		c.Telemetry.PrometheusPort = 0
-	}
-	for _, off := range []struct {
-		name string
-		set  bool
-	}{{EnvOTLPMetricsEnabled, c.Telemetry.OTLPMetrics}, {EnvTracesEnabled, c.Telemetry.Traces}} {
-		if off.set {
-			e.warnings = append(e.warnings, off.name+" has no effect yet: only Prometheus metrics are exported")
-		}
 	}
 	owners := make(map[int]string)
 	for _, p := range []struct {
@@ -185,17 +117,17 @@ func check(e *environment, c *Config) {
 		{EnvProxyPort, c.ProxyPort},
 		{EnvAdminPort, c.AdminPort},
 		{EnvProxyTLSPort, c.TLS.Port},
-		{EnvPrometheusPort, c.Telemetry.PrometheusPort},
+		{telemetry.EnvPrometheusPort, c.Telemetry.PrometheusPort},
 	} {
 		if p.port == 0 {
 			continue
 		}
 		if owner, taken := owners[p.port]; taken {
-			e.fail(p.name, "port %d is already taken by %s", p.port, owner)
+			r.Fail(p.name, "port %d is already taken by %s", p.port, owner)
 		}
 		owners[p.port] = p.name
 	}
 	if c.TLS.MinVersion != 0 && c.TLS.MaxVersion != 0 && c.TLS.MinVersion > c.TLS.MaxVersion {
-		e.fail(EnvTLSMinVersion, "must not be above %s", EnvTLSMaxVersion)
+		r.Fail(EnvTLSMinVersion, "must not be above %s", EnvTLSMaxVersion)
 	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/tls"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // env is an environment with the required variables and more (name, value, …).
@@ -26,13 +27,16 @@ func env(more ...string) func(string) (string, bool) {
 // variable gets a new line; a line that changes or goes breaks somebody.
 func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	var lines []string
-	e := &environment{lookup: env(), seen: func(name, fallback string) {
-		if fallback == required && (name == EnvProxyPort || name == EnvAdminPort) {
-			fallback = "(required)"
+	for _, v := range Variables() {
+		value := v.Default
+		switch {
+		case v.DeprecatedNameOf != "":
+			value = "(deprecated name of " + v.DeprecatedNameOf + ")"
+		case v.Required:
+			value = "(required)"
 		}
-		lines = append(lines, strings.TrimRight(fmt.Sprintf("%s=%s", name, fallback), " "))
-	}}
-	read(e)
+		lines = append(lines, v.Name+"="+value)
+	}
 	slices.Sort(lines)
 	want, err := os.ReadFile(filepath.Join("testdata", "environment.golden"))
 	if err != nil {
@@ -40,6 +44,15 @@ func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), lines); diff != "" {
 		t.Errorf("the environment has changed (-frozen +now):\n%s", diff)
+	}
+}
+
+// The reference page is made of these lines.
+func TestEveryVariableIsDescribed(t *testing.T) {
+	for _, v := range Variables() {
+		if v.Type == "" || !strings.HasSuffix(v.Description, ".") || strings.Contains(v.Description, "\n") {
+			t.Errorf("%s: type %q, description %q", v.Name, v.Type, v.Description)
+		}
 	}
 }
 
@@ -56,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second},
 		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200},
 		TLS:       TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
-		Telemetry: Telemetry{Prometheus: true, PrometheusPort: 2223, TracesProtocol: "console"},
+		Telemetry: telemetry.Settings{Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -75,8 +88,8 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvProxyTLSCertStorePaths, " /a, /b ,", EnvTLSMinVersion, "1.2", EnvTLSMaxVersion, "TLS13",
 		EnvTLSCipherSuites, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", EnvTLSCurvePreferences, "X25519, P-256,CurveP384",
 		EnvTLSSkipVerify, "true", EnvTLSCADirs, "/ca",
-		EnvPrometheusEnabled, "true", EnvPrometheusPort, "9100", EnvOTLPMetricsEnabled, "true",
-		EnvTracesEnabled, "true", EnvTracesProtocol, "http/protobuf",
+		telemetry.EnvPrometheusEnabled, "true", telemetry.EnvPrometheusPort, "9100", telemetry.EnvOTLPMetricsEnabled, "true",
+		telemetry.EnvTracesEnabled, "true", telemetry.EnvTracesProtocol, "http/protobuf", telemetry.EnvMetricsProtocol, "grpc",
 	))
 	if err != nil {
 		t.Fatal(err)
@@ -94,10 +107,8 @@ func TestEveryVariableIsRead(t *testing.T) {
 			Curves:       []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
 			SkipVerify:   true, CADirs: []string{"/ca"},
 		},
-		Telemetry: Telemetry{Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, Traces: true, TracesProtocol: "http/protobuf"},
-		Warnings: []string{
-			EnvOTLPMetricsEnabled + " has no effect yet: only Prometheus metrics are exported",
-			EnvTracesEnabled + " has no effect yet: only Prometheus metrics are exported",
+		Telemetry: telemetry.Settings{
+			Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, MetricsProtocol: "grpc", Traces: true, TracesProtocol: "http/protobuf",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -109,13 +120,13 @@ func TestAllErrorsAtOnceInWordsForPeople(t *testing.T) {
 	_, err := Load(env(
 		EnvProxyPort, "", EnvAdminPort, "99999", EnvLogRequests, "yes please", EnvDrainTimeout, "30",
 		EnvShutdownDelay, "-5s", EnvMaxIdleConns, "-1", EnvMaxBodyBytes, "16MiB", EnvTLSMinVersion, "1.1",
-		EnvTLSCipherSuites, "ROT13", EnvTLSCurvePreferences, "P224", EnvTracesProtocol, "carrier pigeon",
+		EnvTLSCipherSuites, "ROT13", EnvTLSCurvePreferences, "P224", telemetry.EnvTracesProtocol, "carrier pigeon",
 	))
 	if err == nil {
 		t.Fatal("no error")
 	}
 	want := `reading the environment:
-KEDA_HTTP_PROXY_PORT: must be set to a port, for example 8080
+KEDA_HTTP_PROXY_PORT: must be set, for example to 8080
 KEDA_HTTP_ADMIN_PORT: "99999" is not a port (0 to 65535)
 KEDA_HTTP_LOG_REQUESTS: "yes please" is neither true nor false
 KEDA_HTTP_SHUTDOWN_DELAY: "-5s" is negative
@@ -138,7 +149,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	}{
 		{"two listeners on one port", "KEDA_HTTP_ADMIN_PORT: port 8080 is already taken by KEDA_HTTP_PROXY_PORT", []string{EnvAdminPort, "8080"}},
 		{"the default port of metrics", "OTEL_PROM_EXPORTER_PORT: port 2223 is already taken by KEDA_HTTP_ADMIN_PORT", []string{EnvAdminPort, "2223"}},
-		{"no metrics, no clash", "", []string{EnvAdminPort, "2223", EnvPrometheusEnabled, "false"}},
+		{"no metrics, no clash", "", []string{EnvAdminPort, "2223", telemetry.EnvPrometheusEnabled, "false"}},
 		{"no TLS, no clash", "", []string{EnvAdminPort, "8443"}},
 		{"ports that the system picks", "", []string{EnvProxyPort, "0", EnvAdminPort, "0"}},
 		{"an empty range of versions", "KEDA_HTTP_TLS_MIN_VERSION: must not be above KEDA_HTTP_TLS_MAX_VERSION", []string{EnvTLSMinVersion, "1.3", EnvTLSMaxVersion, "1.2"}},

@@ -57,12 +57,3 @@ const (
 	EnvOldTLSCurvePreferences = "KEDA_HTTP_PROXY_TLS_CURVE_PREFERENCES"
 	EnvOldTLSSkipVerify       = "KEDA_HTTP_PROXY_TLS_SKIP_VERIFY"
 )
-
-// Telemetry, beside the standard OTEL_* variables that the SDK reads by itself.
-const (
-	EnvPrometheusEnabled  = "OTEL_PROM_EXPORTER_ENABLED"
-	EnvPrometheusPort     = "OTEL_PROM_EXPORTER_PORT"
-	EnvOTLPMetricsEnabled = "OTEL_EXPORTER_OTLP_METRICS_ENABLED"
-	EnvTracesEnabled      = "OTEL_EXPORTER_OTLP_TRACES_ENABLED"
-	EnvTracesProtocol     = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
-)

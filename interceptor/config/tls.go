@@ -103,56 +103,39 @@ func addCAs(pool *x509.CertPool, dir string) error {
 	return nil
 }
 
-// tlsVersion reads a version; not set is 0, Go's default.
-func (e *environment) tlsVersion(name string) uint16 {
-	switch value := e.text(name, ""); value {
-	case "":
-		return 0
+// tlsVersion parses a version.
+func tlsVersion(value string) (uint16, error) {
+	switch value {
 	case "1.2", "TLS12":
-		return tls.VersionTLS12
+		return tls.VersionTLS12, nil
 	case "1.3", "TLS13":
-		return tls.VersionTLS13
-	default:
-		e.fail(name, "%q is none of 1.2, 1.3, TLS12, TLS13", value)
-		return 0
+		return tls.VersionTLS13, nil
 	}
+	return 0, fmt.Errorf("%q is none of 1.2, 1.3, TLS12, TLS13", value)
 }
 
-// cipherSuites reads names as crypto/tls spells them.
-func (e *environment) cipherSuites(name string) []uint16 {
-	known := make(map[string]uint16)
+// cipherSuite parses a name as crypto/tls spells it.
+func cipherSuite(name string) (uint16, error) {
 	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-		known[suite.Name] = suite.ID
-	}
-	var suites []uint16
-	for _, item := range e.list(name) {
-		id, ok := known[item]
-		if !ok {
-			e.fail(name, "%q is no cipher suite that Go knows", item)
-			continue
+		if suite.Name == name {
+			return suite.ID, nil
 		}
-		suites = append(suites, id)
 	}
-	return suites
+	return 0, fmt.Errorf("%q is no cipher suite that Go knows", name)
 }
 
-// curves reads key exchanges by the names of crypto/tls, with or without
-// "Curve" and a hyphen, in any case: CurveP256, P256, P-256.
-func (e *environment) curves(name string) []tls.CurveID {
+// curve parses the name of a key exchange as crypto/tls spells it, with or
+// without "Curve" and a hyphen, in any case: CurveP256, P256, P-256.
+func curve(name string) (tls.CurveID, error) {
 	known := make(map[string]tls.CurveID)
 	for _, id := range []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521} {
 		known[curveKey(id.String())] = id
 	}
-	var curves []tls.CurveID
-	for _, item := range e.list(name) {
-		id, ok := known[curveKey(item)]
-		if !ok {
-			e.fail(name, "%q is no curve that is known (%s)", item, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-			continue
-		}
-		curves = append(curves, id)
+	id, ok := known[curveKey(name)]
+	if !ok {
+		return 0, fmt.Errorf("%q is no curve that is known (%s)", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	}
-	return curves
+	return id, nil
 }
 
 func curveKey(name string) string {

@@ -4,11 +4,12 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/environment"
 )
 
 // The names are a frozen contract (0.16): people set them by hand, by the chart's
@@ -58,35 +59,48 @@ func (c *Config) ScalerAddress(namespace string) string {
 }
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. A variable that is set to nothing counts as not set, as charts write
-// values that nobody filled in. The error says all that is wrong, a line each.
-func Load(lookup func(name string) (value string, ok bool)) (Config, error) {
-	e := &environment{lookup: lookup}
-	c := read(e)
-	c.Warnings = e.warnings
+// a test. The error says all that is wrong, a line each.
+func Load(lookup environment.Lookup) (Config, error) {
+	r := environment.NewReader(lookup)
+	c := read(r)
+	c.Warnings = r.Warnings()
 	// Client-go refuses others, in words that name no variable.
 	if l := c.LeaderElection; l.LeaseDuration <= l.RenewDeadline {
-		e.fail(EnvLeaseDuration, "must be above %s", EnvRenewDeadline)
+		r.Fail(EnvLeaseDuration, "must be above %s", EnvRenewDeadline)
 	} else if l.RenewDeadline <= l.RetryPeriod+l.RetryPeriod/5 {
-		e.fail(EnvRenewDeadline, "must be above 1.2 times %s", EnvRetryPeriod)
+		r.Fail(EnvRenewDeadline, "must be above 1.2 times %s", EnvRetryPeriod)
 	}
-	if len(e.errors) > 0 {
-		return Config{}, fmt.Errorf("reading the environment:\n%w", errors.Join(e.errors...))
+	if err := r.Err(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }
 
-// read is the table of variables and their defaults.
-func read(e *environment) Config {
+// Variables lists every variable with its default and what it is for.
+func Variables() []environment.Variable {
+	r := environment.NewReader(environment.None)
+	read(r)
+	return r.Variables()
+}
+
+// read is the table of variables: their defaults, and what the reference page
+// says of them.
+func read(r *environment.Reader) Config {
 	return Config{
-		ScalerService:  e.word(EnvScalerService, "keda-add-ons-http-external-scaler"),
-		ScalerPort:     e.port(EnvScalerPort, "8091"),
-		Namespace:      e.text(EnvNamespace, ""),
-		WatchNamespace: e.text(EnvWatchNamespace, ""),
+		ScalerService: r.Text(EnvScalerService, "", "Service of the external scaler, in the operator's namespace; ScaledObjects name it.",
+			environment.Required("keda-add-ons-http-external-scaler"), spelledOld(EnvScalerService)),
+		ScalerPort:     r.Port(EnvScalerPort, "8091", "Port of that Service.", spelledOld(EnvScalerPort)),
+		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty is that of its pod.", spelledOld(EnvNamespace)),
+		WatchNamespace: r.Text(EnvWatchNamespace, "", "The only namespace whose routes are reconciled; empty is all.", spelledOld(EnvWatchNamespace)),
 		LeaderElection: LeaderElection{
-			LeaseDuration: e.duration(EnvLeaseDuration, "15s"),
-			RenewDeadline: e.duration(EnvRenewDeadline, "10s"),
-			RetryPeriod:   e.duration(EnvRetryPeriod, "2s"),
+			LeaseDuration: r.Period(EnvLeaseDuration, "15s", "After how long without a sign of life of the leader another replica takes over; with --leader-elect.", spelledOld(EnvLeaseDuration)),
+			RenewDeadline: r.Period(EnvRenewDeadline, "10s", "After how long without success in renewing its lease the leader gives up; less than the lease.", spelledOld(EnvRenewDeadline)),
+			RetryPeriod:   r.Period(EnvRetryPeriod, "2s", "Time between two attempts to get or renew the lease.", spelledOld(EnvRetryPeriod)),
 		},
 	}
+}
+
+// spelledOld is the name that a variable had when all began with KEDAHTTP.
+func spelledOld(name string) environment.Option {
+	return environment.Deprecated("KEDAHTTP_" + strings.TrimPrefix(name, "KEDA_HTTP_"))
 }

@@ -26,9 +26,16 @@ func env(more ...string) func(string) (string, bool) {
 // gets a new line; a line that changes or goes breaks somebody.
 func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	var lines []string
-	read(&environment{lookup: env(), seen: func(name, fallback string) {
-		lines = append(lines, fmt.Sprintf("%s=%s", name, fallback))
-	}})
+	for _, v := range Variables() {
+		value := v.Default
+		switch {
+		case v.DeprecatedNameOf != "":
+			value = "(deprecated name of " + v.DeprecatedNameOf + ")"
+		case v.Required:
+			value = "(required)"
+		}
+		lines = append(lines, v.Name+"="+value)
+	}
 	flags := flag.NewFlagSet("operator", flag.ContinueOnError)
 	new(Flags).Bind(flags)
 	flags.VisitAll(func(f *flag.Flag) { lines = append(lines, fmt.Sprintf("--%s=%s", f.Name, f.DefValue)) })
@@ -39,6 +46,15 @@ func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), lines); diff != "" {
 		t.Errorf("the settings have changed (-frozen +now):\n%s", diff)
+	}
+}
+
+// The reference page is made of these lines.
+func TestEveryVariableIsDescribed(t *testing.T) {
+	for _, v := range Variables() {
+		if v.Type == "" || !strings.HasSuffix(v.Description, ".") || strings.Contains(v.Description, "\n") {
+			t.Errorf("%s: type %q, description %q", v.Name, v.Type, v.Description)
+		}
 	}
 }
 
@@ -80,7 +96,10 @@ func TestOldSpelling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"KEDAHTTP_OPERATOR_EXTERNAL_SCALER_SERVICE is deprecated; use KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_SERVICE"}
+	want := []string{
+		"KEDAHTTP_OPERATOR_EXTERNAL_SCALER_SERVICE is deprecated; use KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_SERVICE",
+		"KEDAHTTP_OPERATOR_EXTERNAL_SCALER_PORT is deprecated and ignored, as KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_PORT is set",
+	}
 	if got.ScalerService != "old" || got.ScalerPort != 2 || !slices.Equal(got.Warnings, want) {
 		t.Errorf("got %+v, want the old service with a warning, and the new port", got)
 	}

@@ -4,9 +4,10 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/environment"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // The names are a frozen contract (0.16): people set them by hand, by the chart's
@@ -21,12 +22,6 @@ const (
 	EnvQueueTick        = "KEDA_HTTP_QUEUE_TICK_DURATION"
 	EnvStreamInterval   = "KEDA_HTTP_SCALER_STREAM_INTERVAL_MS"
 	EnvProfilingAddress = "PROFILING_BIND_ADDRESS"
-
-	EnvPrometheusEnabled  = "OTEL_PROM_EXPORTER_ENABLED"
-	EnvPrometheusPort     = "OTEL_PROM_EXPORTER_PORT"
-	EnvOTLPMetricsEnabled = "OTEL_EXPORTER_OTLP_METRICS_ENABLED"
-	EnvTracesEnabled      = "OTEL_EXPORTER_OTLP_TRACES_ENABLED"
-	EnvTracesProtocol     = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 )
 
 // Config is the settings of one scaler, every default applied.
@@ -46,7 +41,7 @@ type Config struct {
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
 	// Telemetry is what is measured and where it goes.
-	Telemetry Telemetry
+	Telemetry telemetry.Settings
 }
 
 // Target is where the interceptors are.
@@ -59,21 +54,6 @@ type Target struct {
 	Port int
 }
 
-// Telemetry is what is measured and where it goes.
-type Telemetry struct {
-	// Prometheus serves /metrics on PrometheusPort.
-	Prometheus bool
-	// PrometheusPort is a TCP port; 0 is one that the system picks.
-	PrometheusPort int
-	// OTLPMetrics sends metrics to the collector that the standard
-	// OTEL_EXPORTER_OTLP_* variables name.
-	OTLPMetrics bool
-	// Traces are recorded and sent.
-	Traces bool
-	// TracesProtocol is console, http/protobuf or grpc.
-	TracesProtocol string
-}
-
 // minFetchTimeout is below what a busy interceptor may need to answer.
 const minFetchTimeout = 250 * time.Millisecond
 
@@ -81,40 +61,41 @@ const minFetchTimeout = 250 * time.Millisecond
 func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetchTimeout) }
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. A variable that is set to nothing counts as not set, as charts write
-// values that nobody filled in. The error says all that is wrong, a line each.
-func Load(lookup func(name string) (value string, ok bool)) (Config, error) {
-	e := &environment{lookup: lookup}
-	c := read(e)
+// a test. The error says all that is wrong, a line each.
+func Load(lookup environment.Lookup) (Config, error) {
+	r := environment.NewReader(lookup)
+	c := read(r)
 	if c.Telemetry.Prometheus && c.Port != 0 && c.Port == c.Telemetry.PrometheusPort {
-		e.fail(EnvPrometheusPort, "port %d is already taken by %s", c.Port, EnvPort)
+		r.Fail(telemetry.EnvPrometheusPort, "port %d is already taken by %s", c.Port, EnvPort)
 	}
-	if len(e.errors) > 0 {
-		return Config{}, fmt.Errorf("reading the environment:\n%w", errors.Join(e.errors...))
+	if err := r.Err(); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }
 
-// read is the table of variables and their defaults.
-func read(e *environment) Config {
+// Variables lists every variable with its default and what it is for.
+func Variables() []environment.Variable {
+	r := environment.NewReader(environment.None)
+	read(r)
+	return r.Variables()
+}
+
+// read is the table of variables: their defaults, and what the reference page
+// says of them.
+func read(r *environment.Reader) Config {
 	return Config{
-		Port: e.port(EnvPort, "8080"),
+		Port: r.ListenPort(EnvPort, "8080", "TCP port that KEDA connects to by gRPC; 0 lets the system pick one."),
 		Target: Target{
-			Namespace:  e.word(EnvTargetNamespace, "keda"),
-			Service:    e.word(EnvTargetService, "keda-add-ons-http-interceptor-admin"),
-			Deployment: e.word(EnvTargetDeployment, "keda-add-ons-http-interceptor"),
-			Port:       e.port(EnvTargetPort, required),
+			Namespace:  r.Text(EnvTargetNamespace, "", "Namespace of the interceptors.", environment.Required("keda")),
+			Service:    r.Text(EnvTargetService, "", "Service of the interceptors' admin ports; its EndpointSlices list who is asked.", environment.Required("keda-add-ons-http-interceptor-admin")),
+			Deployment: r.Text(EnvTargetDeployment, "", "Deployment of the interceptors; only the log tells it.", environment.Required("keda-add-ons-http-interceptor")),
+			Port:       r.Port(EnvTargetPort, "", "Admin port of every interceptor.", environment.Required("9090")),
 		},
-		ResyncPeriod:     e.duration(EnvResyncPeriod, "60m"),
-		QueueTick:        e.duration(EnvQueueTick, "500ms"),
-		StreamInterval:   e.milliseconds(EnvStreamInterval, "200"),
-		ProfilingAddress: e.text(EnvProfilingAddress, ""),
-		Telemetry: Telemetry{
-			Prometheus:     e.flag(EnvPrometheusEnabled, "true"),
-			PrometheusPort: e.port(EnvPrometheusPort, "2223"),
-			OTLPMetrics:    e.flag(EnvOTLPMetricsEnabled, "false"),
-			Traces:         e.flag(EnvTracesEnabled, "false"),
-			TracesProtocol: e.oneOf(EnvTracesProtocol, "console", "http/protobuf", "grpc"),
-		},
+		ResyncPeriod:     r.Period(EnvResyncPeriod, "60m", "Time between two looks at all cached objects, changed or not."),
+		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two looks at an interceptor that does not stream its counts, and the bound of each look, which is 250ms at least."),
+		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
+		ProfilingAddress: r.Text(EnvProfilingAddress, "", "Address (host:port) that serves Go's profiles at /debug/pprof/; empty is off."),
+		Telemetry:        telemetry.ReadSettings(r),
 	}
 }

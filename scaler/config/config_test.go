@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // env is an environment with the required variables and more (name, value, …).
@@ -27,9 +28,16 @@ func env(more ...string) func(string) (string, bool) {
 // variable gets a new line; a line that changes or goes breaks somebody.
 func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	var lines []string
-	read(&environment{lookup: env(), seen: func(name, fallback string) {
-		lines = append(lines, fmt.Sprintf("%s=%s", name, fallback))
-	}})
+	for _, v := range Variables() {
+		value := v.Default
+		switch {
+		case v.DeprecatedNameOf != "":
+			value = "(deprecated name of " + v.DeprecatedNameOf + ")"
+		case v.Required:
+			value = "(required)"
+		}
+		lines = append(lines, v.Name+"="+value)
+	}
 	slices.Sort(lines)
 	want, err := os.ReadFile(filepath.Join("testdata", "environment.golden"))
 	if err != nil {
@@ -37,6 +45,15 @@ func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), lines); diff != "" {
 		t.Errorf("the environment has changed (-frozen +now):\n%s", diff)
+	}
+}
+
+// The reference page is made of these lines.
+func TestEveryVariableIsDescribed(t *testing.T) {
+	for _, v := range Variables() {
+		if v.Type == "" || !strings.HasSuffix(v.Description, ".") || strings.Contains(v.Description, "\n") {
+			t.Errorf("%s: type %q, description %q", v.Name, v.Type, v.Description)
+		}
 	}
 }
 
@@ -49,7 +66,7 @@ func TestDefaults(t *testing.T) {
 		Port:         8080,
 		Target:       Target{Namespace: "keda", Service: "admin", Deployment: "interceptor", Port: 9090},
 		ResyncPeriod: time.Hour, QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,
-		Telemetry: Telemetry{Prometheus: true, PrometheusPort: 2223, TracesProtocol: "console"},
+		Telemetry: telemetry.Settings{Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -72,7 +89,7 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 	_, err := Load(func(name string) (string, bool) {
 		v, ok := map[string]string{
 			EnvTargetNamespace: " ", EnvTargetPort: "admin", EnvQueueTick: "0s", EnvStreamInterval: "200ms",
-			EnvPrometheusEnabled: "yes", EnvTracesProtocol: "carrier pigeon", EnvResyncPeriod: "1 hour",
+			telemetry.EnvPrometheusEnabled: "yes", telemetry.EnvTracesProtocol: "carrier pigeon", EnvResyncPeriod: "1 hour",
 		}[name]
 		return v, ok
 	})
@@ -81,7 +98,7 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 	}
 	for _, name := range []string{
 		EnvTargetNamespace, EnvTargetService, EnvTargetDeployment, EnvTargetPort, EnvQueueTick, EnvStreamInterval,
-		EnvPrometheusEnabled, EnvTracesProtocol, EnvResyncPeriod,
+		telemetry.EnvPrometheusEnabled, telemetry.EnvTracesProtocol, EnvResyncPeriod,
 	} {
 		if !strings.Contains(err.Error(), "\n"+name+": ") {
 			t.Errorf("nothing is said of %s:\n%v", name, err)
@@ -90,10 +107,10 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 }
 
 func TestTwoServersCannotShareAPort(t *testing.T) {
-	if _, err := Load(env(EnvPort, "2223")); err == nil || !strings.Contains(err.Error(), EnvPrometheusPort) {
+	if _, err := Load(env(EnvPort, "2223")); err == nil || !strings.Contains(err.Error(), telemetry.EnvPrometheusPort) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Load(env(EnvPort, "2223", EnvPrometheusEnabled, "false")); err != nil {
+	if _, err := Load(env(EnvPort, "2223", telemetry.EnvPrometheusEnabled, "false")); err != nil {
 		t.Error(err)
 	}
 }

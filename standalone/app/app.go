@@ -19,6 +19,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/standalone/manifest"
 	"github.com/kedacore/http-add-on/standalone/process"
 	"github.com/kedacore/http-add-on/standalone/scale"
@@ -42,11 +43,11 @@ type Settings struct {
 // defaults are those of one machine: ports that are free on most, no metrics
 // port, no wait for other replicas to take over at the end.
 var defaults = map[string]string{
-	config.EnvProxyPort:         "8080",
-	config.EnvAdminPort:         "9090",
-	config.EnvPrometheusEnabled: "false",
-	config.EnvShutdownDelay:     "0s",
-	config.EnvDrainTimeout:      "5s",
+	config.EnvProxyPort:            "8080",
+	config.EnvAdminPort:            "9090",
+	telemetry.EnvPrometheusEnabled: "false",
+	config.EnvShutdownDelay:        "0s",
+	config.EnvDrainTimeout:         "5s",
 }
 
 // Run serves until ctx ends; then nothing that it started is left.

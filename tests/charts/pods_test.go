@@ -1,12 +1,7 @@
 package charts_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	interceptor "github.com/kedacore/http-add-on/interceptor/config"
+	operator "github.com/kedacore/http-add-on/operator/config"
+	"github.com/kedacore/http-add-on/pkg/environment"
 	scaler "github.com/kedacore/http-add-on/scaler/config"
 )
 
@@ -90,19 +87,22 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// foreign are variables that are no binary's own: Go's runtime, the OpenTelemetry
-// SDK, and what the values files add for their test.
-var foreign = []string{"GOMEMLIMIT", "OTEL_EXPORTER_OTLP_ENDPOINT", "HTTPS_PROXY"}
+// foreign are variables that are no binary's own: those of Go's runtime, and what
+// the values files add for their test.
+var foreign = []string{"GOMEMLIMIT", "HTTPS_PROXY"}
 
 // Every variable that the chart sets is one that the binary reads.
 func TestEnvironmentIsRead(t *testing.T) {
-	packages := map[string]string{
-		"keda-add-ons-http-interceptor":     root + "/interceptor/config",
-		"keda-add-ons-http-external-scaler": root + "/scaler/config",
-		"keda-add-ons-http-operator":        root + "/operator/config",
+	binaries := map[string][]environment.Variable{
+		"keda-add-ons-http-interceptor":     interceptor.Variables(),
+		"keda-add-ons-http-external-scaler": scaler.Variables(),
+		"keda-add-ons-http-operator":        operator.Variables(),
 	}
 	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
-		known := variables(t, packages[container.Name])
+		var known []string
+		for _, v := range binaries[container.Name] {
+			known = append(known, v.Name)
+		}
 		seen := map[string]bool{}
 		for _, env := range container.Env {
 			if seen[env.Name] {
@@ -150,42 +150,6 @@ func TestEnvironmentIsAccepted(t *testing.T) {
 			}
 		}
 	})
-}
-
-// variables returns the texts of the constants Env… of a package.
-func variables(t *testing.T, folder string) []string {
-	t.Helper()
-	files, err := filepath.Glob(folder + "/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, name := range files {
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, func(node ast.Node) bool {
-			spec, ok := node.(*ast.ValueSpec)
-			if !ok || !strings.HasPrefix(spec.Names[0].Name, "Env") {
-				return true
-			}
-			for _, value := range spec.Values {
-				if literal, ok := value.(*ast.BasicLit); ok {
-					text, err := strconv.Unquote(literal.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					names = append(names, text)
-				}
-			}
-			return true
-		})
-	}
-	if len(names) == 0 {
-		t.Fatalf("no constants Env… in %s", folder)
-	}
-	return names
 }
 
 // The pod outlives the delay and the drain of its binary.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/scaler/app"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
@@ -67,7 +68,7 @@ var _ = Describe("the scaler", Ordered, func() {
 
 		env := map[string]string{
 			config.EnvTargetNamespace: namespace, config.EnvTargetService: service,
-			config.EnvTargetDeployment: "interceptor", config.EnvTargetPort: "9090", config.EnvPrometheusEnabled: "false",
+			config.EnvTargetDeployment: "interceptor", config.EnvTargetPort: "9090", telemetry.EnvPrometheusEnabled: "false",
 		}
 		cfg, err := config.Load(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 		Expect(err).NotTo(HaveOccurred())

@@ -1,0 +1,90 @@
+package telemetry
+
+import (
+	"fmt"
+
+	"github.com/kedacore/http-add-on/pkg/environment"
+)
+
+// The names are a frozen contract (0.16), beside the standard OTEL_* variables.
+const (
+	EnvPrometheusEnabled  = "OTEL_PROM_EXPORTER_ENABLED"
+	EnvPrometheusPort     = "OTEL_PROM_EXPORTER_PORT"
+	EnvOTLPMetricsEnabled = "OTEL_EXPORTER_OTLP_METRICS_ENABLED"
+	EnvTracesEnabled      = "OTEL_EXPORTER_OTLP_TRACES_ENABLED"
+	EnvTracesProtocol     = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+	EnvMetricsProtocol    = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"
+	EnvProtocol           = "OTEL_EXPORTER_OTLP_PROTOCOL"
+)
+
+// What can be set as a protocol.
+const (
+	ProtocolConsole = "console"
+	ProtocolHTTP    = "http/protobuf"
+	ProtocolGRPC    = "grpc"
+)
+
+// Settings are what is measured and where it goes. How a collector is reached,
+// the SDK reads from the standard OTEL_* variables by itself.
+type Settings struct {
+	// Prometheus serves /metrics on PrometheusPort.
+	Prometheus bool
+	// PrometheusPort is a TCP port; 0 is one that the system picks.
+	PrometheusPort int
+	// OTLPMetrics sends metrics to a collector, by MetricsProtocol, which is
+	// ProtocolHTTP or ProtocolGRPC.
+	OTLPMetrics     bool
+	MetricsProtocol string
+	// Traces are recorded and sent, by TracesProtocol, which may be
+	// ProtocolConsole too.
+	Traces         bool
+	TracesProtocol string
+}
+
+// ReadSettings reads the variables of telemetry.
+func ReadSettings(r *environment.Reader) Settings {
+	s := Settings{
+		Prometheus:     r.Flag(EnvPrometheusEnabled, "true", "Serve Prometheus metrics at /metrics on a port of their own."),
+		PrometheusPort: r.ListenPort(EnvPrometheusPort, "2223", "TCP port of /metrics; 0 lets the system pick one."),
+		OTLPMetrics:    r.Flag(EnvOTLPMetricsEnabled, "false", "Send metrics to an OpenTelemetry collector, beside or instead of Prometheus."),
+		Traces:         r.Flag(EnvTracesEnabled, "false", "Record traces and send them; when off, trace headers of clients are passed on untouched."),
+		TracesProtocol: r.OneOf([]string{ProtocolConsole, ProtocolHTTP, ProtocolGRPC}, EnvTracesProtocol, ProtocolConsole,
+			"How traces leave: console writes them to the standard output, for debugging; the others send OTLP."),
+	}
+	// Whoever injects the standard variables into every pod may say what we cannot
+	// speak; that matters only if somebody wants to hear us.
+	as := func(value string) (string, error) {
+		if s.OTLPMetrics && value != ProtocolHTTP && value != ProtocolGRPC {
+			return "", fmt.Errorf("%q is none of %s, %s", value, ProtocolHTTP, ProtocolGRPC)
+		}
+		return value, nil
+	}
+	protocol := environment.Parse(r, environment.Variable{Name: EnvProtocol, Type: ProtocolHTTP + ", " + ProtocolGRPC, Default: ProtocolHTTP,
+		Description: "How metrics are sent if " + EnvMetricsProtocol + " does not say; traces have a default of their own."}, as)
+	s.MetricsProtocol = environment.Parse(r, environment.Variable{Name: EnvMetricsProtocol, Type: ProtocolHTTP + ", " + ProtocolGRPC,
+		Description: "How metrics are sent; empty is what " + EnvProtocol + " says."}, as)
+	if s.MetricsProtocol == "" {
+		s.MetricsProtocol = protocol
+	}
+	for _, v := range [...]environment.Variable{
+		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Type: "URL", Default: "http://localhost:4318 (gRPC: 4317)",
+			Description: "Where the collector is; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and _METRICS_ENDPOINT set it apart for each signal."},
+		{Name: "OTEL_EXPORTER_OTLP_HEADERS", Type: "list of key=value",
+			Description: "Headers for the collector, for example an API key; also per signal."},
+		{Name: "OTEL_EXPORTER_OTLP_TIMEOUT", Type: "milliseconds", Default: "10000",
+			Description: "How long one attempt to send may take; also per signal."},
+		{Name: "OTEL_METRIC_EXPORT_INTERVAL", Type: "milliseconds", Default: "60000",
+			Description: "Time between two sends of metrics to the collector."},
+		{Name: "OTEL_SERVICE_NAME", Type: "text", Default: "the name of the component",
+			Description: "Name of this service in traces and metrics that are sent."},
+		{Name: "OTEL_RESOURCE_ATTRIBUTES", Type: "list of key=value",
+			Description: "What else describes this process in traces and metrics that are sent, for example k8s.pod.name=…."},
+		{Name: "OTEL_TRACES_SAMPLER", Type: "text", Default: "parentbased_always_on",
+			Description: "Which requests are traced: always_on, always_off, traceidratio, or one of these with parentbased_ before it, which keeps to what the client decided."},
+		{Name: "OTEL_TRACES_SAMPLER_ARG", Type: "number", Default: "1.0",
+			Description: "Share of the requests that are traced by traceidratio, from 0 to 1."},
+	} {
+		r.Mention(v)
+	}
+	return s
+}
