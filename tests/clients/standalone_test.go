@@ -131,9 +131,9 @@ spec:
     metadata: {labels: {app: %[1]s}}
     spec:
       containers:
-        - name: model
-          image: modelsim
-          command: [%[3]s, -tokens-per-second=0, %[4]s]
+        - name: app
+          image: none
+          command: [%[3]s]
           ports: [{containerPort: 8000}]
           readinessProbe: {httpGet: {path: /healthz, port: 8000}}
 `
@@ -141,8 +141,18 @@ spec:
 const visible = `coldStart: {streamingCallback: {message: "Waking the model.", interval: 100ms, keepaliveMessage: "."}}`
 
 // sleepingModel adds a route to a model that sleeps and returns the base URL of
-// its API. Every test has its own, so that each meets a cold start.
+// its API.
 func sleepingModel(t *testing.T, spec string, flags ...string) string {
+	t.Helper()
+	if len(flags) == 0 {
+		flags = []string{"-load=500ms"}
+	}
+	return sleepingApp(t, spec, append([]string{standalone.modelsim, "-tokens-per-second=0"}, flags...)...) + "/v1"
+}
+
+// sleepingApp adds a route to a command that sleeps and returns its URL. Every
+// test has its own, so that each meets a cold start.
+func sleepingApp(t *testing.T, spec string, command ...string) string {
 	t.Helper()
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -150,10 +160,7 @@ func sleepingModel(t *testing.T, spec string, flags ...string) string {
 		}
 		return '-'
 	}, strings.ToLower(t.Name()))
-	if len(flags) == 0 {
-		flags = []string{"-load=500ms"}
-	}
-	text := fmt.Sprintf(manifest, name, spec, standalone.modelsim, strings.Join(flags, ", "))
+	text := fmt.Sprintf(manifest, name, spec, strings.Join(command, ", "))
 	file := filepath.Join(standalone.manifests, name+".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -166,7 +173,7 @@ func sleepingModel(t *testing.T, spec string, flags ...string) string {
 			t.Fatalf("the route is not live: /queue says %s", queue())
 		}
 	}
-	return "http://" + name + ".test/v1"
+	return "http://" + name + ".test"
 }
 
 // queue is the text of /queue, empty while nobody answers.
