@@ -1,4 +1,4 @@
-// Package kedacrd finds KEDA's CustomResourceDefinitions in its Go module, of the
+// Package kedacrd finds KEDA's CustomResourceDefinitions and other manifests in its Go module, of the
 // version that hack/tools/keda pins. It downloads nothing but that module, and
 // builds nothing.
 package kedacrd
@@ -16,15 +16,16 @@ import (
 
 // ScaledObject returns the path of the definition of ScaledObjects.
 func ScaledObject(ctx context.Context) (string, error) {
-	folder, err := module(ctx)
+	folder, err := Module(ctx)
 	if err != nil {
 		return "", fmt.Errorf("finding KEDA's Go module: %w", err)
 	}
 	return filepath.Join(folder, "config/crd/bases/keda.sh_scaledobjects.yaml"), nil
 }
 
-// module returns the folder of KEDA's module in the module cache.
-func module(ctx context.Context) (string, error) {
+// Module returns the folder of KEDA's module in the module cache, which has its
+// manifests in config.
+func Module(ctx context.Context) (string, error) {
 	root, err := controlplane.Root()
 	if err != nil {
 		return "", err

@@ -1,0 +1,67 @@
+//go:build e2e
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Chart is the path of the add-on's chart, below the root of the repository.
+const Chart = "charts/keda-add-ons-http"
+
+// Release is the name of the add-on's release.
+const Release = "http-add-on"
+
+// installAddOn is helm install.
+func (c *Cluster) installAddOn(ctx context.Context, values []string) error {
+	args := []string{"install", Release, filepath.Join(c.tools.Root, Chart)}
+	for _, value := range values {
+		args = append(args, "--set", value)
+	}
+	_, err := c.Helm(ctx, args...)
+	return err
+}
+
+// awaitDeployments waits for KEDA and the add-on, and for KEDA's metrics.
+func (c *Cluster) awaitDeployments(ctx context.Context) error {
+	if _, err := c.Kubectl(ctx, "", "wait", "--for=condition=Available", "deployment", "--all", "--namespace="+Namespace, "--timeout=120s"); err != nil {
+		return err
+	}
+	_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io", "--timeout=60s")
+	return err
+}
+
+// Helm runs helm as the administrator, in the add-on's namespace, and returns what it
+// wrote to its standard output.
+func (c *Cluster) Helm(ctx context.Context, args ...string) (string, error) {
+	args = append(args, "--namespace", Namespace, "--kubeconfig", c.Kubeconfig)
+	return c.command(ctx, "", filepath.Join(c.tools.Charts, "helm"), args...)
+}
+
+// Kubectl runs kubectl as the administrator with the given standard input, and returns
+// what it wrote to its standard output.
+func (c *Cluster) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	return c.command(ctx, stdin, filepath.Join(c.tools.Kubernetes, "kubectl"), append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
+}
+
+// command runs a program; the error of a failed one has what it wrote to its standard
+// error.
+func (c *Cluster) command(ctx context.Context, stdin, program string, args ...string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(ctx, program, args...)
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+filepath.Join(c.Folder, "helm"), "KUBECACHEDIR="+filepath.Join(c.Folder, "kubectl"))
+	if err := command.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("running %s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+func encoded(data []byte) string { return base64.StdEncoding.EncodeToString(data) }

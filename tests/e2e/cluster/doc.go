@@ -1,0 +1,28 @@
+//go:build e2e
+
+// Package cluster runs a whole Kubernetes cluster as a tree of ordinary processes
+// in Linux namespaces of its own: no root, no container runtime, no image, no
+// download. What runs is real: etcd, kube-apiserver, kube-controller-manager, KEDA
+// with its own manifests, and our components as the Helm chart installs them, each
+// with its own service account. Only what a node does is simulated, and small:
+//
+//	enter.go     namespaces: the process starts itself again inside of them
+//	network.go   a bridge; each pod has an address and a network namespace
+//	sandbox.go   how a container's process is started: root file system, mounts
+//	kubelet.go   binds pods to the one node, runs them, reports their status
+//	pod.go       the life of one pod: start, probes, restarts, termination
+//	probe.go     httpGet, tcpSocket and grpc probes
+//	podspec.go   what a pod's specification means here: environment, volumes, images
+//	services.go  cluster IPs: one TCP proxy for each port (kube-proxy)
+//	dns.go       names of Services
+//	controlplane.go, pki.go, process.go, keda.go, addon.go: what is started, and how
+//	cluster.go   Start and Stop
+//	scenario.go  what a scenario does with a cluster: apply, wait, kill, ask
+//
+// A pod is one container. What is not honoured: resource limits (but see [Usage]),
+// users and capabilities (everything is root in a user namespace), exec probes,
+// hooks, init containers, changes of mounted Secrets, and kubectl logs, exec and
+// port-forward; logs are files in the run's folder.
+//
+// The package must know nothing of scenarios.
+package cluster

@@ -1,0 +1,165 @@
+//go:build e2e
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kedacore/http-add-on/tests/support/controlplane"
+	"github.com/kedacore/http-add-on/tests/support/kedacrd"
+)
+
+// inside is the environment variable that tells a process that it is inside, and
+// has its Tools.
+const inside = "HTTP_ADD_ON_E2E_INSIDE"
+
+// Tools are the files that a cluster is made of, as absolute paths.
+type Tools struct {
+	Root       string // the repository
+	Bin        string // our binaries
+	Kubernetes string // etcd, kube-apiserver, kube-controller-manager, kubectl
+	KEDA       string // operator, adapter
+	Charts     string // helm
+	KEDAModule string // KEDA's sources, with its manifests
+}
+
+// Run calls main in namespaces of its own (user, mount, PID, network) and returns
+// its exit code: it builds what a cluster needs, then runs this program again, with
+// the same arguments. Whatever main starts ends with it, however it ends. The context
+// of main is cancelled by SIGINT and SIGTERM.
+//
+// ready, if not nil, is called outside with the process ID of the inside.
+func Run(main func(ctx context.Context, tools Tools) int, ready func(pid int)) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if text, ok := os.LookupEnv(inside); ok {
+		var tools Tools
+		err := errors.Join(json.Unmarshal([]byte(text), &tools), settle())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "entering the namespaces:", err)
+			return 1
+		}
+		return main(ctx, tools)
+	}
+	code, err := enter(ctx, ready)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// enter runs this program inside and returns its exit code.
+func enter(ctx context.Context, ready func(pid int)) (int, error) {
+	tools, err := prepare(ctx, os.Stderr)
+	if err != nil {
+		return 0, err
+	}
+	text, err := json.Marshal(tools)
+	if err != nil {
+		return 0, fmt.Errorf("handing over the tools: %w", err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("finding this program: %w", err)
+	}
+	// The kernel kills the inside when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	command := exec.Command(program, os.Args[1:]...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), inside+"="+string(text))
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		Pdeathsig:   syscall.SIGKILL,
+		Setpgid:     true, // Ctrl-C reaches the inside once, from here
+	}
+	if err := command.Start(); err != nil {
+		return 0, fmt.Errorf("starting in namespaces of its own (are unprivileged user namespaces allowed?): %w", err)
+	}
+	if ready != nil {
+		ready(command.Process.Pid)
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-ctx.Done():
+			_ = command.Process.Signal(syscall.SIGTERM)
+		case <-ended:
+		}
+	}()
+	if err := command.Wait(); command.ProcessState == nil {
+		return 0, fmt.Errorf("waiting for the inside: %w", err)
+	}
+	if code := command.ProcessState.ExitCode(); code >= 0 {
+		return code, nil
+	}
+	return 0, fmt.Errorf("the inside ended by %s", command.ProcessState)
+}
+
+// settle makes the file system of the inside its own.
+func settle() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	return nil
+}
+
+// prepare builds what a cluster needs, and says so: cold, that takes a while.
+func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
+	start := time.Now()
+	root, err := controlplane.Root()
+	if err != nil {
+		return Tools{}, err
+	}
+	run := func(name string, args ...string) (string, error) {
+		command := exec.CommandContext(ctx, name, args...)
+		command.Dir, command.Stderr = root, progress
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := command.Output()
+		if err != nil {
+			return "", fmt.Errorf("running %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+	install := filepath.Join(root, "hack/tools/install.sh")
+	tools := Tools{Root: root, Bin: filepath.Join(root, "bin")}
+	for folder, args := range map[*string][]string{
+		&tools.Kubernetes: {"kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl"},
+		&tools.KEDA:       {"keda", "operator", "adapter"},
+		&tools.Charts:     {"charts", "helm"},
+	} {
+		if *folder, err = run(install, args...); err != nil {
+			return Tools{}, err
+		}
+	}
+	if tools.KEDAModule, err = kedacrd.Module(ctx); err != nil {
+		return Tools{}, err
+	}
+	_, err = run("go", "build", "-o", "bin/", "./interceptor", "./scaler", "./operator", "./examples/modelsim", "./examples/webapp")
+	if err != nil {
+		return Tools{}, err
+	}
+	_, _ = fmt.Fprintf(progress, "built everything in %s\n", time.Since(start).Round(100*time.Millisecond))
+	return tools, nil
+}

@@ -1,0 +1,127 @@
+//go:build e2e
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// installKEDA applies KEDA's own manifests of its own module, with these changes: no
+// admission webhooks; certificates from us, instead of ones that its operator makes and
+// waits for; no leader election, which would wait for the lease of a killed operator;
+// probes from the start.
+func (c *Cluster) installKEDA(ctx context.Context) error {
+	text, err := c.Kubectl(ctx, "", "kustomize", filepath.Join(c.tools.KEDAModule, "config/default"))
+	if err != nil {
+		return err
+	}
+	objects, err := decode(text)
+	if err != nil {
+		return fmt.Errorf("reading KEDA's manifests: %w", err)
+	}
+	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return strings.HasPrefix(o.GetName(), "keda-admission")
+	})
+	for _, object := range objects {
+		switch object.GetKind() {
+		case "APIService":
+			err = unstructured.SetNestedField(object.Object, encoded(c.authority.pem()), "spec", "caBundle")
+		case "Deployment":
+			err = adaptDeployment(object)
+		}
+		if err != nil {
+			return fmt.Errorf("changing KEDA's %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+	secret, err := c.kedaCertificates()
+	if err != nil {
+		return err
+	}
+	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": objects})
+	if err != nil {
+		return fmt.Errorf("writing KEDA's manifests: %w", err)
+	}
+	if _, err := c.Kubectl(ctx, string(list), "apply", "--server-side", "--filename=-"); err != nil {
+		return err
+	}
+	if c.Client, err = newClient(c.Config); err != nil {
+		return err
+	}
+	if err := c.Client.Create(ctx, secret); err != nil {
+		return fmt.Errorf("creating KEDA's certificates: %w", err)
+	}
+	_, err = c.Kubectl(ctx, "", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "--timeout=30s")
+	return err
+}
+
+// adaptDeployment makes a Deployment of KEDA start at once.
+func adaptDeployment(object *unstructured.Unstructured) error {
+	var deployment appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &deployment); err != nil {
+		return err
+	}
+	container := &deployment.Spec.Template.Spec.Containers[0]
+	container.Args = slices.DeleteFunc(container.Args, func(arg string) bool {
+		return arg == "--leader-elect" || strings.HasPrefix(arg, "--enable-cert-rotation")
+	})
+	for _, probe := range []*corev1.Probe{container.LivenessProbe, container.ReadinessProbe} {
+		probe.InitialDelaySeconds, probe.PeriodSeconds = 0, 1
+	}
+	container.LivenessProbe.FailureThreshold = 60
+	var err error
+	object.Object, err = runtime.DefaultUnstructuredConverter.ToUnstructured(&deployment)
+	if err != nil {
+		return err
+	}
+	object.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	return nil
+}
+
+// kedaCertificates is what KEDA's parts identify themselves to each other with.
+func (c *Cluster) kedaCertificates() (*corev1.Secret, error) {
+	var hosts []string
+	for _, service := range []string{"keda-operator", "keda-metrics-apiserver"} {
+		name := service + "." + Namespace
+		hosts = append(hosts, service, name, name+".svc", name+".svc.cluster.local")
+	}
+	certificate, key, err := c.authority.issue("keda", hosts...)
+	if err != nil {
+		return nil, err
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "kedaorg-certs"},
+		Data:       map[string][]byte{"ca.crt": c.authority.pem(), "tls.crt": certificate, "tls.key": key},
+	}, nil
+}
+
+// decode reads objects from YAML documents.
+func decode(text string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(text), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+}

@@ -1,0 +1,318 @@
+//go:build e2e
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// pod is one pod that runs here. Its run goroutine owns everything but what mu guards.
+type pod struct {
+	kubelet *kubelet
+	object  *corev1.Pod // as first seen
+	address netip.Addr
+	folder  string
+	log     string
+
+	terminating chan time.Duration // has the grace period
+	asked       bool               // to terminate; guarded by the kubelet's lock, as grace
+	grace       time.Duration
+
+	status  corev1.PodStatus
+	changed bool // status is not what the API server has
+
+	mu       sync.Mutex
+	process  *container // nil while none runs
+	peak     int64
+	restarts int32
+}
+
+func newPod(k *kubelet, object *corev1.Pod, address netip.Addr) *pod {
+	name := object.Namespace + "_" + object.Name
+	now := metav1.Now()
+	return &pod{
+		kubelet: k, object: object, address: address,
+		folder:      filepath.Join(k.folder, "pods", string(object.UID)),
+		log:         filepath.Join(k.folder, "logs", name+".log"),
+		terminating: make(chan time.Duration, 4),
+		status:      corev1.PodStatus{Phase: corev1.PodPending, StartTime: &now},
+	}
+}
+
+// terminate ends the pod; a later call can only shorten the time it has for that. The
+// caller holds the kubelet's lock.
+func (p *pod) terminate(grace time.Duration) {
+	if p.asked && grace >= p.grace {
+		return
+	}
+	p.asked, p.grace = true, grace
+	select {
+	case p.terminating <- grace:
+	default: // four shorter periods wait already
+	}
+}
+
+// run is the life of the pod.
+func (p *pod) run(ctx context.Context) {
+	network, err := newPodNetwork(p.address)
+	if err != nil {
+		p.kubelet.complain(p.object, "making the network of", err)
+		return
+	}
+	backoff := 500 * time.Millisecond
+	for {
+		started := time.Now()
+		ended, err := p.runContainer(ctx, network)
+		if err != nil {
+			p.setWaiting("CreateContainerError", err)
+		}
+		if ended {
+			break
+		}
+		if time.Since(started) > time.Minute {
+			backoff = 500 * time.Millisecond
+		}
+		p.publish(ctx)
+		if !p.pause(ctx, backoff) {
+			break
+		}
+		backoff = min(2*backoff, 10*time.Second)
+	}
+	if err := network.close(); err != nil {
+		p.kubelet.complain(p.object, "ending", err)
+	}
+	_ = os.RemoveAll(p.folder) // what is left is below the run's folder
+	if !p.over() {
+		p.kubelet.remove(p.object)
+	}
+	p.kubelet.drop(p)
+}
+
+// over says whether the pod has ended by itself and stays as an object.
+func (p *pod) over() bool {
+	return p.status.Phase == corev1.PodSucceeded || p.status.Phase == corev1.PodFailed
+}
+
+// pause waits before the next start and says whether there should be one.
+func (p *pod) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.terminating:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// runContainer runs the container once; ended says that it must not start again.
+func (p *pod) runContainer(ctx context.Context, network *podNetwork) (ended bool, err error) {
+	spec, err := p.kubelet.compiler.compile(ctx, p.object, p.address.String(), p.folder)
+	if err != nil {
+		return false, err
+	}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return false, fmt.Errorf("opening the log: %w", err)
+	}
+	defer func() { _ = log.Close() }() // the process has its own
+	process, err := startContainer(spec, network, log)
+	if err != nil {
+		return false, err
+	}
+	p.setProcess(process)
+	defer p.setProcess(nil)
+	p.setRunning(time.Now())
+
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	changes := make(chan health)
+	go watchHealth(watching, p.object.Spec.Containers[0], p.address, changes)
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	var kill <-chan time.Time
+	end := ctx.Done()
+	for {
+		p.publish(ctx)
+		select {
+		case <-process.ended:
+			p.setEnded(process.command.ProcessState)
+			return ended || p.over(), nil
+		case change := <-changes:
+			if change.dead && kill == nil {
+				kill = time.After(p.stop(process, seconds(int32(*p.object.Spec.TerminationGracePeriodSeconds), 0)))
+			}
+			p.setReady(change.ready)
+		case grace := <-p.terminating:
+			ended = true
+			kill = time.After(p.stop(process, grace))
+		case <-kill:
+			_ = process.signal(syscall.SIGKILL)
+		case <-end:
+			ended, end = true, nil
+			_ = process.signal(syscall.SIGKILL)
+		case <-ticker.C:
+			p.measure(process)
+		}
+	}
+}
+
+// stop asks the process to end and returns how long it may take.
+func (p *pod) stop(process *container, grace time.Duration) time.Duration {
+	p.measure(process)
+	_ = process.signal(syscall.SIGTERM)
+	return grace
+}
+
+func (p *pod) setProcess(process *container) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.process = process
+}
+
+// measure reads the high water mark of the process's memory.
+func (p *pod) measure(process *container) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.command.Process.Pid))
+	if err != nil {
+		return // it has just ended
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+			kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
+			p.mu.Lock()
+			p.peak = max(p.peak, kilobytes<<10)
+			p.mu.Unlock()
+		}
+	}
+}
+
+func (p *pod) usage() Usage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Usage{
+		Namespace: p.object.Namespace, Name: p.object.Name, Labels: p.object.Labels, Log: p.log,
+		PeakMemory: p.peak, Restarts: p.restarts,
+		MemoryLimit: p.object.Spec.Containers[0].Resources.Limits.Memory().Value(),
+	}
+}
+
+// signal sends a signal to the pod's process.
+func (p *pod) signal(signal os.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process == nil {
+		return errors.New("no process runs")
+	}
+	return p.process.signal(signal)
+}
+
+// containerStatus is the status of the one container, to be changed.
+func (p *pod) containerStatus() *corev1.ContainerStatus {
+	c := p.object.Spec.Containers[0]
+	if len(p.status.ContainerStatuses) == 0 {
+		p.status.ContainerStatuses = []corev1.ContainerStatus{{Name: c.Name, Image: c.Image, ImageID: c.Image}}
+	}
+	p.changed = true
+	return &p.status.ContainerStatuses[0]
+}
+
+func (p *pod) setWaiting(reason string, err error) {
+	p.kubelet.complain(p.object, "starting", err)
+	p.containerStatus().State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: err.Error()}}
+}
+
+func (p *pod) setRunning(at time.Time) {
+	started := true
+	status := p.containerStatus()
+	status.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
+	status.Started = &started
+	p.status.Phase = corev1.PodRunning
+}
+
+func (p *pod) setReady(ready bool) { p.containerStatus().Ready = ready }
+
+func (p *pod) setEnded(state *os.ProcessState) {
+	code, reason := int32(state.ExitCode()), "Completed"
+	if wait, ok := state.Sys().(syscall.WaitStatus); ok && wait.Signaled() {
+		code = 128 + int32(wait.Signal())
+	}
+	if code != 0 {
+		reason = "Error"
+	}
+	status := p.containerStatus()
+	terminated := &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, FinishedAt: metav1.Now()}
+	if status.State.Running != nil {
+		terminated.StartedAt = status.State.Running.StartedAt
+	}
+	status.Ready = false
+	status.State = corev1.ContainerState{Terminated: terminated}
+	switch policy := p.object.Spec.RestartPolicy; {
+	case policy == corev1.RestartPolicyAlways || policy == corev1.RestartPolicyOnFailure && code != 0:
+		status.LastTerminationState = status.State
+		status.RestartCount++
+		p.mu.Lock()
+		p.restarts = status.RestartCount
+		p.mu.Unlock()
+	case code == 0:
+		p.status.Phase = corev1.PodSucceeded
+	default:
+		p.status.Phase = corev1.PodFailed
+	}
+}
+
+// publish writes the status if it has changed; if that fails, the next call tries again.
+func (p *pod) publish(ctx context.Context) {
+	if !p.changed {
+		return
+	}
+	p.status.HostIP, p.status.HostIPs = apiAddress, []corev1.HostIP{{IP: apiAddress}}
+	p.status.PodIP, p.status.PodIPs = p.address.String(), []corev1.PodIP{{IP: p.address.String()}}
+	ready := p.containerStatus().Ready
+	for kind, is := range map[corev1.PodConditionType]bool{
+		corev1.PodScheduled: true, corev1.PodInitialized: true, corev1.ContainersReady: ready, corev1.PodReady: ready,
+	} {
+		p.setCondition(kind, is)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": p.object.UID}, "status": p.status})
+	if err == nil {
+		_, err = p.kubelet.client.CoreV1().Pods(p.object.Namespace).Patch(ctx, p.object.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	}
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		p.kubelet.complain(p.object, "writing the status of", err)
+		return
+	}
+	p.changed = false
+}
+
+func (p *pod) setCondition(kind corev1.PodConditionType, is bool) {
+	status := corev1.ConditionFalse
+	if is {
+		status = corev1.ConditionTrue
+	}
+	for i := range p.status.Conditions {
+		if condition := &p.status.Conditions[i]; condition.Type == kind {
+			if condition.Status != status {
+				condition.Status, condition.LastTransitionTime = status, metav1.Now()
+			}
+			return
+		}
+	}
+	p.status.Conditions = append(p.status.Conditions, corev1.PodCondition{Type: kind, Status: status, LastTransitionTime: metav1.Now()})
+}

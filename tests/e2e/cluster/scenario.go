@@ -1,0 +1,143 @@
+//go:build e2e
+
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Eventually asks until it is so, and else says what was not, and why the last look
+// failed. A part of the control plane that has ended is an error at once.
+func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Duration, so func(ctx context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var last error
+	for {
+		ok, err := so(ctx)
+		if ok {
+			return nil
+		}
+		if err != nil && ctx.Err() == nil {
+			last = err
+		}
+		if err := c.healthy(); err != nil {
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
+		if !wait(ctx, 20*time.Millisecond) {
+			if last == nil {
+				last = ctx.Err()
+			}
+			return fmt.Errorf("waiting %s for %s: %w", timeout, what, last)
+		}
+	}
+}
+
+// CreateNamespace makes a namespace in which pods can be made.
+func (c *Cluster) CreateNamespace(ctx context.Context, name string) error {
+	if err := c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+		return fmt.Errorf("creating a namespace: %w", err)
+	}
+	return c.Eventually(ctx, "the service account of "+name, 30*time.Second, func(ctx context.Context) (bool, error) {
+		err := c.Client.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
+		return err == nil, err
+	})
+}
+
+// Apply is kubectl apply of YAML documents.
+func (c *Cluster) Apply(ctx context.Context, namespace, manifests string) error {
+	_, err := c.Kubectl(ctx, manifests, "apply", "--namespace="+namespace, "--filename=-")
+	return err
+}
+
+// Pods are the pods of a namespace that a label selector ("app=llm"; empty is all)
+// selects and that are not being deleted.
+func (c *Cluster) Pods(ctx context.Context, namespace, selector string) ([]corev1.Pod, error) {
+	parsed, err := labels.Parse(selector)
+	if err != nil {
+		return nil, fmt.Errorf("reading a selector: %w", err)
+	}
+	var list corev1.PodList
+	if err := c.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: parsed}); err != nil {
+		return nil, fmt.Errorf("listing pods: %w", err)
+	}
+	var pods []corev1.Pod
+	for _, p := range list.Items {
+		if p.DeletionTimestamp == nil {
+			pods = append(pods, p)
+		}
+	}
+	return pods, nil
+}
+
+// Deployment reads a Deployment.
+func (c *Cluster) Deployment(ctx context.Context, namespace, name string) (*appsv1.Deployment, error) {
+	deployment := &appsv1.Deployment{}
+	if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, deployment); err != nil {
+		return nil, fmt.Errorf("reading a Deployment: %w", err)
+	}
+	return deployment, nil
+}
+
+// Signal sends a signal to the process of a pod. One that ends is started again, as on
+// any node.
+func (c *Cluster) Signal(namespace, pod string, signal os.Signal) error {
+	p := c.kubelet.find(namespace, pod)
+	if p == nil {
+		return fmt.Errorf("sending %s: no pod %s/%s runs", signal, namespace, pod)
+	}
+	return p.signal(signal)
+}
+
+// Usage is what each pod, also of the past, used and did.
+func (c *Cluster) Usage() []Usage { return c.kubelet.usages() }
+
+// Event is a server-sent event.
+type Event struct {
+	Name, Data string
+	At         time.Time // when it was read
+}
+
+// Events reads server-sent events as they come; comments are left out. The sequence
+// ends with the stream; an error that is not its end comes last.
+func Events(stream io.Reader) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		var event Event
+		var data []string
+		lines := bufio.NewScanner(stream)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			field, value, _ := strings.Cut(lines.Text(), ":")
+			value = strings.TrimPrefix(value, " ")
+			switch field {
+			case "event":
+				event.Name = value
+			case "data":
+				data = append(data, value)
+			}
+			if lines.Text() != "" || len(data) == 0 {
+				continue
+			}
+			event.Data, event.At = strings.Join(data, "\n"), time.Now()
+			if !yield(event, nil) {
+				return
+			}
+			event, data = Event{}, nil
+		}
+		if err := lines.Err(); err != nil {
+			yield(Event{}, fmt.Errorf("reading events: %w", err))
+		}
+	}
+}
