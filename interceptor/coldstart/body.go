@@ -141,6 +141,23 @@ func (u *Upload) Whole() ([]byte, bool) {
 	return u.buf, u.whole
 }
 
+// Replay is Whole for whoever forwards the request in place of Read: the bytes may
+// be sent any number of times, until Close. The trailers are there from then on.
+func (u *Upload) Replay() ([]byte, bool) {
+	if u == nil {
+		return nil, true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.whole || u.flowing || u.closed {
+		return nil, false
+	}
+	if u.chain.Trailer != nil {
+		maps.Copy(u.chain.Trailer, u.source.Trailer)
+	}
+	return u.buf, true
+}
+
 // Failed is closed when the request is not worth to be held any more; Err then
 // says why. The rule on stalls holds for a body that says its length and for a
 // JSON object that must be had whole.

@@ -472,3 +472,40 @@ func send(t *testing.T, conn net.Conn, text string) {
 		t.Error(err)
 	}
 }
+
+func TestReplay(t *testing.T) {
+	budget := NewBudget(1 << 20)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/", strings.NewReader("hello"))
+	r.Trailer = http.Header{"X-Sum": {"7"}}
+	u, chain := budget.Receive(w, r, 1<<10, false)
+	chain.Trailer.Del("X-Sum") // as if it had come later
+	<-u.Settled()
+	for range 2 {
+		if b, ok := u.Replay(); !ok || string(b) != "hello" || chain.Trailer.Get("X-Sum") != "7" {
+			t.Errorf("got %q, %v with trailers %v", b, ok, chain.Trailer)
+		}
+	}
+	_ = u.Close()
+	if _, ok := u.Replay(); ok || budget.used.Load() != 0 {
+		t.Errorf("after its end there are %d bytes, %v", budget.used.Load(), ok)
+	}
+
+	u, chain = budget.Receive(w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 1<<10, false)
+	<-u.Settled()
+	_, _ = chain.Body.Read(make([]byte, 1))
+	if _, ok := u.Replay(); ok {
+		t.Error("a body that somebody reads is not whole any more")
+	}
+	_ = u.Close()
+
+	u, _ = budget.Receive(w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 2, false)
+	if _, ok := u.Replay(); ok {
+		t.Error("a body that is too long is not in memory")
+	}
+	_ = u.Close()
+
+	if b, ok := (*Upload)(nil).Replay(); !ok || len(b) != 0 {
+		t.Error("no body is whole")
+	}
+}

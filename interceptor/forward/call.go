@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"sync/atomic"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -31,7 +32,10 @@ type call struct {
 	ours  []field  // headers that the chain had set
 	space [2]field // for them, if there are as few as usual
 
-	sent     bool     // there was an attempt
+	sent      bool        // there was an attempt
+	connected atomic.Bool // the current attempt got a connection
+	heard     atomic.Bool // and a byte of an answer
+
 	err      error    // what the proxy failed with, before it committed a response
 	download download // the body of the response; unused for an upgrade
 }
@@ -56,16 +60,38 @@ func newCall(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) *call
 	ctx, cancel := context.WithCancelCause(c.client)
 	c.cancel = cancel
 	c.trace.GetConn = c.want.begin
-	c.trace.GotConn = c.want.got
+	c.trace.GotConn = c.gotConn
+	c.trace.GotFirstResponseByte = c.gotFirstByte
 	c.Context = httptrace.WithClientTrace(ctx, &c.trace)
 	c.clock.expire = c.expire
 	c.upload.clock = &c.clock
+	c.upload.hold(r.Body)
 	c.ours = c.space[:0]
 	for name, values := range w.Header() {
 		c.ours = append(c.ours, field{name, values})
 	}
 	return c
 }
+
+// gotConn is a hook of the trace.
+func (c *call) gotConn(httptrace.GotConnInfo) {
+	c.want.end()
+	c.connected.Store(true)
+}
+
+// gotFirstByte is a hook of the trace. The transport may call it on a goroutine
+// of its own.
+func (c *call) gotFirstByte() { c.heard.Store(true) }
+
+// begin starts an attempt.
+func (c *call) begin() {
+	c.connected.Store(false)
+	c.heard.Store(false)
+}
+
+// lost says that an attempt that failed had a connection, and that it ended
+// without a byte of an answer.
+func (c *call) lost() bool { return c.connected.Load() && !c.heard.Load() }
 
 // Value returns the call for its key, and hides the http.Server: below one,
 // net/http's proxy panics when a body is cut. We return an error instead, so that
@@ -106,6 +132,7 @@ func (c *call) restore() {
 // receive takes the response of the backend before it is copied to the client.
 func (c *call) receive(res *http.Response) {
 	c.x.Upstream.Slot.Answered()
+	c.upload.answered()
 	c.clock.answered()
 	c.restore()
 	for _, f := range c.ours {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http/httptrace"
 	"sync"
 	"time"
 )
@@ -140,9 +139,6 @@ func (w *want) begin(string) {
 		w.ended, w.done = false, nil
 	}
 }
-
-// got is the GotConn hook of a trace.
-func (w *want) got(httptrace.GotConnInfo) { w.end() }
 
 // end says that no connection is wanted any more.
 func (w *want) end() {

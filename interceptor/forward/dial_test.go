@@ -122,8 +122,8 @@ func TestUnwantedDialsLeaveTheLine(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		calls[1].want.got(httptrace.GotConnInfo{}) // an idle connection came first
-		calls[2].want.end()                        // the client has left
+		calls[1].gotConn(httptrace.GotConnInfo{}) // an idle connection came first
+		calls[2].want.end()                       // the client has left
 		for range 2 {
 			if err := <-ended; !errors.Is(err, errUnwanted) {
 				t.Error(err)

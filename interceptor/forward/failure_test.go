@@ -139,13 +139,15 @@ func TestFailuresNameNothingInternal(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				conn, err := l.Accept()
-				if err != nil {
-					return
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = conn.Read(make([]byte, 4096))
+					_, _ = io.WriteString(conn, tt.answer)
+					_ = conn.Close()
 				}
-				_, _ = conn.Read(make([]byte, 4096))
-				_, _ = io.WriteString(conn, tt.answer)
-				_ = conn.Close()
 			}()
 			f := to(t, l.Addr().String())
 			res := f.get(t, "/")

@@ -21,6 +21,10 @@ const (
 
 	// hops is how many endpoints are tried in a row without a pause.
 	hops = 8
+
+	// attempts is how often a request is sent whose connection ends without an
+	// answer. It may be the request that does it.
+	attempts = 3
 )
 
 // roundTripper is a function that is an http.RoundTripper.
@@ -31,8 +35,9 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 // roundTrip sends a request to its upstream. As long as there is no connection,
 // nothing of the request is gone: it tries another ready endpoint, or the same
-// one again after a pause. Once a byte was sent it is not repeated, but for what
-// http.Transport does when a connection that it reused turns out to be closed.
+// one again after a pause. A request that was sent on a connection which then ended
+// without a byte of an answer is sent again too if that is harmless, a few times and
+// to an endpoint only once, unless it is the only one: then twice.
 // r is the proxy's own copy, so it may be written to.
 func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 	c := callOf(r.Context())
@@ -43,11 +48,18 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		c.upload.body = r.Body
 		r.GetBody = c.upload.attempt
+		if r.ContentLength < 0 {
+			// Said by nobody who speaks HTTP/2. Without it, net/http reads ahead to find
+			// out whether a GET has a body, while it looks at the trailers.
+			r.TransferEncoding = []string{"chunked"}
+		}
 	}
 	transport := f.transports.pick(c.x, r.Header.Get("Upgrade") != "")
 	var tries backoff
+	var lost []string // the addresses that closed the connection
 	for {
 		address := f.address(c.x.Upstream)
+		c.x.Trace.Upstream(address)
 		r.URL.Host = address
 		if c.x.TLS {
 			r.URL.Host = withName(c.x.Upstream.Target.ServerName, address)
@@ -59,42 +71,58 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 			}
 			r.Body = body
 		}
+		c.begin()
 		res, err := transport.RoundTrip(r)
 		c.want.end()
 		if err == nil {
 			c.receive(res)
 			return res, nil
 		}
-		if c.Err() != nil || !errors.As(err, new(*dialError)) {
+		refused := errors.As(err, new(*dialError))
+		if c.Err() != nil || !refused && !(c.lost() && c.upload.again() && repeatable(r, c.x)) {
 			return nil, err
 		}
 		c.x.Upstream.Slot.Refused()
+		tried := append(lost[:len(lost):len(lost)], address)
+		if !refused {
+			lost = tried
+		}
 		switch {
-		case tries.exhausted(c.x):
+		case tries.exhausted(c.x), len(lost) == attempts:
 			return nil, err
-		case tries.hop() && f.another(c.x):
+		case tries.hop() && f.another(c.x, tried):
+		case !refused && len(lost) > 1:
+			return nil, err
 		case !tries.rest(c):
 			return nil, err
 		}
-		f.log.V(1).Info("connecting again", "service", c.x.Upstream.Target.ServerName, "address", address, "reason", err.Error())
+		f.log.V(1).Info("sending again", "service", c.x.Upstream.Target.ServerName, "address", address, "reason", err.Error())
 	}
 }
 
+// repeatable says whether a request may be sent again although a backend may have
+// seen it: if that does the same as once (RFC 9110, 9.2.2), or if it was held. What
+// closes the connection of a held request without a word is, as good as always, a
+// pod that has not come up yet.
+func repeatable(r *http.Request, x *exchange.Exchange) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return x.Cold || r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+}
+
 // another moves the exchange to another ready endpoint of its target, if there is
-// one.
-func (f *Forwarder) another(x *exchange.Exchange) bool {
-	refused := x.Upstream.Slot
-	if !f.direct || !refused.Valid() {
+// one that was not tried.
+func (f *Forwarder) another(x *exchange.Exchange, tried []string) bool {
+	if !f.direct {
 		return false
 	}
-	slot, ok := x.Upstream.Target.Endpoints.Pick()
-	if !ok || slot.Addr() == refused.Addr() {
-		slot.Release()
-		return false
+	slot, ok := x.Upstream.Slot.Another(tried...)
+	if ok {
+		x.Upstream.Slot = slot
 	}
-	refused.Release()
-	x.Upstream.Slot = slot
-	return true
+	return ok
 }
 
 // backoff is the pace of the attempts of one call. The zero value is ready to use.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
@@ -136,6 +138,9 @@ func handshake(dial func(context.Context, string, string) (net.Conn, error), tem
 		secure := tls.Client(conn, config)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = conn.Close()
+			if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+				err = &dialError{err} // nothing of the request was sent
+			}
 			return nil, err
 		}
 		return secure, nil

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,13 @@ var errTouched = errors.New("the body was read already")
 // upload is the body of the client's request. An attempt to send it reads it
 // through a handle of its own: closing one does not close the body, so that an
 // attempt that got no connection leaves it whole for the next, and a goroutine
-// that is left over from an attempt gets nothing of it.
+// that is left over from an attempt gets nothing of it. A body that waited in
+// memory is sent from there, any number of times.
 type upload struct {
 	body  io.Reader
 	clock *clock
+	whole replayer // nil if the body is not in memory
+	bytes []byte   // what whole gave
 
 	mu      sync.Mutex
 	touched bool
@@ -31,14 +35,48 @@ type upload struct {
 	err     error // what reading from the client failed with
 }
 
+// replayer is a body that is in memory as a whole, if it says so, until it is
+// closed.
+type replayer interface {
+	io.Closer
+	Replay() ([]byte, bool)
+}
+
+// hold finds out whether the body of a request is in memory.
+func (u *upload) hold(body io.Reader) {
+	if held, ok := body.(replayer); ok {
+		if b, whole := held.Replay(); whole {
+			u.whole, u.bytes = held, b
+		}
+	}
+}
+
+// answered gives the memory of the body back: nobody sends it again.
+func (u *upload) answered() {
+	if u.whole != nil {
+		u.bytes = nil
+		_ = u.whole.Close() // a body that has ended has nothing to fail
+	}
+}
+
+// again says whether the body can be sent once more.
+func (u *upload) again() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.whole != nil || !u.touched && u.err == nil
+}
+
 // attempt is the handle of one attempt.
 type attempt struct {
 	upload *upload
 }
 
 // attempt returns a new handle and invalidates the last one. It fails once a byte
-// was asked for.
+// was asked for, unless the body is in memory.
 func (u *upload) attempt() (io.ReadCloser, error) {
+	if u.whole != nil {
+		return io.NopCloser(bytes.NewReader(u.bytes)), nil
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.touched {
