@@ -17,22 +17,29 @@ var repeats = [...]time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Seco
 // writes to the API server for each, and has 20 requests a second for everything.
 const warmSpacing = 10 * time.Second
 
+// warmPatience is how often an awake route gets its turn among cold ones, of which
+// there may be so many that their repeats never end.
+const warmPatience = time.Second
+
 // pacer decides when the streams of a route say "active":
 //   - at once when the route turns cold, and again and again while it stays cold;
 //   - for further requests while it is cold not more often than every 2 s;
 //   - for the first request after a silence not more often than every 10 s, the
 //     last one never being lost;
 //
-// and all but the first together one per spacing, cold routes first.
+// and all but the first together one per spacing, cold routes first, but for one
+// in a second.
 type pacer struct {
 	demand  *aggregate.Demand
 	spacing time.Duration
 	wake    chan struct{}
 
-	mu     sync.Mutex
-	routes map[string]*paced // those with streams
-	due    map[*paced]struct{}
-	next   time.Time // nothing that can wait goes out before
+	mu       sync.Mutex
+	routes   map[string]*paced // those with streams
+	due      map[*paced]struct{}
+	earliest time.Time // none of due is so before; zero: there is none
+	next     time.Time // nothing that can wait goes out before
+	lastWarm time.Time // the last "active" of a route that is awake
 }
 
 // paced is a route with streams.
@@ -70,7 +77,7 @@ func (p *pacer) subscribe(key string) (active <-chan struct{}, cancel func()) {
 		r.last = time.Now()
 		if state.Cold && r.cold.IsZero() {
 			r.cold, r.repeat = r.last.Add(repeats[0]), 1
-			p.due[r] = struct{}{}
+			p.plan(r)
 			p.again()
 		}
 	}
@@ -110,7 +117,18 @@ func (p *pacer) run(ctx context.Context) {
 	}
 }
 
-// turn sends what is due, and returns when something will be; zero is never.
+// plan notes that a route has something to send, now or later.
+func (p *pacer) plan(r *paced) {
+	p.due[r] = struct{}{}
+	for _, at := range [...]time.Time{r.cold, r.warm} {
+		if !at.IsZero() {
+			p.earliest = sooner(p.earliest, at)
+		}
+	}
+}
+
+// turn sends what is due, and returns when something will be; zero is never. The
+// routes are looked through only if something may be: hits come much more often.
 func (p *pacer) turn(now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +137,6 @@ func (p *pacer) turn(now time.Time) time.Time {
 		if r == nil {
 			continue // a stream that opens is told by subscribe
 		}
-		p.due[r] = struct{}{}
 		switch hit {
 		case aggregate.Cold:
 			r.repeat = 0
@@ -129,18 +146,20 @@ func (p *pacer) turn(now time.Time) time.Time {
 		case aggregate.Warm:
 			r.warm = sooner(r.warm, later(now, r.last.Add(warmSpacing)))
 		}
+		p.plan(r)
 	}
-	for {
-		r, at, cold := p.first(now)
-		if r == nil {
-			return time.Time{}
-		}
-		if at = later(at, p.next); at.After(now) {
+	for !p.earliest.IsZero() {
+		if at := later(p.earliest, p.next); at.After(now) {
 			return at
+		}
+		r, at, cold := p.first(now)
+		if p.earliest = at; r == nil || at.After(now) {
+			continue
 		}
 		switch {
 		case !cold:
 			p.send(r, now)
+			p.lastWarm = now
 		case p.demand.State(r.key).Cold:
 			p.sendCold(r, now)
 		default: // an endpoint was ready since
@@ -150,28 +169,38 @@ func (p *pacer) turn(now time.Time) time.Time {
 			delete(p.due, r)
 		}
 	}
+	return time.Time{}
 }
 
 // first returns the route to serve next, and when: of those that are due a cold
-// one, else the one that is due first.
+// one, unless it is the turn of one that is awake; else the one that is due first.
 func (p *pacer) first(now time.Time) (next *paced, at time.Time, cold bool) {
+	var coldest, warmest *paced
 	for r := range p.due {
-		if due := !r.cold.IsZero() && !r.cold.After(now); due && (!cold || r.cold.Before(at)) {
-			next, at, cold = r, r.cold, true
+		if !r.cold.IsZero() && (coldest == nil || r.cold.Before(coldest.cold)) {
+			coldest = r
 		}
+		if !r.warm.IsZero() && (warmest == nil || r.warm.Before(warmest.warm)) {
+			warmest = r
+		}
+	}
+	switch {
+	case coldest == nil && warmest == nil:
+		return nil, time.Time{}, false
+	case coldest == nil:
+		return warmest, warmest.warm, false
+	case warmest == nil:
+		return coldest, coldest.cold, true
+	}
+	if warmest.warm.After(now) || coldest.cold.After(now) {
+		cold = coldest.cold.Before(warmest.warm)
+	} else {
+		cold = now.Sub(p.lastWarm) < warmPatience
 	}
 	if cold {
-		return next, at, true
+		return coldest, coldest.cold, true
 	}
-	for r := range p.due {
-		if !r.cold.IsZero() && (next == nil || r.cold.Before(at)) {
-			next, at, cold = r, r.cold, true
-		}
-		if !r.warm.IsZero() && (next == nil || r.warm.Before(at)) {
-			next, at, cold = r, r.warm, false
-		}
-	}
-	return next, at, cold
+	return warmest, warmest.warm, false
 }
 
 // sendCold sends an "active" and plans the next one.

@@ -156,6 +156,31 @@ func TestManyRoutesShareABudgetAndColdOnesGoFirst(t *testing.T) {
 	})
 }
 
+// So many routes stay cold that telling of them again would take all of the budget.
+func TestManyColdRoutesDoNotSilenceTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 200
+		w := newWorld(t)
+		for n := range many {
+			w.open(ref(MetadataInterceptorRoute, fmt.Sprint(n)))
+		}
+		awake := w.open(ref(MetadataInterceptorRoute, "awake"))
+		synctest.Wait()
+		for n := range many {
+			w.report(fmt.Sprintf("apps/%d", n), queue.Count{Concurrency: 1, RequestCount: 1, Cold: true, Leased: true})
+		}
+		pass(time.Minute)
+		for n := range int64(5) {
+			w.report("apps/awake", queue.Count{RequestCount: n + 1})
+			pass(2 * second)
+			if got := awake.taken(); len(got) != 1 {
+				t.Errorf("request %d: told %v", n, got)
+			}
+			pass(20 * second)
+		}
+	})
+}
+
 // 60 routes that were active go idle one by one: nothing is said about that.
 func TestGoingIdleIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
