@@ -30,6 +30,10 @@ import (
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
+// serviceName is what telemetry that is sent to a collector comes from, if the
+// environment does not say.
+const serviceName = "keda-http-interceptor"
+
 // Deps are what an App is given. What is nil is made.
 type Deps struct {
 	// Source of the routes. Required.
@@ -54,7 +58,7 @@ type App struct {
 	tracker   *inflight.Tracker
 	log       logr.Logger
 	now       func() time.Time
-	telemetry *telemetry.Metrics
+	telemetry *telemetry.Telemetry
 	metrics   *metrics.Metrics
 	accessLog *middleware.AccessLog
 	forwarder *forward.Forwarder
@@ -144,9 +148,9 @@ func (a *App) ready() bool { return a.sync.Ready() && !a.draining.Load() }
 // measure makes the instruments.
 func (a *App) measure() error {
 	var err error
-	a.telemetry, err = telemetry.NewMetrics(telemetry.Options{Prometheus: a.cfg.Telemetry.Prometheus, Log: a.log.WithName("telemetry")})
+	a.telemetry, err = telemetry.New(a.cfg.Telemetry, serviceName, a.log.WithName("telemetry"))
 	if err != nil {
-		return fmt.Errorf("making the meter provider: %w", err)
+		return fmt.Errorf("starting telemetry: %w", err)
 	}
 	a.metrics, err = metrics.New(a.telemetry.Provider(), func(observe func(namespace, name string, inFlight int64)) {
 		a.tracker.Each(func(key string, route *inflight.Route) {

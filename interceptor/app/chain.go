@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/kedacore/http-add-on/interceptor/middleware"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
 // chain is the order in which a request meets the steps. Nothing else decides it.
@@ -12,5 +13,7 @@ func (a *App) chain() http.Handler {
 	count := middleware.NewCounting(resolve)
 	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)
-	return middleware.NewEdge(route, a.metrics, a.accessLog, a.log, a.now)
+	return middleware.NewEdge(route, middleware.EdgeOptions{
+		Metrics: a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now,
+	})
 }

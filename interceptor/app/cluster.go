@@ -4,12 +4,14 @@ import (
 	"fmt"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/routesync"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // NewOnCluster makes an interceptor that serves the cluster which the process
@@ -17,6 +19,7 @@ import (
 func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
+	otel.SetErrorHandler(telemetry.ErrorHandler(log.WithName("telemetry")))
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)

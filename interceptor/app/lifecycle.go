@@ -16,6 +16,9 @@ import (
 // stopTimeout bounds the end of what has nothing to drain.
 const stopTimeout = 5 * time.Second
 
+// flushTimeout is how long a collector may take for the last that it is sent.
+const flushTimeout = 3 * time.Second
+
 // listeners are what an App listens on; nil is a port that is not served.
 type listeners struct{ proxy, proxyTLS, admin, metrics net.Listener }
 
@@ -98,7 +101,9 @@ func (a *App) Run(ctx context.Context) error {
 	stop()
 	err = errors.Join(err, group.Wait())
 	a.forwarder.Close()
-	return errors.Join(err, a.telemetry.Shutdown(bounded))
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer done()
+	return errors.Join(err, a.telemetry.Shutdown(flush))
 }
 
 // after returns when d is over, or ctx.

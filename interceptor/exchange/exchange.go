@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
 // Exchange is one request and what the steps have found out about it. It is
@@ -19,6 +20,8 @@ type Exchange struct {
 	// TLS says that the request came in by the TLS listener; the upstream is
 	// then dialled with TLS too.
 	TLS bool
+	// Trace of the request; nil while traces are off.
+	Trace *tracing.Trace
 	// Route that the request matched; nil before the routing step and for
 	// requests that match none.
 	Route *Route

@@ -30,6 +30,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	out.Trailer = p.In.Trailer
 
 	forwarded(out.Header, p.In)
+	x.Trace.Inject(out.Header)
 	if x.Identity {
 		// The answer is spliced into a stream that has begun, and its client was
 		// told to go on long ago.

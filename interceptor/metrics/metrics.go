@@ -124,7 +124,7 @@ func (m *Metrics) Request(ctx context.Context, x *exchange.Exchange, code int, m
 		namespace, name = x.Route.Namespace, x.Route.Name
 		cache = &x.Route.Measurements
 	}
-	of := exchange.Measurement{Code: code, Method: knownMethod(method), Cold: x.Cold}
+	of := exchange.Measurement{Code: code, Method: Method(method), Cold: x.Cold}
 	option := cache.Load(of, func() metric.MeasurementOption { return newSeries(of, namespace, name) })
 	s, ok := option.(*series)
 	if !ok {
@@ -170,8 +170,9 @@ func routeAttributes(namespace, name string) attribute.Set {
 	return attribute.NewSet(attribute.String(labelName, name), attribute.String(labelNamespace, namespace))
 }
 
-// knownMethod returns the method or what stands for all others.
-func knownMethod(method string) string {
+// Method returns the method, or what stands for all that are not of RFC 9110 or
+// PATCH.
+func Method(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
 		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:

@@ -16,6 +16,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
 // Edge is the outermost step. It turns the error of a request into its answer,
@@ -24,6 +25,7 @@ import (
 type Edge struct {
 	next    exchange.Handler
 	metrics *metrics.Metrics
+	tracer  *tracing.Tracer
 	access  *AccessLog
 	log     logr.Logger
 	now     func() time.Time
@@ -40,10 +42,23 @@ const (
 	lingering = 5 * time.Second
 )
 
-// NewEdge returns the step around next. access may be nil: no access log.
-func NewEdge(next exchange.Handler, m *metrics.Metrics, access *AccessLog, log logr.Logger, now func() time.Time) *Edge {
+// EdgeOptions is where an Edge records requests.
+type EdgeOptions struct {
+	Metrics *metrics.Metrics
+	// Tracer may be nil: no traces.
+	Tracer *tracing.Tracer
+	// Access may be nil: no access log.
+	Access *AccessLog
+	// Log of failures.
+	Log logr.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// NewEdge returns the step around next.
+func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
-		next: next, metrics: m, access: access, log: log, now: now,
+		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -66,6 +81,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s := &serving{}
 	s.exchange.Start = e.now()
 	s.exchange.TLS = r.TLS != nil
+	s.exchange.Trace = e.tracer.Begin(r, metrics.Method(r.Method), s.exchange.Start)
 	s.response.ResponseWriter = w
 	if mayBlock(r) {
 		// Else net/http reads the rest of the body before it sends an answer,
@@ -154,11 +170,24 @@ func (e *Edge) record(s *serving, r *http.Request) {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	took := e.now().Sub(s.exchange.Start)
-	e.metrics.Request(r.Context(), &s.exchange, status, r.Method, took)
+	end := e.now()
+	e.metrics.Request(s.exchange.Trace.Context(r.Context()), &s.exchange, status, r.Method, end.Sub(s.exchange.Start))
+	if s.exchange.Trace != nil {
+		s.exchange.Trace.End(s.result(status), end)
+	}
 	if e.access != nil {
 		e.access.Log(r, s.exchange.Start, status, s.response.bytes)
 	}
+}
+
+// result is what the trace says of a request that is over.
+func (s *serving) result(status int) tracing.Result {
+	x := &s.exchange
+	result := tracing.Result{Cold: x.Cold, Status: status, Bytes: s.response.bytes}
+	if x.Route != nil {
+		result.Namespace, result.Name = x.Route.Namespace, x.Route.Name
+	}
+	return result
 }
 
 func routeName(x *exchange.Exchange) string {

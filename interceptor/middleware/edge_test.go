@@ -105,7 +105,7 @@ func TestEdgeRecordsARequestOnce(t *testing.T) {
 				}
 			}, funcr.Options{})
 			access := NewAccessLog(io.Discard)
-			edge := NewEdge(c.step, instruments, access, log, time.Now)
+			edge := NewEdge(c.step, EdgeOptions{Metrics: instruments, Access: access, Log: log, Now: time.Now})
 			w, aborted := httptest.NewRecorder(), false
 			func() {
 				defer func() {

@@ -13,6 +13,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
 // coldStartHeader tells a client whether it met a sleeping target. The key is
@@ -95,6 +96,7 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 			return s.servePage(w, r, x)
 		}
 		if answersAtOnce(x.Route) {
+			x.Trace.Event(tracing.Placeholder)
 			return x.Route.Placeholder.Serve(w, r)
 		}
 	}
@@ -110,7 +112,9 @@ func answersAtOnce(route *exchange.Route) bool {
 // overflow answers a request that found every place taken.
 func (s *EndpointResolver) overflow(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	s.metrics.Rejected(r.Context(), x.Route)
+	x.Trace.Event(tracing.Rejected)
 	if x.Route.Placeholder != nil && (x.Route.OverflowPlaceholder || answersAtOnce(x.Route)) {
+		x.Trace.Event(tracing.Placeholder)
 		return x.Route.Placeholder.Serve(w, r)
 	}
 	return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start", RetryAfter: progress(x).RetryAfter(retryAfter)}
@@ -118,6 +122,7 @@ func (s *EndpointResolver) overflow(w http.ResponseWriter, r *http.Request, x *e
 
 // servePage gives a browser the page that turns into the application.
 func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
+	x.Trace.Event(tracing.Page)
 	if page.IsLive(r) {
 		// A browser over the cap gets the finite page, never an error.
 		if release, ok := x.Route.InFlight.Hold(x.Route.MaxPending); ok {
@@ -138,6 +143,7 @@ func (s *EndpointResolver) hold(w http.ResponseWriter, r *http.Request, x *excha
 	if !ok {
 		return s.overflow(w, r, x)
 	}
+	x.Trace.Event(tracing.Held)
 	wait := enqueue(x, s.now(), release)
 	defer wait.leave()
 	limit, object := int64(coldstart.ReadAheadLimit), false
@@ -173,6 +179,7 @@ func (s *EndpointResolver) holdCandidate(w http.ResponseWriter, r *http.Request,
 	if answersAtOnce(x.Route) && !x.Route.Target.Endpoints.Ready() {
 		wait.leave()
 		_ = wait.upload.Close() // never fails
+		x.Trace.Event(tracing.Placeholder)
 		return x.Route.Placeholder.Serve(w, r)
 	}
 	slot, ending := wait.await(r.Context(), x, nil)
@@ -217,6 +224,7 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 	if err != nil {
 		return err
 	}
+	x.Trace.Event(tracing.Committed)
 	slot, err := s.keepOnTheLine(r, x, wait, opened)
 	wait.leave()
 	switch {
@@ -270,7 +278,9 @@ func (s *EndpointResolver) observe(r *http.Request, x *exchange.Exchange, outcom
 	if outcome == metrics.OutcomeReady {
 		x.Route.InFlight.Woke()
 	}
-	s.metrics.ColdStart(r.Context(), x.Route, outcome, s.now().Sub(x.Start))
+	now := s.now()
+	s.metrics.ColdStart(r.Context(), x.Route, outcome, now.Sub(x.Start))
+	x.Trace.ColdStart(string(outcome), now)
 }
 
 // fallback is the upstream of a request whose target did not wake in time: a

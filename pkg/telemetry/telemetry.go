@@ -1,97 +1,69 @@
-// Package telemetry provides the OpenTelemetry meters of a binary and serves
-// what they measured to Prometheus. It must not know what is measured: every
-// component has its own instruments.
+// Package telemetry provides the OpenTelemetry meters and tracers of a binary,
+// serves what was measured to Prometheus, and sends metrics and spans to a
+// collector. It must not know what is measured or traced: every component has its
+// own instruments and spans.
+//
+// A collector is not part of the system: whether it answers, hangs or is not
+// there makes no difference to a request, nor much to the end of the process.
 package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
+	"os"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/otlptranslator"
-	exporter "go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/metric/noop"
-	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
-// Options configures Metrics.
-type Options struct {
-	// Prometheus measures; false makes every instrument free of cost and effect.
-	Prometheus bool
-	// Log for scrapes that fail.
-	Log logr.Logger
+// Telemetry is all of a process.
+type Telemetry struct {
+	*Metrics
+	traces *Traces
 }
 
-// Metrics are the measurements of one process.
-type Metrics struct {
-	provider metric.MeterProvider
-	handler  http.Handler
-	shutdown func(context.Context) error
-}
-
-// NewMetrics returns the process's metrics, with those of the Go runtime and
-// the process itself.
-func NewMetrics(o Options) (*Metrics, error) {
-	if !o.Prometheus {
-		return &Metrics{
-			provider: noop.NewMeterProvider(),
-			handler:  http.NotFoundHandler(),
-			shutdown: func(context.Context) error { return nil },
-		}, nil
+// New starts what the settings ask for. Component is the name of the service if
+// the environment gives none.
+func New(s Settings, component string, log logr.Logger) (*Telemetry, error) {
+	o := Options{Prometheus: s.Prometheus, Component: component, Log: log}
+	if s.OTLPMetrics {
+		o.OTLP = s.MetricsProtocol
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(
-		exporter.WithRegisterer(registry),
-		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
-		// Scope labels on every series and the target_info series would change
-		// what dashboards and alerts have matched so far.
-		exporter.WithoutScopeInfo(),
-		exporter.WithoutTargetInfo(),
-	)
+	metrics, err := NewMetrics(o)
 	if err != nil {
-		return nil, fmt.Errorf("making the Prometheus exporter: %w", err)
+		return nil, err
 	}
-	provider := sdk.NewMeterProvider(
-		sdk.WithReader(reader),
-		// The SDK's own limit folds what comes after 2,000 series of an
-		// instrument into one, silently: with a series per route, code and method
-		// that is a small cluster. Our labels are bounded by the routes that
-		// exist, so there is no limit.
-		sdk.WithCardinalityLimit(0),
-	)
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog: scrapeLog{o.Log},
-		// One broken collector must not hide the rest.
-		ErrorHandling: promhttp.ContinueOnError,
-	}))
-	return &Metrics{provider: provider, handler: mux, shutdown: provider.Shutdown}, nil
+	if !s.Traces {
+		return &Telemetry{Metrics: metrics}, nil
+	}
+	traces, err := NewTraces(TraceOptions{Protocol: s.TracesProtocol, Console: os.Stdout, Component: component, Log: log})
+	if err != nil {
+		return nil, errors.Join(err, metrics.Shutdown(context.Background()))
+	}
+	return &Telemetry{Metrics: metrics, traces: traces}, nil
 }
 
-// Provider makes meters.
-func (m *Metrics) Provider() metric.MeterProvider { return m.provider }
+// Traces makes tracers; it is nil when traces are off, so that nobody pays for
+// spans that nobody sees.
+func (t *Telemetry) Traces() trace.TracerProvider {
+	if t.traces == nil {
+		return nil
+	}
+	return t.traces.Provider()
+}
 
-// Handler serves /metrics and nothing else.
-func (m *Metrics) Handler() http.Handler { return m.handler }
-
-// Shutdown ends measuring.
-func (m *Metrics) Shutdown(ctx context.Context) error {
-	if err := m.shutdown(ctx); err != nil {
-		return fmt.Errorf("shutting metrics down: %w", err)
+// Shutdown sends what is left of both and ends them; what cannot be sent before
+// ctx ends is lost.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	if t.traces == nil {
+		return t.Metrics.Shutdown(ctx)
+	}
+	// Each may take all of the time.
+	spans := make(chan error, 1)
+	go func() { spans <- t.traces.Shutdown(ctx) }()
+	if err := errors.Join(t.Metrics.Shutdown(ctx), <-spans); err != nil {
+		return fmt.Errorf("flushing telemetry: %w", err)
 	}
 	return nil
-}
-
-// scrapeLog is promhttp's error log.
-type scrapeLog struct{ to logr.Logger }
-
-// Println logs what went wrong.
-func (l scrapeLog) Println(v ...any) {
-	l.to.Info("collecting metrics failed", "reason", fmt.Sprint(v...))
 }

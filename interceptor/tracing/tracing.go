@@ -1,0 +1,198 @@
+// Package tracing is what the interceptor tells of single requests: a span for
+// each, with the cold start as events and a child. Names and attributes are a
+// contract with dashboards. It must not know how spans leave the process, nor how
+// requests are served.
+//
+// While traces are off there is no Trace, whose methods then do nothing: a request
+// pays for a comparison with nil.
+package tracing
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const scope = "github.com/kedacore/http-add-on/interceptor"
+
+// Attributes beside those of OpenTelemetry's conventions for HTTP. The first three
+// are named and mean as the labels of our metrics.
+const (
+	attributeName      = "route_name"
+	attributeNamespace = "route_namespace"
+	attributeColdStart = "cold_start"
+	attributeOutcome   = "outcome"
+	attributeUpstream  = "upstream"
+)
+
+// ColdStart is the name of the child span from a cold request's arrival to the end
+// of its wait.
+const ColdStart = "cold start"
+
+// Event is what happened to a cold request.
+type Event string
+
+// The events.
+const (
+	Held        Event = "held"             // it waits for an endpoint
+	Committed   Event = "stream committed" // its client is kept on the line by a stream
+	Page        Event = "waiting page"     // it was answered with the page
+	Placeholder Event = "placeholder"      // it was answered with the placeholder
+	Rejected    Event = "rejected"         // it found every place taken
+)
+
+// Tracer makes the traces of requests; nil makes none.
+type Tracer struct{ tracer trace.Tracer }
+
+// New returns a Tracer, nil if there is no provider.
+func New(provider trace.TracerProvider) *Tracer {
+	if provider == nil {
+		return nil
+	}
+	return &Tracer{tracer: provider.Tracer(scope)}
+}
+
+// Trace is that of one request; nil is none. The goroutine that serves the request
+// owns it.
+type Trace struct {
+	tracer *Tracer
+	method string
+	start  time.Time
+	span   trace.Span
+	parent context.Context // of what the request causes: it carries the span
+}
+
+// Begin begins the trace of a request, in that of its client if there is one
+// (W3C Trace Context). method is the request's, or what stands for an unknown one.
+func (t *Tracer) Begin(r *http.Request, method string, start time.Time) *Trace {
+	if t == nil {
+		return nil
+	}
+	parent := propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
+	// What a sampler may want to know. The query is left out: keys are sent in it.
+	ctx, span := t.tracer.Start(parent, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(start),
+		trace.WithAttributes(
+			semconv.HTTPRequestMethodKey.String(method),
+			semconv.URLScheme(scheme(r)),
+			semconv.URLPath(r.URL.Path),
+			semconv.ServerAddress(hostOf(r.Host)),
+		))
+	if span.IsRecording() {
+		span.SetAttributes(
+			semconv.UserAgentOriginal(r.UserAgent()),
+			semconv.NetworkProtocolVersion(protocol(r)),
+			semconv.NetworkPeerAddress(hostOf(r.RemoteAddr)),
+		)
+	}
+	return &Trace{tracer: t, method: method, start: start, span: span, parent: ctx}
+}
+
+// Event notes what happened to a cold request.
+func (t *Trace) Event(e Event) {
+	if t != nil {
+		t.span.AddEvent(string(e))
+	}
+}
+
+// ColdStart notes that the wait of a cold request is over, and how it ended.
+func (t *Trace) ColdStart(outcome string, end time.Time) {
+	if t == nil {
+		return
+	}
+	_, span := t.tracer.tracer.Start(t.parent, ColdStart, trace.WithTimestamp(t.start),
+		trace.WithAttributes(attribute.String(attributeOutcome, outcome)))
+	span.End(trace.WithTimestamp(end))
+}
+
+// Upstream notes the address that the request is sent to; the last one stays.
+func (t *Trace) Upstream(address string) {
+	if t != nil {
+		t.span.SetAttributes(attribute.String(attributeUpstream, address))
+	}
+}
+
+// Inject has a request to a backend belong to the trace. Baggage and other headers
+// of the client stay as they are.
+func (t *Trace) Inject(header http.Header) {
+	if t == nil {
+		return
+	}
+	// The state of a trace that was not taken up says nothing of this one.
+	delete(header, "Tracestate")
+	propagation.TraceContext{}.Inject(t.parent, propagation.HeaderCarrier(header))
+}
+
+// Context returns a context that says which trace a measurement belongs to.
+func (t *Trace) Context(ctx context.Context) context.Context {
+	if t == nil {
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, t.span)
+}
+
+// Result is what became of a request.
+type Result struct {
+	// Namespace and Name of the route; empty without one.
+	Namespace, Name string
+	// Cold says that no endpoint was ready.
+	Cold bool
+	// Status of the answer, and the bytes of its body.
+	Status int
+	Bytes  int64
+}
+
+// End ends the trace.
+func (t *Trace) End(result Result, at time.Time) {
+	if t == nil {
+		return
+	}
+	defer t.span.End(trace.WithTimestamp(at))
+	if !t.span.IsRecording() {
+		return
+	}
+	t.span.SetAttributes(
+		semconv.HTTPResponseStatusCode(result.Status),
+		semconv.HTTPResponseBodySize(int(result.Bytes)),
+		attribute.Bool(attributeColdStart, result.Cold),
+	)
+	if result.Name != "" {
+		// As many names as there are routes and methods.
+		t.span.SetName(t.method + " " + result.Namespace + "/" + result.Name)
+		t.span.SetAttributes(attribute.String(attributeNamespace, result.Namespace), attribute.String(attributeName, result.Name))
+	}
+	if result.Status >= http.StatusInternalServerError {
+		t.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(result.Status)))
+		t.span.SetStatus(codes.Error, "")
+	}
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// protocol is the version as the conventions write it: 1.1, 2.
+func protocol(r *http.Request) string {
+	if r.ProtoMajor >= 2 {
+		return strconv.Itoa(r.ProtoMajor)
+	}
+	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor)
+}
+
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}

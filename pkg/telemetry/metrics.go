@@ -1,0 +1,151 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/otlptranslator"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+)
+
+// Options configures Metrics. Without Prometheus and OTLP every instrument is
+// free of cost and effect.
+type Options struct {
+	// Prometheus serves what is measured.
+	Prometheus bool
+	// OTLP is the protocol by which it is sent to a collector, ProtocolHTTP or
+	// ProtocolGRPC; empty is off.
+	OTLP string
+	// Component is the name of the service if the environment gives none.
+	Component string
+	// Log for scrapes and sends that fail.
+	Log logr.Logger
+}
+
+// Metrics are the measurements of one process.
+type Metrics struct {
+	provider metric.MeterProvider
+	handler  http.Handler
+	shutdown func(context.Context) error
+}
+
+// NewMetrics returns the process's metrics. Prometheus gets those of the Go
+// runtime and the process itself too.
+func NewMetrics(o Options) (*Metrics, error) {
+	m := &Metrics{
+		provider: noop.NewMeterProvider(),
+		handler:  http.NotFoundHandler(),
+		shutdown: func(context.Context) error { return nil },
+	}
+	if !o.Prometheus && o.OTLP == "" {
+		return m, nil
+	}
+	options := []sdk.Option{
+		// The SDK's own limit folds what comes after 2,000 series of an
+		// instrument into one, silently: with a series per route, code and method
+		// that is a small cluster. Our labels are bounded by the routes that
+		// exist, so there is no limit.
+		sdk.WithCardinalityLimit(0),
+	}
+	if o.Prometheus {
+		reader, handler, err := scraped(o.Log)
+		if err != nil {
+			return nil, err
+		}
+		m.handler = handler
+		options = append(options, sdk.WithReader(reader))
+	}
+	abandon := func() {}
+	if o.OTLP != "" {
+		to, err := metricExporter(o.OTLP)
+		if err != nil {
+			return nil, fmt.Errorf("making the exporter of metrics: %w", err)
+		}
+		sends := newSends("metrics", o.Log)
+		abandon = sends.abandon
+		options = append(options,
+			sdk.WithReader(sdk.NewPeriodicReader(metricSender{to, sends})),
+			sdk.WithResource(describe(o.Component, o.Log)))
+	}
+	provider := sdk.NewMeterProvider(options...)
+	m.provider, m.shutdown = provider, bounded(provider.Shutdown, abandon)
+	return m, nil
+}
+
+// scraped makes what Prometheus reads.
+func scraped(log logr.Logger) (sdk.Reader, http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reader, err := exporter.New(
+		exporter.WithRegisterer(registry),
+		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
+		// Scope labels on every series and the target_info series would change
+		// what dashboards and alerts have matched so far.
+		exporter.WithoutScopeInfo(),
+		exporter.WithoutTargetInfo(),
+	)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the Prometheus exporter: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog: scrapeLog{log},
+		// One broken collector must not hide the rest.
+		ErrorHandling: promhttp.ContinueOnError,
+	}))
+	return reader, mux, nil
+}
+
+// metricExporter sends to the collector that the environment names.
+func metricExporter(protocol string) (sdk.Exporter, error) {
+	if protocol == ProtocolGRPC {
+		return otlpmetricgrpc.New(context.Background())
+	}
+	return otlpmetrichttp.New(context.Background())
+}
+
+// Provider makes meters.
+func (m *Metrics) Provider() metric.MeterProvider { return m.provider }
+
+// Handler serves /metrics and nothing else.
+func (m *Metrics) Handler() http.Handler { return m.handler }
+
+// Shutdown sends what was measured last, and ends measuring. What cannot be sent
+// before ctx ends is lost.
+func (m *Metrics) Shutdown(ctx context.Context) error {
+	if err := m.shutdown(ctx); err != nil {
+		return fmt.Errorf("shutting metrics down: %w", err)
+	}
+	return nil
+}
+
+// metricSender is an exporter whose sends can be abandoned.
+type metricSender struct {
+	sdk.Exporter
+	sends *sends
+}
+
+// Export sends.
+func (s metricSender) Export(ctx context.Context, m *metricdata.ResourceMetrics) error {
+	s.sends.do(ctx, func(ctx context.Context) error { return s.Exporter.Export(ctx, m) })
+	return nil
+}
+
+// scrapeLog is promhttp's error log.
+type scrapeLog struct{ to logr.Logger }
+
+// Println logs what went wrong.
+func (l scrapeLog) Println(v ...any) {
+	l.to.Info("collecting metrics failed", "reason", fmt.Sprint(v...))
+}
