@@ -3,7 +3,7 @@
 // Package e2e proves the product on a real cluster (package cluster): one cluster for
 // all scenarios, which run one after the other, each in a namespace of its own.
 //
-// A scenario is a test that begins with begin(t); see scale_test.go for one.
+// A scenario is a test function that starts with begin; README.md shows one.
 package e2e
 
 import (
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
@@ -20,6 +21,7 @@ var world *cluster.Cluster
 
 func TestMain(m *testing.M) {
 	os.Exit(cluster.Run(func(ctx context.Context, tools cluster.Tools) int {
+		started := time.Now()
 		folder, err := os.MkdirTemp("", "http-add-on-e2e-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "making a folder for the run:", err)
@@ -27,16 +29,17 @@ func TestMain(m *testing.M) {
 		}
 		world, err = cluster.Start(ctx, tools, cluster.Options{Folder: folder, Out: os.Stdout})
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "%v\nlogs are in %s\n", err, folder)
+			fmt.Fprintf(os.Stderr, "%v\nlogs and more are in %s\n", err, folder)
 			return 1
 		}
 		code := m.Run()
 		world.Stop()
+		world.Progress("the whole run took %.0f s", time.Since(started).Seconds())
 		if code != 0 {
-			fmt.Fprintf(os.Stderr, "logs are in %s\n", folder)
+			fmt.Fprintf(os.Stderr, "logs and more are in %s\n", folder)
 			return code
 		}
-		_ = os.RemoveAll(folder) // below the system's folder for temporary files
+		_ = os.RemoveAll(folder) // it is below the system's folder for temporary files
 		return 0
 	}, nil))
 }
