@@ -72,19 +72,19 @@ func TestCandidate(t *testing.T) {
 }
 
 func TestRowsBelowTheAPIs(t *testing.T) {
-	if q, ok := anyPath.Parse(nil, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
+	if q, ok := anyPath.Parse(&http.Request{}, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
 		t.Error("stream:true on any path is served as chat")
 	}
-	if _, ok := anyPath.Parse(nil, []byte(`{"stream":false}`)); ok {
+	if _, ok := anyPath.Parse(&http.Request{}, []byte(`{"stream":false}`)); ok {
 		t.Error("anything else on any path is held")
 	}
-	if q, ok := eventSourceBody.Parse(nil, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
+	if q, ok := eventSourceBody.Parse(&http.Request{}, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
 		t.Error("stream:true comes before Accept")
 	}
-	if q, ok := eventSourceBody.Parse(nil, []byte(`query=1`)); !ok || q.dialect != &eventSource {
+	if q, ok := eventSourceBody.Parse(&http.Request{}, []byte(`query=1`)); !ok || q.dialect != &eventSource {
 		t.Error("Accept alone is served with comments")
 	}
-	if q, ok := eventSource.Parse(nil, nil); !ok || q.dialect != &eventSource {
+	if q, ok := eventSource.Parse(&http.Request{}, nil); !ok || q.dialect != &eventSource {
 		t.Error("a GET for events needs no body")
 	}
 	if eventSourceBody.Object() || !anyPath.Object() || !gemini.Object() {

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func waiting(t *testing.T, d *Dialect, body string, estimate time.Duration, spec
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, ok := d.Parse(nil, []byte(body))
+	request, ok := d.Parse(&http.Request{}, []byte(body))
 	if !ok {
 		t.Fatalf("not a streaming request: %s", body)
 	}

@@ -33,6 +33,9 @@ func chatScript(q *Request, c *Callback, visible bool, now time.Time) script {
 	}
 	if !visible {
 		empty := chunk(false, nil, nil)
+		if q.dataOnly {
+			return script{first: chunk(true, nil, nil), tick: empty, sent: 1}
+		}
 		return script{
 			first: []byte(comment),
 			tick:  []byte(comment),

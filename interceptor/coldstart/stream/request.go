@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // maxModel bounds the model name that is repeated to the client; a longer one
@@ -18,6 +19,7 @@ type Request struct {
 	model      string
 	harmless   bool // waiting text can do no harm
 	background bool // openai-responses: the client will poll
+	dataOnly   bool // the client takes no comments
 }
 
 // Parse reads the facts out of a request's whole body. It is false when the
@@ -34,12 +36,21 @@ func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
 		if d.speaks != nil {
 			speaks = d.speaks
 		}
-		return Request{dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background}, true
+		return Request{
+			dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background, dataOnly: unnamedGo(r),
+		}, true
 	}
 	if d.otherwise != nil {
 		return Request{dialect: d.otherwise}, true
 	}
 	return Request{}, false
+}
+
+// unnamedGo says that the client is a Go program that gives no name of its own.
+// It may be go-openai (1.43): that takes a comment for the beginning of an error
+// and then loses the real one, however much comes between them.
+func unnamedGo(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("User-Agent"), "Go-http-client/")
 }
 
 // facts are the top-level members of a request body that matter.

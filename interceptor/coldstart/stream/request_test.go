@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func TestParse(t *testing.T) {
 		{"a model that is no string", `{"stream":true,"model":{"a":1}}`, true, true, ""},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			q, streaming := openAIChat.Parse(nil, []byte(c.body))
+			q, streaming := openAIChat.Parse(&http.Request{}, []byte(c.body))
 			if streaming != c.streaming || q.harmless != c.harmless || q.model != c.model {
 				t.Errorf("got streaming %v harmless %v model %q, want %v %v %q",
 					streaming, q.harmless, q.model, c.streaming, c.harmless, c.model)
@@ -85,7 +86,7 @@ func TestParseOllama(t *testing.T) {
 		{"messages are for chat", &ollamaGenerate, `{"messages":[{}]}`, false},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			if _, got := c.dialect.Parse(nil, []byte(c.body)); got != c.want {
+			if _, got := c.dialect.Parse(&http.Request{}, []byte(c.body)); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
@@ -104,7 +105,7 @@ func TestParseKeepsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, ok := openAIChat.Parse(nil, body)
+			_, ok := openAIChat.Parse(&http.Request{}, body)
 			runtime.ReadMemStats(&after)
 			if !ok {
 				t.Fatal("not streaming")

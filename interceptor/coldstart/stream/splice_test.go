@@ -23,7 +23,7 @@ func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWr
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, ok := d.Parse(nil, []byte(body))
+	q, ok := d.Parse(&http.Request{}, []byte(body))
 	if !ok {
 		t.Fatal("not a streaming request")
 	}
