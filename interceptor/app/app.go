@@ -32,7 +32,7 @@ import (
 
 // serviceName is what telemetry that is sent to a collector comes from, if the
 // environment does not say.
-const serviceName = "keda-http-interceptor"
+const serviceName = "keda-add-ons-http-interceptor"
 
 // Deps are what an App is given. What is nil is made.
 type Deps struct {

@@ -75,7 +75,7 @@ func ReadSettings(r *environment.Reader) Settings {
 			Description: "How long one attempt to send may take; also per signal."},
 		{Name: "OTEL_METRIC_EXPORT_INTERVAL", Type: "milliseconds", Default: "60000",
 			Description: "Time between two sends of metrics to the collector."},
-		{Name: "OTEL_SERVICE_NAME", Type: "text", Default: "the name of the component",
+		{Name: "OTEL_SERVICE_NAME", Type: "text", Default: "keda-add-ons-http-interceptor or -external-scaler",
 			Description: "Name of this service in traces and metrics that are sent."},
 		{Name: "OTEL_RESOURCE_ATTRIBUTES", Type: "list of key=value",
 			Description: "What else describes this process in traces and metrics that are sent, for example k8s.pod.name=…."},

@@ -10,6 +10,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/klog/v2"
@@ -34,6 +40,10 @@ const (
 	HealthReadiness = "readiness"
 )
 
+// serviceName is what telemetry that is sent to a collector comes from, if the
+// environment does not say.
+const serviceName = "keda-add-ons-http-external-scaler"
+
 // Deps are what an App is given. What is nil is made.
 type Deps struct {
 	// Source of routes and interceptors. Required.
@@ -51,7 +61,7 @@ type App struct {
 	cfg       config.Config
 	source    Source
 	log       logr.Logger
-	telemetry *telemetry.Metrics
+	telemetry *telemetry.Telemetry
 	demand    *aggregate.Demand
 	collector *collect.Collector
 	slices    *collect.Slices
@@ -68,6 +78,7 @@ type App struct {
 func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
+	otel.SetErrorHandler(telemetry.ErrorHandler(log.WithName("telemetry")))
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
@@ -83,9 +94,9 @@ func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 func New(cfg config.Config, deps Deps) (*App, error) {
 	a := &App{cfg: cfg, source: deps.Source, log: deps.Log, demand: aggregate.New()}
 	var err error
-	a.telemetry, err = telemetry.NewMetrics(telemetry.Options{Prometheus: cfg.Telemetry.Prometheus, Log: a.log.WithName("telemetry")})
+	a.telemetry, err = telemetry.New(cfg.Telemetry, serviceName, a.log.WithName("telemetry"))
 	if err != nil {
-		return nil, fmt.Errorf("making the meter provider: %w", err)
+		return nil, fmt.Errorf("starting telemetry: %w", err)
 	}
 	a.collector, err = collect.New(collect.Options{
 		Demand:       a.demand,
@@ -93,6 +104,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		Timeout:      cfg.FetchTimeout(),
 		DialContext:  deps.DialContext,
 		Meters:       a.telemetry.Provider(),
+		Traces:       a.telemetry.Traces(),
 		Log:          a.log.WithName("interceptors"),
 	})
 	if err != nil {
@@ -107,6 +119,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	a.health.SetServingStatus(HealthLiveness, healthv1.HealthCheckResponse_SERVING)
 	a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_NOT_SERVING)
 	a.grpc = grpc.NewServer(
+		traced(a.telemetry.Traces()),
 		// A KEDA that has vanished is found, and its streams end.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -117,6 +130,20 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// traced records a span for each call of KEDA, in its trace if it has one. Probes
+// have none.
+func traced(traces trace.TracerProvider) grpc.ServerOption {
+	if traces == nil {
+		return grpc.EmptyServerOption{}
+	}
+	return grpc.StatsHandler(otelgrpc.NewServerHandler(
+		otelgrpc.WithTracerProvider(traces),
+		otelgrpc.WithMeterProvider(noop.NewMeterProvider()),
+		otelgrpc.WithPropagators(propagation.TraceContext{}),
+		otelgrpc.WithFilter(filters.Not(filters.HealthCheck())),
+	))
 }
 
 // GRPCAddr is the address that KEDA connects to.

@@ -18,6 +18,9 @@ import (
 // stopTimeout bounds the end: nothing here takes long.
 const stopTimeout = 5 * time.Second
 
+// flushTimeout is how long a collector may take for the last that it is sent.
+const flushTimeout = 3 * time.Second
+
 // listen opens the ports, so that a port that is taken fails the start.
 func (a *App) listen(deps Deps) error {
 	a.grpcListener, a.metricsListener = deps.GRPC, deps.Metrics
@@ -78,7 +81,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	stop()
 	err = errors.Join(err, group.Wait())
-	return errors.Join(err, a.telemetry.Shutdown(bounded))
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer done()
+	return errors.Join(err, a.telemetry.Shutdown(flush))
 }
 
 // serve answers gRPC until drain is called, which may be before it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
@@ -32,6 +33,8 @@ type Options struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// Meters makes the instruments. Required.
 	Meters metric.MeterProvider
+	// Traces of the fetches; nil is none.
+	Traces trace.TracerProvider
 	// Log for interceptors that come, go and fail.
 	Log logr.Logger
 }
@@ -70,20 +73,24 @@ func New(o Options) (*Collector, error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	client := &http.Client{
-		// No proxy: the addresses are those of pods.
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-				defer cancel()
-				return dial(ctx, network, address)
-			},
-			ResponseHeaderTimeout: headerTimeout,
-			IdleConnTimeout:       time.Minute,
-			MaxIdleConnsPerHost:   1,
-			DisableCompression:    true,
+	// No proxy: the addresses are those of pods.
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+			defer cancel()
+			return dial(ctx, network, address)
 		},
+		ResponseHeaderTimeout: headerTimeout,
+		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   1,
+		DisableCompression:    true,
+	}
+	client := &http.Client{
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if o.Traces != nil {
+		client.Transport = newTraced(transport, o.Traces)
 	}
 	return &Collector{
 		options: o, http: client, watch: queue.Client{HTTP: client}, metrics: metrics,
