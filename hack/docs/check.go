@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kedacore/http-add-on/standalone/schema"
+)
+
+// notPages are folders whose Markdown is no page of ours.
+var notPages = []string{".git", "bin", "node_modules", "testdata", "hack"}
+
+// check reads every page below root and returns what is wrong with them.
+func check(root string, known names) ([]error, error) {
+	pages := map[string]page{}
+	texts := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains(notPages, entry.Name()) && path != root:
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		path, err = filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		texts[path], pages[path] = string(text), parse(string(text))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the pages: %w", err)
+	}
+	validator, err := schema.New()
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	for path, p := range pages {
+		problem := func(line int, format string, args ...any) {
+			problems = append(problems, fmt.Errorf("%s:%d: %w", path, line, fmt.Errorf(format, args...)))
+		}
+		for _, l := range p.links {
+			if err := follow(root, path, l.target, pages); err != nil {
+				problem(l.line, "%w", err)
+			}
+		}
+		for _, b := range p.blocks {
+			if b.language == "yaml" || b.language == "yml" {
+				for _, err := range examples(validator, b.text) {
+					problem(b.line, "%w", err)
+				}
+			}
+		}
+		for line, name := range unknown(texts[path], known) {
+			problem(line, "%s does not exist", name)
+		}
+	}
+	slices.SortFunc(problems, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
+	return problems, nil
+}
+
+var errBroken = errors.New("the link leads nowhere")
+
+// follow finds what a link of a page leads to. Addresses of others are theirs.
+func follow(root, from, target string, pages map[string]page) error {
+	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") || strings.HasPrefix(target, "data:") {
+		return nil
+	}
+	name, anchor, _ := strings.Cut(target, "#")
+	path := from
+	if name != "" {
+		path = filepath.Join(filepath.Dir(from), name)
+		if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+			return fmt.Errorf("%w: %s", errBroken, target)
+		}
+	}
+	if anchor == "" {
+		return nil
+	}
+	if p, ok := pages[path]; ok && p.anchors[anchor] {
+		return nil
+	}
+	return fmt.Errorf("%w: %s has no heading #%s", errBroken, path, anchor)
+}
+
+var (
+	variablePattern = regexp.MustCompile(`\b(?:KEDA|OTEL_PROM|OTEL_EXPORTER_OTLP_(?:METRICS|TRACES)_(?:ENABLED|PROTOCOL))(?:_[A-Z0-9]+)*\b`)
+	metricPattern   = regexp.MustCompile(`\b(?:interceptor|scaler)_[a-z_]+\b`)
+	suffixPattern   = regexp.MustCompile(`_(?:bucket|sum|count)$`)
+)
+
+// unknown finds variables and metrics in a text that do not exist, by line.
+func unknown(text string, known names) map[int]string {
+	found := map[int]string{}
+	for i, line := range strings.Split(text, "\n") {
+		for _, name := range variablePattern.FindAllString(line, -1) {
+			if strings.Contains(name, "_") && !known.variables[name] {
+				found[i+1] = name
+			}
+		}
+		for _, name := range metricPattern.FindAllString(line, -1) {
+			if !known.metrics[name] && !known.metrics[suffixPattern.ReplaceAllString(name, "")] {
+				found[i+1] = name
+			}
+		}
+	}
+	return found
+}

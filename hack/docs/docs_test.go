@@ -1,0 +1,161 @@
+package main
+
+import (
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+const root = "../.."
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Links lead somewhere, example objects are valid, and what pages name exists.
+func TestPagesOfThisRepository(t *testing.T) {
+	_, known, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := check(root, known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+}
+
+// Who reads a condition's reason finds what to do about it.
+func TestEveryReasonIsExplained(t *testing.T) {
+	operations, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	constant := regexp.MustCompile(`Reason[A-Za-z]+\s+= "([A-Za-z]+)"`)
+	found := map[string]bool{}
+	err = filepath.WalkDir(filepath.Join(root, "operator/controllers"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, match := range constant.FindAllStringSubmatch(string(text), -1) {
+			found[match[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 10 {
+		t.Fatalf("only %d reasons found in the code", len(found))
+	}
+	for _, reason := range slices.Sorted(maps.Keys(found)) {
+		if !strings.Contains(string(operations), "`"+reason+"`") {
+			t.Errorf("docs/operations.md does not explain the reason %s", reason)
+		}
+	}
+}
+
+func TestCheckFindsWhatIsWrong(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name string, lines ...string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("other.md", "# The `other` page", "## Twice", "## Twice")
+	write("page.md",
+		"# Page",
+		"[a](other.md) [b](other.md#the-other-page) [c](#page) [d](other.md#twice-1) [e](https://example.com/x) `[f](no.md)`",
+		"[g](missing.md) [h](other.md#missing)", // 3
+		"![i](missing.png)",                     // 4
+		"set KEDA_HTTP_PROXY_PORT and watch interceptor_request_count_total",
+		"set KEDA_HTTP_PROXY_PROT", // 6
+		"watch interceptor_requests_total",
+		"```yaml",
+		"coldStart: {waitingPage: {}}",
+		"---",
+		"apiVersion: v1",
+		"kind: Service",
+		"```",
+		"```yaml", // 14
+		"coldStart: {waitingPage: {titel: x}}",
+		"```",
+		"```yaml", // 17
+		"apiVersion: http.keda.sh/v1beta1",
+		"kind: InterceptorRoute",
+		"metadata: {name: app}",
+		"spec: {target: {service: app, port: 80, portName: http}, scalingMetric: {concurrency: {targetValue: 1}}}",
+		"```",
+		"```yaml", // 23
+		"a: [",
+		"```",
+	)
+	problems, err := check(folder, names{
+		variables: map[string]bool{"KEDA_HTTP_PROXY_PORT": true}, metrics: map[string]bool{"interceptor_request_count_total": true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, problem := range problems {
+		text, _, _ := strings.Cut(problem.Error(), "\n")
+		got = append(got, text)
+	}
+	want := []string{
+		`page.md:15: unknown field "spec.coldStart.waitingPage.titel"`,
+		`page.md:18: spec.target: Invalid value: exactly one of 'port' or 'portName' must be set`,
+		"page.md:24: no YAML: yaml: line 1: did not find expected node content",
+		"page.md:3: the link leads nowhere: missing.md",
+		"page.md:3: the link leads nowhere: other.md has no heading #missing",
+		"page.md:4: the link leads nowhere: missing.png",
+		"page.md:6: KEDA_HTTP_PROXY_PROT does not exist",
+		"page.md:7: interceptor_requests_total does not exist",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSlug(t *testing.T) {
+	for heading, want := range map[string]string{
+		"What to watch":                 "what-to-watch",
+		"spec.coldStart.rules[]":        "speccoldstartrules",
+		"`kubectl get` says “no”, why?": "kubectl-get-says-no-why",
+		"503, 504 & more":               "503-504--more",
+		"[Linked](page.md) words":       "linked-words",
+		"snake_case":                    "snake_case",
+	} {
+		if got := slug(heading); got != want {
+			t.Errorf("slug(%q) = %q, want %q", heading, got, want)
+		}
+	}
+}
+
+func TestExposition(t *testing.T) {
+	got := exposition(`# HELP a_seconds How long
+# TYPE a_seconds histogram
+a_seconds_bucket{route="x",le="1"} 1
+a_seconds_bucket{route="x",le="+Inf"} 1
+a_seconds_sum{route="x"} 1
+# HELP b_total How many
+# TYPE b_total counter
+b_total 2
+`)
+	want := map[string]*metric{
+		"a_seconds": {kind: "histogram", help: "How long", labels: map[string]bool{"route": true}, buckets: []string{"1"}},
+		"b_total":   {kind: "counter", help: "How many", labels: map[string]bool{}},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(metric{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

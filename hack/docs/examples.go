@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/standalone/schema"
+)
+
+// examples checks the documents of a block of YAML: objects of ours by their
+// schemas, rules included, and parts of a spec as parts of one. Of all others it
+// asks only to be YAML.
+func examples(validator *schema.Validator, text string) []error {
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
+	var problems []error
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return problems
+		}
+		if err != nil {
+			return append(problems, err)
+		}
+		encoded, err := yaml.YAMLToJSONStrict(document)
+		if err != nil {
+			return append(problems, fmt.Errorf("no YAML: %w", err))
+		}
+		var content any
+		if err := json.Unmarshal(encoded, &content); err != nil { // whole numbers are integers, unlike in encoding/json
+			return append(problems, err)
+		}
+		fields, ok := content.(map[string]any)
+		if !ok {
+			continue
+		}
+		if err := validator.Check(complete(fields)); err != nil {
+			problems = append(problems, err)
+		}
+	}
+}
+
+// complete makes an object of a part of an InterceptorRoute's spec; whole objects
+// stay what they are.
+func complete(fields map[string]any) *unstructured.Unstructured {
+	spec := map[string]any{
+		"target":        map[string]any{"service": "app", "port": int64(80)},
+		"scalingMetric": map[string]any{"concurrency": map[string]any{"targetValue": int64(1)}},
+	}
+	for name, value := range fields {
+		switch name {
+		case "target", "rules", "scalingMetric", "staticRoutes", "coldStart", "timeouts":
+			spec[name] = value
+		default:
+			return &unstructured.Unstructured{Object: fields}
+		}
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "http.keda.sh/v1beta1", "kind": "InterceptorRoute",
+		"metadata": map[string]any{"name": "part"}, "spec": spec,
+	}}
+}
