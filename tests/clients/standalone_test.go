@@ -5,6 +5,7 @@ package clients
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -79,6 +80,11 @@ func run(m *testing.M) (int, error) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	}()
+	// The cases wait more than they work.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		return 1, err
+	}
 	code := m.Run()
 	if code != 0 {
 		if text, err := os.ReadFile(log.Name()); err == nil {
@@ -105,6 +111,7 @@ metadata: {name: %[1]s}
 spec:
   target: {service: %[1]s, port: 80}
   rules: [{hosts: [%[1]s.test]}]
+  staticRoutes: [{rules: [{hosts: [%[1]s.test], paths: [{value: /live}]}], response: {statusCode: 204}}]
   scalingMetric: {concurrency: {targetValue: 100}}
   %[2]s
 ---
@@ -138,8 +145,6 @@ spec:
           readinessProbe: {httpGet: {path: /healthz, port: 8000}}
 `
 
-const visible = `coldStart: {streamingCallback: {message: "Waking the model.", interval: 100ms, keepaliveMessage: "."}}`
-
 // sleepingModel adds a route to a model that sleeps and returns the base URL of
 // its API.
 func sleepingModel(t *testing.T, spec string, flags ...string) string {
@@ -166,14 +171,25 @@ func sleepingApp(t *testing.T, spec string, command ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(file) })
+	base := "http://" + name + ".test"
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !strings.Contains(queue(), `"default/`+name+`"`); <-tick.C {
+	for deadline := time.Now().Add(patience); !live(base); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("the route is not live: /queue says %s", queue())
+			t.Fatalf("%s is not live after %s", base, patience)
 		}
 	}
-	return "http://" + name + ".test"
+	return base
+}
+
+// live says that the route is in effect. It answers so by itself, asleep.
+func live(base string) bool {
+	response, err := standalone.client.Get(base + "/live")
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusNoContent
 }
 
 // queue is the text of /queue, empty while nobody answers.
