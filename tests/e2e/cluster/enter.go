@@ -42,8 +42,8 @@ type Tools struct {
 // the same arguments. Whatever main starts ends with it, however it ends. The context
 // of main is cancelled by SIGINT and SIGTERM.
 //
-// ready, if not nil, is called outside with the process ID of the inside.
-func Run(main func(ctx context.Context, tools Tools) int, ready func(pid int)) int {
+// entered, if not nil, is called outside with the process ID of the inside.
+func Run(main func(ctx context.Context, tools Tools) int, entered func(pid int, tools Tools)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if text, ok := os.LookupEnv(inside); ok {
@@ -55,7 +55,7 @@ func Run(main func(ctx context.Context, tools Tools) int, ready func(pid int)) i
 		}
 		return main(ctx, tools)
 	}
-	code, err := enter(ctx, ready)
+	code, err := enter(ctx, entered)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -64,7 +64,7 @@ func Run(main func(ctx context.Context, tools Tools) int, ready func(pid int)) i
 }
 
 // enter runs this program inside and returns its exit code.
-func enter(ctx context.Context, ready func(pid int)) (int, error) {
+func enter(ctx context.Context, entered func(pid int, tools Tools)) (int, error) {
 	tools, err := prepare(ctx, os.Stderr)
 	if err != nil {
 		return 0, err
@@ -93,8 +93,8 @@ func enter(ctx context.Context, ready func(pid int)) (int, error) {
 	if err := command.Start(); err != nil {
 		return 0, fmt.Errorf("starting in namespaces of its own (are unprivileged user namespaces allowed?): %w", err)
 	}
-	if ready != nil {
-		ready(command.Process.Pid)
+	if entered != nil {
+		entered(command.Process.Pid, tools)
 	}
 	ended := make(chan struct{})
 	defer close(ended)
@@ -144,12 +144,15 @@ func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
 	}
 	install := filepath.Join(root, "hack/tools/install.sh")
 	tools := Tools{Root: root, Bin: filepath.Join(root, "bin")}
-	for folder, args := range map[*string][]string{
-		&tools.Kubernetes: {"kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl"},
-		&tools.KEDA:       {"keda", "operator", "adapter"},
-		&tools.Charts:     {"charts", "helm"},
+	for _, module := range []struct {
+		folder *string
+		args   []string
+	}{
+		{&tools.Kubernetes, []string{"kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl"}},
+		{&tools.KEDA, []string{"keda", "operator", "adapter"}},
+		{&tools.Charts, []string{"charts", "helm"}},
 	} {
-		if *folder, err = run(install, args...); err != nil {
+		if *module.folder, err = run(install, module.args...); err != nil {
 			return Tools{}, err
 		}
 	}

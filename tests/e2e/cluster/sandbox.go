@@ -83,6 +83,10 @@ func startContainer(spec containerSpec, network *podNetwork, log *os.File) (*con
 
 // mount makes the root file system, in a mount namespace made for it.
 func (s containerSpec) mount() error {
+	// A process that starts meanwhile would hold files that are being written, for a
+	// moment, and nothing with such a file can be made read-only.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
