@@ -52,7 +52,8 @@ func TestMain(m *testing.M) {
 type addresses struct{ Proxy, Control string }
 
 // serve is a process under measurement: "bare" holds every request in a plain
-// handler, "interceptor" in the real chain.
+// handler, "interceptor" in the real chain; "waking" and "scaler" are the way from
+// a request to KEDA.
 func serve(ctx context.Context, role string) error {
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,10 +79,19 @@ func serve(ctx context.Context, role string) error {
 		return err
 	}
 	fmt.Println(string(out))
-	if role == "bare" {
+	switch role {
+	case "bare":
 		return serveBare(ctx, proxy, mux)
+	case roleStreams:
+		return serveStreams(ctx, proxy, mux)
+	case roleBackend:
+		return serveBackend(ctx, proxy, mux)
+	case roleWaking:
+		return serveInterceptor(ctx, proxy, mux, wakingRoutes{}, wakingStore(mux))
+	case roleScaler:
+		return serveScaler(ctx, proxy, mux)
 	}
-	return serveInterceptor(ctx, proxy, mux)
+	return serveInterceptor(ctx, proxy, mux, oneRoute{}, endpoints.NewStore())
 }
 
 func serveBare(ctx context.Context, l net.Listener, mux *http.ServeMux) error {
@@ -128,7 +138,7 @@ func (oneRoute) Run(ctx context.Context, sink routesync.Sink) error {
 	return nil
 }
 
-func serveInterceptor(ctx context.Context, l net.Listener, mux *http.ServeMux) error {
+func serveInterceptor(ctx context.Context, l net.Listener, mux *http.ServeMux, source routesync.Source, store *endpoints.Store) error {
 	env := map[string]string{
 		"KEDA_HTTP_PROXY_PORT": "0", "KEDA_HTTP_ADMIN_PORT": "0",
 		"KEDA_HTTP_SHUTDOWN_DELAY": "0s", "KEDA_HTTP_DRAIN_TIMEOUT": "1s", "OTEL_PROM_EXPORTER_ENABLED": "false",
@@ -141,13 +151,16 @@ func serveInterceptor(ctx context.Context, l net.Listener, mux *http.ServeMux) e
 	if err != nil {
 		return err
 	}
-	store, tracker := endpoints.NewStore(), inflight.NewTracker(nil)
-	a, err := app.New(cfg, app.Deps{Source: oneRoute{}, Proxy: l, Admin: admin, Store: store, Tracker: tracker, Log: logr.Discard()})
+	tracker := inflight.NewTracker(nil)
+	a, err := app.New(cfg, app.Deps{Source: source, Proxy: l, Admin: admin, Store: store, Tracker: tracker, Log: logr.Discard()})
 	if err != nil {
 		return err
 	}
 	mux.HandleFunc("/ready", func(_ http.ResponseWriter, r *http.Request) {
 		store.Update("default", "app", map[string][]string{"http": r.URL.Query()["address"]})
+	})
+	mux.HandleFunc("/admin", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, admin.Addr().(*net.TCPAddr).Port)
 	})
 	mux.HandleFunc("/started", func(w http.ResponseWriter, _ *http.Request) {
 		response, err := http.Get("http://" + admin.Addr().String() + "/readyz")
@@ -230,7 +243,8 @@ func (p *process) wait(path string, want int64) {
 	}
 }
 
-// ask reads a number from the process's control port.
+// ask reads a number from the process's control port; of a path that is not
+// served yet it is 0.
 func (p *process) ask(path string) int64 {
 	p.t.Helper()
 	response, err := http.Get("http://" + p.Control + path)
@@ -238,6 +252,9 @@ func (p *process) ask(path string) int64 {
 		p.t.Fatal(err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return 0 // the text of a 404 begins with a number
+	}
 	var n int64
 	_, _ = fmt.Fscan(response.Body, &n)
 	return n
