@@ -99,6 +99,10 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"```yaml", // 23
 		"a: [",
 		"```",
+		"```yaml", // 26
+		"kind: ConfigMap",
+		"data: {page: '{{range .Title}}{{end}}'}",
+		"```",
 	)
 	problems, err := check(folder, names{
 		variables: map[string]bool{"KEDA_HTTP_PROXY_PORT": true}, metrics: map[string]bool{"interceptor_request_count_total": true},
@@ -115,6 +119,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		`page.md:15: unknown field "spec.coldStart.waitingPage.titel"`,
 		`page.md:18: spec.target: Invalid value: exactly one of 'port' or 'portName' must be set`,
 		"page.md:24: no YAML: yaml: line 1: did not find expected node content",
+		"page.md:27: page: page:1:8: range may not be used in a waiting page",
 		"page.md:3: the link leads nowhere: missing.md",
 		"page.md:3: the link leads nowhere: other.md has no heading #missing",
 		"page.md:4: the link leads nowhere: missing.png",

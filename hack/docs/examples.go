@@ -12,12 +12,13 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kedacore/http-add-on/pkg/waitingpage"
 	"github.com/kedacore/http-add-on/standalone/schema"
 )
 
 // examples checks the documents of a block of YAML: objects of ours by their
-// schemas, rules included, and parts of a spec as parts of one. Of all others it
-// asks only to be YAML.
+// schemas, rules included, parts of a spec as parts of one, and the templates of
+// waiting pages. Of all others it asks only to be YAML.
 func examples(validator *schema.Validator, text string) []error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 	var problems []error
@@ -41,10 +42,31 @@ func examples(validator *schema.Validator, text string) []error {
 		if !ok {
 			continue
 		}
-		if err := validator.Check(complete(fields)); err != nil {
+		object := complete(fields)
+		if err := validator.Check(object); err != nil {
 			problems = append(problems, err)
 		}
+		for key, source := range templates(object) {
+			if _, err := waitingpage.Parse(source, waitingpage.Fields{}); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", key, err))
+			}
+		}
 	}
+}
+
+// templates are the waiting pages in a ConfigMap.
+func templates(object *unstructured.Unstructured) map[string]string {
+	if object.GetKind() != "ConfigMap" {
+		return nil
+	}
+	found := map[string]string{}
+	data, _, _ := unstructured.NestedStringMap(object.Object, "data")
+	for key, text := range data {
+		if strings.Contains(text, "{{") {
+			found[key] = text
+		}
+	}
+	return found
 }
 
 // complete makes an object of a part of an InterceptorRoute's spec; whole objects
