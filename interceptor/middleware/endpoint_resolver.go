@@ -129,10 +129,16 @@ func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *
 			defer release()
 			ready, stop := x.Route.Target.Endpoints.WhenReady()
 			defer stop()
-			return x.Route.Page.ServeLive(w, r, ready)
+			err := x.Route.Page.ServeLive(w, r, progress(x), ready)
+			select {
+			case <-ready:
+				s.observe(r, x, metrics.OutcomeReady)
+			default: // it comes back
+			}
+			return err
 		}
 	}
-	return x.Route.Page.ServeFinite(w, r)
+	return x.Route.Page.ServeFinite(w, r, progress(x))
 }
 
 // hold waits for an endpoint, in order of arrival, and forwards. With a dialect

@@ -17,6 +17,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
 
 const (
@@ -129,6 +130,9 @@ func (n *compilation) coldStart(route *exchange.Route, spec *v1beta1.ColdStartSp
 			n.problem("coldStart.waitingPage: %v", err)
 		}
 		route.Page = compiled
+		if from := spec.WaitingPage.BodyFromConfigMap; from != nil && compiled != nil {
+			route.Page = n.ownPage(compiled, from)
+		}
 	}
 }
 
@@ -203,20 +207,56 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 	return response
 }
 
-func (n *compilation) responseBody(field string, response *exchange.StaticResponse, from *v1beta1.ConfigMapKeyRef) {
-	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: from.Name})
-	configMap := n.configMaps[routing.Key{Namespace: n.namespace, Name: from.Name}]
-	if configMap == nil || configMap.Labels[responseBodyLabel] != "true" {
-		response.Problem = fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", from.Name, responseBodyLabel)
-		n.problem("%s: %s", field, response.Problem)
-		return
+// ownPage is the page with the template of a ConfigMap, or the built-in one if
+// that cannot be used.
+func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef) *page.Page {
+	const field = "coldStart.waitingPage"
+	key := from.Key
+	if key == "" {
+		key = waitingpage.DefaultKey
 	}
-	files := make(map[string][]byte, len(configMap.Data)+len(configMap.BinaryData))
+	files, problem := n.files(from.Name)
+	source, ok := files[key]
+	switch {
+	case problem != "":
+		n.problem("%s: %s", field, problem)
+		return builtIn
+	case !ok:
+		n.problem("%s: ConfigMap %q has no key %q", field, from.Name, key)
+		return builtIn
+	}
+	own, err := builtIn.WithTemplate(string(source))
+	if err != nil {
+		n.problem("%s: ConfigMap %q: %v", field, from.Name, err)
+		return builtIn
+	}
+	return own
+}
+
+// files are the data of a ConfigMap that responses may be taken from; problem
+// says why there are none.
+func (n *compilation) files(name string) (files map[string][]byte, problem string) {
+	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: name})
+	configMap := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
+	if configMap == nil || configMap.Labels[responseBodyLabel] != "true" {
+		return nil, fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", name, responseBodyLabel)
+	}
+	files = make(map[string][]byte, len(configMap.Data)+len(configMap.BinaryData))
 	for key, data := range configMap.Data {
 		files[key] = []byte(data)
 	}
 	for key, data := range configMap.BinaryData {
 		files[key] = data
+	}
+	return files, ""
+}
+
+func (n *compilation) responseBody(field string, response *exchange.StaticResponse, from *v1beta1.ConfigMapKeyRef) {
+	files, problem := n.files(from.Name)
+	if problem != "" {
+		response.Problem = problem
+		n.problem("%s: %s", field, problem)
+		return
 	}
 	if from.Key == "" {
 		response.Files = files

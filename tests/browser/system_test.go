@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
@@ -100,7 +101,7 @@ func handler(p *page.Page, awake <-chan struct{}) http.Handler {
 		}
 		if page.IsNavigation(r) && page.IsLive(r) {
 			// The error is the browser's departure.
-			_ = p.ServeLive(w, r, awake)
+			_ = p.ServeLive(w, r, wake.Progress{}, awake)
 			return
 		}
 		http.Error(w, "only the waiting page is served here", http.StatusTeapot)

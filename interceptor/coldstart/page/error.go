@@ -17,24 +17,30 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, message stri
 		http.Error(w, message, status)
 		return
 	}
-	v := view{Title: title(status), Message: message, Retry: true}
-	if retryAfter > 0 {
-		v.Refresh = wholeSeconds(retryAfter)
-		w.Header().Set("Retry-After", strconv.Itoa(v.Refresh))
-	}
-	own, err := f.render(v)
+	own, err := f.render(view{Title: title(status)})
 	if err != nil {
 		http.Error(w, message, status)
 		return
 	}
-	setHeader(w.Header(), f)
-	w.Header().Set("Content-Length", strconv.Itoa(len(f.head)+len(own)+len(f.tail)))
+	refresh := 0
+	if retryAfter > 0 {
+		refresh = wholeSeconds(retryAfter)
+		w.Header().Set("Retry-After", strconv.Itoa(refresh))
+	}
+	body := append([]byte(nil), f.head...)
+	body = append(body, meta(r, refresh)...)
+	body = append(body, own...)
+	body = append(body, escape(message)...)
+	body = append(body, `</p></div><div><a href="">Try again</a>`...)
+	body = append(body, f.closing...)
+	setHeader(w.Header(), f.policy, refresh)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return
 	}
 	// An error here is the client's departure: there is nobody left to tell.
-	_ = write(w, f.head, own, f.tail)
+	_ = write(w, body)
 }
 
 // title is what an error page is called.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 )
 
 const (
@@ -23,19 +25,20 @@ const (
 
 // ServeLive answers with a page that stays open until ready is closed, and then
 // makes the browser reload at once, with or without JavaScript; after 20
-// seconds it just ends, and the browser comes back by the page's meta refresh.
-// A client that leaves ends it with an error.
+// seconds it just ends, and the browser comes back by the header Refresh. now is
+// how far the wake is. A client that leaves ends it with an error.
 //
 // On HTTP/1.1 the end of the body is the end of the connection (RFC 9112,
 // section 6.3), never a last chunk: a browser that sees a chunked body cut, by a
-// crash of ours or by a proxy, never finishes loading, and a meta refresh counts
+// crash of ours or by a proxy, never finishes loading, and a refresh counts
 // from the end of loading. A body that runs to the end of the connection is
 // complete however it ends (measured with Chromium 156).
-func (p *Page) ServeLive(w http.ResponseWriter, r *http.Request, ready <-chan struct{}) error {
+func (p *Page) ServeLive(w http.ResponseWriter, r *http.Request, now wake.Progress, ready <-chan struct{}) error {
 	if r.Method == http.MethodHead {
-		return p.ServeFinite(w, r)
+		return p.ServeFinite(w, r, now)
 	}
-	p.setHeader(w.Header())
+	body, own := p.begin(r, now, p.frame.net)
+	p.setHeader(w.Header(), now, own)
 	if r.ProtoMajor == 1 {
 		// What net/http takes as "no length, no chunks, close at the end"; the
 		// header itself is not sent.
@@ -44,7 +47,11 @@ func (p *Page) ServeLive(w http.ResponseWriter, r *http.Request, ready <-chan st
 	w.WriteHeader(p.status)
 
 	out := deadlineWriter{w: w, controller: http.NewResponseController(w)}
-	if err := out.write(p.frame.head, p.own, p.frame.open, clock(0)); err != nil {
+	closing := p.frame.closing
+	if own {
+		closing = nil
+	}
+	if err := out.write(body); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(tick)
@@ -53,26 +60,36 @@ func (p *Page) ServeLive(w http.ResponseWriter, r *http.Request, ready <-chan st
 	for {
 		select {
 		case <-ready:
-			return out.write(p.frame.reload, p.frame.closing)
+			return out.write(append(p.frame.reload[:len(p.frame.reload):len(p.frame.reload)], closing...))
 		case <-r.Context().Done():
 			return fmt.Errorf("keeping the page open: %w", context.Cause(r.Context()))
 		case <-ticker.C:
-			elapsed := time.Since(start).Round(time.Second)
-			if elapsed >= liveFor {
-				return out.write(p.frame.closing)
+			open := time.Since(start).Round(time.Second)
+			if open >= liveFor {
+				return out.write(closing)
 			}
-			if err := out.write(clock(elapsed)); err != nil {
+			// Something is written to the user's page too: it shows nothing.
+			still := []byte("\n")
+			if !own {
+				still = clock(wake.Progress{Elapsed: now.Elapsed + open, Estimate: now.Estimate})
+			}
+			if err := out.write(still); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// clock is an elapsed time in markup. The style sheet hides all but the last
-// one; minutes and seconds need no translation.
-func clock(elapsed time.Duration) []byte {
-	seconds := int(elapsed / time.Second)
-	return fmt.Appendf(nil, "<p>%d:%02d</p>", seconds/60, seconds%60)
+// clock is an elapsed time in markup, with a bar while it is within the estimate.
+// The style sheet hides all but the last one; minutes and seconds need no
+// translation.
+func clock(now wake.Progress) []byte {
+	b := []byte("<p>")
+	if now.Estimate > 0 && !now.Overdue() {
+		b = fmt.Appendf(b, "<progress value=.%02d></progress>", min(99, 100*now.Elapsed/now.Estimate))
+	}
+	seconds := int(now.Elapsed / time.Second)
+	return fmt.Appendf(b, "%d:%02d</p>", seconds/60, seconds%60)
 }
 
 // deadlineWriter writes to a client under a deadline and flushes at once.
@@ -81,13 +98,13 @@ type deadlineWriter struct {
 	controller *http.ResponseController
 }
 
-// write writes and flushes parts. The deadline is cleared afterwards: on HTTP/2
-// an idle stream would be reset when it passes.
-func (d deadlineWriter) write(parts ...[]byte) error {
+// write writes and flushes. The deadline is cleared afterwards: on HTTP/2 an idle
+// stream would be reset when it passes.
+func (d deadlineWriter) write(part []byte) error {
 	if err := supported(d.controller.SetWriteDeadline(time.Now().Add(writeTimeout))); err != nil {
 		return fmt.Errorf("setting the write deadline: %w", err)
 	}
-	if err := write(d.w, parts...); err != nil {
+	if err := write(d.w, part); err != nil {
 		return err
 	}
 	if err := supported(d.controller.Flush()); err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 )
 
 // recorder is a client that writes down what reaches it, and when.
@@ -74,13 +76,13 @@ func (c *recorder) deadlineInForce() time.Time {
 }
 
 func navigation(ctx context.Context) *http.Request {
-	return httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	return browser(ctx)
 }
 
 // serve serves a live page in a goroutine and returns its result.
 func serve(p *Page, w http.ResponseWriter, r *http.Request, ready <-chan struct{}) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- p.ServeLive(w, r, ready) }()
+	go func() { done <- p.ServeLive(w, r, wake.Progress{}, ready) }()
 	return done
 }
 
@@ -89,7 +91,8 @@ func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
 		p, w, ready := compile(t, nil), newRecorder(), make(chan struct{})
 		done := serve(p, w, navigation(t.Context()), ready)
 		synctest.Wait()
-		head := string(p.frame.head) + string(p.own) + string(p.frame.open) + "<p>0:00</p>"
+		body, _ := p.begin(navigation(t.Context()), wake.Progress{}, p.frame.net)
+		head := string(body)
 		if w.Code != 503 || w.page() != head {
 			t.Fatalf("at once: status %d and\n%s\nwant\n%s", w.Code, w.page(), head)
 		}
@@ -113,7 +116,7 @@ func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
 func TestLivePageEndsAfterTwentySeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, start := newRecorder(), time.Now()
-		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), nil); err != nil {
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), wake.Progress{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(start); took != 20*time.Second {
@@ -129,7 +132,7 @@ func TestLivePageOfAReadyTargetReloadsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, ready, start := newRecorder(), make(chan struct{}), time.Now()
 		close(ready)
-		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), ready); err != nil || time.Since(start) != 0 {
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), wake.Progress{}, ready); err != nil || time.Since(start) != 0 {
 			t.Fatalf("error %v after %v", err, time.Since(start))
 		}
 		if !strings.Contains(w.page(), `<meta http-equiv="refresh" content="0">`) {
@@ -190,7 +193,7 @@ func TestLivePageBoundsEachWriteAndNothingElse(t *testing.T) {
 func TestLivePageNeedsNoDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := httptest.NewRecorder()
-		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), nil); err != nil || !w.Flushed {
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), wake.Progress{}, nil); err != nil || !w.Flushed {
 			t.Errorf("error %v, flushed %v", err, w.Flushed)
 		}
 	})
@@ -198,7 +201,7 @@ func TestLivePageNeedsNoDeadlines(t *testing.T) {
 
 func TestLivePageToHEADIsFinite(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := compile(t, nil).ServeLive(w, httptest.NewRequest(http.MethodHead, "/", nil), nil); err != nil {
+	if err := compile(t, nil).ServeLive(w, httptest.NewRequest(http.MethodHead, "/", nil), wake.Progress{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if response := w.Result(); response.ContentLength < 1000 || w.Body.Len() != 0 {
@@ -206,12 +209,37 @@ func TestLivePageToHEADIsFinite(t *testing.T) {
 	}
 }
 
+// A reload continues the time, and the bar of the estimate.
+func TestLivePageGoesOnWithTheWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRecorder()
+		now := wake.Progress{Elapsed: 35 * time.Second, Estimate: 40 * time.Second}
+		if err := compile(t, nil).ServeLive(w, navigation(t.Context()), now, nil); err != nil {
+			t.Fatal(err)
+		}
+		const want = "<small>Usually ready in about 40 s.</small></div>"
+		if !strings.Contains(w.page(), want) || !strings.Contains(w.page(), "<p><progress value=.87></progress>0:35</p><p><progress value=.90></progress>0:36</p>") ||
+			!strings.Contains(w.page(), "<p><progress value=.99></progress>0:40</p><p>0:41</p>") {
+			t.Errorf("got\n%s", w.page())
+		}
+		if got := w.Header().Get("Retry-After"); got != "5" {
+			t.Errorf("Retry-After %s", got)
+		}
+	})
+}
+
 func TestClock(t *testing.T) {
-	for elapsed, want := range map[time.Duration]string{
-		0: "<p>0:00</p>", 9 * time.Second: "<p>0:09</p>", 60 * time.Second: "<p>1:00</p>", 3671 * time.Second: "<p>61:11</p>",
+	for now, want := range map[wake.Progress]string{
+		{}:                            "<p>0:00</p>",
+		{Elapsed: 9 * time.Second}:    "<p>0:09</p>",
+		{Elapsed: 60 * time.Second}:   "<p>1:00</p>",
+		{Elapsed: 3671 * time.Second}: "<p>61:11</p>",
+		{Elapsed: time.Second, Estimate: 40 * time.Second}: "<p><progress value=.02></progress>0:01</p>",
+		{Elapsed: time.Minute, Estimate: time.Minute}:      "<p><progress value=.99></progress>1:00</p>",
+		{Elapsed: time.Minute, Estimate: 59 * time.Second}: "<p>1:00</p>",
 	} {
-		if got := string(clock(elapsed)); got != want {
-			t.Errorf("clock(%v) = %s, want %s", elapsed, got, want)
+		if got := string(clock(now)); got != want {
+			t.Errorf("clock(%v) = %s, want %s", now, got, want)
 		}
 	}
 }

@@ -4,12 +4,18 @@
 // routes nor endpoints nor what an exchange is, and it decides nothing: who
 // gets a page, and until when, is its caller's business.
 //
-// A page stays under 8 KiB: it is under 1.8 KiB without title and message, and
+// A page stays under 8 KiB: it is under 2.2 KiB without title and message, and
 // escaping makes at most five bytes of one rune (a four-byte rune is not
-// escaped), so that the longest message (1024 runes) and the longest title (128
-// runes, written twice) add at most 6400 bytes. A live page grows by its safety
-// net and its elapsed times, about 450 bytes, which fits beside the longest
-// message and a title of ordinary length.
+// escaped), so that the longest message (1024 runes) adds at most 5120 bytes. A
+// live page grows by its safety net and its elapsed times, about 650 bytes, which
+// fits beside the longest message and a title of ordinary length.
+//
+// A browser asks again by the header Refresh, which needs no script and is there
+// before the first byte of the page is. Whoever does not say that it is a browser
+// gets it in the markup too, where it is looked for.
+//
+// A page may be the user's own: a template of package waitingpage. It is served
+// the same way, under a policy of its own.
 package page
 
 import (
@@ -19,6 +25,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
@@ -39,18 +46,22 @@ const (
 	contentTypeHTML = "text/html; charset=utf-8"
 )
 
-// Page is the waiting page of one route, rendered. It is immutable and safe
-// for concurrent use.
+// Page is the waiting page of one route, rendered as far as it does not change.
+// It is immutable and safe for concurrent use.
 type Page struct {
 	frame *frame
-	// own is the page's own part, between the frame's head and tail.
-	own []byte
+	// own is the built-in page's own part, between the frame's head and message.
+	own     []byte
+	message wake.Text
+	// template is the user's page; nil is the built-in one.
+	template *custom
+	// title and words are what the template may show.
+	title string
+	words wake.Text
 	// status that the page is answered with.
 	status int
 	// refresh is the number of whole seconds after which a browser asks again.
-	refresh string
-	// length of the finite page.
-	length string
+	refresh int
 }
 
 // Compile renders the page of spec; nil means all defaults. It refuses what no
@@ -83,60 +94,109 @@ func Compile(spec *v1beta1.WaitingPageSpec) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := view{Title: spec.Title, Message: spec.Message, Refresh: wholeSeconds(refresh), Busy: true}
-	if v.Title == "" {
-		v.Title = DefaultTitle
+	title, message := spec.Title, spec.Message
+	if title == "" {
+		title = DefaultTitle
 	}
-	if v.Message == "" {
-		v.Message = DefaultMessage
+	if message == "" {
+		message = DefaultMessage
 	}
-	own, err := f.render(v)
+	own, err := f.render(view{Title: title, Busy: true})
 	if err != nil {
 		return nil, err
 	}
 	return &Page{
 		frame:   f,
 		own:     own,
+		message: wake.ParseText(message, escape),
+		title:   title,
+		words:   wake.ParseText(message, func(s string) string { return s }),
 		status:  status,
-		refresh: strconv.Itoa(v.Refresh),
-		length:  strconv.Itoa(len(f.head) + len(own) + len(f.tail)),
+		refresh: wholeSeconds(refresh),
 	}, nil
 }
 
 // ServeFinite answers with the whole page and its length: for everybody who
-// does not say that it is a browser, and for browsers over the cap. The browser
-// comes back by the page's meta refresh.
-func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request) error {
-	p.setHeader(w.Header())
-	w.Header().Set("Content-Length", p.length)
+// does not say that it is a browser, and for browsers over the cap. now is how
+// far the wake is.
+func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now wake.Progress) error {
+	body, own := p.begin(r, now, nil)
+	if !own {
+		body = append(body, p.frame.closing...)
+	}
+	p.setHeader(w.Header(), now, own)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.status)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	return write(w, p.frame.head, p.own, p.frame.tail)
+	return write(w, body)
+}
+
+// begin is the page as it reads now, the built-in one up to and with its first
+// elapsed time, with a script where it does no harm. own says that it is the
+// user's.
+func (p *Page) begin(r *http.Request, now wake.Progress, script []byte) (body []byte, own bool) {
+	if p.template != nil {
+		if body, ok := p.template.render(p, now); ok {
+			return append(append(body, meta(r, p.refresh)...), script...), true
+		}
+	}
+	body = append(body, p.frame.head...)
+	body = append(body, meta(r, p.refresh)...)
+	body = append(body, p.own...)
+	body = p.message.Append(body, now)
+	body = append(body, "</p>"...)
+	if about := now.About(); about != "" && !p.message.TellsEstimate() {
+		before := "Usually ready in about "
+		if now.Overdue() {
+			before = "Taking longer than the usual "
+		}
+		body = append(body, "<small>"+before+about+".</small>"...)
+	}
+	body = append(body, "</div>"...)
+	body = append(body, script...)
+	body = append(body, p.frame.timer...)
+	return append(body, clock(now)...), false
 }
 
 // setHeader sets what the finite and the live page have in common.
-func (p *Page) setHeader(h http.Header) {
-	setHeader(h, p.frame)
-	h.Set("Retry-After", p.refresh)
+func (p *Page) setHeader(h http.Header, now wake.Progress, own bool) {
+	policy := p.frame.policy
+	if own {
+		policy = p.template.policy
+	}
+	setHeader(h, policy, p.refresh)
+	retry := now.RetryAfter(time.Duration(p.refresh) * time.Second)
+	h.Set("Retry-After", strconv.Itoa(wholeSeconds(retry)))
 }
 
-// setHeader sets what every page of ours carries.
-func setHeader(h http.Header, f *frame) {
+// setHeader sets what every page of ours carries. The browser asks again after
+// refresh seconds; 0 is never.
+func setHeader(h http.Header, policy string, refresh int) {
 	h.Set("Content-Type", contentTypeHTML)
-	h.Set("Content-Security-Policy", f.policy)
+	h.Set("Content-Security-Policy", policy)
 	h.Set("Cache-Control", "no-store")
 	// The same URL answers other clients differently.
 	h.Set("Vary", "Accept")
+	if refresh > 0 {
+		h.Set("Refresh", strconv.Itoa(refresh))
+	}
 }
 
-// write writes parts in order, up to the first failure.
-func write(w http.ResponseWriter, parts ...[]byte) error {
-	for _, part := range parts {
-		if _, err := w.Write(part); err != nil {
-			return fmt.Errorf("writing the page: %w", err)
-		}
+// meta is the header Refresh in markup, for those that are no browser by their
+// own account. In a browser it would only be said twice.
+func meta(r *http.Request, refresh int) string {
+	if refresh <= 0 || IsLive(r) {
+		return ""
+	}
+	return `<meta http-equiv="refresh" content="` + strconv.Itoa(refresh) + `">`
+}
+
+// write writes a part.
+func write(w http.ResponseWriter, part []byte) error {
+	if _, err := w.Write(part); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil
 }

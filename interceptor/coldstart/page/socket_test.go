@@ -7,9 +7,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 )
 
 // wrapped stands for the wrappers that a chain puts around its ResponseWriter.
@@ -24,7 +27,7 @@ func liveServer(t *testing.T, configure func(*http.Server)) (address string, rea
 	p, results := compile(t, nil), make(chan error, 1)
 	ready = make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		results <- p.ServeLive(wrapped{w}, r, ready)
+		results <- p.ServeLive(wrapped{w}, r, wake.Progress{}, ready)
 	}))
 	if configure != nil {
 		configure(server.Config)
@@ -163,7 +166,7 @@ func TestLivePageOnHTTP2EndsItsStream(t *testing.T) {
 func TestFinitePageOnTheWireKeepsTheConnection(t *testing.T) {
 	p := compile(t, nil)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := p.ServeFinite(wrapped{w}, r); err != nil {
+		if err := p.ServeFinite(wrapped{w}, r, wake.Progress{}); err != nil {
 			t.Error(err)
 		}
 	}))
@@ -171,7 +174,8 @@ func TestFinitePageOnTheWireKeepsTheConnection(t *testing.T) {
 	in := bufio.NewReader(dial(t, server.Listener.Addr().String(),
 		"HEAD / HTTP/1.1\r\nHost: app\r\n\r\nGET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"))
 	header := readUntil(t, in, "\r\n\r\n")
-	if !strings.Contains(header, "\r\nContent-Length: "+p.length+"\r\n") {
+	length := strconv.Itoa(len(body(t, finite(t, p, http.MethodGet))))
+	if !strings.Contains(header, "\r\nContent-Length: "+length+"\r\n") {
 		t.Errorf("HEAD without the page's length:\n%s", header)
 	}
 	rest, err := io.ReadAll(in)

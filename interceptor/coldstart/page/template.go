@@ -30,15 +30,16 @@ var script string
 type frame struct {
 	// head opens every page, up to where the page's own part begins.
 	head []byte
-	// open follows the own part of a live page: the safety net and the place
-	// that the elapsed times are appended to.
-	open []byte
+	// net is the safety net of a live page.
+	net []byte
 	// reload is appended to a live page when the target is ready.
 	reload []byte
-	// closing closes a live page.
+	// timer is the place that the elapsed times are appended to.
+	timer []byte
+	// closing closes every page.
 	closing []byte
-	// tail closes every other page.
-	tail []byte
+	// netHash permits the safety net in a Content-Security-Policy.
+	netHash string
 	// policy is the Content-Security-Policy: nothing is loaded, and nothing
 	// runs or styles but what is in the frame.
 	policy string
@@ -46,17 +47,11 @@ type frame struct {
 	own *template.Template
 }
 
-// view is a page's own part.
+// view is a page's own part, up to its message.
 type view struct {
-	Title   string
-	Message string
-	// Refresh is the number of seconds after which the browser asks again;
-	// 0 is never.
-	Refresh int
+	Title string
 	// Busy says that something is going on: the page waits.
 	Busy bool
-	// Retry offers a link to the same address.
-	Retry bool
 }
 
 // shared is the frame, made on first use and immutable from then on. It fails
@@ -69,36 +64,45 @@ var shared = sync.OnceValues(func() (*frame, error) {
 	// An inline element's hash covers every byte between its tags.
 	css := strings.ReplaceAll(style, "\n", "")
 	js := strings.TrimSpace(script)
-	const end = "</main></body></html>\n"
 	return &frame{
 		head: []byte(`<!doctype html><html lang="en"><head><meta charset="utf-8">` +
-			`<meta name="viewport" content="width=device-width,initial-scale=1">` +
+			`<meta name="viewport" content="width=device-width">` +
 			// Without an icon the browser asks for /favicon.ico, which would be
 			// held and counted like any other request.
-			`<link rel="icon" href="data:,"><style>` + css + `</style>`),
-		open:    []byte(`<script>` + js + `</script><div>`),
+			noIcon + `<style>` + css + `</style>`),
+		net:     []byte(`<script>` + js + `</script>`),
 		reload:  []byte(`<meta http-equiv="refresh" content="0">`),
-		closing: []byte("</div>" + end),
-		tail:    []byte(end),
-		policy: fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; img-src data:; base-uri 'none'; form-action 'none'",
+		timer:   []byte(`<div role="timer">`),
+		closing: []byte("</div></main></body></html>\n"),
+		netHash: integrity(js),
+		policy: fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; img-src data:; base-uri 'none'; form-action 'none'",
 			integrity(css), integrity(js)),
 		own: own,
 	}, nil
 })
 
+// noIcon is the icon of a page that has none.
+const noIcon = `<link rel="icon" href="data:,">`
+
 // integrity is the CSP source expression that permits exactly this inline text.
 func integrity(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// render returns a page's own part, escaped for where each value stands.
+// render returns a page's own part, escaped for where each value stands. The
+// message follows.
 func (f *frame) render(v view) ([]byte, error) {
 	// html/template passes bytes that are not UTF-8 through.
-	v.Title, v.Message = strings.ToValidUTF8(v.Title, "\uFFFD"), strings.ToValidUTF8(v.Message, "\uFFFD")
+	v.Title = strings.ToValidUTF8(v.Title, "\uFFFD")
 	var out bytes.Buffer
 	if err := f.own.Execute(&out, v); err != nil {
 		return nil, fmt.Errorf("rendering the page: %w", err)
 	}
-	return bytes.Clone(out.Bytes()), nil
+	return bytes.Clone(bytes.TrimSpace(out.Bytes())), nil
+}
+
+// escape is words as they stand between tags.
+func escape(words string) string {
+	return template.HTMLEscapeString(strings.ToValidUTF8(words, "\uFFFD"))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/controllers/targets"
 	"github.com/kedacore/http-add-on/operator/keda"
 	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
 
 // responseBodyLabel marks the ConfigMaps that responses may be taken from.
@@ -124,13 +125,25 @@ func (x *examination) responses(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading ConfigMap %s: %w", ref.Name, err)
 		}
-		_, text := configMap.Data[ref.Key]
-		_, binary := configMap.BinaryData[ref.Key]
-		if ref.Key != "" && !text && !binary {
+		text, isText := configMap.Data[ref.Key]
+		binary, isBinary := configMap.BinaryData[ref.Key]
+		if ref.Key != "" && !isText && !isBinary {
 			x.warn(ReasonConfigMapKeyNotFound, "%s: ConfigMap %q has no key %q", field, ref.Name, ref.Key)
+			continue
+		}
+		if field == waitingPageField {
+			x.template(ref, text+string(binary))
 		}
 	}
 	return nil
+}
+
+// template finds out whether a waiting page can be made of a ConfigMap's text.
+func (x *examination) template(ref *v1beta1.ConfigMapKeyRef, source string) {
+	spec := x.route.Spec.ColdStart.WaitingPage
+	if _, err := waitingpage.Parse(source, waitingpage.Fields{Title: spec.Title, Message: spec.Message}); err != nil {
+		x.warn(ReasonInvalidTemplate, "%s: ConfigMap %q: %v", waitingPageField, ref.Name, err)
+	}
 }
 
 func (x *examination) service(ctx context.Context, name string, port int32, portName string) (*conditions.Problem, error) {

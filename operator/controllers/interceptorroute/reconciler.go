@@ -15,7 +15,9 @@
 // what clients see meanwhile, are worse than asked for:
 //   - RouteConflict, on some of the hosts and paths;
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
-//   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500.
+//   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500, or
+//     the built-in waiting page is shown;
+//   - InvalidTemplate: the same of a waiting page that cannot be used.
 //
 // What the operator has no right to read it says nothing about.
 package interceptorroute
@@ -40,6 +42,7 @@ const (
 	ReasonNoScaledObject       = "NoScaledObject"
 	ReasonConfigMapNotFound    = "ConfigMapNotFound"
 	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
+	ReasonInvalidTemplate      = "InvalidTemplate"
 )
 
 // Reconciler reconciles InterceptorRoutes.

@@ -1,0 +1,71 @@
+package page
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
+	"github.com/kedacore/http-add-on/pkg/waitingpage"
+)
+
+// custom is a user's page.
+type custom struct {
+	template *waitingpage.Template
+	// policy permits the page's own scripts, by their hashes, and our safety net.
+	policy string
+	// icon is what keeps a browser from asking for one, unless the page has one.
+	icon string
+}
+
+// iconLink finds the link to an icon.
+var iconLink = regexp.MustCompile(`(?i)<link\b[^>]*\brel\s*=\s*["']?[^"'>]*icon`)
+
+// WithTemplate returns the page with a template of the user's in place of the
+// built-in page, which still takes its place when the template cannot be executed.
+// The error is for who wrote the template.
+func (p *Page) WithTemplate(source string) (*Page, error) {
+	parsed, err := waitingpage.Parse(source, p.fields(wake.Progress{}))
+	if err != nil {
+		return nil, err
+	}
+	literal := parsed.Literal()
+	scripts := []string{p.frame.netHash}
+	for _, script := range waitingpage.Scripts(literal) {
+		scripts = append(scripts, integrity(script))
+	}
+	c := &custom{
+		template: parsed,
+		// Styles, pictures and fonts can do no harm, and the page's host cannot
+		// serve them while it sleeps: they may come from elsewhere.
+		policy: "default-src 'none'; style-src 'unsafe-inline' https:; script-src " + strings.Join(scripts, " ") +
+			"; img-src data: https:; font-src data: https:; base-uri 'none'; form-action 'none'",
+	}
+	if !iconLink.MatchString(literal) {
+		c.icon = noIcon
+	}
+	own := *p
+	own.template = c
+	return &own, nil
+}
+
+// render is the page as it reads now; false if it cannot be rendered.
+func (c *custom) render(p *Page, now wake.Progress) ([]byte, bool) {
+	body, err := c.template.Execute(p.fields(now))
+	if err != nil {
+		return nil, false
+	}
+	return append(body, c.icon...), true
+}
+
+// fields are what a template may show.
+func (p *Page) fields(now wake.Progress) waitingpage.Fields {
+	f := waitingpage.Fields{
+		Title: p.title, Message: string(p.words.Append(nil, now)), RefreshInterval: p.refresh,
+		Elapsed: now.So(), ElapsedSeconds: int(now.Elapsed / time.Second),
+	}
+	if f.Estimate = now.About(); f.Estimate != "" {
+		f.EstimateSeconds = wholeSeconds(now.Estimate)
+	}
+	return f
+}
