@@ -1,0 +1,212 @@
+package conformance
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/kedacore/http-add-on/tests/support/otlp"
+)
+
+const (
+	clientTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
+	clientSpan   = "00f067aa0ba902b7"
+	clientParent = "00-" + clientTrace + "-" + clientSpan + "-01"
+)
+
+// traced starts an interceptor that sends all telemetry to a collector at once.
+func traced(t *testing.T, protocol, endpoint, objects string) *world {
+	t.Helper()
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
+	return newWorld(t, objects,
+		"OTEL_EXPORTER_OTLP_METRICS_ENABLED", "true", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", protocol,
+		"OTEL_EXPORTER_OTLP_TRACES_ENABLED", "true", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol,
+	)
+}
+
+// headers is a backend that says which headers of tracing it got.
+func headers(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "%s|%s|%s", r.Header.Get("Traceparent"), r.Header.Get("Tracestate"), r.Header.Get("Baggage"))
+}
+
+// span waits for a span of a name.
+func (w *world) span(c *otlp.Collector, name string) otlp.Span {
+	w.t.Helper()
+	var found otlp.Span
+	w.eventually("a span "+name, func() bool {
+		all := c.Spans()
+		i := slices.IndexFunc(all, func(s otlp.Span) bool { return s.Name == name })
+		if i >= 0 {
+			found = all[i]
+		}
+		return i >= 0
+	})
+	return found
+}
+
+func events(s otlp.Span) (names []string) {
+	for _, e := range s.GetEvents() {
+		names = append(names, e.GetName())
+	}
+	return names
+}
+
+func TestARequestIsTracedAndMeasured(t *testing.T) {
+	for _, protocol := range []string{"http/protobuf", "grpc"} {
+		t.Run(protocol, func(t *testing.T) {
+			collector := otlp.New(t)
+			endpoint := map[string]string{"http/protobuf": collector.HTTP, "grpc": collector.GRPC}[protocol]
+			w := traced(t, protocol, endpoint, plainRoute)
+			backend := w.backend(headers)
+			w.ready("app", backend)
+			got := w.do(w.request(http.MethodPost, "app.test", "/v1/x?key=secret", "body",
+				"Traceparent", clientParent, "Tracestate", "vendor=1", "Baggage", "user=7", "User-Agent", "test"))
+			got.expect(t, "the request is served", http.StatusOK, "|vendor=1|user=7")
+			for name, values := range got.header {
+				if strings.Contains(strings.Join(values, ","), backend) || strings.HasPrefix(strings.ToLower(name), "trace") {
+					t.Errorf("the client is told %s: %v", name, values)
+				}
+			}
+
+			span := w.span(collector, "POST default/app")
+			id := hex.EncodeToString(span.GetSpanId())
+			if hex.EncodeToString(span.GetTraceId()) != clientTrace || hex.EncodeToString(span.GetParentSpanId()) != clientSpan {
+				t.Errorf("the span is not in the trace of the client: %v", span)
+			}
+			if want := "00-" + clientTrace + "-" + id + "-01"; !strings.HasPrefix(got.body, want+"|") {
+				t.Errorf("the backend was told %q, want %q", got.body, want)
+			}
+			if span.GetKind() != tracev1.Span_SPAN_KIND_SERVER || span.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_UNSET {
+				t.Errorf("kind %v, status %v", span.GetKind(), span.GetStatus())
+			}
+			want := map[string]string{
+				"http.request.method": "POST", "http.response.status_code": "200", "http.response.body.size": fmt.Sprint(len(got.body)),
+				"url.scheme": "http", "url.path": "/v1/x", "server.address": "app.test", "network.protocol.version": "1.1",
+				"network.peer.address": "127.0.0.1", "user_agent.original": "test", "upstream": backend,
+				"route_name": "app", "route_namespace": "default", "cold_start": "false",
+			}
+			if diff := cmp.Diff(want, otlp.Attributes(span.GetAttributes())); diff != "" {
+				t.Errorf("attributes (-want +got):\n%s", diff)
+			}
+			if who := span.Resource["service.name"]; who != "keda-add-ons-http-interceptor" {
+				t.Errorf("sent by %q", who)
+			}
+
+			w.eventually("the request is counted", func() bool {
+				return slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool {
+					if m.Name != "interceptor_request_count" {
+						return false
+					}
+					point := m.GetSum().GetDataPoints()[0]
+					labels := otlp.Attributes(point.GetAttributes())
+					return point.GetAsInt() == 1 && cmp.Equal(labels, map[string]string{
+						"code": "200", "method": "POST", "route_name": "app", "route_namespace": "default", "cold_start": "false",
+					})
+				})
+			})
+		})
+	}
+}
+
+func TestAColdStartIsTraced(t *testing.T) {
+	collector := otlp.New(t)
+	w := traced(t, "http/protobuf", collector.HTTP, streamRoute(`message: "Waking up", interval: 100ms`))
+	held := w.later(w.request(http.MethodGet, "app.test", "/", ""))
+	w.held("default/app", 1)
+	response, _ := w.chat(`{"stream":true,"messages":[]}`)
+	defer response.Body.Close()
+	w.ready("app", w.backend(say("ok")))
+	(<-held).expect(t, "the request is released", http.StatusOK, "ok")
+
+	span := w.span(collector, "GET default/app")
+	if got := events(span); !cmp.Equal(got, []string{"held"}) {
+		t.Errorf("events of a held request: %q", got)
+	}
+	if got := otlp.Attributes(span.GetAttributes())["cold_start"]; got != "true" {
+		t.Errorf("cold_start is %q", got)
+	}
+	w.eventually("the wait is a child", func() bool {
+		return slices.ContainsFunc(collector.Spans(), func(s otlp.Span) bool {
+			return s.Name == "cold start" && string(s.GetParentSpanId()) == string(span.GetSpanId()) &&
+				s.GetStartTimeUnixNano() == span.GetStartTimeUnixNano() && s.GetEndTimeUnixNano() <= span.GetEndTimeUnixNano() &&
+				otlp.Attributes(s.GetAttributes())["outcome"] == "ready"
+		})
+	})
+	if got := events(w.span(collector, "POST default/app")); !cmp.Equal(got, []string{"held", "stream committed"}) {
+		t.Errorf("events of a stream: %q", got)
+	}
+}
+
+func TestFailuresInTraces(t *testing.T) {
+	collector := otlp.New(t)
+	w := traced(t, "http/protobuf", collector.HTTP, route("timeouts: {readiness: 10ms}"))
+	w.do(w.request("BREW", "other.test", "/secret", "")).expect(t, "no route", http.StatusNotFound, "")
+	if span := w.span(collector, "_OTHER"); span.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_UNSET {
+		t.Error("an error of the client is not ours")
+	}
+	w.do(w.request(http.MethodGet, "app.test", "/", "")).expect(t, "never ready", http.StatusGatewayTimeout, "")
+	span := w.span(collector, "GET default/app")
+	if span.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_ERROR || otlp.Attributes(span.GetAttributes())["error.type"] != "504" {
+		t.Errorf("got %v", span)
+	}
+}
+
+func TestWhatTheClientDecided(t *testing.T) {
+	for _, test := range []struct{ reason, parent, want string }{
+		{"not to sample", "00-" + clientTrace + "-" + clientSpan + "-00", "00-" + clientTrace + "-"},
+		{"nothing that can be read: the state belongs to no trace", "nonsense", "00-"},
+	} {
+		collector := otlp.New(t)
+		w := traced(t, "http/protobuf", collector.HTTP, plainRoute)
+		w.ready("app", w.backend(headers))
+		got := w.do(w.request(http.MethodGet, "app.test", "/", "", "Traceparent", test.parent, "Tracestate", "vendor=1"))
+		got.expect(t, test.reason, http.StatusOK, test.want)
+		sampled, state := strings.Contains(got.body, "-01|"), strings.Contains(got.body, "vendor=1")
+		if readable := test.parent != "nonsense"; sampled == readable || state != readable {
+			t.Errorf("%s: the backend was told %q", test.reason, got.body)
+		}
+		if strings.Contains(got.body, clientSpan) {
+			t.Errorf("%s: the backend's parent is the client, not us: %q", test.reason, got.body)
+		}
+	}
+}
+
+func TestTracesThatAreOffTouchNothing(t *testing.T) {
+	w := newWorld(t, plainRoute)
+	w.ready("app", w.backend(headers))
+	for _, parent := range []string{clientParent, "nonsense", ""} {
+		sent := w.request(http.MethodGet, "app.test", "/", "", "Traceparent", parent, "Tracestate", "vendor=1", "Baggage", "user=7")
+		w.do(sent).expect(t, "headers pass", http.StatusOK, parent+"|vendor=1|user=7")
+	}
+}
+
+// The collector takes connections and never answers: requests do not notice, and
+// the end is not late.
+func TestACollectorThatHangs(t *testing.T) {
+	collector := otlp.NewHanging(t)
+	var ended time.Time
+	t.Cleanup(func() {
+		if took := time.Since(ended); took > 8*time.Second {
+			t.Errorf("the interceptor took %v to end", took)
+		}
+	})
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "64")
+	w := traced(t, "http/protobuf", collector.HTTP, plainRoute)
+	t.Cleanup(func() { ended = time.Now() })
+	w.ready("app", w.backend(say("ok")))
+	for range 300 { // more than may stand in line
+		w.do(w.request(http.MethodGet, "app.test", "/", "")).expect(t, "a request", http.StatusOK, "ok")
+	}
+	if collector.Asked() == 0 {
+		t.Error("nothing was sent at all")
+	}
+}
