@@ -67,6 +67,7 @@ func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 type serving struct {
 	exchange exchange.Exchange
 	response response
+	body     body
 }
 
 // ServeHTTP serves one request. Its frame, and those of the other steps, stay on
@@ -87,6 +88,8 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 		// Else net/http reads the rest of the body before it sends an answer,
 		// however long that takes. A recorder has no such body.
 		_ = http.NewResponseController(w).EnableFullDuplex()
+		s.body.ReadCloser = r.Body
+		r.Body, s.response.body = &s.body, &s.body
 	}
 	return s
 }

@@ -1,0 +1,72 @@
+package middleware
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+)
+
+// What a client sends after a request whose body nobody read is not the next
+// request: the connection ends with the answer. It goes on if the body was read.
+func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
+	refuse := &exchange.Error{Status: http.StatusServiceUnavailable, Message: "no"}
+	for _, c := range []struct {
+		reason string
+		step   exchange.HandlerFunc
+		ends   bool
+	}{
+		{"refused unread", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return refuse }, true},
+		{"answered unread", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+			_, err := io.WriteString(w, "here you are")
+			return err
+		}, true},
+		{"read, then refused", func(_ http.ResponseWriter, r *http.Request, _ *exchange.Exchange) error {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return refuse
+		}, false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			instruments, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(NewEdge(c.step, EdgeOptions{Metrics: instruments, Log: logr.Discard(), Now: time.Now}))
+			t.Cleanup(server.Close)
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			const request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+			if _, err := io.WriteString(conn, request+request); err != nil {
+				t.Fatal(err)
+			}
+			from := bufio.NewReader(conn)
+			for i, want := range []bool{true, !c.ends} {
+				response, err := http.ReadResponse(from, nil)
+				if (err == nil) != want {
+					t.Fatalf("answer %d: got %v, want one: %t", i+1, err, want)
+				}
+				if err != nil {
+					return
+				}
+				if _, err := io.Copy(io.Discard, response.Body); err != nil || response.Close != c.ends {
+					t.Errorf("answer %d: ends the connection %t: %v", i+1, response.Close, err)
+				}
+			}
+		})
+	}
+}
