@@ -1,41 +1,13 @@
 package app
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/kedacore/http-add-on/pkg/queue"
 )
-
-// cheap serves a snapshot and bookmarks as an idle interceptor does, but without
-// its cost: what the process spends is the scaler's.
-type cheap struct {
-	snapshot []byte
-	done     <-chan struct{}
-}
-
-func (c cheap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", queue.ContentTypeWatch)
-	control, bookmark := http.NewResponseController(w), time.NewTicker(5*time.Second)
-	defer bookmark.Stop()
-	for line := c.snapshot; ; line = []byte(`{"type":"BOOKMARK"}` + "\n") {
-		if _, err := w.Write(line); err != nil || control.Flush() != nil {
-			return
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-c.done:
-			return
-		case <-bookmark.C:
-		}
-	}
-}
 
 // processor is the time that the process has spent on a processor.
 func processor(b *testing.B) time.Duration {
@@ -47,50 +19,63 @@ func processor(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// The goal is 5 % of a core when idle; the numbers include the gRPC client's half
-// of KEDA's polls, of each route every 15 s.
-func BenchmarkIdle200InterceptorsOf1000Routes(b *testing.B) {
-	for name, polled := range map[string]bool{"silent": false, "polled": true} {
-		b.Run(name, func(b *testing.B) { idle(b, 200, 1000, polled) })
-	}
-}
-
-func idle(b *testing.B, interceptors, routes int, polled bool) {
-	counts := make(queue.Counts)
-	for n := range routes {
-		counts[fmt.Sprintf("apps/route-%04d", n)] = queue.Count{RequestCount: int64(n)}
-	}
-	snapshot, err := json.Marshal(queue.Event{Type: queue.Snapshot, Counts: counts})
-	if err != nil {
-		b.Fatal(err)
-	}
-	snapshot = append(snapshot, '\n')
-	start := processor(b)
-	w := newWorldOf(b, interceptors, 0, func(_ *counted, done <-chan struct{}) http.Handler { return cheap{snapshot, done} })
-	sink := <-w.sink
-	for n := range routes {
-		sink.SetRoute(interceptorRoute(n))
-	}
-	close(w.synced)
-	w.awaitReady(b)
-	starting := processor(b) - start
+// heap is what the process needs.
+func heap() float64 {
 	runtime.GC()
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
+	return float64(memory.HeapAlloc) / (1 << 20)
+}
 
-	poll := time.NewTicker(15 * time.Second / time.Duration(routes))
-	defer poll.Stop()
+// The goal is 5 % of a core while nobody asks for anything. KEDA has two streams
+// of each route; in the second half it polls as well, each route every 15 s. An
+// iteration is one tenth of a second, so -benchtime 150x is a round of polls.
+func BenchmarkIdle200InterceptorsOf1000Routes(b *testing.B) {
+	b.Run("silent", func(b *testing.B) { idle(b, size{Interceptors: 200, Routes: 1000}) })
+	b.Run("polled", func(b *testing.B) { idle(b, size{Interceptors: 200, Routes: 1000, Polled: true}) })
+}
+
+func idle(b *testing.B, s size) {
+	start := processor(b)
+	newScaled(b, s)
+	starting := processor(b) - start
+	tick := time.NewTicker(stepInterval)
+	defer tick.Stop()
+	for range 20 { // until its streams are open
+		<-tick.C
+	}
+	memory := heap()
 	begun, spent := time.Now(), processor(b)
-	for n := 0; b.Loop(); n++ {
-		<-poll.C
-		if !polled {
-			continue
-		}
-		if _, err := w.keda.IsActive(b.Context(), ref(n%routes)); err != nil {
-			b.Fatal(err)
+	for b.Loop() {
+		<-tick.C
+	}
+	b.ReportMetric(100*float64(processor(b)-spent)/float64(time.Since(begun)), "%-of-a-core")
+	b.ReportMetric(starting.Seconds(), "cpu-s-to-start")
+	b.ReportMetric(memory, "heap-MiB")
+}
+
+// Requests, routes and interceptors come and go; memory must not grow, which
+// -benchtime 10m shows. It is told of every minute.
+func BenchmarkChurnOf200InterceptorsOf1000Routes(b *testing.B) {
+	w := newScaled(b, size{Interceptors: 200, Routes: 1000, Polled: true})
+	tick := time.NewTicker(stepInterval)
+	defer tick.Stop()
+	begun, spent := time.Now(), processor(b)
+	var marks []float64
+	step := 0
+	for b.Loop() {
+		<-tick.C
+		step++
+		w.churn(b, step)
+		if time.Since(begun) > time.Duration(len(marks)+1)*time.Minute {
+			marks = append(marks, heap())
+			_, _ = fmt.Fprintf(os.Stderr, "after %d min: heap %.1f MiB, %d goroutines, %d steps\n",
+				len(marks), marks[len(marks)-1], runtime.NumGoroutine(), step)
 		}
 	}
-	b.ReportMetric(starting.Seconds(), "cpu-s-to-start")
-	b.ReportMetric(float64(memory.HeapAlloc)/(1<<20), "heap-MiB")
 	b.ReportMetric(100*float64(processor(b)-spent)/float64(time.Since(begun)), "%-of-a-core")
+	b.ReportMetric(heap(), "heap-MiB")
+	if last := len(marks) - 1; last >= 3 && marks[last] > 1.15*marks[1] {
+		b.Errorf("memory grows: %.1f MiB each minute", marks)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) != "" {
+		if err := beOutside(); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	// An informer of some namespaces that has never synced leaves two goroutines
 	// when its cache is stopped; ours is when the process ends.
 	const informers = "sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformer"
@@ -113,12 +121,6 @@ func podAddress(n int) string { return fmt.Sprintf("10.250.%d.%d", n/250, n%250+
 // newWorld starts one. It ends with the test.
 func newWorld(t testing.TB, interceptors, routes int) *world {
 	t.Helper()
-	return newWorldOf(t, interceptors, routes, func(c *counted, done <-chan struct{}) http.Handler { return queue.NewHandler(c, done) })
-}
-
-// newWorldOf starts one whose interceptors are served by the given handlers.
-func newWorldOf(t testing.TB, interceptors, routes int, handler func(c *counted, done <-chan struct{}) http.Handler) *world {
-	t.Helper()
 	w := &world{synced: make(chan struct{}), sink: make(chan Sink, 1)}
 	addresses := make(map[string]string)
 	done := make(chan struct{})
@@ -132,7 +134,7 @@ func newWorldOf(t testing.TB, interceptors, routes int, handler func(c *counted,
 		w.interceptors = append(w.interceptors, c)
 		l := listen(t)
 		addresses[fmt.Sprintf("%s:%d", podAddress(n), adminPort)] = l.Addr().String()
-		server := &http.Server{Handler: handler(c, done)}
+		server := &http.Server{Handler: queue.NewHandler(c, done)}
 		running.Go(func() { _ = server.Serve(l) })
 		servers = append(servers, server)
 	}
