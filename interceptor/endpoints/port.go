@@ -177,7 +177,7 @@ func (p *Port) update(addresses []string) {
 		e := known[address]
 		switch {
 		case e == nil:
-			e = &endpoint{port: p, address: address, pacing: pacing{window: startWindow}}
+			e = &endpoint{port: p, address: address, pacing: newPacing()}
 			known[address] = e
 		case !e.gone:
 			continue
@@ -198,6 +198,9 @@ func (p *Port) update(addresses []string) {
 	}
 	p.spread()
 }
+
+// now is the time in nanoseconds since the epoch.
+func (p *Port) now() int64 { return int64(time.Since(p.shared.epoch)) }
 
 // endpoints are the ready ones.
 func (p *Port) endpoints() []*endpoint {

@@ -32,8 +32,9 @@ func (s Slot) Answered() {
 	if s.ticket == nil {
 		return
 	}
+	port, since := s.endpoint.port, s.ticket.since.Load()
 	if s.ticket.state.CompareAndSwap(s.state(unanswered), s.state(open)) {
-		s.endpoint.port.answered(s.endpoint)
+		port.answered(s.endpoint, time.Duration(port.now()-since))
 	}
 }
 
@@ -99,6 +100,9 @@ type ticket struct {
 	// and by whoever releases it.
 	limit  int  // how many such requests its endpoint takes at a time; 0: any number
 	waited bool // it came from the line
+
+	// since is when it came from there, as Port.now says. Whoever asks may be too late.
+	since atomic.Int64
 }
 
 // The phases of a Slot that is not yet released.
@@ -125,6 +129,9 @@ func (e *endpoint) issue(phase uint64, limit int, waited bool) Slot {
 	t := e.port.shared.tickets.Get().(*ticket)
 	s := Slot{endpoint: e, ticket: t, generation: t.state.Load() >> phaseBits}
 	t.limit, t.waited = limit, waited
+	if waited {
+		t.since.Store(e.port.now())
+	}
 	if limit > 0 {
 		e.limited++
 	}
@@ -140,7 +147,7 @@ const avoided = 1 << 40
 func (e *endpoint) load() int64 {
 	n := e.inFlight.Load()
 	if until := e.avoid.Load(); until != 0 {
-		if int64(time.Since(e.port.shared.epoch)) < until {
+		if e.port.now() < until {
 			return n + avoided
 		}
 		e.avoid.CompareAndSwap(until, 0)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // model is the obvious description of paced release: it is told what happened
@@ -14,21 +15,19 @@ type model struct {
 	t       *testing.T
 	store   *Store
 	port    *Port
-	line    []*Waiter        // in order
-	limit   map[*Waiter]int  // of the line
-	slots   []Slot           // received, not released
-	limits  map[Slot]int     // of slots: their limit, if they have one
+	line    []*Waiter       // in order
+	limit   map[*Waiter]int // of the line
+	slots   []Slot          // received, not released
+	limits  map[Slot]int    // of slots: their limit, if they have one
+	since   map[Slot]time.Time
 	pending map[Slot]bool    // of slots: released from the line, not answered
 	pace    map[string]*pace // of the ready addresses
 }
 
-type pace struct {
-	window, unanswered, limited int
-	refused, silent             bool
-}
+type pace struct{ pacing }
 
-// full says that a limit is reached.
-func (p *pace) full(limit int) bool { return limit > 0 && p.limited >= limit }
+// at says that a limit is reached.
+func (p *pace) at(limit int) bool { return limit > 0 && p.limited >= limit }
 
 // settle receives what was released, and checks order, windows, and that nobody
 // waits who need not.
@@ -42,11 +41,11 @@ func (m *model) settle() {
 			if p == nil {
 				m.t.Fatalf("released to %s, which is not ready", s.Addr())
 			}
-			if p.silent || p.unanswered >= p.window || p.full(m.limit[m.line[0]]) {
+			if p.silent || p.unanswered >= p.window || p.at(m.limit[m.line[0]]) {
 				m.t.Fatalf("released to %s with %+v", s.Addr(), *p)
 			}
 			p.unanswered++
-			m.pending[s] = true
+			m.pending[s], m.since[s] = true, time.Now()
 			m.got(s, m.limit[m.line[0]], p)
 			m.line = m.line[1:]
 			continue
@@ -60,7 +59,7 @@ func (m *model) settle() {
 		}
 	}
 	for address, p := range m.pace {
-		if len(m.line) > 0 && !p.silent && p.unanswered < p.window && !p.full(m.limit[m.line[0]]) {
+		if len(m.line) > 0 && !p.silent && p.unanswered < p.window && !p.at(m.limit[m.line[0]]) {
 			m.t.Fatalf("%d wait while %s has %+v", len(m.line), address, *p)
 		}
 	}
@@ -81,7 +80,7 @@ func (m *model) pick(limit int) {
 	s, ok := m.port.PickWithin(limit)
 	if !ok {
 		for address, p := range m.pace {
-			if len(m.line) == 0 && !p.full(limit) {
+			if len(m.line) == 0 && !p.at(limit) {
 				m.t.Fatalf("not sent to %s with %+v", address, *p)
 			}
 		}
@@ -90,7 +89,7 @@ func (m *model) pick(limit int) {
 	if m.port.limited.Load() == 0 {
 		limit = 0 // no release goes on
 	}
-	if p := m.pace[s.Addr()]; p.full(limit) || limit > 0 && len(m.line) > 0 {
+	if p := m.pace[s.Addr()]; p.at(limit) || limit > 0 && len(m.line) > 0 {
 		m.t.Fatalf("sent to %s with %+v while %d wait", s.Addr(), *p, len(m.line))
 	}
 	m.got(s, limit, m.pace[s.Addr()])
@@ -103,14 +102,14 @@ func (m *model) move(i int) {
 	next, ok := s.Another(s.Addr())
 	if !ok {
 		for address, p := range m.pace {
-			if address != s.Addr() && !p.full(limit) {
+			if address != s.Addr() && !p.at(limit) {
 				m.t.Fatalf("not moved to %s with %+v", address, *p)
 			}
 		}
 		return
 	}
 	p := m.pace[next.Addr()]
-	if next.Addr() == s.Addr() || p.full(limit) {
+	if next.Addr() == s.Addr() || p.at(limit) {
 		m.t.Fatalf("moved from %s to %s with %+v", s.Addr(), next.Addr(), *p)
 	}
 	m.release(i)
@@ -168,8 +167,7 @@ func (m *model) step(op, arg byte) {
 			s, p := m.take(int(arg)%len(m.slots), false)
 			if m.pending[s] && p != nil {
 				p.unanswered--
-				p.window++
-				p.silent = false
+				p.widen(time.Since(m.since[s]))
 			}
 			delete(m.pending, s)
 			s.Answered()
@@ -178,8 +176,7 @@ func (m *model) step(op, arg byte) {
 		if len(m.slots) > 0 {
 			s, p := m.take(int(arg)%len(m.slots), false)
 			if p != nil {
-				p.window = max(p.window/2, 1)
-				p.refused, p.silent = true, true
+				p.narrow()
 			}
 			s.Refused()
 		}
@@ -212,10 +209,7 @@ func (m *model) step(op, arg byte) {
 func (m *model) tick() {
 	if len(m.line) > 0 { // without an endpoint the loop does nothing
 		for _, p := range m.pace {
-			if !p.refused && p.unanswered >= p.window {
-				p.window *= 2
-			}
-			p.refused, p.silent = false, false
+			p.pass()
 		}
 	}
 	pass(interval)
@@ -232,7 +226,7 @@ func (m *model) update(bits byte) {
 		address := fmt.Sprintf("10.0.0.%d:80", i)
 		ready = append(ready, address)
 		if pacing[address] = m.pace[address]; pacing[address] == nil {
-			pacing[address] = &pace{window: startWindow}
+			pacing[address] = &pace{newPacing()}
 		}
 	}
 	m.pace = pacing
@@ -258,7 +252,7 @@ func FuzzPacedRelease(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			s := NewStore()
 			m := &model{t: t, store: s, port: s.Port(web()), pace: map[string]*pace{},
-				limit: map[*Waiter]int{}, limits: map[Slot]int{}, pending: map[Slot]bool{}}
+				limit: map[*Waiter]int{}, limits: map[Slot]int{}, pending: map[Slot]bool{}, since: map[Slot]time.Time{}}
 			for i := 0; i+1 < len(events); i += 2 {
 				m.step(events[i], events[i+1])
 				m.settle()

@@ -2,35 +2,6 @@ package endpoints
 
 import "time"
 
-// Held requests are released in order of arrival, each endpoint at its own pace,
-// as a fresh pod can take a few connections at once but not ten thousand. An
-// endpoint has a window of released but unanswered requests. It starts at
-// startWindow and grows by one with each answer, so it doubles with each round of
-// answers. A refused connection halves it, and the endpoint gets no more until it
-// answers or the interval is over. While somebody waits, each interval without a
-// refusal doubles it too: a backend that answers only when its batch is full, or
-// after minutes, must not block the line.
-const (
-	startWindow = 32
-	interval    = 500 * time.Millisecond
-)
-
-// pacing is how many held requests an endpoint may get. All of it is guarded by
-// the port's lock.
-type pacing struct {
-	gone       bool // not ready any more
-	refused    bool // in this interval
-	silent     bool // refused in this interval, and answered nothing since
-	window     int
-	unanswered int // released from the line, neither answered nor over; may be above a window that was halved
-	limited    int // given out under a limit and not over
-}
-
-// room says whether the endpoint takes one more that has a limit, 0 being none.
-func (e *pacing) room(limit int) bool {
-	return !e.gone && !e.silent && e.unanswered < e.window && (limit == 0 || e.limited < limit)
-}
-
 // Waiter is a held request's place in the line of a port.
 type Waiter struct {
 	// C delivers exactly one Slot, when it is this request's turn. The receiver
@@ -149,12 +120,11 @@ func (p *Port) release(e *endpoint) {
 }
 
 // answered frees the place of a request in the window, and opens it.
-func (p *Port) answered(e *endpoint) {
+func (p *Port) answered(e *endpoint, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.unanswered--
-	e.window++
-	e.silent = false
+	e.widen(took)
 	p.fill(e)
 }
 
@@ -176,11 +146,10 @@ func (p *Port) over(e *endpoint, unanswered, limited, waited bool) {
 
 // refused slows an endpoint down.
 func (p *Port) refused(e *endpoint) {
-	e.avoid.Store(int64(time.Since(p.shared.epoch) + interval))
+	e.avoid.Store(p.now() + int64(interval))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e.window = max(e.window/2, 1)
-	e.refused, e.silent = true, true
+	e.narrow()
 }
 
 // pace runs the timer while it is of use. The caller holds p.mu.
@@ -206,10 +175,7 @@ func (p *Port) tick(round uint64) {
 	}
 	p.timer = nil
 	for _, e := range p.endpoints() {
-		if !e.refused && e.unanswered >= e.window { // else it is a limit that they wait for
-			e.window *= 2
-		}
-		e.refused, e.silent = false, false
+		e.pass()
 	}
 	p.spread()
 }

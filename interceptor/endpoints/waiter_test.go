@@ -3,6 +3,7 @@ package endpoints
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // held starts with n waiters on one endpoint that has just become ready.
@@ -317,5 +318,47 @@ func TestReadinessWakesNobodyElse(t *testing.T) {
 	case <-ready:
 		t.Error("a page of another service was told")
 	default:
+	}
+}
+
+// An endpoint that has as much as it can work on answers later the more it gets: to
+// give it more would only fill its queues.
+func TestWindowStopsDoublingWhenAnswersTakeLonger(t *testing.T) {
+	for _, c := range []struct {
+		reason  string
+		took    func(window int) time.Duration
+		rounds  int
+		atLeast int
+		atMost  int
+	}{
+		{"an endpoint with room", func(int) time.Duration { return 10 * time.Millisecond }, 6, 32 << 6, 32 << 6},
+		{"one that works on one at a time", func(window int) time.Duration { return time.Duration(window) * time.Millisecond }, 20, 64, 160},
+		{"answers that take longer by chance", func(window int) time.Duration { return time.Duration(10+window%7) * time.Millisecond }, 6, 32 << 6, 32 << 6},
+	} {
+		e := newPacing()
+		for range c.rounds {
+			window := e.window
+			for range window {
+				e.widen(c.took(window))
+			}
+		}
+		if e.window < c.atLeast || e.window > c.atMost {
+			t.Errorf("%s: window %d, want %d to %d", c.reason, e.window, c.atLeast, c.atMost)
+		}
+	}
+	e := newPacing()
+	for range e.window {
+		e.unanswered = e.window
+		e.widen(time.Millisecond)
+	}
+	window := e.window
+	e.lately, e.unanswered = window, window
+	e.pass()
+	if e.window != window {
+		t.Errorf("an interval with a round of answers opens the window to %d", e.window)
+	}
+	e.pass()
+	if e.window != 2*window {
+		t.Errorf("an interval without answers leaves the window at %d", e.window)
 	}
 }

@@ -1,0 +1,84 @@
+package endpoints
+
+import "time"
+
+// Held requests are released in order of arrival, each endpoint at its own pace,
+// as a fresh pod can take a few connections at once but not ten thousand. An
+// endpoint has a window of released but unanswered requests. It starts at
+// startWindow and grows by one with each answer, so it doubles with each round of
+// answers, until a round takes more than twice as long as the fastest one: then the
+// endpoint has as much as it can work on, and the window grows by one with each
+// round. A refused connection halves it, and the endpoint gets no more until it
+// answers or the interval is over. While somebody waits, each interval with neither
+// a refusal nor a whole round of answers doubles it too: a backend that answers only
+// when its batch is full, or after minutes, must not block the line.
+const (
+	startWindow = 32
+	interval    = 500 * time.Millisecond
+)
+
+// pacing is how many held requests an endpoint may get. All of it is guarded by
+// the port's lock.
+type pacing struct {
+	gone       bool // not ready any more
+	refused    bool // in this interval
+	silent     bool // refused in this interval, and answered nothing since
+	window     int
+	unanswered int // released from the line, neither answered nor over; may be above a window that was halved
+	limited    int // given out under a limit and not over
+	lately     int // answers in this interval
+
+	// Of the current round: how many answers it is, how many there were, and how long
+	// they took together.
+	round, answers int
+	took           time.Duration
+	fastest        time.Duration // of a round, on average per answer; 0: there was none
+	full           bool          // the last round took more than twice as long
+}
+
+// newPacing is that of a fresh endpoint.
+func newPacing() pacing { return pacing{window: startWindow, round: startWindow} }
+
+// room says whether the endpoint takes one more that has a limit, 0 being none.
+func (e *pacing) room(limit int) bool {
+	return !e.gone && !e.silent && e.unanswered < e.window && (limit == 0 || e.limited < limit)
+}
+
+// widen opens the window after an answer.
+func (e *pacing) widen(took time.Duration) {
+	e.silent = false
+	e.lately++
+	e.answers++
+	e.took += took
+	if !e.full {
+		e.window++
+	}
+	if e.answers < e.round {
+		return
+	}
+	average := e.took / time.Duration(e.answers)
+	if e.fastest == 0 || average < e.fastest {
+		e.fastest = average
+	}
+	e.full = average > 2*e.fastest
+	if e.full {
+		e.window++
+	}
+	e.round, e.answers, e.took = e.window, 0, 0
+}
+
+// narrow closes it after a refusal.
+func (e *pacing) narrow() {
+	e.window = max(e.window/2, 1)
+	e.round = min(e.round, e.window)
+	e.refused, e.silent = true, true
+}
+
+// pass ends an interval in which somebody waited.
+func (e *pacing) pass() {
+	// With room it is a limit that they wait for.
+	if !e.refused && e.lately < e.window && e.unanswered >= e.window {
+		e.window *= 2
+	}
+	e.refused, e.silent, e.lately = false, false, 0
+}
