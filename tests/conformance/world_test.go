@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type world struct {
 	url     string
 	admin   string
 	client  *http.Client
+	skipped *atomic.Int64 // how far the tracker's clock is ahead
 }
 
 // Run implements routesync.Source: it tells the world's objects, and then
@@ -72,9 +74,11 @@ func newWorld(t *testing.T, objects string, env ...string) *world {
 // newWorldWith is newWorld with more listeners.
 func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *world {
 	t.Helper()
+	skipped := new(atomic.Int64)
 	w := &world{
-		t: t, store: endpoints.NewStore(), tracker: inflight.NewTracker(nil),
-		sink: make(chan routesync.Sink, 1), objects: parse(t, objects),
+		t: t, store: endpoints.NewStore(), skipped: skipped,
+		tracker: inflight.NewTracker(func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }),
+		sink:    make(chan routesync.Sink, 1), objects: parse(t, objects),
 	}
 	settings := map[string]string{
 		"KEDA_HTTP_PROXY_PORT": "0", "KEDA_HTTP_ADMIN_PORT": "0", "OTEL_PROM_EXPORTER_ENABLED": "false",
@@ -249,6 +253,9 @@ func (w *world) counts() queue.Counts {
 	}
 	return counts
 }
+
+// pass lets time pass for leases and the measure of wakes.
+func (w *world) pass(d time.Duration) { w.skipped.Add(int64(d)) }
 
 // eventually polls for what other goroutines bring about.
 func (w *world) eventually(what string, is func() bool) {

@@ -1,0 +1,130 @@
+package conformance
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// wakes lets the target wake once, by a request that is held so long.
+func (w *world) wakes(took time.Duration) {
+	w.t.Helper()
+	pending := w.later(w.request(http.MethodGet, "app.test", "/", ""))
+	w.held("default/app", 1)
+	w.pass(took)
+	w.ready("app", w.backend(say("awake")))
+	(<-pending).expect(w.t, "the held request", http.StatusOK, "awake")
+	w.ready("app")
+	w.pass(time.Hour)
+}
+
+// retryAfter expects a number of seconds, or a little less for what the test took.
+func (a answer) retryAfter(t *testing.T, most int) {
+	t.Helper()
+	got, err := strconv.Atoi(a.header.Get("Retry-After"))
+	if err != nil || got > most+1 || got < most-5 {
+		t.Errorf("Retry-After: got %q, want %d", a.header.Get("Retry-After"), most)
+	}
+}
+
+func TestClientsAreToldWhenTheTargetIsReady(t *testing.T) {
+	w := newWorld(t, route("coldStart: {waitingPage: {}, activationLease: 10m}\ntimeouts: {readiness: 50ms}"))
+	browse := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")) }
+	fetch := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "")) }
+
+	unknown := fetch()
+	unknown.expect(t, "nothing is known yet", http.StatusGatewayTimeout, "")
+	unknown.expectHeader(t, "Retry-After", "")
+
+	w.pass(37 * time.Second)
+	w.ready("app", w.backend(say("awake")))
+	w.counts()
+	w.ready("app")
+	w.pass(time.Hour)
+
+	page := browse()
+	page.expect(t, "the page tells the estimate", http.StatusServiceUnavailable, "Usually ready in about 40 s.")
+	page.retryAfter(t, 37)
+	w.pass(10 * time.Second)
+	page = browse()
+	page.expect(t, "a reload goes on with the wake", http.StatusServiceUnavailable, ">0:1")
+	page.retryAfter(t, 27)
+	timeout := fetch()
+	timeout.expect(t, "a timeout", http.StatusGatewayTimeout, "")
+	timeout.retryAfter(t, 27)
+	w.pass(40 * time.Second)
+	browse().expect(t, "it takes longer", http.StatusServiceUnavailable, "Taking longer than the usual 40 s.")
+}
+
+func TestTheOverflowIsToldWhenTheTargetIsReady(t *testing.T) {
+	w := newWorld(t, route("coldStart: {maxPendingRequests: 1}"))
+	w.wakes(37 * time.Second)
+	held := w.later(w.request(http.MethodGet, "app.test", "/", ""))
+	w.held("default/app", 1)
+	w.pass(7 * time.Second)
+	over := w.do(w.request(http.MethodGet, "app.test", "/", ""))
+	over.expect(t, "over the cap", http.StatusServiceUnavailable, "")
+	over.retryAfter(t, 30)
+	w.ready("app", w.backend(say("awake")))
+	(<-held).expect(t, "the held request", http.StatusOK, "awake")
+}
+
+// An answered request wakes, and whoever polls /queue sees when the target is
+// ready: no request need be held for the measure.
+func TestPagesAloneAreMeasured(t *testing.T) {
+	w := newWorld(t, route("coldStart: {waitingPage: {}}"))
+	browse := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")) }
+	browse().expect(t, "the page", http.StatusServiceUnavailable, "0:00</p>")
+	w.pass(20 * time.Second)
+	w.ready("app", w.backend(say("awake")))
+	if c := w.counts()["default/app"]; c.Cold {
+		t.Errorf("the lease is over: %+v", c)
+	}
+	w.pass(time.Hour)
+	w.ready("app")
+	browse().expect(t, "the estimate", http.StatusServiceUnavailable, "about 25 s.")
+}
+
+// An edit of the route does not forget its wakes.
+func TestStreamsSayHowFarTheWakeIs(t *testing.T) {
+	const callback = `message: "Waking up, {elapsed}[ of about {estimate}] \"ok\"", keepaliveMessage: " {elapsed}", interval: 100ms`
+	w := newWorld(t, streamRoute(`message: Waking`))
+	w.wakes(37 * time.Second)
+	w.change(streamRoute(callback))
+	var first string
+	w.eventually("the new text is in force", func() bool {
+		_, events := w.chat(`{"stream":true}`)
+		first = line(t, events)
+		return strings.Contains(first, "Waking up")
+	})
+	if !strings.Contains(first, `"content":"Waking up, 0 s of about 40 s \"ok\""`) {
+		t.Errorf("first event: %s", first)
+	}
+	w.pass(12 * time.Second)
+	_, events := w.chat(`{"stream":true}`)
+	if first = line(t, events); !regexp.MustCompile(`Waking up, 1\d s of about 40 s`).MatchString(first) {
+		t.Errorf("a later stream goes on with the wake: %s", first)
+	}
+	w.pass(10 * time.Second)
+	for later := regexp.MustCompile(`"content":" [23]\d s"`); !later.MatchString(line(t, events)); {
+	}
+	w.ready("app", w.backend(answerWith(200, "text/event-stream", answerStream)))
+	if rest, err := io.ReadAll(events); err != nil || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+		t.Errorf("the answer: %q, %v", rest, err)
+	}
+}
+
+func TestTextsOfHTTPScaledObjectsMayMove(t *testing.T) {
+	w := newWorld(t, strings.Replace(proposalPage, "Waking up the <application>, please wait...", "Waking, {elapsed}[ of {estimate}]", 1)+
+		"  coldStartStreamingCallback: {message: \"Loading, {elapsed}\"}\n")
+	w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")).
+		expect(t, "the page", http.StatusServiceUnavailable, "Waking, 0 s</p>")
+	_, events := w.chat(`{"stream":true}`)
+	if first := line(t, events); !strings.Contains(first, `"content":"Loading, 0 s"`) {
+		t.Errorf("first event: %s", first)
+	}
+}
