@@ -106,6 +106,8 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		Meters:       a.telemetry.Provider(),
 		Traces:       a.telemetry.Traces(),
 		Log:          a.log.WithName("interceptors"),
+		Service:      cfg.Target.Namespace + "/" + cfg.Target.Service,
+		Deployment:   cfg.Target.Namespace + "/" + cfg.Target.Deployment,
 	})
 	if err != nil {
 		return nil, err

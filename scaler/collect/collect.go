@@ -37,6 +37,9 @@ type Options struct {
 	Traces trace.TracerProvider
 	// Log for interceptors that come, go and fail.
 	Log logr.Logger
+	// Service and Deployment ("namespace/name") are where interceptors should come
+	// from; for the log, when there are none.
+	Service, Deployment string
 }
 
 // settleTimeout is how long an interceptor that neither answers nor fails keeps
@@ -130,6 +133,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	defer cancel()
 
 	interceptors := make(map[string]*interceptor) // owned by this goroutine
+	alone := false
 	for complete := false; ; {
 		select {
 		case <-ctx.Done():
@@ -137,7 +141,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		case <-c.changed:
 		}
 		c.mu.Lock()
-		listed, synced := maps.Clone(c.listed), c.synced
+		listed, synced := c.listed, c.synced
 		c.mu.Unlock()
 		for identity, i := range interceptors {
 			if listed[identity] != i.address {
@@ -153,6 +157,10 @@ func (c *Collector) Run(ctx context.Context) error {
 			}
 		}
 		c.metrics.listed.Store(int64(len(interceptors)))
+		if none := synced && len(interceptors) == 0; none != alone {
+			alone = none
+			c.logAlone(alone)
+		}
 		if synced && !complete {
 			complete = true
 			atStart := slices.Collect(maps.Values(interceptors))
@@ -163,6 +171,17 @@ func (c *Collector) Run(ctx context.Context) error {
 				close(c.ready)
 			})
 		}
+	}
+}
+
+// logAlone tells people that no interceptor is listed, or that one is again: all
+// routes seem idle meanwhile, and nothing else fails.
+func (c *Collector) logAlone(alone bool) {
+	log := c.options.Log.WithValues("service", c.options.Service, "object", "Deployment "+c.options.Deployment)
+	if alone {
+		log.Info("no interceptor is listed behind the Service, so no demand is heard; is the Deployment scaled to zero, or is its name or namespace another one?")
+	} else {
+		log.Info("interceptors are listed again")
 	}
 }
 

@@ -301,6 +301,59 @@ func TestReady(t *testing.T) {
 	})
 }
 
+// A scaler that was restarted says nothing until it has heard those who need time,
+// and is right then.
+func TestASlowInterceptorIsWaitedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		slow := counting(3)
+		slow.answers = func(_ http.ResponseWriter, r *http.Request) bool {
+			select {
+			case <-time.After(settleTimeout - time.Second):
+			case <-r.Context().Done():
+			}
+			return false
+		}
+		n.start("a:9090", counting(2))
+		n.start("b:9090", slow)
+		n.list("a:9090", "b:9090")
+		n.collector.Synced()
+		for range 100 {
+			if n.ready() {
+				n.inFlight("the first number", 5)
+				return
+			}
+			pass(100 * time.Millisecond)
+		}
+		t.Error("not ready")
+	})
+}
+
+func TestNobodyListedIsLogged(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		n.list()
+		pass(time.Second)
+		if got := n.logs(); len(got) > 0 {
+			t.Errorf("before the list is complete: %q", got)
+		}
+		n.collector.Synced()
+		pass(time.Second)
+		if got := n.logs(); len(got) != 1 || !strings.Contains(got[0], "Deployment keda/interceptor") || !strings.Contains(got[0], "keda/admin") {
+			t.Errorf("nobody is listed: %q", got)
+		}
+		n.list()
+		pass(time.Second)
+		if got := n.logs(); len(got) > 0 {
+			t.Errorf("nothing new: %q", got)
+		}
+		n.start("a:9090", counting(0))
+		n.list("a:9090")
+		pass(time.Second)
+		if got := n.logs(); len(got) != 1 || !strings.Contains(got[0], "again") {
+			t.Errorf("one is listed: %q", got)
+		}
+	})
+}
+
 // Names, labels, types and buckets are a contract with dashboards and alerts.
 func TestMetricsAreFrozen(t *testing.T) {
 	out, err := telemetry.NewMetrics(telemetry.Options{Prometheus: true, Log: testr.New(t)})

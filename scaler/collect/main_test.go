@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/go-logr/logr/testr"
+	"github.com/go-logr/logr/funcr"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
@@ -135,6 +135,7 @@ type network struct {
 	mu        sync.Mutex
 	processes map[string]*process // by address
 	dialled   map[string]int
+	logged    []string
 }
 
 // newNetwork starts a Collector that ends with the test.
@@ -148,7 +149,8 @@ func newNetwork(t *testing.T, meters metric.MeterProvider) *network {
 	var err error
 	n.collector, err = New(Options{
 		Demand: n.demand, PollInterval: 500 * time.Millisecond, Timeout: 500 * time.Millisecond,
-		DialContext: n.dial, Meters: meters, Log: testr.New(t),
+		DialContext: n.dial, Meters: meters, Log: funcr.New(n.log, funcr.Options{Verbosity: 1}),
+		Service: "keda/admin", Deployment: "keda/interceptor",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +168,23 @@ func newNetwork(t *testing.T, meters metric.MeterProvider) *network {
 		}
 	})
 	return n
+}
+
+// log keeps what is logged.
+func (n *network) log(_, line string) {
+	n.t.Log(line)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.logged = append(n.logged, line)
+}
+
+// logs is what was logged since the last call.
+func (n *network) logs() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	lines := n.logged
+	n.logged = nil
+	return lines
 }
 
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
