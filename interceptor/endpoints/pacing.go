@@ -6,12 +6,12 @@ import "time"
 // as a fresh pod can take a few connections at once but not ten thousand. An
 // endpoint has a window of released but unanswered requests. It starts at
 // startWindow and grows by one with each answer, so it doubles with each round of
-// answers, until a round takes more than twice as long as the fastest one: then the
-// endpoint has as much as it can work on, and the window grows by one with each
-// round. A refused connection halves it, and the endpoint gets no more until it
-// answers or the interval is over. While somebody waits, each interval with neither
-// a refusal nor a whole round of answers doubles it too: a backend that answers only
-// when its batch is full, or after minutes, must not block the line.
+// answers, until one takes half as long again as the fastest one: then the endpoint
+// has as much as it can work on, and the window grows by one with each round. A
+// refused connection halves it, and the endpoint gets no more until it answers or the
+// interval is over. While somebody waits, each interval with neither a refusal nor a
+// whole round of answers doubles it too: a backend that answers only when its batch is
+// full, or after minutes, must not block the line.
 const (
 	startWindow = 32
 	interval    = 500 * time.Millisecond
@@ -33,7 +33,7 @@ type pacing struct {
 	round, answers int
 	took           time.Duration
 	fastest        time.Duration // of a round, on average per answer; 0: there was none
-	full           bool          // the last round took more than twice as long
+	full           bool          // the last round took half as long again
 }
 
 // newPacing is that of a fresh endpoint.
@@ -60,7 +60,7 @@ func (e *pacing) widen(took time.Duration) {
 	if e.fastest == 0 || average < e.fastest {
 		e.fastest = average
 	}
-	e.full = average > 2*e.fastest
+	e.full = 2*average > 3*e.fastest
 	if e.full {
 		e.window++
 	}

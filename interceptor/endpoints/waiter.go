@@ -104,8 +104,12 @@ func (p *Port) spread() {
 // fill releases waiters to one endpoint that may have got room. The caller holds
 // p.mu.
 func (p *Port) fill(e *endpoint) {
-	for p.line.first != nil && e.room(p.line.first.limit) {
+	for first := p.line.first; first != nil && e.room(first.limit); first = p.line.first {
 		p.release(e)
+		if next := p.line.first; next != nil && next.limit != first.limit {
+			p.spread() // others may have room for this one
+			return
+		}
 	}
 	p.pace()
 }
