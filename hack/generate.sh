@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Generates what is derived from the API types: the deepcopy functions beside
-# them and the CustomResourceDefinitions in config/crd/bases.
+# Generates what is derived from the API types, the deepcopy functions beside them
+# and the CustomResourceDefinitions in config/crd/bases, and the stubs of KEDA's
+# external scaler.
 #
 #   hack/generate.sh            writes the files
 #   hack/generate.sh --check    writes nothing; fails if a file is not up to date
@@ -25,9 +26,12 @@ for version in v1alpha1 v1beta1; do
 	"$tools/controller-gen" object paths="./$package" output:object:dir="$out/$package"
 done
 "$tools/controller-gen" crd paths=./operator/apis/... output:crd:dir="$out/config/crd/bases"
+stubs=scaler/externalscaler/pb
+mkdir -p "$out/$stubs"
+$stubs/generate.sh "$out/$stubs"
 
 generated=$(cd "$out" && find . -type f | sed 's|^\./||')
-present=$(find config/crd/bases operator/apis \( -path 'config/crd/bases/*' -o -name 'zz_generated.*' \) -type f)
+present=$(find config/crd/bases operator/apis $stubs \( -path 'config/crd/bases/*' -o -name 'zz_generated.*' -o -name '*.pb.go' \) -type f)
 stale=0
 for file in $(printf '%s\n%s\n' "$generated" "$present" | LC_ALL=C sort -u); do
 	if [ "${1-}" != --check ]; then
