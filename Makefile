@@ -14,7 +14,7 @@ tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Go, make and curl are all that is needed. A C compiler (race detector) and Chromium are"
+	@echo "Go, make and curl are all that is needed. A C compiler (race detector), Chromium and Node are"
 	@echo "installed on Debian when missing; other tools, a real kube-apiserver among them, are built"
 	@echo "from Go modules on first use."
 
@@ -43,8 +43,12 @@ test-bench: ## Whole processes beside a bare net/http server
 	go test -timeout 10m ./tests/bench/...
 
 .PHONY: test-clients
-test-clients: cc ## Official SDKs through real cold starts
+test-clients: cc tests/clients/node/node_modules/.package-lock.json ## Official SDKs, for Go and Node, through real cold starts
 	cd tests/clients && go test -race -timeout 15m ./...
+
+# npm writes it at the end of an installation.
+tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-lock.json | node
+	cd tests/clients/node && npm ci --no-progress --prefer-offline
 
 .PHONY: test-browser
 test-browser: cc chromium ## The waiting page in a real Chromium
@@ -53,6 +57,19 @@ test-browser: cc chromium ## The waiting page in a real Chromium
 .PHONY: test-charts
 test-charts: cc ## The chart and the manifests: goldens, and a release's life on a real kube-apiserver
 	go test -race -timeout 20m -tags charts ./tests/charts
+
+.PHONY: e2e
+e2e: cc ## On a real cluster of processes: control plane, KEDA, the chart; its tools are built on first use (about 25 minutes)
+	go test -race -count=1 -v -timeout 20m -tags e2e ./tests/e2e
+
+.PHONY: e2e-up
+e2e-up: ## A cluster to play with; it says how
+	go build -tags e2e -o bin/e2e-up ./tests/e2e/up
+	bin/e2e-up start
+
+.PHONY: e2e-down
+e2e-down: ## Its end
+	bin/e2e-up stop
 
 .PHONY: bench
 bench: ## Benchmarks
@@ -70,7 +87,7 @@ fuzz: ## Every fuzz target for FUZZTIME
 
 .PHONY: lint
 lint: ## golangci-lint, with the import rules
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 
 .PHONY: generate
@@ -88,7 +105,7 @@ verify: ## What is generated, formatted and tidy is as committed
 	go mod tidy -diff
 	cd tests/clients && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts ./...
+	go vet -tags browser,charts,e2e ./...
 
 .PHONY: image
 image: ## Container images as a local OCI layout
@@ -109,6 +126,10 @@ endef
 .PHONY: cc
 cc:
 	$(call need,command -v gcc && test -e /usr/include/stdlib.h,gcc libc6-dev,the race detector needs a C compiler)
+
+.PHONY: node
+node:
+	$(call need,command -v node && command -v npm,nodejs npm,the client tests run in it)
 
 .PHONY: chromium
 chromium:

@@ -77,6 +77,30 @@ spec:
 	s.awaitReplicas("llm", 0)
 }
 
+// A client that no callback is for waits, and gets the answer that it asked for.
+func TestHeldRequestWakes(t *testing.T) {
+	s := begin(t, "a-held")
+	s.apply(webApp("app", time.Second), scaledObject("app"), `
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: app}
+spec:
+  target: {service: app, port: 80}
+  rules: [{hosts: [held.example.com]}]
+  scalingMetric: {requestRate: {targetValue: 10, window: 2s}}
+`)
+	s.awaitReady("InterceptorRoute/app", "ScaledObject/app")
+	s.awaitReplicas("app", 0)
+	response, body := s.get("http://held.example.com/", nil)
+	if response.StatusCode != http.StatusOK || !strings.Contains(body, "<html") {
+		t.Errorf("the web application's page: %s\n%s", response.Status, body)
+	}
+	if got := response.Header.Get("X-KEDA-HTTP-Cold-Start"); got != "true" {
+		t.Errorf("X-KEDA-HTTP-Cold-Start is %q", got)
+	}
+	s.awaitReplicas("app", 0)
+}
+
 // checkColdChat asks a target that sleeps.
 func (s *scenario) checkColdChat(host string) {
 	s.Helper()

@@ -11,6 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Chart is the path of the add-on's chart, below the root of the repository.
@@ -29,12 +33,26 @@ func (c *Cluster) installAddOn(ctx context.Context, values []string) error {
 	return err
 }
 
-// awaitDeployments waits for KEDA and the add-on, and for KEDA's metrics.
-func (c *Cluster) awaitDeployments(ctx context.Context) error {
-	if _, err := c.Kubectl(ctx, "", "wait", "--for=condition=Available", "deployment", "--all", "--namespace="+Namespace, "--timeout=120s"); err != nil {
+// AwaitInstalled waits until the Deployments of KEDA and the add-on are rolled out and
+// available, and KEDA's metrics too.
+func (c *Cluster) AwaitInstalled(ctx context.Context) error {
+	err := c.Eventually(ctx, "the Deployments of "+Namespace, 2*time.Minute, func(ctx context.Context) (bool, error) {
+		var list appsv1.DeploymentList
+		if err := c.Client.List(ctx, &list, client.InNamespace(Namespace)); err != nil {
+			return false, err
+		}
+		for _, d := range list.Items {
+			want, have := *d.Spec.Replicas, d.Status
+			if have.ObservedGeneration != d.Generation || have.Replicas != want || have.UpdatedReplicas != want || have.AvailableReplicas != want {
+				return false, fmt.Errorf("%s: %d of %d available", d.Name, have.AvailableReplicas, want)
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
 		return err
 	}
-	_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io", "--timeout=60s")
+	_, err = c.Kubectl(ctx, "", "wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io", "--timeout=60s")
 	return err
 }
 

@@ -90,7 +90,7 @@ func Start(ctx context.Context, tools Tools, options Options) (*Cluster, error) 
 		{"node", c.startNode},
 		{"KEDA's objects", c.installKEDA},
 		{"the add-on's chart", func(ctx context.Context) error { return c.installAddOn(ctx, options.Values) }},
-		{"everything available", c.awaitDeployments},
+		{"everything available", c.AwaitInstalled},
 	} {
 		started := time.Now()
 		if err := step.do(ctx); err != nil {

@@ -143,10 +143,11 @@ func (p *podNetwork) connect() error {
 
 // close removes the namespace and the cable, once no process is left in it.
 func (p *podNetwork) close() error {
-	err := p.namespace.Close()
+	var err error
 	if cable, notFound := netlink.LinkByName(p.link); notFound == nil {
-		err = errors.Join(err, netlink.LinkDel(cable))
+		err = netlink.LinkDel(cable) // first: the end of the namespace would be the end of it
 	}
+	err = errors.Join(err, p.namespace.Close())
 	if err != nil {
 		return fmt.Errorf("removing the network of %s: %w", p.address, err)
 	}

@@ -41,10 +41,11 @@ func (c *compiler) compile(ctx context.Context, pod *corev1.Pod, address, folder
 	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
 		name = name[:colon]
 	}
-	found := false
-	if spec.image, found = c.images[name]; !found {
+	image, found := c.images[name]
+	if !found {
 		return containerSpec{}, fmt.Errorf("there is no image %s", name)
 	}
+	spec.image = image
 	if len(container.Command) > 0 {
 		if container.Command[0] != spec.image.entrypoint {
 			return containerSpec{}, fmt.Errorf("the image %s has no %s, but %s", name, container.Command[0], spec.image.entrypoint)
