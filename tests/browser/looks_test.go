@@ -1,0 +1,151 @@
+//go:build browser
+
+package browser
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+// hostile are words that would be more than text if anything let them.
+const hostile = `<script>document.title="run"</script><img src=x onerror="document.title='run'">"'&--><!--`
+
+// ownPage is the template of the documentation.
+const ownPage = `<!doctype html>
+<html lang="en">
+<head>
+<meta name="viewport" content="width=device-width">
+<title>{{.Title}}</title>
+<style>
+  :root { color-scheme: light dark }
+  body { font: 1.1rem/1.6 Georgia, serif; max-width: 32rem; margin: 20vh auto; padding: 0 1.5rem }
+  progress { width: 100% }
+</style>
+</head>
+<body>
+<main>
+  <h1>{{.Title}}</h1>
+  <p>{{.Message}}</p>
+  {{if .EstimateSeconds}}<progress aria-label="Progress" max="{{.EstimateSeconds}}" value="{{.ElapsedSeconds}}"></progress>{{end}}
+  <p id="time" data-elapsed="{{.ElapsedSeconds}}">{{.Elapsed}}{{with .Estimate}} of about {{.}}{{end}}</p>
+</main>
+<script>
+  const time = document.getElementById("time"), begin = Date.now() - time.dataset.elapsed * 1000
+  setInterval(() => time.textContent = Math.round((Date.now() - begin) / 1000) + " s", 1000)
+</script>
+</body>
+</html>
+`
+
+// look is a page as a browser may meet it.
+type look struct {
+	name string
+	// status of the document.
+	status int64
+	serve  http.HandlerFunc
+}
+
+// looks are all pages there are.
+func looks(t *testing.T) []look {
+	t.Helper()
+	compile := func(spec *v1beta1.WaitingPageSpec, template string) *page.Page {
+		p, err := page.Compile(spec)
+		if err == nil && template != "" {
+			p, err = p.WithTemplate(template)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	live := func(p *page.Page, now wake.Progress) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			// The error is the browser's departure.
+			_ = p.ServeLive(w, r, now, nil)
+		}
+	}
+	known := wake.Progress{Elapsed: 12 * time.Second, Estimate: 38 * time.Second}
+	words := &v1beta1.WaitingPageSpec{Title: hostile, Message: hostile}
+	return []look{
+		{"live", 503, live(compile(nil, ""), wake.Progress{})},
+		{"estimate", 503, live(compile(nil, ""), known)},
+		{"overdue", 503, live(compile(nil, ""), wake.Progress{Elapsed: 70 * time.Second, Estimate: 38 * time.Second})},
+		{"finite", 503, func(w http.ResponseWriter, r *http.Request) {
+			_ = compile(nil, "").ServeFinite(w, r, known)
+		}},
+		{"hostile", 503, live(compile(words, ""), known)},
+		{"template", 503, live(compile(&v1beta1.WaitingPageSpec{Title: "Loading the model"}, ownPage), known)},
+		{"hostile-template", 503, live(compile(words, ownPage), known)},
+		{"error", 504, func(w http.ResponseWriter, r *http.Request) {
+			page.WriteError(w, r, http.StatusGatewayTimeout, "The service did not become ready in time.", 0)
+		}},
+		{"hostile-error", 503, func(w http.ResponseWriter, r *http.Request) {
+			page.WriteError(w, r, http.StatusServiceUnavailable, hostile, 30*time.Second)
+		}},
+	}
+}
+
+// screen is what a page is looked at on.
+type screen struct {
+	name          string
+	width, height int64
+	mobile        bool
+	scheme        string
+}
+
+var screens = []screen{
+	{"phone-light", 360, 740, true, "light"},
+	{"phone-dark", 360, 740, true, "dark"},
+	{"desktop-light", 1280, 800, false, "light"},
+	{"desktop-dark", 1280, 800, false, "dark"},
+}
+
+// show opens a page on a screen.
+func (c *chromium) show(t *testing.T, l look, s screen) *tab {
+	t.Helper()
+	server := httptest.NewServer(l.serve)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	tb := c.open(t, true)
+	call(t, tb, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: s.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
+	call(t, tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.mobile,
+	})
+	tb.visit(t, server.URL)
+	tb.shows(t, l.status)
+	return tb
+}
+
+func TestHostileWordsStayText(t *testing.T) {
+	c := startChromium(t)
+	for _, l := range looks(t) {
+		if !strings.HasPrefix(l.name, "hostile") {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			tb := c.show(t, l, screens[2])
+			if got := evaluate[string](t, tb, `document.querySelector("main").innerText`); !strings.Contains(got, hostile) {
+				t.Errorf("the words are not shown as they are: %q", got)
+			}
+			if got := evaluate[int64](t, tb, `document.images.length + document.querySelectorAll("main script").length`); got > 1 { // the safety net
+				t.Errorf("%d elements that nobody meant", got)
+			}
+			if got := evaluate[string](t, tb, `document.title`); got == "run" {
+				t.Error("a script ran")
+			}
+		})
+	}
+}
