@@ -44,6 +44,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		api          client.Client
 		interceptors []interceptor
 		keda         pb.ExternalScalerClient
+		apiServer    gate
 		stop         context.CancelFunc
 		stopped      chan error
 	)
@@ -72,7 +73,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		}
 		cfg, err := config.Load(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 		Expect(err).NotTo(HaveOccurred())
-		source, err := app.NewClusterSource(cluster.Config, cfg.Target, cfg.ResyncPeriod)
+		source, err := app.NewClusterSource(apiServer.through(cluster.Config), cfg.Target, cfg.ResyncPeriod)
 		Expect(err).NotTo(HaveOccurred())
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		Expect(err).NotTo(HaveOccurred())
@@ -146,6 +147,64 @@ var _ = Describe("the scaler", Ordered, func() {
 		Expect(api.Update(ctx, mine)).To(Succeed())
 		Eventually(concurrency(ctx, ref)).WithTimeout(10 * time.Second).Should(Equal(2.0))
 	}, SpecTimeout(time.Minute))
+
+	It("knows a route that is deleted and made again", func(ctx SpecContext) {
+		ref := trigger("interceptorRoute", "again")
+		target := func() (float64, error) {
+			response, err := keda.GetMetricSpec(ctx, ref)
+			if status.Code(err) == codes.NotFound {
+				return 0, nil
+			}
+			if err != nil {
+				return 0, err
+			}
+			return response.GetMetricSpecs()[0].GetTargetSizeFloat(), nil
+		}
+		for n := range int64(3) {
+			obj := route("again", n+1)
+			Expect(api.Create(ctx, obj)).To(Succeed())
+			Eventually(target).WithTimeout(10 * time.Second).Should(Equal(float64(n + 1)))
+			Expect(api.Delete(ctx, obj)).To(Succeed())
+			Eventually(target).WithTimeout(10 * time.Second).Should(BeZero())
+		}
+	}, SpecTimeout(time.Minute))
+
+	It("goes on while the API server is away, and catches up", func(ctx SpecContext) {
+		ref := trigger("interceptorRoute", "kept")
+		obj := route("kept", 5)
+		apply(ctx, obj)
+		apply(ctx, slice("admin-3", service, interceptors[0].address))
+		specs, err := keda.StreamMetricSpec(ctx, ref)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = specs.Recv()
+		Expect(err).NotTo(HaveOccurred())
+		active, err := keda.StreamIsActive(ctx, ref)
+		Expect(err).NotTo(HaveOccurred())
+		kept := interceptors[0].Route(namespace + "/kept")
+		release := kept.Acquire()
+		Eventually(concurrency(ctx, ref)).WithTimeout(10 * time.Second).Should(Equal(1.0))
+		release()
+		Eventually(concurrency(ctx, ref)).WithTimeout(10 * time.Second).Should(BeZero())
+		_, err = active.Recv()
+		Expect(err).NotTo(HaveOccurred())
+
+		apiServer.set(true)
+		Expect(unstructured.SetNestedField(obj.Object, int64(6), "spec", "scalingMetric", "concurrency", "targetValue")).To(Succeed())
+		Expect(api.Update(ctx, obj)).To(Succeed())
+		kept.Cold(time.Hour, nil) // answered at once
+		response, err := active.Recv()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(response.GetResult()).To(BeTrue())
+		Eventually(concurrency(ctx, ref)).WithTimeout(10 * time.Second).Should(Equal(1.0))
+		spec, err := keda.GetMetricSpec(ctx, ref)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(spec.GetMetricSpecs()[0].GetTargetSizeFloat()).To(Equal(5.0)) // what it knew
+
+		apiServer.set(false)
+		spec, err = specs.Recv()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(spec.GetMetricSpecs()[0].GetTargetSizeFloat()).To(Equal(6.0))
+	}, SpecTimeout(2*time.Minute))
 
 	It("tells KEDA of a cold hit and of a changed target on streams, and lets go of them when it stops", func(ctx SpecContext) {
 		ref := trigger("httpScaledObject", "legacy")
