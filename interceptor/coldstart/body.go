@@ -34,8 +34,9 @@ const (
 // owed a 408.
 var ErrStalled = errors.New("request body made no progress")
 
-// Budget bounds the memory of all bodies that are read ahead at a time. It is
-// safe for concurrent use.
+// Budget bounds the memory of all bodies that are held back at a time: requests
+// that are read ahead, and answers that must be had whole. It is safe for
+// concurrent use.
 type Budget struct {
 	max  int64
 	used atomic.Int64
@@ -44,14 +45,17 @@ type Budget struct {
 // NewBudget returns a budget of that many bytes; 0 or less is no bound.
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
-// reserve takes n bytes, if there are as many.
-func (b *Budget) reserve(n int) bool {
+// Reserve takes n bytes, if there are as many.
+func (b *Budget) Reserve(n int) bool {
 	if used := b.used.Add(int64(n)); b.max > 0 && used > b.max {
 		b.used.Add(-int64(n))
 		return false
 	}
 	return true
 }
+
+// Release gives n bytes back.
+func (b *Budget) Release(n int) { b.used.Add(-int64(n)) }
 
 // Upload is the body of a cold request. A goroutine reads it into memory while
 // the request waits, since net/http does not notice that an HTTP/1.1 client has
@@ -345,7 +349,7 @@ func (u *Upload) grow() {
 	if next <= size {
 		return
 	}
-	if u.budget.reserve(next - u.reserved) {
+	if u.budget.Reserve(next - u.reserved) {
 		u.reserved = next
 	} else if !u.flowing || size > 0 {
 		return
@@ -357,7 +361,7 @@ func (u *Upload) grow() {
 // than what was reserved goes back.
 func (u *Upload) resize(size int) {
 	if spare := u.reserved - size; spare > 0 {
-		u.budget.used.Add(-int64(spare))
+		u.budget.Release(spare)
 		u.reserved = size
 	}
 	moved := make([]byte, len(u.buf)-u.taken, size)
@@ -367,7 +371,7 @@ func (u *Upload) resize(size int) {
 
 // free gives the buffer back.
 func (u *Upload) free() {
-	u.budget.used.Add(-int64(u.reserved))
+	u.budget.Release(u.reserved)
 	u.buf, u.taken, u.reserved = nil, 0, 0
 }
 

@@ -266,7 +266,7 @@ func (s *EndpointResolver) keepOnTheLine(r *http.Request, x *exchange.Exchange, 
 // splice forwards with the committed stream as the response.
 func (s *EndpointResolver) splice(opened *stream.Stream, r *http.Request, x *exchange.Exchange) error {
 	x.Identity = true
-	splicer := opened.Splice(r)
+	splicer := opened.Splice(r, s.budget)
 	err := splicer.Close(s.next.ServeExchange(splicer, r, x))
 	x.Status = splicer.Status()
 	return err

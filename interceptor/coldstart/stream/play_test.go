@@ -93,7 +93,7 @@ func play(t *testing.T, p part) (out played) {
 		case err != nil:
 			t.Fatal(err)
 		}
-		splicer := s.Splice(r)
+		splicer := s.Splice(r, plenty{})
 		if p.answer != nil {
 			p.answer(splicer)
 		}

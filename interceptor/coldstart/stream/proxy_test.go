@@ -70,7 +70,7 @@ func TestReverseProxyWritesToTheSplicer(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				splicer := s.Splice(r)
+				splicer := s.Splice(r, plenty{})
 				if err := splicer.Close(proxy(target, transport, splicer, r)); err != nil {
 					if !errors.Is(err, http.ErrAbortHandler) {
 						t.Errorf("got %v", err)

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +10,6 @@ import (
 	"strconv"
 	"strings"
 )
-
-const (
-	// maxAnswer bounds a JSON answer that is turned into events.
-	maxAnswer = 16 << 20
-	// maxFailure bounds what is read of an answer that becomes a failure.
-	maxFailure = 64 << 10
-)
-
-// errEnough stops a backend whose answer is longer than anybody will read.
-var errEnough = errors.New("answer is too long to be spliced")
 
 // mode is what becomes of the backend's body.
 type mode uint8
@@ -40,11 +29,13 @@ const (
 type Splicer struct {
 	stream *Stream
 	ctx    context.Context // the client's, to know that it has left
+	memory Memory
 	header http.Header
 
 	mode     mode
 	status   int
 	buf      []byte // what is held back in every mode but copying
+	reserved int    // bytes of memory
 	tooLong  bool   // buf met its bound
 	filter   *roleFilter
 	received int64 // bytes of a copied answer
@@ -52,10 +43,11 @@ type Splicer struct {
 	err      error // the client's connection failed
 }
 
-// Splice returns the writer for the answer to r, the client's request. Close
-// must be called when the handler has returned.
-func (s *Stream) Splice(r *http.Request) *Splicer {
-	return &Splicer{stream: s, ctx: r.Context(), header: http.Header{}}
+// Splice returns the writer for the answer to r, the client's request. An answer
+// that must be had whole takes its memory from m. Close must be called when the
+// handler has returned.
+func (s *Stream) Splice(r *http.Request, m Memory) *Splicer {
+	return &Splicer{stream: s, ctx: r.Context(), memory: m, header: http.Header{}}
 }
 
 // Header is where the backend's header goes. The client sees none of it.
@@ -141,21 +133,6 @@ func (p *Splicer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// collect keeps a piece up to the bound.
-func (p *Splicer) collect(b []byte) error {
-	bound := maxFailure
-	if p.mode == converting {
-		bound = maxAnswer
-	}
-	room := bound - len(p.buf)
-	p.buf = append(p.buf, b[:min(room, len(b))]...)
-	if len(b) > room {
-		p.tooLong = true
-		return errEnough
-	}
-	return nil
-}
-
 // sniff decides by the first bytes of the body, as soon as there are enough.
 func (p *Splicer) sniff() error {
 	begins, enough := p.stream.request.dialect.begins(p.buf)
@@ -209,6 +186,7 @@ func (p *Splicer) send(b []byte) error {
 // PublicMessage are shown, any other is a 502. An error of Close means that the
 // client's connection must be aborted, or is gone.
 func (p *Splicer) Close(err error) error {
+	defer p.release()
 	switch {
 	case p.err != nil:
 		return p.err
@@ -257,27 +235,6 @@ func (p *Splicer) endCopy(err error) error {
 		return p.send(p.filter.rest())
 	}
 	return nil
-}
-
-// convert ends a stream with an answer that was given as JSON.
-func (p *Splicer) convert(err error) error {
-	if p.tooLong {
-		return p.stream.Fail(http.StatusBadGateway, "the backend's answer is too large")
-	}
-	if err != nil {
-		return p.unanswered(err)
-	}
-	if !json.Valid(p.buf) {
-		return p.stream.fail(p.refusal())
-	}
-	events, ok := p.stream.request.dialect.answer(p.buf)
-	if !ok {
-		return p.stream.fail(p.refusal())
-	}
-	if lead := p.stream.absorb(); lead != nil {
-		events = append(lead[:len(lead):len(lead)], events...)
-	}
-	return p.send(events)
 }
 
 // refusal is the failure that the backend's answer says.

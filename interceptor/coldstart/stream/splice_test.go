@@ -33,7 +33,7 @@ func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWr
 		t.Fatal(err)
 	}
 	before := w.Body.Len()
-	p := s.Splice(httptest.NewRequest("POST", "/", nil))
+	p := s.Splice(httptest.NewRequest("POST", "/", nil), plenty{})
 	err = p.Close(handler(p))
 	if w.Code != 200 {
 		t.Errorf("committed status %d", w.Code)
@@ -283,7 +283,7 @@ func TestClientThatLeavesGetsNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, leave := context.WithCancel(context.Background())
-	p := s.Splice(httptest.NewRequest("POST", "/", nil).WithContext(ctx))
+	p := s.Splice(httptest.NewRequest("POST", "/", nil).WithContext(ctx), plenty{})
 	leave()
 	before := w.Body.Len()
 	if err := p.Close(errors.New("cancelled")); !errors.Is(err, context.Canceled) || w.Body.Len() != before {
@@ -300,7 +300,7 @@ func TestBrokenClientEndsTheCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := s.Splice(httptest.NewRequest("GET", "/", nil))
+	p := s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
 	p.Header().Set("Content-Type", eventStream)
 	for range 2 {
 		if _, err := io.WriteString(p, "data: x\n\n"); err == nil {
@@ -338,6 +338,58 @@ func TestWriteErrorBeforeTheCommit(t *testing.T) {
 		d.WriteError(w, 503, `m "q"`)
 		if w.Code != 503 || w.Body.String() != want || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "5" {
 			t.Errorf("%s: %d %v %s", d.name, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
+// plenty is memory without end.
+type plenty struct{}
+
+func (plenty) Reserve(int) bool { return true }
+func (plenty) Release(int)      {}
+
+// little is memory that ends.
+type little struct{ left int }
+
+func (l *little) Reserve(n int) bool {
+	if n > l.left {
+		return false
+	}
+	l.left -= n
+	return true
+}
+
+func (l *little) Release(n int) { l.left += n }
+
+// TestWholeAnswersShareMemory: one that finds none left is a failure, and all of
+// it comes back.
+func TestWholeAnswersShareMemory(t *testing.T) {
+	const all = 64 << 10
+	for size, fits := range map[int]bool{10 << 10: true, 40 << 10: false} {
+		c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, memory := httptest.NewRecorder(), &little{left: all}
+		s, err := c.Open(w, Request{dialect: &openAIChat})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := s.Splice(httptest.NewRequest("POST", "/", nil), memory)
+		p.Header().Set("Content-Type", "application/json")
+		answer := strings.NewReader(`{"choices":[{"message":{"content":"` + strings.Repeat("x", size) + `"}}]}`)
+		_, _ = io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{answer}, make([]byte, 1000)) // Close says what came of it
+		if fits && memory.left > all-2*size {
+			t.Errorf("%d bytes are held for an answer of %d", all-memory.left, size)
+		}
+		if err := p.Close(nil); err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(w.Body.String(), "xxx") != fits || strings.Contains(w.Body.String(), "the backend's answer is too large") == fits {
+			t.Errorf("%d bytes: got %.200s", size, w.Body)
+		}
+		if memory.left != all {
+			t.Errorf("%d bytes: %d did not come back", size, all-memory.left)
 		}
 	}
 }

@@ -239,7 +239,7 @@ func TestWritesHaveADeadline(t *testing.T) {
 		if err := s.tick(); err != nil {
 			t.Fatal(err)
 		}
-		splicer := s.Splice(httptest.NewRequest("GET", "/", nil))
+		splicer := s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
 		answer(200, eventStream, "data: 1\n\n")(splicer)
 		if err := splicer.Close(nil); err != nil {
 			t.Fatal(err)
