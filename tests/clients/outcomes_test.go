@@ -44,6 +44,10 @@ const (
 // outcomes is the one list of what every client goes through: each that an API
 // takes part in, with each of its variants, is a cold start of its own.
 var outcomes = []outcome{
+	// Comments come every 100ms, and a data event after each 250th: the longest
+	// stretch without data that any client gets.
+	{name: "answer after long", route: none, load: "27s", apis: []string{chat.name, responses.name}, variants: []string{tools}, run: answered},
+	{name: "error after long", model: "-503", route: none, load: "27s", apis: []string{chat.name, responses.name}, variants: []string{tools}, run: fails("simulated failure 503", "503", "simulated_503")},
 	{name: "answer", route: content, run: answered},
 	{name: "answer unseen", route: none, run: answered},
 	{name: "answer after reasoning", route: reasoning, apis: []string{chat.name}, variants: []string{plain, tools}, run: answered},
@@ -60,8 +64,8 @@ var outcomes = []outcome{
 }
 
 func TestClients(t *testing.T) {
-	for _, sdk := range clients {
-		for _, o := range outcomes {
+	for _, o := range outcomes {
+		for _, sdk := range clients {
 			if o.apis != nil && !slices.Contains(o.apis, sdk.api.name) {
 				continue
 			}

@@ -82,7 +82,7 @@ func run(m *testing.M) (int, error) {
 	}()
 	// The cases wait more than they work.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "24"); err != nil {
 		return 1, err
 	}
 	code := m.Run()
