@@ -1,0 +1,190 @@
+// Every client × what it asks for × what becomes of it. Each case has a route of
+// its own, so that each meets a cold start.
+import assert from 'node:assert/strict'
+import { setTimeout as patience } from 'node:timers/promises'
+import * as ai from './clients/ai.js'
+import * as anthropic from './clients/anthropic.js'
+import * as eventsource from './clients/eventsource.js'
+import * as genai from './clients/genai.js'
+import * as langchain from './clients/langchain.js'
+import * as ollama from './clients/ollama.js'
+import * as openai from './clients/openai.js'
+import { question } from './question.js'
+import { one, shortly, waiting, whenFree } from './route.js'
+
+/** @type {Record<string, import('./question.js').Client>} */
+const clients = {
+  'openai-chat': openai.chat,
+  'openai-completions': openai.completions,
+  'openai-responses': openai.responses,
+  anthropic: anthropic.messages,
+  'ai-openai-chat': ai.openAIChat,
+  'ai-openai-completions': ai.openAICompletions,
+  'ai-openai-responses': ai.openAIResponses,
+  'ai-compatible': ai.compatible,
+  'ai-anthropic': ai.anthropic,
+  'langchain-chat': langchain.chat,
+  'langchain-responses': langchain.responses,
+  'ollama-chat': ollama.chat,
+  'ollama-generate': ollama.generate,
+  gemini: genai.gemini,
+}
+
+/**
+ * A case: the route's spec, the flags of its model or another app instead, and
+ * what is done. The wire has seen what went over it.
+ *
+ * @typedef {{base: string, wire: import('./wire.js').Wire}} On
+ * @type {Map<string, {spec: string, flags?: string[], app?: string, run: (on: On) => Promise<void>}>}
+ */
+export const cases = new Map()
+
+const separator = '\n\n---\n\n'
+
+const waking = ['-load=500ms']
+const slowly = ['-load=1s'] // time to read
+const later = ['-load=4s'] // after everybody has left
+const asleep = ['-load=1h']
+
+for (const [name, client] of Object.entries(clients)) {
+  const add = (label, spec, flags, run) => cases.set(`${name}/${label}`, { spec, flags, run })
+
+  add('plain', waiting('None'), waking, (on) => answers(client, on))
+  for (const variant of client.variants) {
+    // Text is shown where it does no harm, and withheld otherwise.
+    const shown = variant === 'usage' && client.content
+    add(variant, waiting('Content'), slowly, (on) => answers(client, on, { variant, shown: shown && 'Content' }))
+  }
+  add('whole', waiting('Content'), waking, (on) => answersWhole(client, on))
+  if (client.content) {
+    add('content', waiting('Content'), slowly, (on) => answers(client, on, { shown: 'Content' }))
+    add('reasoning', waiting('Reasoning'), waking, (on) => answers(client, on, { shown: 'Reasoning' }))
+  }
+
+  for (const shown of client.content ? [false, true] : [false]) {
+    const spec = waiting(shown ? 'Content' : 'None')
+    const after = shown ? ' after text' : ''
+    const failure = (message, status, code = String(status)) => client.failed({ message, status, code, shown })
+    add(`503${after}`, spec, waking, (on) => fails(client, on, 'sim-503', failure('simulated failure 503', 503, 'simulated_503')))
+    add(`timeout${after}`, shortly + spec, asleep, (on) => fails(client, on, 'simulated', failure('the service did not become ready in time', 504)))
+    add(`cut${after}`, spec, waking, (on) => fails(client, on, 'sim-cut', client.cut))
+    add(`json${after}`, spec, slowly, (on) =>
+      client.json
+        ? answers(client, on, { model: 'sim-json', shown: shown && 'Content' })
+        : fails(client, on, 'sim-json', failure('the backend did not answer with a stream', 502)),
+    )
+  }
+  add('leaves', one, later, (on) => leaves(client, on))
+  add('crowded', one, asleep, (on) => crowded(client, on))
+}
+for (const [label, rest] of Object.entries(eventsource.cases)) cases.set(`eventsource/${label}`, rest)
+
+/** A cold answer is what the model says when it is awake, and before it what was to be shown. */
+async function answers(client, { base, wire }, { model = 'simulated', variant, shown } = {}) {
+  const pieces = []
+  const saw = (text) => pieces.push({ text, at: performance.now() })
+  const cold = plain(await client.stream({ base, model, variant, saw }))
+  const warm = plain(await client.stream({ base, model: 'simulated', variant, saw() {} }))
+  wire.saw({ status: 200, cold: 'true' }, { status: 200, cold: 'false' })
+
+  const [choice] = cold.choices
+  if (shown === 'Content') {
+    const [before, answer, ...rest] = choice.text.split(separator)
+    assert.match(before, /^Waking the model\.\.+$/, 'the user reads the message and keepalives')
+    assert.deepEqual(rest, [], 'there is one separator')
+    assert.equal(pieces[0].text, 'Waking the model.')
+    assert.ok(pieces.at(-1).at - pieces[0].at > 200, 'the message comes long before the answer')
+    choice.text = answer
+  }
+  if (shown === 'Reasoning' && client.reasoning) {
+    assert.match(choice.reasoning, client.reasoning)
+    delete choice.reasoning
+  }
+  const converted = model === 'sim-json'
+  if (client.firstId === 'always' || (client.firstId && (shown || converted))) {
+    assert.equal(cold.id, undefined, 'the id of the first chunk is empty')
+    delete warm.id
+  } else if (converted && cold.id) {
+    cold.id = warm.id // it was another request
+  }
+  if (converted && !warm.usage) delete cold.usage // JSON has it unasked
+  assert.deepEqual(cold, warm)
+  fits(variant, warm)
+}
+
+/** An answer without what it does not have. */
+const plain = (answer) => JSON.parse(JSON.stringify(answer, (_, value) => (value === '' || value?.length === 0 ? undefined : value)))
+
+/** The model did what it was asked for. */
+function fits(variant, { choices, usage }) {
+  assert.equal(choices.length, variant === 'several' ? 2 : 1)
+  for (const { text, calls, object } of choices) {
+    switch (variant) {
+      case 'tools':
+        assert.deepEqual(calls, [{ name: 'weather', args: { city: 'Berlin', unit: 'Berlin' } }])
+        break
+      case 'structured':
+      case 'object':
+        assert.deepEqual(object ?? JSON.parse(text), { answer: 'Berlin', confidence: 1 })
+        break
+      default:
+        assert.match(text, new RegExp(`^You said: ".*${question}.*"\\. This is a simulated model; .* token by token\\.`))
+    }
+  }
+  if (variant === 'usage') assert.ok(usage.input > 0 && usage.output > 0, JSON.stringify(usage))
+}
+
+/** A request that does not stream is held and answered. */
+async function answersWhole(client, { base, wire }) {
+  const cold = await client.whole({ base, model: 'simulated' })
+  const warm = await client.whole({ base, model: 'simulated' })
+  wire.saw({ status: 200, cold: 'true' }, { status: 200, cold: 'false' })
+  assert.deepEqual(cold, warm)
+  fits('plain', warm)
+}
+
+/** The user gets an error that says what it must. Nothing is asked twice. */
+async function fails(client, { base, wire }, model, expected) {
+  const error = await rejection(client.stream({ base, model, saw() {} }))
+  wire.saw({ status: 200, cold: 'true' })
+  has(error, expected)
+}
+
+/** Who leaves gives the place back, and the model never hears of it. */
+async function leaves(client, { base, wire }) {
+  const controller = new AbortController()
+  const left = rejection(client.stream({ base, model: 'simulated', signal: controller.signal, saw() {} }))
+  await wire.answered
+  await patience(100)
+  controller.abort()
+  has(await left, client.left)
+  assert.equal(await whenFree(`${base}/metrics`), 'modelsim_requests_total 0\n')
+}
+
+/** Who finds no place gets the error of the API with its real status. */
+async function crowded(client, { base, wire }) {
+  const first = new AbortController()
+  await fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true}', signal: first.signal })
+  const error = await rejection(client.stream({ base, model: 'simulated', saw() {} }))
+  first.abort()
+  wire.saw({ status: 200, cold: 'true' }, { status: 503, cold: 'true' })
+  has(error, client.refused({ message: 'too many requests are waiting for this service to start', status: 503, code: '503' }))
+}
+
+const rejection = (promise) =>
+  promise.then(
+    (answer) => assert.fail(`there is no error but an answer: ${JSON.stringify(answer)}`),
+    (error) => error,
+  )
+
+/** An error has the given class and members. */
+function has(error, expected) {
+  const pick = (from, like) =>
+    Object.fromEntries(
+      Object.entries(like).map(([key, value]) => {
+        const member = key === 'class' ? from?.constructor.name : from?.[key]
+        return [key, value?.constructor === Object ? pick(member, value) : member]
+      }),
+    )
+  assert.deepEqual(pick(error, expected), expected)
+}

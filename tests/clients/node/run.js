@@ -1,0 +1,30 @@
+// Runs the cases that node_test.go asks for: the first line on standard output
+// lists them, each line on standard input ({name, base}) starts one, and each
+// that has ended is a line again ({name, error}).
+import { createInterface } from 'node:readline'
+import './node18.js'
+import { cases } from './cases.js'
+import { Wire } from './wire.js'
+
+const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
+
+// What SDKs log would disturb the protocol.
+console.log = console.info = console.debug = console.error
+
+say([...cases].map(([name, { spec, flags, app }]) => ({ name, spec, flags, app })))
+
+async function run({ name, base }) {
+  const wire = new Wire(new URL(base).host)
+  try {
+    await cases.get(name).run({ base, wire })
+    say({ name, error: '' })
+  } catch (error) {
+    say({ name, error: `${error?.stack ?? error}\non the wire: ${wire}` })
+  } finally {
+    wire.close()
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) run(JSON.parse(line))
+// Connections that are kept alive would hold the process.
+process.exit()
