@@ -20,6 +20,7 @@ type Request struct {
 	harmless   bool // waiting text can do no harm
 	background bool // openai-responses: the client will poll
 	dataOnly   bool // the client takes no comments
+	http1      bool // the protocol of its connection
 }
 
 // Parse reads the facts out of a request's whole body. It is false when the
@@ -27,8 +28,9 @@ type Request struct {
 // takes: such a request is held silently and its backend says what is wrong.
 // The body is neither kept nor changed.
 func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
+	http1 := r.ProtoMajor == 1
 	if d.streaming == nil {
-		return Request{dialect: d}, true
+		return Request{dialect: d, http1: http1}, true
 	}
 	f, ok := parseFacts(body)
 	if ok && d.streaming(&f) {
@@ -37,11 +39,11 @@ func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
 			speaks = d.speaks
 		}
 		return Request{
-			dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background, dataOnly: unnamedGo(r),
+			dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background, dataOnly: unnamedGo(r), http1: http1,
 		}, true
 	}
 	if d.otherwise != nil {
-		return Request{dialect: d.otherwise}, true
+		return Request{dialect: d.otherwise, http1: http1}, true
 	}
 	return Request{}, false
 }

@@ -54,7 +54,7 @@ func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
 	visible := req.harmless && c.display != v1beta1.StreamingDisplayNone
 	opened := time.Now()
 	s := &Stream{
-		client:   client{w: w, control: http.NewResponseController(w)},
+		client:   client{w: w, control: http.NewResponseController(w), http1: req.http1},
 		request:  req,
 		script:   req.dialect.script(&req, c.now(), visible, opened),
 		opened:   opened,
@@ -88,6 +88,7 @@ func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
 func (s *Stream) Wait(ctx context.Context, slot <-chan endpoints.Slot, expired <-chan time.Time, interrupted <-chan struct{}) (endpoints.Slot, error) {
 	ticker := time.NewTicker(s.interval)
 	defer ticker.Stop()
+	defer s.client.lift()
 	for {
 		select {
 		case got := <-slot:
@@ -127,13 +128,13 @@ func (s *Stream) tick() error {
 		s.script.tick = s.request.dialect.script(&s.request, s.callback.now(), true, s.opened).tick
 	}
 	if s.script.data == nil {
-		return s.client.write(s.script.tick)
+		return s.client.keepalive(s.script.tick)
 	}
 	if s.since++; s.since < s.every {
 		s.pending++
-		return s.client.write(s.script.tick)
+		return s.client.keepalive(s.script.tick)
 	}
-	return s.client.write(s.data())
+	return s.client.keepalive(s.data())
 }
 
 // data is the next data event.
@@ -175,8 +176,11 @@ func (s *Stream) fail(p *problem) error {
 type client struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	http1   bool
 	// bare says that the writer knows no deadlines (httptest.ResponseRecorder).
 	bare bool
+	// bound is the deadline that a keepalive has left; zero is none.
+	bound time.Time
 }
 
 // unwritten is the error of a client that did not take what was written.
@@ -185,24 +189,57 @@ func unwritten(err error) error {
 }
 
 // write sends p at once, within a bound. The bound is lifted afterwards: on
-// HTTP/2 it would reset a stream that is merely idle.
+// HTTP/2 it would reset a stream that is merely idle, and on HTTP/1.1 the end of a
+// response that net/http writes.
 func (c *client) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if !c.bare {
-		err := c.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		c.bare = errors.Is(err, http.ErrNotSupported)
+	c.limit(time.Now().Add(writeTimeout))
+	err := c.send(p)
+	c.lift()
+	return err
+}
+
+// keepalive is write for those that come again and again. On HTTP/1.1, where a
+// deadline is about writes only, it serves several of them: a thousand idle streams
+// spend a good part of their time on timers otherwise.
+func (c *client) keepalive(p []byte) error {
+	if !c.http1 || len(p) == 0 {
+		return c.write(p)
 	}
+	if now := time.Now(); c.bound.Sub(now) < writeTimeout/2 {
+		c.limit(now.Add(writeTimeout))
+	}
+	return c.send(p)
+}
+
+// limit bounds the writes to come.
+func (c *client) limit(at time.Time) {
+	if c.bare {
+		return
+	}
+	c.bare = errors.Is(c.control.SetWriteDeadline(at), http.ErrNotSupported)
+	c.bound = at
+}
+
+// lift takes the bound away.
+func (c *client) lift() {
+	if c.bare || c.bound.IsZero() {
+		return
+	}
+	// A connection on which this fails fails the next write too.
+	_ = c.control.SetWriteDeadline(time.Time{})
+	c.bound = time.Time{}
+}
+
+// send writes p and flushes it.
+func (c *client) send(p []byte) error {
 	if _, err := c.w.Write(p); err != nil {
 		return unwritten(err)
 	}
 	if err := c.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return unwritten(err)
-	}
-	if !c.bare {
-		// A connection on which this fails fails the next write too.
-		_ = c.control.SetWriteDeadline(time.Time{})
 	}
 	return nil
 }

@@ -355,3 +355,44 @@ func (l *oneConn) Accept() (net.Conn, error) {
 }
 func (l *oneConn) Close() error   { close(l.closed); return nil }
 func (l *oneConn) Addr() net.Addr { return &net.IPAddr{} }
+
+// TestDeadlineOfKeepalives: each write of a stream is bounded. On HTTP/1.1 one
+// deadline serves several keepalives, and none is left when the wait is over.
+func TestDeadlineOfKeepalives(t *testing.T) {
+	for _, c := range []struct {
+		reason    string
+		http1     bool
+		deadlines int
+	}{
+		{"HTTP/1.1: one in half the time that a write may take", true, 1 + 4},
+		{"HTTP/2: one for each write, and none between them", false, 1 + 60},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			callback, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			callback.interval = time.Second
+			w := &deadlined{header: http.Header{}}
+			s, err := callback.Open(w, Request{dialect: &openAIChat, http1: c.http1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expired := time.NewTimer(time.Minute + time.Millisecond)
+			if _, err := s.Wait(t.Context(), nil, expired.C, nil); !errors.Is(err, ErrExpired) {
+				t.Fatal(err)
+			}
+			count := map[string]int{}
+			for _, call := range w.calls {
+				call, _, _ = strings.Cut(call, " ")
+				count[call]++
+			}
+			if count["deadline"] != c.deadlines || count["write"] != 61 {
+				t.Errorf("%s: got %v", c.reason, count)
+			}
+			if last := w.calls[len(w.calls)-1]; last != "no deadline" {
+				t.Errorf("%s: %q is left", c.reason, last)
+			}
+		})
+	}
+}
