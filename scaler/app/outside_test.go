@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,7 +44,6 @@ type size struct {
 type outside struct {
 	size
 	servers []*served
-	clients sync.WaitGroup
 }
 
 // served is an interceptor's admin port, with the counting part of a real one.
