@@ -3,6 +3,8 @@
 package browser
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -25,12 +27,27 @@ const violations = `axe.run(document, {resultTypes: ["violations"]}).then(r =>
 
 func TestEverybodyCanReadThePages(t *testing.T) {
 	c, source := startChromium(t), axe(t)
+	objections := func(t *testing.T, tb *tab) []string {
+		t.Helper()
+		evaluate[bool](t, tb, source+"; true")
+		return evaluate[[]string](t, tb, violations)
+	}
+	t.Run("a page that not everybody can read", func(t *testing.T) {
+		tb := c.show(t, look{status: http.StatusOK, serve: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `<!doctype html><meta http-equiv="refresh" content="5"><p style="color:#ddd">Pale</p>`)
+		}}, screens[0])
+		found := strings.Join(objections(t, tb), "\n")
+		for _, rule := range []string{"color-contrast", "document-title", "html-has-lang", "landmark-one-main", "meta-refresh"} {
+			if !strings.Contains(found, rule+": ") {
+				t.Errorf("axe-core does not object by %s:\n%s", rule, found)
+			}
+		}
+	})
 	for _, l := range looks(t) {
 		for _, s := range screens {
 			t.Run(l.name+"/"+s.name, func(t *testing.T) {
 				tb := c.show(t, l, s)
-				evaluate[bool](t, tb, source+"; true")
-				if found := evaluate[[]string](t, tb, violations); len(found) > 0 {
+				if found := objections(t, tb); len(found) > 0 {
 					t.Errorf("axe-core objects:\n%s", strings.Join(found, "\n"))
 				}
 			})

@@ -176,12 +176,12 @@ func call[P, R any](t *testing.T, tb *tab, command cdp.Command[P, R], params P) 
 	return result
 }
 
-// evaluate returns the value of an expression in the page.
+// evaluate returns the value of an expression in the page, or of its promise.
 func evaluate[T any](t *testing.T, tb *tab, expression string) T {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		t.Fatalf("evaluating %s: %v", expression, err)
 	}

@@ -109,6 +109,17 @@ var screens = []screen{
 	{"desktop-dark", 1280, 800, false, "dark"},
 }
 
+// on makes the tab look as on a screen.
+func (tb *tab) on(t *testing.T, s screen) {
+	t.Helper()
+	call(t, tb, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: s.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
+	call(t, tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.mobile,
+	})
+}
+
 // show opens a page on a screen.
 func (c *chromium) show(t *testing.T, l look, s screen) *tab {
 	t.Helper()
@@ -118,12 +129,7 @@ func (c *chromium) show(t *testing.T, l look, s screen) *tab {
 		server.Close()
 	})
 	tb := c.open(t, true)
-	call(t, tb, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: s.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
-	}})
-	call(t, tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-		Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.mobile,
-	})
+	tb.on(t, s)
 	tb.visit(t, server.URL)
 	tb.shows(t, l.status)
 	return tb
@@ -145,6 +151,31 @@ func TestHostileWordsStayText(t *testing.T) {
 			}
 			if got := evaluate[string](t, tb, `document.title`); got == "run" {
 				t.Error("a script ran")
+			}
+		})
+	}
+}
+
+// Nothing is loaded but the page, and no policy keeps anything of it away.
+func TestPagesLoadNothing(t *testing.T) {
+	c := startChromium(t)
+	for _, l := range looks(t) {
+		t.Run(l.name, func(t *testing.T) {
+			tb := c.show(t, l, screens[0])
+			if l.name == "template" {
+				// Its own script runs: only that writes the time alone.
+				const alone = `new Promise(done => setInterval(() => /^\d+ s$/.test(document.getElementById("time").textContent) && done(true), 50))`
+				evaluate[bool](t, tb, alone)
+			}
+			tb.mu.Lock()
+			defer tb.mu.Unlock()
+			if len(tb.requests) != 1 {
+				t.Errorf("the page asked for %q", tb.requests)
+			}
+			for _, message := range tb.messages {
+				if !strings.Contains(message, "the server responded with a status of") {
+					t.Errorf("the browser complains: %s", message)
+				}
 			}
 		})
 	}

@@ -47,7 +47,21 @@ type pages struct {
 
 func newPages(t *testing.T) system {
 	t.Helper()
+	return newPagesOf(t, "")
+}
+
+// newTemplatePages serves a user's page.
+func newTemplatePages(t *testing.T) system {
+	t.Helper()
+	return newPagesOf(t, ownPage)
+}
+
+func newPagesOf(t *testing.T, template string) system {
+	t.Helper()
 	p, err := page.Compile(&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: time.Second}})
+	if err == nil && template != "" {
+		p, err = p.WithTemplate(template)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,15 +6,10 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 )
@@ -25,6 +20,7 @@ const goal = 300 * time.Millisecond
 // systems are tested alike.
 var systems = map[string]func(*testing.T) system{
 	"pages":      newPages,
+	"template":   newTemplatePages,
 	"standalone": newStandalone,
 }
 
@@ -162,26 +158,11 @@ func TestASlowApplicationIsAskedOnce(t *testing.T) {
 
 func TestThePageIsReadableOnEveryScreen(t *testing.T) {
 	c := startChromium(t)
-	for _, screen := range []struct {
-		name          string
-		width, height int64
-		mobile        bool
-		scheme        string
-		background    string
-	}{
-		{"phone-light", 360, 740, true, "light", "rgb(243, 245, 250)"},
-		{"phone-dark", 360, 740, true, "dark", "rgb(12, 14, 19)"},
-		{"desktop-light", 1280, 800, false, "light", "rgb(243, 245, 250)"},
-		{"desktop-dark", 1280, 800, false, "dark", "rgb(12, 14, 19)"},
-	} {
+	for _, screen := range screens {
+		background := map[string]string{"light": "rgb(243, 245, 250)", "dark": "rgb(12, 14, 19)"}[screen.scheme]
 		t.Run(screen.name, func(t *testing.T) {
 			s, tb := newPages(t), c.open(t, true)
-			call(t, tb, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-				{Name: "prefers-color-scheme", Value: screen.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
-			}})
-			call(t, tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-				Width: screen.width, Height: screen.height, DeviceScaleFactor: 2, Mobile: screen.mobile,
-			})
+			tb.on(t, screen)
 			tb.visit(t, s.url())
 			tb.shows(t, http.StatusServiceUnavailable)
 
@@ -199,24 +180,14 @@ func TestThePageIsReadableOnEveryScreen(t *testing.T) {
 					t.Fatal("the clock stands still")
 				}
 			}
-			if got := evaluate[string](t, tb, `getComputedStyle(document.body).backgroundColor`); got != screen.background {
-				t.Errorf("background %s, want %s", got, screen.background)
+			if got := evaluate[string](t, tb, `getComputedStyle(document.body).backgroundColor`); got != background {
+				t.Errorf("background %s, want %s", got, background)
 			}
 			if got := evaluate[string](t, tb, `getComputedStyle(document.querySelector("i")).animationName`); got != "none" {
 				t.Errorf("an animation %q although motion is to be reduced", got)
 			}
 			if got := evaluate[int64](t, tb, `document.documentElement.scrollWidth`); got > screen.width {
 				t.Errorf("the page is %d wide on a screen of %d", got, screen.width)
-			}
-
-			ctx := tb.ctx
-			shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-			if err != nil {
-				t.Fatal(err)
-			}
-			// go test -artifacts keeps it for people to look at.
-			if err := os.WriteFile(filepath.Join(t.ArtifactDir(), screen.name+".png"), shot, 0o644); err != nil {
-				t.Fatal(err)
 			}
 
 			tb.mu.Lock()
