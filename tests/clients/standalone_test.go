@@ -7,7 +7,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -190,15 +189,4 @@ func live(base string) bool {
 	}
 	_ = response.Body.Close()
 	return response.StatusCode == http.StatusNoContent
-}
-
-// queue is the text of /queue, empty while nobody answers.
-func queue() string {
-	response, err := http.Get(standalone.admin + "/queue")
-	if err != nil {
-		return ""
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	return string(body)
 }
