@@ -51,8 +51,15 @@ tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-l
 	cd tests/clients/node && npm ci --no-progress --prefer-offline
 
 .PHONY: test-browser
-test-browser: cc chromium ## The waiting page in a real Chromium
+test-browser: cc chromium tests/browser/node_modules/.package-lock.json ## Every page in a real Chromium, read by axe-core too
 	go test -race -timeout 15m -tags browser ./tests/browser/...
+
+tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | node
+	cd tests/browser && npm ci --no-progress --prefer-offline
+
+.PHONY: screenshots
+screenshots: cc chromium ## The pictures of the pages in docs/images
+	go test -race -count=1 -timeout 5m -tags browser ./tests/browser -run TestPicturesOfThePages -args -screenshots $(CURDIR)/docs/images
 
 .PHONY: test-charts
 test-charts: cc ## The chart and the manifests: goldens, and a release's life on a real kube-apiserver
@@ -129,7 +136,7 @@ cc:
 
 .PHONY: node
 node:
-	$(call need,command -v node && command -v npm,nodejs npm,the client tests run in it)
+	$(call need,command -v node && command -v npm,nodejs npm,the client and browser tests run it)
 
 .PHONY: chromium
 chromium:
