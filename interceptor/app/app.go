@@ -30,10 +30,6 @@ import (
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
-// serviceName is what telemetry that is sent to a collector comes from, if the
-// environment does not say.
-const serviceName = "keda-add-ons-http-interceptor"
-
 // Deps are what an App is given. What is nil is made.
 type Deps struct {
 	// Source of the routes. Required.
@@ -148,7 +144,7 @@ func (a *App) ready() bool { return a.sync.Ready() && !a.draining.Load() }
 // measure makes the instruments.
 func (a *App) measure() error {
 	var err error
-	a.telemetry, err = telemetry.New(a.cfg.Telemetry, serviceName, a.log.WithName("telemetry"))
+	a.telemetry, err = telemetry.New(a.cfg.Telemetry, a.log.WithName("telemetry"))
 	if err != nil {
 		return fmt.Errorf("starting telemetry: %w", err)
 	}

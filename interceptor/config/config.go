@@ -10,6 +10,10 @@ import (
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
+// serviceName is what telemetry that is sent to a collector comes from, if the
+// environment does not say.
+const serviceName = "keda-add-ons-http-interceptor"
+
 // Config is the settings of one interceptor, every default applied.
 type Config struct {
 	// ProxyPort and AdminPort are TCP ports; 0 is one that the system picks.

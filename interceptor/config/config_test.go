@@ -69,7 +69,7 @@ func TestDefaults(t *testing.T) {
 		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second},
 		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200},
 		TLS:       TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
-		Telemetry: telemetry.Settings{Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
+		Telemetry: telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -108,7 +108,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 			SkipVerify:   true, CADirs: []string{"/ca"},
 		},
 		Telemetry: telemetry.Settings{
-			Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, MetricsProtocol: "grpc", Traces: true, TracesProtocol: "http/protobuf",
+			Component: serviceName, Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, MetricsProtocol: "grpc", Traces: true, TracesProtocol: "http/protobuf",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

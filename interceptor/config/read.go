@@ -54,6 +54,6 @@ func read(r *environment.Reader) Config {
 			SkipVerify: r.Flag(EnvTLSSkipVerify, "false", "Accept any certificate of a backend.", environment.Deprecated(EnvOldTLSSkipVerify)),
 			CADirs:     r.List(EnvTLSCADirs, "Folders of CA certificates (PEM) that backends' certificates may be signed by, beside the system's."),
 		},
-		Telemetry: telemetry.ReadSettings(r),
+		Telemetry: telemetry.ReadSettings(r, serviceName),
 	}
 }

@@ -33,7 +33,7 @@ func each(t *testing.T, test func(t *testing.T, protocol string, endpoint func(*
 // start starts all telemetry by one protocol.
 func start(t *testing.T, protocol string, log logr.Logger) *Telemetry {
 	t.Helper()
-	all, err := New(Settings{OTLPMetrics: true, MetricsProtocol: protocol, Traces: true, TracesProtocol: protocol}, "component", log)
+	all, err := New(Settings{OTLPMetrics: true, MetricsProtocol: protocol, Traces: true, TracesProtocol: protocol, Component: "component"}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestTheConsoleGetsSpans(t *testing.T) {
 }
 
 func TestTracesThatAreOffHaveNoProvider(t *testing.T) {
-	all, err := New(Settings{}, "component", testr.New(t))
+	all, err := New(Settings{}, testr.New(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,8 @@ const (
 // Settings are what is measured and where it goes. How a collector is reached,
 // the SDK reads from the standard OTEL_* variables by itself.
 type Settings struct {
+	// Component is the name of the service if the environment gives none.
+	Component string
 	// Prometheus serves /metrics on PrometheusPort.
 	Prometheus bool
 	// PrometheusPort is a TCP port; 0 is one that the system picks.
@@ -41,9 +43,10 @@ type Settings struct {
 	TracesProtocol string
 }
 
-// ReadSettings reads the variables of telemetry.
-func ReadSettings(r *environment.Reader) Settings {
+// ReadSettings reads the variables of a component's telemetry.
+func ReadSettings(r *environment.Reader, component string) Settings {
 	s := Settings{
+		Component:      component,
 		Prometheus:     r.Flag(EnvPrometheusEnabled, "true", "Serve Prometheus metrics at /metrics on a port of their own."),
 		PrometheusPort: r.ListenPort(EnvPrometheusPort, "2223", "TCP port of /metrics; 0 lets the system pick one."),
 		OTLPMetrics:    r.Flag(EnvOTLPMetricsEnabled, "false", "Send metrics to an OpenTelemetry collector, beside or instead of Prometheus."),
@@ -67,15 +70,15 @@ func ReadSettings(r *environment.Reader) Settings {
 		s.MetricsProtocol = protocol
 	}
 	for _, v := range [...]environment.Variable{
-		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Type: "URL", Default: "http://localhost:4318 (gRPC: 4317)",
-			Description: "Where the collector is; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and _METRICS_ENDPOINT set it apart for each signal."},
+		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Type: "URL", Default: "https://localhost:4318",
+			Description: "Where the collector is, port 4317 by default for gRPC; http:// sends without TLS. Also per signal: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT."},
 		{Name: "OTEL_EXPORTER_OTLP_HEADERS", Type: "list of key=value",
 			Description: "Headers for the collector, for example an API key; also per signal."},
 		{Name: "OTEL_EXPORTER_OTLP_TIMEOUT", Type: "milliseconds", Default: "10000",
 			Description: "How long one attempt to send may take; also per signal."},
 		{Name: "OTEL_METRIC_EXPORT_INTERVAL", Type: "milliseconds", Default: "60000",
 			Description: "Time between two sends of metrics to the collector."},
-		{Name: "OTEL_SERVICE_NAME", Type: "text", Default: "keda-add-ons-http-interceptor or -external-scaler",
+		{Name: "OTEL_SERVICE_NAME", Type: "text", Default: component,
 			Description: "Name of this service in traces and metrics that are sent."},
 		{Name: "OTEL_RESOURCE_ATTRIBUTES", Type: "list of key=value",
 			Description: "What else describes this process in traces and metrics that are sent, for example k8s.pod.name=…."},

@@ -23,10 +23,9 @@ type Telemetry struct {
 	traces *Traces
 }
 
-// New starts what the settings ask for. Component is the name of the service if
-// the environment gives none.
-func New(s Settings, component string, log logr.Logger) (*Telemetry, error) {
-	o := Options{Prometheus: s.Prometheus, Component: component, Log: log}
+// New starts what the settings ask for.
+func New(s Settings, log logr.Logger) (*Telemetry, error) {
+	o := Options{Prometheus: s.Prometheus, Exemplars: s.Traces, Component: s.Component, Log: log}
 	if s.OTLPMetrics {
 		o.OTLP = s.MetricsProtocol
 	}
@@ -37,7 +36,7 @@ func New(s Settings, component string, log logr.Logger) (*Telemetry, error) {
 	if !s.Traces {
 		return &Telemetry{Metrics: metrics}, nil
 	}
-	traces, err := NewTraces(TraceOptions{Protocol: s.TracesProtocol, Console: os.Stdout, Component: component, Log: log})
+	traces, err := NewTraces(TraceOptions{Protocol: s.TracesProtocol, Console: os.Stdout, Component: s.Component, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, metrics.Shutdown(context.Background()))
 	}

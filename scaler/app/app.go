@@ -40,10 +40,6 @@ const (
 	HealthReadiness = "readiness"
 )
 
-// serviceName is what telemetry that is sent to a collector comes from, if the
-// environment does not say.
-const serviceName = "keda-add-ons-http-external-scaler"
-
 // Deps are what an App is given. What is nil is made.
 type Deps struct {
 	// Source of routes and interceptors. Required.
@@ -94,7 +90,7 @@ func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 func New(cfg config.Config, deps Deps) (*App, error) {
 	a := &App{cfg: cfg, source: deps.Source, log: deps.Log, demand: aggregate.New()}
 	var err error
-	a.telemetry, err = telemetry.New(cfg.Telemetry, serviceName, a.log.WithName("telemetry"))
+	a.telemetry, err = telemetry.New(cfg.Telemetry, a.log.WithName("telemetry"))
 	if err != nil {
 		return nil, fmt.Errorf("starting telemetry: %w", err)
 	}

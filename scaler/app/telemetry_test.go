@@ -41,6 +41,7 @@ func TestCallsAndFetchesAreTraced(t *testing.T) {
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
 		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,
 		Telemetry: telemetry.Settings{
+			Component:   "scaler",
 			OTLPMetrics: true, MetricsProtocol: telemetry.ProtocolHTTP, Traces: true, TracesProtocol: telemetry.ProtocolHTTP,
 		},
 	}, Deps{Source: w, GRPC: l, Log: testr.New(t), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -80,7 +81,7 @@ func TestCallsAndFetchesAreTraced(t *testing.T) {
 				t.Errorf("the call is not in the trace of KEDA: %v", s)
 			}
 		}
-		if who := s.Resource["service.name"]; who != "keda-add-ons-http-external-scaler" {
+		if who := s.Resource["service.name"]; who != "scaler" {
 			t.Errorf("sent by %q", who)
 		}
 	}

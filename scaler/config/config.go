@@ -24,6 +24,10 @@ const (
 	EnvProfilingAddress = "PROFILING_BIND_ADDRESS"
 )
 
+// serviceName is what telemetry that is sent to a collector comes from, if the
+// environment does not say.
+const serviceName = "keda-add-ons-http-external-scaler"
+
 // Config is the settings of one scaler, every default applied.
 type Config struct {
 	// Port is the TCP port of the gRPC server; 0 is one that the system picks.
@@ -96,6 +100,6 @@ func read(r *environment.Reader) Config {
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two looks at an interceptor that does not stream its counts, and the bound of each look, which is 250ms at least."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
 		ProfilingAddress: r.Text(EnvProfilingAddress, "", "Address (host:port) that serves Go's profiles at /debug/pprof/; empty is off."),
-		Telemetry:        telemetry.ReadSettings(r),
+		Telemetry:        telemetry.ReadSettings(r, serviceName),
 	}
 }

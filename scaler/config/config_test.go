@@ -66,7 +66,7 @@ func TestDefaults(t *testing.T) {
 		Port:         8080,
 		Target:       Target{Namespace: "keda", Service: "admin", Deployment: "interceptor", Port: 9090},
 		ResyncPeriod: time.Hour, QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,
-		Telemetry: telemetry.Settings{Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
+		Telemetry: telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -101,6 +101,15 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 				t.Errorf("sent by %q", who)
 			}
 
+			w.eventually("the measurement names the trace", func() bool {
+				return slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool {
+					if m.Name != "interceptor_request_duration" {
+						return false
+					}
+					exemplars := m.GetHistogram().GetDataPoints()[0].GetExemplars()
+					return len(exemplars) == 1 && hex.EncodeToString(exemplars[0].GetTraceId()) == clientTrace
+				})
+			})
 			w.eventually("the request is counted", func() bool {
 				return slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool {
 					if m.Name != "interceptor_request_count" {
