@@ -86,7 +86,7 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		KEDA: scaledObjects, Services: services,
 	}
 	interceptorRoutes := &interceptorroute.Reconciler{
-		Client: m.GetClient(), Status: status,
+		Client: m.GetClient(), Live: m.GetAPIReader(), Status: status,
 		KEDA: scaledObjects, Services: services, ConfigMaps: configMaps,
 	}
 	if err := errors.Join(httpScaledObjects.Setup(ctx, m), interceptorRoutes.Setup(ctx, m)); err != nil {
@@ -160,7 +160,7 @@ func metricsOptions(flags config.Flags) metricsserver.Options {
 // trim drops what nobody here reads before it is kept in the cache.
 func trim(object any) (any, error) {
 	switch o := object.(type) {
-	case *corev1.ConfigMap: // which keys there are is all we ask
+	case *corev1.ConfigMap: // which keys there are is all we ask the cache
 		for key := range o.Data {
 			o.Data[key] = ""
 		}

@@ -125,25 +125,41 @@ func (x *examination) responses(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading ConfigMap %s: %w", ref.Name, err)
 		}
-		text, isText := configMap.Data[ref.Key]
-		binary, isBinary := configMap.BinaryData[ref.Key]
-		if ref.Key != "" && !isText && !isBinary {
+		_, text := configMap.Data[ref.Key]
+		_, binary := configMap.BinaryData[ref.Key]
+		if ref.Key != "" && !text && !binary {
 			x.warn(ReasonConfigMapKeyNotFound, "%s: ConfigMap %q has no key %q", field, ref.Name, ref.Key)
 			continue
 		}
 		if field == waitingPageField {
-			x.template(ref, text+string(binary))
+			if err := x.template(ctx, ref); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// template finds out whether a waiting page can be made of a ConfigMap's text.
-func (x *examination) template(ref *v1beta1.ConfigMapKeyRef, source string) {
+// template finds out whether a waiting page can be made of a ConfigMap, whose
+// texts the cache does not hold.
+func (x *examination) template(ctx context.Context, ref *v1beta1.ConfigMapKeyRef) error {
+	var configMap corev1.ConfigMap
+	err := x.Live.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return nil // the cache will know soon; or nobody may
+	}
+	if err != nil {
+		return fmt.Errorf("reading the waiting page of ConfigMap %s: %w", ref.Name, err)
+	}
+	source, ok := configMap.Data[ref.Key]
+	if !ok {
+		source = string(configMap.BinaryData[ref.Key])
+	}
 	spec := x.route.Spec.ColdStart.WaitingPage
 	if _, err := waitingpage.Parse(source, waitingpage.Fields{Title: spec.Title, Message: spec.Message}); err != nil {
 		x.warn(ReasonInvalidTemplate, "%s: ConfigMap %q: %v", waitingPageField, ref.Name, err)
 	}
+	return nil
 }
 
 func (x *examination) service(ctx context.Context, name string, port int32, portName string) (*conditions.Problem, error) {

@@ -49,6 +49,8 @@ const (
 type Reconciler struct {
 	// Client reads from the cache.
 	Client client.Client
+	// Live reads what the cache does not hold: the texts of waiting pages.
+	Live client.Reader
 	// Status writes conditions and events.
 	Status conditions.Writer
 	// KEDA is the availability of ScaledObjects; the others are of their kinds.

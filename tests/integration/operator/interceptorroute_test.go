@@ -84,6 +84,29 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "shop"), patience).Should(Equal(missing))
 	}, NodeTimeout(time.Minute))
 
+	It("warns of a waiting page that cannot be used", func(ctx SpecContext) {
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
+			r.Spec.ColdStart = &v1beta1.ColdStartSpec{WaitingPage: &v1beta1.WaitingPageSpec{BodyFromConfigMap: &v1beta1.ConfigMapKeyRef{Name: "wait"}}}
+		}))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`True ConfigMapNotFound: coldStart.waitingPage: ConfigMap "wait" does not exist or has no label http.keda.sh/response-body: "true"`))
+		create(ctx, &corev1.ConfigMap{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "wait", Labels: map[string]string{"http.keda.sh/response-body": "true"}},
+			Data:       map[string]string{"other.html": "x"},
+		})
+		Eventually(state(ctx, "shop"), patience).Should(Equal(`True ConfigMapKeyNotFound: coldStart.waitingPage: ConfigMap "wait" has no key "index.html"`))
+		configMap := corev1.SchemeGroupVersion.WithKind("ConfigMap")
+		change(ctx, configMap, ns, "wait", `{data: {index.html: "{{if}}"}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`True InvalidTemplate: coldStart.waitingPage: ConfigMap "wait": parsing the template: template: page:1: missing value for if`))
+		change(ctx, configMap, ns, "wait", `{data: {index.html: "{{range 9}}{{end}}"}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`True InvalidTemplate: coldStart.waitingPage: ConfigMap "wait": page:1:8: range may not be used in a waiting page`))
+		change(ctx, configMap, ns, "wait", `{data: {index.html: "{{.Elapsed}}"}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+	}, NodeTimeout(time.Minute))
+
 	It("warns of a fallback without a Service", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
 			r.Spec.ColdStart = &v1beta1.ColdStartSpec{Fallback: &v1beta1.FallbackSpec{Service: v1beta1.FallbackService{Name: "sorry", Port: 80}}}
