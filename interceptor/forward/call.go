@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -38,6 +37,7 @@ type call struct {
 
 	err      error    // what the proxy failed with, before it committed a response
 	download download // the body of the response; unused for an upgrade
+	response response // where it goes
 }
 
 // field is a header with its values.
@@ -66,6 +66,7 @@ func newCall(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) *call
 	c.clock.expire = c.expire
 	c.upload.clock = &c.clock
 	c.upload.hold(r.Body)
+	c.response.ResponseWriter = w
 	c.ours = c.space[:0]
 	for name, values := range w.Header() {
 		c.ours = append(c.ours, field{name, values})
@@ -114,6 +115,7 @@ func (c *call) expire() {
 
 // end stops whatever the call has started.
 func (c *call) end() {
+	c.response.end()
 	c.clock.begun()
 	c.want.end()
 	c.cancel(nil)
@@ -151,30 +153,9 @@ func (c *call) receive(res *http.Response) {
 		// chunked one only (RFC 9112, 7.1.2).
 		delete(res.Header, "Content-Length")
 	}
+	c.response.expect(res)
 	c.download = download{ReadCloser: res.Body, clock: &c.clock}
 	res.Body = &c.download
-}
-
-// download is the body of a response. It notes how it ended.
-type download struct {
-	io.ReadCloser
-	clock *clock
-	whole bool  // it was read to its end
-	cut   error // why it was not; nil if nobody read on
-}
-
-// Read reads on.
-func (d *download) Read(p []byte) (int, error) {
-	n, err := d.ReadCloser.Read(p)
-	if n > 0 || err != nil {
-		d.clock.begun()
-	}
-	if err == io.EOF {
-		d.whole = true
-	} else if err != nil {
-		d.cut = err
-	}
-	return n, err
 }
 
 // result is how the call went.

@@ -56,9 +56,11 @@ type Forwarder struct {
 func New(o Options) *Forwarder {
 	f := &Forwarder{direct: o.DirectPodRouting, log: o.Log, transports: newTransports(o)}
 	f.proxy = httputil.ReverseProxy{
-		Rewrite:       rewrite,
-		Transport:     roundTripper(f.roundTrip),
-		FlushInterval: -1, // a token, an event or a byte must not wait for the next
+		Rewrite:   rewrite,
+		Transport: roundTripper(f.roundTrip),
+		// A token, an event or a byte must not wait for the next: the proxy sees to that
+		// where the length of a response is not known, and ours where it is.
+		FlushInterval: 0,
 		BufferPool:    &buffers{},
 		ErrorHandler:  func(_ http.ResponseWriter, r *http.Request, err error) { callOf(r.Context()).err = err },
 		// What goes wrong is returned, and logged once by the edge.
@@ -85,7 +87,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 		// rule applies: the rest of the body is read before the answer is sent.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	f.proxy.ServeHTTP(w, r.WithContext(c))
+	f.proxy.ServeHTTP(&c.response, r.WithContext(c))
 	return c.result()
 }
 

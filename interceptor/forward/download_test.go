@@ -1,0 +1,68 @@
+package forward_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+)
+
+// flushes counts what a response sends before it is over.
+type flushes struct {
+	*httptest.ResponseRecorder
+	n int
+}
+
+func (w *flushes) Flush() { w.n++ }
+
+func TestShortResponseOfKnownLengthIsSentInOnePiece(t *testing.T) {
+	backend := serve(t, false, hello)
+	f := to(t, backend.Listener.Addr().String())
+	w, x := &flushes{ResponseRecorder: httptest.NewRecorder()}, &exchange.Exchange{Route: f.route}
+	x.Upstream.Target = f.target
+	x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+	if err := f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x); err != nil {
+		t.Fatal(err)
+	}
+	// The body may be a moment late, when the machine is busy.
+	if w.Body.String() != "hello" || w.n > 1 {
+		t.Errorf("got %q with %d flushes", w.Body, w.n)
+	}
+}
+
+func TestResponseOfKnownLengthWaitsForNothing(t *testing.T) {
+	for _, h2c := range []bool{false, true} {
+		next := make(chan struct{})
+		backend := serve(t, h2c, func(w http.ResponseWriter, _ *http.Request) {
+			control := http.NewResponseController(w)
+			w.Header().Set("Content-Length", "3")
+			_ = control.Flush()
+			for _, b := range []byte("abc") {
+				<-next
+				_, _ = w.Write([]byte{b})
+				_ = control.Flush()
+			}
+			<-next
+		})
+		f := newFixture(backend.Listener.Addr().String())
+		f.h2c = h2c
+		if h2c {
+			f.target.Protocol = exchange.H2C
+		}
+		f.start(t)
+		res := f.get(t, "/") // the head comes alone
+		for _, want := range []byte("abc") {
+			next <- struct{}{}
+			var b [1]byte
+			if _, err := io.ReadFull(res.Body, b[:]); err != nil || b[0] != want {
+				t.Errorf("read %q, %v", b, err)
+			}
+		}
+		next <- struct{}{}
+		if rest := read(t, res.Body); rest != "" || res.ContentLength != 3 {
+			t.Errorf("length %d with %q too much", res.ContentLength, rest)
+		}
+	}
+}
