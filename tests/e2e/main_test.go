@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "%v\nlogs and more are in %s\n", err, folder)
 			return 1
 		}
-		code := m.Run()
+		code := max(m.Run(), checkMemory(world))
 		world.Stop()
 		world.Progress("the whole run took %.0f s", time.Since(started).Seconds())
 		if code != 0 {
@@ -42,4 +42,25 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(folder) // it is below the system's folder for temporary files
 		return 0
 	}, nil))
+}
+
+// checkMemory prints what each component used at most, of its limit, and returns an
+// exit code: whatever the scenarios did, no limit may have been in the way.
+func checkMemory(c *cluster.Cluster) int {
+	code := 0
+	peaks := map[string]cluster.Usage{}
+	for _, usage := range c.Usage() {
+		component := usage.Labels["app.kubernetes.io/component"]
+		if usage.Namespace == cluster.Namespace && usage.PeakMemory > peaks[component].PeakMemory {
+			peaks[component] = usage
+		}
+	}
+	for _, component := range []string{"interceptor", "scaler", "operator"} {
+		peak := peaks[component]
+		c.Progress("memory of the %s: at most %d of %d MiB", component, peak.PeakMemory>>20, peak.MemoryLimit>>20)
+		if peak.PeakMemory == 0 || peak.PeakMemory > peak.MemoryLimit {
+			code = 1
+		}
+	}
+	return code
 }

@@ -59,8 +59,8 @@ spec:
 	const starts = 5
 	var wakes []time.Duration
 	for range starts {
-		answer := s.askSoon("new.example.com", "Are you there?")
 		asked := time.Now()
+		answer := s.askSoon("new.example.com", "Are you there?")
 		s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas("llm") == 1, nil })
 		wakes = append(wakes, time.Since(asked))
 		s.checkCold(<-answer)

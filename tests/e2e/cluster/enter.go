@@ -135,7 +135,7 @@ func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
 	run := func(name string, args ...string) (string, error) {
 		command := exec.CommandContext(ctx, name, args...)
 		command.Dir, command.Stderr = root, progress
-		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false") // as in the Makefile
 		out, err := command.Output()
 		if err != nil {
 			return "", fmt.Errorf("running %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)

@@ -44,7 +44,7 @@ type kubelet struct {
 type Usage struct {
 	Namespace, Name string
 	Labels          map[string]string
-	PeakMemory      int64 // bytes, of one process
+	PeakMemory      int64 // bytes, without those of files; sampled four times a second
 	MemoryLimit     int64 // of its container; 0 is none
 	Restarts        int32
 	Log             string // path of the file

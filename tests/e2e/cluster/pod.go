@@ -187,14 +187,15 @@ func (p *pod) setProcess(process *container) {
 	p.process = process
 }
 
-// measure reads the high water mark of the process's memory.
+// measure looks at the memory that counts against a limit: not pages of the program's
+// file, which the kernel can drop.
 func (p *pod) measure(process *container) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.command.Process.Pid))
 	if err != nil {
 		return // it has just ended
 	}
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "RssAnon:" {
 			kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
 			p.mu.Lock()
 			p.peak = max(p.peak, kilobytes<<10)
