@@ -4,10 +4,10 @@
 // routes nor endpoints nor what an exchange is, and it decides nothing: who
 // gets a page, and until when, is its caller's business.
 //
-// A page stays under 8 KiB: it is under 2.2 KiB without title and message, and
+// A page stays under 8 KiB: it is under 1.9 KiB without title and message, and
 // escaping makes at most five bytes of one rune (a four-byte rune is not
 // escaped), so that the longest message (1024 runes) adds at most 5120 bytes. A
-// live page grows by its safety net and its elapsed times, about 650 bytes, which
+// live page grows by its safety net and its elapsed times, about 900 bytes, which
 // fits beside the longest message and a title of ordinary length.
 //
 // A browser asks again by the header Refresh, which needs no script and is there
