@@ -67,7 +67,7 @@ test-charts: cc ## The chart and the manifests: goldens, and a release's life on
 
 .PHONY: e2e
 e2e: cc ## On a real cluster of processes: control plane, KEDA, the chart; its tools are built on first use (about 25 minutes)
-	go test -race -count=1 -v -timeout 20m -tags e2e ./tests/e2e
+	go test -race -count=1 -v -timeout 60m -tags e2e ./tests/e2e
 
 .PHONY: e2e-up
 e2e-up: ## A cluster to play with; it says how

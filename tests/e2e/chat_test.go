@@ -63,30 +63,35 @@ func (s *scenario) readChat(ctx context.Context, url, body string) chat {
 		return answer
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer.status, answer.header = response.StatusCode, response.Header
+	answer.read(response)
+	return answer
+}
+
+// read reads the answer to its end.
+func (c *chat) read(response *http.Response) {
+	c.status, c.header = response.StatusCode, response.Header
 	for event, err := range cluster.Events(response.Body) {
 		if err != nil {
-			answer.err = err
-			return answer
+			c.err = err
+			return
 		}
-		if answer.first.IsZero() {
-			answer.first = event.At
+		if c.first.IsZero() {
+			c.first = event.At
 		}
 		if event.Data == "[DONE]" {
-			answer.done = true
+			c.done = true
 			continue
 		}
 		var chunk struct {
 			ID      string
 			Choices []struct{ Delta struct{ Content string } }
 		}
-		if answer.err = json.Unmarshal([]byte(event.Data), &chunk); answer.err != nil {
-			return answer
+		if c.err = json.Unmarshal([]byte(event.Data), &chunk); c.err != nil {
+			return
 		}
-		answer.ids = append(answer.ids, chunk.ID)
+		c.ids = append(c.ids, chunk.ID)
 		for _, choice := range chunk.Choices {
-			answer.texts = append(answer.texts, choice.Delta.Content)
+			c.texts = append(c.texts, choice.Delta.Content)
 		}
 	}
-	return answer
 }

@@ -11,6 +11,7 @@
 //	sandbox.go   how a container's process is started: root file system, mounts
 //	kubelet.go   binds pods to the one node, runs them, reports their status
 //	pod.go       the life of one pod: start, probes, restarts, termination
+//	podstatus.go what the API server is told of it
 //	probe.go     httpGet, tcpSocket and grpc probes
 //	podspec.go   what a pod's specification means here: environment, volumes, images
 //	services.go  cluster IPs: one TCP proxy for each port (kube-proxy)

@@ -1,0 +1,259 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/tests/e2e/cluster"
+)
+
+// together is begin for a scenario that disturbs nobody: it runs when the others are
+// over, at the same time as its like.
+func together(t *testing.T, namespace string) *scenario {
+	t.Helper()
+	t.Parallel()
+	return begin(t, namespace)
+}
+
+// part is the scenario in a subtest.
+func (s *scenario) part(t *testing.T) *scenario {
+	part := *s
+	part.T, part.ctx = t, t.Context()
+	return &part
+}
+
+// interceptor is one of the interceptors.
+type interceptor struct {
+	HTTP  *http.Client // all that it asks goes to this interceptor
+	queue string       // URL
+}
+
+// interceptors are those that are there.
+func (s *scenario) interceptors() []interceptor {
+	s.Helper()
+	pods, err := s.Pods(s.ctx, cluster.Namespace, "app.kubernetes.io/component=interceptor")
+	s.must(err)
+	var all []interceptor
+	for _, pod := range pods {
+		address := pod.Status.PodIP
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, "8080"))
+		}}
+		s.Cleanup(transport.CloseIdleConnections)
+		all = append(all, interceptor{
+			HTTP: &http.Client{Transport: transport}, queue: "http://" + net.JoinHostPort(address, "9090") + queue.Path,
+		})
+	}
+	if len(all) == 0 {
+		s.Fatal("there is no interceptor")
+	}
+	return all
+}
+
+// demand is what an interceptor says of a route.
+func (s *scenario) demand(i interceptor, route string) queue.Count {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.queue, nil)
+	s.must(err)
+	response, err := http.DefaultClient.Do(request)
+	s.must(err)
+	defer func() { _ = response.Body.Close() }()
+	var counts queue.Counts
+	s.must(json.NewDecoder(response.Body).Decode(&counts))
+	return counts[s.Namespace+"/"+route]
+}
+
+// inFlight is how many requests the interceptors have for a route; leases are none.
+func (s *scenario) inFlight(route string, interceptors ...interceptor) int64 {
+	s.Helper()
+	var sum int64
+	for _, i := range interceptors {
+		if count := s.demand(i, route); !count.Leased {
+			sum += count.Concurrency
+		}
+	}
+	return sum
+}
+
+// answer is a whole response.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	took   time.Duration // until its end
+	err    error
+}
+
+func (a answer) contentType() string { return a.header.Get("Content-Type") }
+
+// call is a request.
+type call struct {
+	method, url, body string
+	header            http.Header
+	by                *http.Client    // by default any interceptor answers
+	ctx               context.Context // by default it has patience
+}
+
+// send sends a request and reads the answer to its end.
+func (s *scenario) send(c call) answer { return <-s.sendSoon(c) }
+
+// sendSoon is send, in the background.
+func (s *scenario) sendSoon(c call) <-chan answer {
+	done := make(chan answer, 1)
+	go func() {
+		started := time.Now()
+		a := s.exchange(c)
+		a.took = time.Since(started)
+		done <- a
+	}()
+	return done
+}
+
+func (s *scenario) exchange(c call) (a answer) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	if c.ctx != nil {
+		ctx = c.ctx
+	}
+	request, err := http.NewRequestWithContext(ctx, cmp.Or(c.method, http.MethodGet), c.url, strings.NewReader(c.body))
+	if err != nil {
+		return answer{err: err}
+	}
+	if c.header != nil {
+		request.Header = c.header
+	}
+	if c.body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := cmp.Or(c.by, s.HTTP).Do(request)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return answer{status: response.StatusCode, header: response.Header, body: string(body), err: err}
+}
+
+// holder is requests that are answered without end: webapp's events.
+type holder struct {
+	answered chan *holding // each, when its answer begins
+	failed   chan error
+	all      []*holding
+}
+
+// holding is one of them.
+type holding struct{ leave context.CancelFunc }
+
+// hold makes so many. They end with the test, or as their clients leave.
+func (s *scenario) hold(by *http.Client, host string, n int) *holder {
+	h := &holder{answered: make(chan *holding, n), failed: make(chan error, n)}
+	for range n {
+		ctx, cancel := context.WithCancel(s.ctx)
+		one := &holding{leave: cancel}
+		h.all = append(h.all, one)
+		go func() {
+			defer cancel()
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/events", nil)
+			if err != nil {
+				h.failed <- err
+				return
+			}
+			response, err := cmp.Or(by, s.HTTP).Do(request)
+			if err == nil {
+				defer func() { _ = response.Body.Close() }()
+				if response.StatusCode == http.StatusOK {
+					h.answered <- one
+				}
+				_, err = io.Copy(io.Discard, response.Body)
+			}
+			if ctx.Err() == nil {
+				h.failed <- fmt.Errorf("the events of %s ended: %w", host, err)
+			}
+		}()
+	}
+	return h
+}
+
+// awaitAnswer waits until the next answer begins.
+func (s *scenario) awaitAnswer(h *holder) *holding {
+	s.Helper()
+	select {
+	case one := <-h.answered:
+		return one
+	case err := <-h.failed:
+		s.Fatal(err)
+	case <-time.After(patience):
+		s.Fatalf("no answer began within %s", patience)
+	}
+	return nil
+}
+
+// check fails the test if a request has ended that should not have.
+func (s *scenario) check(h *holder) {
+	s.Helper()
+	select {
+	case err := <-h.failed:
+		s.Error(err)
+	default:
+	}
+}
+
+// interceptorRoute routes a host to port 80 of the Service of that name. The rest of
+// the specification follows, each field in a line.
+func interceptorRoute(name, host string, fields ...string) string {
+	return fmt.Sprintf(`
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: %[1]s}
+spec:
+  target: {service: %[1]s, port: 80}
+  rules: [{hosts: [%[2]s]}]
+  %[3]s
+`, name, host, strings.Join(fields, "\n  "))
+}
+
+// awaitLoaded waits until the first replica of a Deployment is ready. Until then there
+// must be that one.
+func (s *scenario) awaitLoaded(deployment string) {
+	s.Helper()
+	s.eventually(deployment+" to be ready", func() (bool, error) {
+		d, err := s.Deployment(s.ctx, s.Namespace, deployment)
+		if err != nil {
+			return false, err
+		}
+		if replicas := *d.Spec.Replicas; replicas != 1 {
+			s.Fatalf("%s has %d replicas while it starts", deployment, replicas)
+		}
+		return d.Status.ReadyReplicas == 1, fmt.Errorf("%d of %d ready", d.Status.ReadyReplicas, d.Status.Replicas)
+	})
+}
+
+// steadily looks for some time whether it is so all along.
+func (s *scenario) steadily(what string, duration time.Duration, so func() bool) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.ctx, duration)
+	defer cancel()
+	for {
+		if !so() {
+			s.Fatalf("not so any more: %s", what)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
