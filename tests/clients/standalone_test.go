@@ -7,11 +7,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -75,10 +77,19 @@ func run(m *testing.M) (int, error) {
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended is in its log
+	}()
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+		<-ended
 	}()
+	if !started(ended) {
+		text, _ := os.ReadFile(log.Name())
+		return 1, fmt.Errorf("standalone did not start:\n%s", text)
+	}
 	// The cases wait more than they work.
 	flag.Parse()
 	if err := flag.Set("test.parallel", "24"); err != nil {
@@ -93,14 +104,36 @@ func run(m *testing.M) (int, error) {
 	return code, nil
 }
 
-func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "0"
+// started waits until standalone serves, or has ended.
+func started(ended <-chan struct{}) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if response, err := http.Get(standalone.admin + "/readyz"); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		select {
+		case <-ended:
+			return false
+		case <-tick.C:
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return false
+}
+
+// freePort is one below those that the kernel gives to connections, or another
+// process would have it before standalone does.
+func freePort() string {
+	for {
+		port := strconv.Itoa(10000 + rand.IntN(20000))
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
 }
 
 const manifest = `

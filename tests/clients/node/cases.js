@@ -164,8 +164,10 @@ async function leaves(client, { base, wire }) {
 /** Who finds no place gets the error of the API with its real status. */
 async function crowded(client, { base, wire }) {
   const first = new AbortController()
-  await fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true}', signal: first.signal })
+  const waiting = await fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true}', signal: first.signal })
   const error = await rejection(client.stream({ base, model: 'simulated', saw() {} }))
+  // Until here somebody has to want the answer: else Node ends the request when it collects garbage.
+  assert.equal(waiting.status, 200)
   first.abort()
   wire.saw({ status: 200, cold: 'true' }, { status: 503, cold: 'true' })
   has(error, client.refused({ message: 'too many requests are waiting for this service to start', status: 503, code: '503' }))
