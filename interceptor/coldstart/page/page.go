@@ -11,8 +11,8 @@
 // fits beside the longest message and a title of ordinary length.
 //
 // A browser asks again by the header Refresh, which needs no script and is there
-// before the first byte of the page is. Whoever does not say that it is a browser
-// gets it in the markup too, where it is looked for.
+// before the first byte of the page is. The markup says it too, where it is looked
+// for.
 //
 // A page may be the user's own: a template of package waitingpage. It is served
 // the same way, under a policy of its own.
@@ -184,13 +184,19 @@ func setHeader(h http.Header, policy string, refresh int) {
 	}
 }
 
-// meta is the header Refresh in markup, for those that are no browser by their
-// own account. In a browser it would only be said twice.
+// meta is the header Refresh in markup, for proxies that drop what they do not
+// know and for who reads the page only. In a browser that runs scripts it is no
+// element: the script does its work, and a timed one would count against the
+// page's accessibility (WCAG 2.2.1) whatever the header says.
 func meta(r *http.Request, refresh int) string {
-	if refresh <= 0 || IsLive(r) {
+	if refresh <= 0 {
 		return ""
 	}
-	return `<meta http-equiv="refresh" content="` + strconv.Itoa(refresh) + `">`
+	element := `<meta http-equiv="refresh" content="` + strconv.Itoa(refresh) + `">`
+	if IsLive(r) {
+		return "<noscript>" + element + "</noscript>"
+	}
+	return element
 }
 
 // write writes a part.

@@ -139,7 +139,8 @@ type Header struct {
 // ColdStartStreamingCallbackSpec keeps a streaming client on the line while the
 // target wakes: see StreamingCallbackSpec of v1beta1, which it is converted to.
 type ColdStartStreamingCallbackSpec struct {
-	// Message is the text of the first event.
+	// Message is the text of the first event; it may hold {elapsed} and
+	// {estimate}, as that of a StreamingCallbackSpec.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message"`
@@ -210,7 +211,8 @@ type HTTPScaledObjectSpec struct {
 	ColdStartStreamingCallback *ColdStartStreamingCallbackSpec `json:"coldStartStreamingCallback,omitempty"`
 
 	// ColdStartMessage is what browsers read on the page that they get while
-	// the target wakes; empty is the default text, unset is no page.
+	// the target wakes; empty is the default text, unset is no page. It may hold
+	// {elapsed} and {estimate}.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	ColdStartMessage *string `json:"coldStartMessage,omitempty"`

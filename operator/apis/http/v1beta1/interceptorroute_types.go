@@ -235,7 +235,9 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.message) || (has(self.display) && self.display == 'None')",message="'message' is required unless 'display' is None"
 type StreamingCallbackSpec struct {
-	// Message is the text of the first event.
+	// Message is the text of the first event. {elapsed} is how long the target
+	// has been waking, {estimate} how long it usually takes; a part in [brackets]
+	// is left out while its estimate is not known.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -249,7 +251,8 @@ type StreamingCallbackSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) >= duration('100ms')`,message="must be a duration of 100ms or more, such as 5s"
 	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
 
-	// KeepaliveMessage is the text of each keepalive; an empty one shows nothing.
+	// KeepaliveMessage is the text of each keepalive, with the placeholders of
+	// message; an empty one shows nothing.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	KeepaliveMessage string `json:"keepaliveMessage,omitempty"`
@@ -276,7 +279,8 @@ type StreamingCallbackSpec struct {
 
 // WaitingPageSpec is the page that a browser shows until the application is ready.
 type WaitingPageSpec struct {
-	// Message of the page; by default "The application is starting."
+	// Message of the page; by default "The application is starting." It may hold
+	// {elapsed} and {estimate} as the message of a streaming callback.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
@@ -331,8 +335,11 @@ type ColdStartSpec struct {
 	// +kubebuilder:default=Reject
 	Overflow OverflowPolicy `json:"overflow,omitempty"`
 
-	// ReleaseConcurrency is how many of the requests that waited each ready
-	// endpoint is given at a time, for backends that can only take so many.
+	// ReleaseConcurrency is how many requests each ready endpoint is given at a
+	// time while requests that waited are released, for backends that can only
+	// take so many. The release goes on until nobody waits and all who waited are
+	// over; until then new requests that find no room wait too, in order. It is
+	// no limit at other times, and each interceptor replica counts by itself.
 	// Unset, an endpoint is given more the faster it answers.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
