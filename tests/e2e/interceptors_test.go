@@ -35,6 +35,7 @@ func (s *scenario) part(t *testing.T) *scenario {
 
 // interceptor is one of the interceptors.
 type interceptor struct {
+	pod   string       // its name
 	HTTP  *http.Client // all that it asks goes to this interceptor
 	queue string       // URL
 }
@@ -52,7 +53,7 @@ func (s *scenario) interceptors() []interceptor {
 		}}
 		s.Cleanup(transport.CloseIdleConnections)
 		all = append(all, interceptor{
-			HTTP: &http.Client{Transport: transport}, queue: "http://" + net.JoinHostPort(address, "9090") + queue.Path,
+			pod: pod.Name, HTTP: &http.Client{Transport: transport}, queue: "http://" + net.JoinHostPort(address, "9090") + queue.Path,
 		})
 	}
 	if len(all) == 0 {
@@ -61,19 +62,20 @@ func (s *scenario) interceptors() []interceptor {
 	return all
 }
 
+// counts is what an interceptor says of all routes.
+func (s *scenario) counts(i interceptor) queue.Counts {
+	s.Helper()
+	got := s.send(call{url: i.queue, by: http.DefaultClient})
+	s.must(got.err)
+	var counts queue.Counts
+	s.must(json.Unmarshal([]byte(got.body), &counts))
+	return counts
+}
+
 // demand is what an interceptor says of a route.
 func (s *scenario) demand(i interceptor, route string) queue.Count {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.queue, nil)
-	s.must(err)
-	response, err := http.DefaultClient.Do(request)
-	s.must(err)
-	defer func() { _ = response.Body.Close() }()
-	var counts queue.Counts
-	s.must(json.NewDecoder(response.Body).Decode(&counts))
-	return counts[s.Namespace+"/"+route]
+	return s.counts(i)[s.Namespace+"/"+route]
 }
 
 // inFlight is how many requests the interceptors have for a route; leases are none.
@@ -147,17 +149,18 @@ func (s *scenario) exchange(c call) (a answer) {
 	return answer{status: response.StatusCode, header: response.Header, body: string(body), err: err}
 }
 
-// holder is requests that are answered without end: webapp's events.
+// holder is clients of webapp's events, which never end. They ask again when their
+// connection ends, as browsers do.
 type holder struct {
-	answered chan *holding // each, when its answer begins
+	answered chan *holding // each, when its first answer begins
 	failed   chan error
 	all      []*holding
 }
 
-// holding is one of them.
+// holding is one of the clients.
 type holding struct{ leave context.CancelFunc }
 
-// hold makes so many. They end with the test, or as their clients leave.
+// hold has so many clients. They leave with the test.
 func (s *scenario) hold(by *http.Client, host string, n int) *holder {
 	h := &holder{answered: make(chan *holding, n), failed: make(chan error, n)}
 	for range n {
@@ -166,25 +169,46 @@ func (s *scenario) hold(by *http.Client, host string, n int) *holder {
 		h.all = append(h.all, one)
 		go func() {
 			defer cancel()
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/events", nil)
-			if err != nil {
-				h.failed <- err
-				return
-			}
-			response, err := cmp.Or(by, s.HTTP).Do(request)
-			if err == nil {
-				defer func() { _ = response.Body.Close() }()
-				if response.StatusCode == http.StatusOK {
-					h.answered <- one
+			for answered := false; ctx.Err() == nil; answered = true {
+				err := listen(ctx, cmp.Or(by, s.HTTP), "http://"+host+"/events", func() {
+					if !answered {
+						h.answered <- one
+					}
+				})
+				if err != nil && ctx.Err() == nil {
+					h.failed <- err
+					return
 				}
-				_, err = io.Copy(io.Discard, response.Body)
-			}
-			if ctx.Err() == nil {
-				h.failed <- fmt.Errorf("the events of %s ended: %w", host, err)
 			}
 		}()
 	}
 	return h
+}
+
+// listen reads events to their end, which is no error.
+func listen(ctx context.Context, by *http.Client, url string, begun func()) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := by.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	begun()
+	_, _ = io.Copy(io.Discard, response.Body)
+	return nil
+}
+
+// leave ends clients.
+func leave(clients []*holding) {
+	for _, client := range clients {
+		client.leave()
+	}
 }
 
 // awaitAnswer waits until the next answer begins.

@@ -1,0 +1,43 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Scenario h: the first request after a long silence. KEDA polls so seldom that only
+// its stream can tell it.
+func TestFirstRequestAfterLongIdle(t *testing.T) {
+	s := together(t, "h-idle")
+	const idle = 10 * time.Second // ten windows, and more than two bookmarks
+	for _, test := range []struct{ name, metric string }{
+		{"rate", "{requestRate: {targetValue: 10, window: 1s, granularity: 100ms}}"},
+		{"concurrency", "{concurrency: {targetValue: 10}}"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, host := s.part(t), test.name+".h.example.com"
+			s.apply(webApp(test.name, time.Second), scaledObject(test.name), interceptorRoute(test.name, host, "scalingMetric: "+test.metric))
+			s.awaitReady("InterceptorRoute/"+test.name, "ScaledObject/"+test.name)
+			if got := s.send(call{url: "http://" + host + "/"}); got.err != nil || got.status != http.StatusOK {
+				t.Fatalf("the first request ever: %+v", got)
+			}
+			s.awaitReplicas(test.name, 0)
+			s.apply(strings.Replace(scaledObject(test.name), "pollingInterval: 1", "pollingInterval: 600", 1))
+			s.steadily("nobody wants it", idle, func() bool { return s.replicas(test.name) == 0 })
+
+			asked := time.Now()
+			answer := s.sendSoon(call{url: "http://" + host + "/"})
+			s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas(test.name) == 1, nil })
+			s.Progress("%s, %s idle: first byte → Deployment at 1 replica: %s", test.name, idle, time.Since(asked).Round(time.Millisecond))
+			s.awaitLoaded(test.name)
+			if got := <-answer; got.err != nil || got.status != http.StatusOK {
+				t.Errorf("the first request after a while: %+v", got)
+			}
+		})
+	}
+}
