@@ -8,6 +8,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -20,6 +21,11 @@ import (
 var world *cluster.Cluster
 
 func TestMain(m *testing.M) {
+	// Scenarios that run together wait most of the time; the default is one per processor.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		fmt.Fprintln(os.Stderr, "setting how many tests run together:", err)
+		os.Exit(1)
+	}
 	os.Exit(cluster.Run(func(ctx context.Context, tools cluster.Tools) int {
 		started := time.Now()
 		folder, err := os.MkdirTemp("", "http-add-on-e2e-")

@@ -20,10 +20,12 @@ import (
 )
 
 // Eventually asks until it is so, and else says what was not, and why the last look
-// failed. A part of the control plane that has ended is an error at once.
+// failed. It asks each 20 ms, and less often the longer it takes, down to each 200 ms. A
+// part of the control plane that has ended is an error at once.
 func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Duration, so func(ctx context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	started := time.Now()
 	var last error
 	for {
 		ok, err := so(ctx)
@@ -36,7 +38,7 @@ func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Dura
 		if err := c.healthy(); err != nil {
 			return fmt.Errorf("waiting for %s: %w", what, err)
 		}
-		if !wait(ctx, 20*time.Millisecond) {
+		if !wait(ctx, min(max(time.Since(started)/20, 20*time.Millisecond), 200*time.Millisecond)) {
 			if last == nil {
 				last = ctx.Err()
 			}
