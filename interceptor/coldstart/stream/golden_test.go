@@ -37,51 +37,54 @@ func TestGoldens(t *testing.T) {
 		ndjson = "application/x-ndjson"
 		isJSON = "application/json"
 	)
+	goOpenAI := http.Header{
+		"User-Agent": {"Go-http-client/1.1"}, "Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"},
+	}
 	for _, dialect := range []struct {
 		name          string
 		dialect       *Dialect
 		body          string
 		spec          v1beta1.StreamingCallbackSpec
 		stream, media string
-		whole         string // the JSON answer
-		failure       string // the API's JSON error
-		agent         string // User-Agent of the client
+		whole         string      // the JSON answer
+		failure       string      // the API's JSON error
+		client        http.Header // by which the client is known
 	}{
-		{"openai-chat visible", &openAIChat, chatBody, spec, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, ""},
-		{"openai-chat reasoning", &openAIChat, chatBody, reasoning, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, ""},
-		{"openai-chat no keepalive text", &openAIChat, chatBody, silent, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, ""},
-		{"openai-chat invisible", &openAIChat, toolsBody, spec, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, ""},
-		{"openai-chat invisible go", &openAIChat, toolsBody, spec, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, "Go-http-client/1.1"},
+		{"openai-chat visible", &openAIChat, chatBody, spec, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, nil},
+		{"openai-chat reasoning", &openAIChat, chatBody, reasoning, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, nil},
+		{"openai-chat no keepalive text", &openAIChat, chatBody, silent, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, nil},
+		{"openai-chat invisible", &openAIChat, toolsBody, spec, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, nil},
+		{"openai-chat invisible go", &openAIChat, toolsBody, spec, chatChunk1 + chatChunk2, sse, chatJSON, openAIError, goOpenAI},
 		{"openai-completions", &openAICompletions, `{"model":"m","stream":true}`, spec,
 			`data: {"choices":[{"text":"Hello"}]}` + "\n\ndata: [DONE]\n\n", sse,
-			`{"id":"cmpl-1", "object":"text_completion", "choices":[{"index":0,"text":"Hello"}]}`, openAIError, ""},
+			`{"id":"cmpl-1", "object":"text_completion", "choices":[{"index":0,"text":"Hello"}]}`, openAIError, nil},
 		{"openai-responses", &openAIResponses, `{"model":"m","stream":true}`, spec,
 			"event: response.created\ndata: {\"type\":\"response.created\"}\n\n", sse,
-			`{"id":"resp_1","object":"response","output":[]}`, openAIError, ""},
+			`{"id":"resp_1","object":"response","output":[]}`, openAIError, nil},
 		{"openai-responses background", &openAIResponses, `{"model":"m","stream":true,"background":true}`, spec,
 			"event: response.created\ndata: {\"type\":\"response.created\"}\n\n", sse,
-			`{"id":"resp_1","object":"response","output":[]}`, openAIError, ""},
+			`{"id":"resp_1","object":"response","output":[]}`, openAIError, nil},
 		{"anthropic", &anthropic, `{"model":"m","stream":true}`, spec,
 			"event: message_start\ndata: {\"type\":\"message_start\"}\n\n", sse,
 			`{"id":"msg_1","type":"message","content":[]}`,
-			`{"type":"error","error":{"type":"not_found_error","message":"model: m"}}`, ""},
+			`{"type":"error","error":{"type":"not_found_error","message":"model: m"}}`, nil},
 		{"ollama chat", &ollamaChat, `{"model":"m","messages":[{}]}`, spec,
 			`{"model":"m","message":{"role":"assistant","content":"Hello"},"done":false}` + "\n", ndjson,
-			`{"model":"m", "message":{"role":"assistant","content":"Hello"}, "done":true}`, `{"error":"model \"m\" not found"}`, ""},
+			`{"model":"m", "message":{"role":"assistant","content":"Hello"}, "done":true}`, `{"error":"model \"m\" not found"}`, nil},
 		{"ollama chat reasoning", &ollamaChat, `{"model":"m","messages":[{}]}`, reasoning,
 			`{"model":"m","message":{"role":"assistant","content":"Hello"},"done":false}` + "\n", ndjson,
-			`{"model":"m", "message":{"role":"assistant","content":"Hello"}, "done":true}`, `{"error":"model \"m\" not found"}`, ""},
+			`{"model":"m", "message":{"role":"assistant","content":"Hello"}, "done":true}`, `{"error":"model \"m\" not found"}`, nil},
 		{"ollama chat tools", &ollamaChat, `{"model":"m","messages":[{}],"tools":[{}]}`, spec,
 			`{"model":"m","message":{"role":"assistant","content":"Hello"},"done":false}` + "\n", ndjson,
-			`{"model":"m", "message":{"role":"assistant","content":"Hello"}, "done":true}`, `{"error":"model \"m\" not found"}`, ""},
+			`{"model":"m", "message":{"role":"assistant","content":"Hello"}, "done":true}`, `{"error":"model \"m\" not found"}`, nil},
 		{"ollama generate", &ollamaGenerate, `{"model":"m","prompt":"hi"}`, spec,
 			`{"model":"m","response":"Hello","done":false}` + "\n", ndjson,
-			`{"model":"m", "response":"Hello", "done":true}`, `{"error":"model \"m\" not found"}`, ""},
+			`{"model":"m", "response":"Hello", "done":true}`, `{"error":"model \"m\" not found"}`, nil},
 		{"gemini", &gemini, `{}`, spec,
 			"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hello\"}]}}]}\r\n\r\n", sse,
 			`{"candidates": [{"content": {"parts": [{"text": "Hello"}]}}]}`,
-			`{"error":{"code":404,"message":"models/m is not found","status":"NOT_FOUND"}}`, ""},
-		{"sse", &eventSource, ``, spec, "id: 1\ndata: hello\n\n", sse, `{"hello":1}`, `{"error":"no"}`, ""},
+			`{"error":{"code":404,"message":"models/m is not found","status":"NOT_FOUND"}}`, nil},
+		{"sse", &eventSource, ``, spec, "id: 1\ndata: hello\n\n", sse, `{"hello":1}`, `{"error":"no"}`, nil},
 	} {
 		for _, end := range []struct {
 			name   string
@@ -100,7 +103,7 @@ func TestGoldens(t *testing.T) {
 			{"expired", 61 * time.Second, true, nil, nil},
 		} {
 			t.Run(dialect.name+"/"+end.name, func(t *testing.T) {
-				got := play(t, part{dialect.dialect, dialect.agent, dialect.body, dialect.spec, end.wait, end.expire, end.answer, end.failed})
+				got := play(t, part{dialect.dialect, dialect.client, dialect.body, dialect.spec, end.wait, end.expire, end.answer, end.failed})
 				text := got.Body.String()
 				if got.err != nil {
 					if !errors.Is(got.err, http.ErrAbortHandler) {

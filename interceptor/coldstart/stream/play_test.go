@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // part is one cold start: how long the wait takes, and what the backend answers.
 type part struct {
 	dialect *Dialect
-	agent   string // User-Agent of the client
+	client  http.Header // by which the client is known
 	body    string
 	spec    v1beta1.StreamingCallbackSpec
 	// wait until an endpoint is ready; expire ends it with 504 instead.
@@ -66,7 +66,7 @@ func play(t *testing.T, p part) (out played) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, ok := p.dialect.Parse(&http.Request{Header: http.Header{"User-Agent": {p.agent}}}, []byte(p.body))
+	q, ok := p.dialect.Parse(&http.Request{Header: p.client}, []byte(p.body))
 	if !ok {
 		t.Fatalf("not a streaming request: %s", p.body)
 	}

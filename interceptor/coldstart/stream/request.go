@@ -39,7 +39,7 @@ func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
 			speaks = d.speaks
 		}
 		return Request{
-			dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background, dataOnly: unnamedGo(r), http1: http1,
+			dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background, dataOnly: losesErrors(r), http1: http1,
 		}, true
 	}
 	if d.otherwise != nil {
@@ -48,11 +48,13 @@ func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
 	return Request{}, false
 }
 
-// unnamedGo says that the client is a Go program that gives no name of its own.
-// It may be go-openai (1.43): that takes a comment for the beginning of an error
-// and then loses the real one, however much comes between them.
-func unnamedGo(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("User-Agent"), "Go-http-client/")
+// losesErrors says that the client looks like go-openai (1.43): a Go program that
+// gives no name of its own and asks for events as that one does. It takes a
+// comment for the beginning of an error and then loses the real one, however much
+// comes between them.
+func losesErrors(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("User-Agent"), "Go-http-client/") &&
+		r.Header.Get("Accept") == "text/event-stream" && r.Header.Get("Cache-Control") == "no-cache"
 }
 
 // facts are the top-level members of a request body that matter.
