@@ -14,6 +14,6 @@ func (a *App) chain() http.Handler {
 	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)
 	return middleware.NewEdge(route, middleware.EdgeOptions{
-		Metrics: a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now,
+		Metrics: a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now, Leaving: a.draining.Load,
 	})
 }

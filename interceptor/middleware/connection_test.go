@@ -6,6 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,6 +68,50 @@ func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
 				}
 				if _, err := io.Copy(io.Discard, response.Body); err != nil || response.Close != c.ends {
 					t.Errorf("answer %d: ends the connection %t: %v", i+1, response.Close, err)
+				}
+			}
+		})
+	}
+}
+
+// Before a process stops, its clients are told to use another connection.
+func TestWhoIsAboutToStopEndsConnections(t *testing.T) {
+	instruments, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leaving atomic.Bool
+	step := exchange.HandlerFunc(func(w http.ResponseWriter, r *http.Request, _ *exchange.Exchange) error {
+		_, err := io.Copy(w, r.Body)
+		return err
+	})
+	server := httptest.NewUnstartedServer(NewEdge(step, EdgeOptions{Metrics: instruments, Log: logr.Discard(), Now: time.Now, Leaving: leaving.Load}))
+	server.Config.Protocols = &http.Protocols{}
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	for version, set := range map[string]func(*http.Protocols, bool){"HTTP/1.1": (*http.Protocols).SetHTTP1, "HTTP/2.0": (*http.Protocols).SetUnencryptedHTTP2} {
+		t.Run(version, func(t *testing.T) {
+			transport := &http.Transport{Protocols: &http.Protocols{}}
+			set(transport.Protocols, true)
+			t.Cleanup(transport.CloseIdleConnections)
+			for _, c := range []struct{ leaving, reused bool }{{false, false}, {false, true}, {true, true}, {true, false}, {false, false}} {
+				leaving.Store(c.leaving)
+				var reused bool
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }})
+				request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader("hi"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := transport.RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				if err != nil || response.Proto != version || reused != c.reused {
+					t.Errorf("leaving %t: %s, connection reused %t, want %t: %v", c.leaving, response.Proto, reused, c.reused, err)
 				}
 			}
 		})

@@ -29,6 +29,7 @@ type Edge struct {
 	access  *AccessLog
 	log     logr.Logger
 	now     func() time.Time
+	leaving func() bool
 	// failures bounds the log: a dead backend under load fails thousands of
 	// times a second, and the metrics count them all.
 	failures *rate.Limiter
@@ -53,12 +54,14 @@ type EdgeOptions struct {
 	Log logr.Logger
 	// Now is the clock.
 	Now func() time.Time
+	// Leaving says that connections are about to be closed; nil is never.
+	Leaving func() bool
 }
 
 // NewEdge returns the step around next.
 func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
-		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now,
+		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now, leaving: o.Leaving,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -83,7 +86,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s.exchange.Start = e.now()
 	s.exchange.TLS = r.TLS != nil
 	s.exchange.Trace = e.tracer.Begin(r, metrics.Method(r.Method), s.exchange.Start)
-	s.response.ResponseWriter = w
+	s.response.ResponseWriter, s.response.leaving = w, e.leaving
 	if mayBlock(r) {
 		// Else net/http reads the rest of the body before it sends an answer,
 		// however long that takes. A recorder has no such body.

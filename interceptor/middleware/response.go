@@ -13,24 +13,31 @@ import (
 // by Unwrap, so that flushes, deadlines and full duplex keep working.
 type response struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
-	body   *body // of the request; nil if it cannot block
+	status  int
+	bytes   int64
+	body    *body       // of the request; nil if it cannot block
+	leaving func() bool // the connection is about to be closed; nil is never
 }
 
-// WriteHeader notes the first final status; informational ones pass by. An
-// answer to a request that has not arrived to its end is the last one on its
-// connection: with full duplex net/http does not say so by itself, takes what
-// comes after its patience for the next request, and panics if the end comes
-// after the handler's (Go 1.26).
+// WriteHeader notes the first final status; informational ones pass by.
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.status = status
-		if status >= 200 && w.body != nil && !w.body.ended.Load() {
+		if status >= 200 && w.last() {
 			w.Header().Set("Connection", "close")
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// last says whether the answer is the last one on its connection. It is so when the
+// request has not arrived to its end: with full duplex net/http does not say so by
+// itself, takes what comes after its patience for the next request, and panics if
+// the end comes after the handler's (Go 1.26). And it is so while the process is
+// about to stop: a request that a client sends at the moment in which its idle
+// connection is closed would be lost.
+func (w *response) last() bool {
+	return w.body != nil && !w.body.ended.Load() || w.leaving != nil && w.leaving()
 }
 
 // Write counts the bytes of the body.
