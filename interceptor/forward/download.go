@@ -42,7 +42,7 @@ type response struct {
 
 	left int64 // of the body; not positive: none, or not known
 
-	mu   sync.Mutex // the head is flushed on another goroutine
+	mu   sync.Mutex // a head is flushed on another goroutine, here or in the proxy
 	head *time.Timer
 	over bool
 }
@@ -77,23 +77,32 @@ func (w *response) flushHead() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.over {
-		w.flush()
+		_ = w.flush() // the next write finds out too
 	}
 }
 
 // Write writes some of the body.
 func (w *response) Write(p []byte) (int, error) {
 	w.end()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	n, err := w.ResponseWriter.Write(p)
 	if w.left -= int64(n); w.left > 0 && err == nil {
-		w.flush()
+		_ = w.flush() // the next write finds out too
 	}
 	return n, err
 }
 
-// flush sends what was written. A writer that cannot does so by itself, and a client
-// that has left is noticed by the next write.
-func (w *response) flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+// FlushError is for http.ResponseController: the proxy flushes event streams,
+// whether it knows their length or not.
+func (w *response) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flush()
+}
+
+// flush sends what was written. The caller holds the lock.
+func (w *response) flush() error { return http.NewResponseController(w.ResponseWriter).Flush() }
 
 // end says that the head needs no flush any more.
 func (w *response) end() {

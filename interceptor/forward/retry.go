@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
@@ -79,11 +80,11 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 			return res, nil
 		}
 		refused := errors.As(err, new(*dialError))
-		if c.Err() != nil || !refused && !(c.lost() && c.upload.again() && repeatable(r, c.x)) {
+		if again := refused || c.lost() && c.upload.again() && repeatable(r, c.x); !again || c.Err() != nil {
 			return nil, err
 		}
 		c.x.Upstream.Slot.Refused()
-		tried := append(lost[:len(lost):len(lost)], address)
+		tried := append(slices.Clip(lost), address)
 		if !refused {
 			lost = tried
 		}
