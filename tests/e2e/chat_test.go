@@ -18,6 +18,7 @@ type chat struct {
 	header http.Header
 	asked  time.Time
 	first  time.Time // the first event
+	last   time.Time // the last one
 	texts  []string  // content of each chunk, empty ones too
 	ids    []string  // of each chunk
 	done   bool      // [DONE] has come
@@ -78,6 +79,7 @@ func (c *chat) read(response *http.Response) {
 		if c.first.IsZero() {
 			c.first = event.At
 		}
+		c.last = event.At
 		if event.Data == "[DONE]" {
 			c.done = true
 			continue

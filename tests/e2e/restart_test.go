@@ -42,7 +42,7 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 	}
 	var waiting []<-chan chat
 	for _, interceptor := range old {
-		waiting = append(waiting, s.opened(clientOf(interceptor.Status.PodIP+":8080"), "cold.g.example.com", "simulated", "Are you there?"))
+		waiting = append(waiting, s.opened(interceptor.HTTP, "cold.g.example.com", "simulated", "Are you there?"))
 	}
 	restarted := time.Now()
 	_, err := s.Kubectl(t.Context(), "", "rollout", "restart", "--namespace="+cluster.Namespace, "deployment/keda-add-ons-http-interceptor")
@@ -71,7 +71,7 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 		if answer.err != nil || !answer.done || !strings.Contains(answer.text(), long) {
 			t.Errorf("long stream %d: %+v", i, answer)
 		}
-		if i < before && time.Now().After(replaced) {
+		if i < before && answer.last.After(replaced) {
 			outlived++
 		}
 	}
@@ -87,7 +87,7 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 			return false, err
 		}
 		for _, pod := range pods.Items {
-			if slices.ContainsFunc(old, func(o corev1.Pod) bool { return o.UID == pod.UID }) {
+			if slices.ContainsFunc(old, func(o interceptor) bool { return o.pod == pod.Name }) {
 				return false, fmt.Errorf("%s is there", pod.Name)
 			}
 		}
@@ -98,27 +98,9 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 	s.must(s.AwaitInstalled(context.WithoutCancel(t.Context())))
 }
 
-// interceptors are the pods that take the requests.
-func (s *scenario) interceptors() []corev1.Pod {
-	s.Helper()
-	pods, err := s.Pods(s.ctx, cluster.Namespace, "app.kubernetes.io/component=interceptor")
-	s.must(err)
-	return pods
-}
-
-// chatRoute is an InterceptorRoute to the Service of a name, with the streaming callback
-// that checkCold expects.
+// chatRoute is an InterceptorRoute with the streaming callback that checkCold expects.
 func chatRoute(name, host string) string {
-	return fmt.Sprintf(`
-apiVersion: http.keda.sh/v1beta1
-kind: InterceptorRoute
-metadata: {name: %s}
-spec:
-  target: {service: %[1]s, port: 80}
-  rules: [{hosts: [%s]}]
-  scalingMetric: {concurrency: {targetValue: 100}}
-  coldStart:
-    streamingCallback: {message: "Loading the model.", interval: 300ms}
-    waitingPage: {refreshInterval: 1s}
-`, name, host)
+	return interceptorRoute(name, host,
+		`scalingMetric: {concurrency: {targetValue: 100}}`,
+		`coldStart: {streamingCallback: {message: "Loading the model.", interval: 300ms}}`)
 }

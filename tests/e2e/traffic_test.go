@@ -7,17 +7,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
 
-// load is a steady load of requests, and what came of them.
-type load struct {
+// traffic is a steady load of requests, and what came of them.
+type traffic struct {
 	s       *scenario
 	cancel  context.CancelFunc
 	clients sync.WaitGroup
@@ -29,11 +26,11 @@ type load struct {
 }
 
 // steady starts clients, each of which sends a request, waits for its answer, and goes
-// on after a pause, until stop is called. Their connections are kept alive, those of a
-// third each are new.
-func (s *scenario) steady(clients int, pause time.Duration, ask func(ctx context.Context) (string, error)) *load {
+// on after a pause, until stop is called. Some of their connections are kept alive,
+// some are new.
+func (s *scenario) steady(clients int, pause time.Duration, ask func(ctx context.Context) (string, error)) *traffic {
 	ctx, cancel := context.WithCancel(s.ctx)
-	l := &load{s: s, cancel: cancel, answers: map[string]int{}}
+	l := &traffic{s: s, cancel: cancel, answers: map[string]int{}}
 	for range clients {
 		l.clients.Go(func() {
 			ticker := time.NewTicker(pause)
@@ -53,7 +50,7 @@ func (s *scenario) steady(clients int, pause time.Duration, ask func(ctx context
 }
 
 // ask sends one request, and lets it end when the load is stopped.
-func (l *load) ask(ask func(ctx context.Context) (string, error)) {
+func (l *traffic) ask(ask func(ctx context.Context) (string, error)) {
 	ctx, cancel := context.WithTimeout(l.s.ctx, patience)
 	defer cancel()
 	started := time.Now()
@@ -69,14 +66,14 @@ func (l *load) ask(ask func(ctx context.Context) (string, error)) {
 }
 
 // count is how many answers came so far, with that text.
-func (l *load) count(text string) int {
+func (l *traffic) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.answers[text]
 }
 
 // stop ends the load, checks that no request failed, and returns the answers.
-func (l *load) stop() map[string]int {
+func (l *traffic) stop() map[string]int {
 	l.s.Helper()
 	l.cancel()
 	l.clients.Wait()
@@ -86,63 +83,34 @@ func (l *load) stop() map[string]int {
 	return maps.Clone(l.answers)
 }
 
-// names are the texts of the answers, sorted.
-func names(answers map[string]int) []string { return slices.Sorted(maps.Keys(answers)) }
-
 // whichModel asks a model server for the name of its model.
 func (s *scenario) whichModel(host string) func(ctx context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		body, err := fetch(ctx, s.HTTP, http.MethodGet, "http://"+host+"/v1/models", nil)
-		if err != nil {
-			return "", err
+		answer := s.exchange(call{ctx: ctx, url: "http://" + host + "/v1/models"})
+		if answer.err != nil || answer.status != http.StatusOK {
+			return "", fmt.Errorf("asking for the models: %d %s %v", answer.status, answer.body, answer.err)
 		}
 		var list struct{ Data []struct{ ID string } }
-		if err := json.Unmarshal(body, &list); err != nil || len(list.Data) != 1 {
-			return "", fmt.Errorf("reading the models (%w): %s", err, body)
+		if err := json.Unmarshal([]byte(answer.body), &list); err != nil || len(list.Data) != 1 {
+			return "", fmt.Errorf("reading the models: %s (%v)", answer.body, err)
 		}
 		return list.Data[0].ID, nil
 	}
 }
 
 // question asks a model server something that does not stream: the answer takes a
-// moment. A client like this does not try again what it has sent.
+// moment. A client does not send such a request again by itself.
 func (s *scenario) question(host string) func(ctx context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		body := []byte(`{"model":"simulated","messages":[{"role":"user","content":"Are you there?"}]}`)
-		_, err := fetch(ctx, s.HTTP, http.MethodPost, "http://"+host+"/v1/chat/completions", body)
-		return "answer", err
+		answer := s.exchange(call{
+			ctx: ctx, method: http.MethodPost, url: "http://" + host + "/v1/chat/completions",
+			body: `{"model":"simulated","messages":[{"role":"user","content":"Are you there?"}]}`,
+		})
+		if answer.err != nil || answer.status != http.StatusOK {
+			return "", fmt.Errorf("asking a question: %d %s %v", answer.status, answer.body, answer.err)
+		}
+		return "answer", nil
 	}
-}
-
-// fetch returns the body of an answer with status 200.
-func fetch(ctx context.Context, client *http.Client, method, url string, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, content)
-	}
-	return content, err
-}
-
-// clientOf sends all requests to one address.
-func clientOf(address string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		},
-		DisableCompression: true, DisableKeepAlives: true,
-	}}
 }
 
 // opened is a streaming question whose answer has begun.
