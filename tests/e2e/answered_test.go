@@ -69,8 +69,12 @@ func TestAnsweredRequestsWake(t *testing.T) {
 			s.apply(webApp(test.name, time.Second), scaledObject(test.name), interceptorRoute(test.name, host, test.route...))
 			s.awaitReady("InterceptorRoute/"+test.name, "ScaledObject/"+test.name)
 			interceptors := s.interceptors()
-			for range starts {
+			for start := range starts {
 				s.awaitReplicas(test.name, 0)
+				if start == starts-1 {
+					s.pollSeldom(test.name)
+					s.steadily("nobody wants it", 3*time.Second, func() bool { return s.replicas(test.name) == 0 })
+				}
 				asked := time.Now()
 				test.ask(s, "http://"+host+"/")
 				s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas(test.name) == 1, nil })
@@ -82,7 +86,6 @@ func TestAnsweredRequestsWake(t *testing.T) {
 				}
 				s.awaitLoaded(test.name)
 			}
-			s.awaitReplicas(test.name, 0)
 		})
 	}
 }

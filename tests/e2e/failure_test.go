@@ -172,30 +172,37 @@ func TestFallbackAnswers(t *testing.T) {
 	const host = "fallback.e.example.com"
 	s.apply(model("llm", never), scaledObject("llm"), strings.Replace(model("spare", 0, "-model=spare"), "replicas: 0", "replicas: 1", 1),
 		interceptorRoute("llm", host, concurrencyTen, "timeouts: {readiness: 2s}",
-			`coldStart: {fallback: {service: {name: spare, portName: http}}, streamingCallback: {message: "Loading the model.", interval: 300ms}}`))
+			`coldStart: {fallback: {service: {name: spare, portName: http}}, streamingCallback: {message: "Loading the model.", interval: 300ms}}`), `
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: old, annotations: {httpscaledobject.keda.sh/skip-scaledobject-creation: "true"}}
+spec:
+  hosts: [old.`+host+`]
+  scaleTargetRef: {name: llm, kind: Deployment, apiVersion: apps/v1, service: llm, port: 80}
+  coldStartTimeoutFailoverRef: {service: spare, port: 80, timeoutSeconds: 2}
+  coldStartStreamingCallback: {message: "Loading the model."}
+`)
 	s.awaitReady("InterceptorRoute/llm", "ScaledObject/llm")
 	s.awaitLoaded("spare")
-	stream := s.askSoon(host, "Are you there?")
-	held := s.sendSoon(call{url: "http://" + host + "/v1/models"})
-	s.checkCold(<-stream)
-	if got := <-held; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.body, `"spare"`) || got.took < 1900*time.Millisecond {
-		t.Errorf("the fallback's answer: %+v", got)
+	for _, i := range s.interceptors() {
+		s.awaitRouted(i, "old")
 	}
-	if got := s.ready("llm"); got {
-		t.Error("the target is ready: there was nothing to fall back from")
+	var streams []<-chan chat
+	var held []<-chan answer
+	for _, host := range []string{host, "old." + host} {
+		streams = append(streams, s.askSoon(host, "Are you there?"))
+		held = append(held, s.sendSoon(call{url: "http://" + host + "/v1/models"}))
+	}
+	for i := range held {
+		s.checkCold(<-streams[i])
+		if got := <-held[i]; got.err != nil || got.status != http.StatusOK || !strings.Contains(got.body, `"spare"`) || got.took < 1900*time.Millisecond {
+			t.Errorf("the fallback's answer: %+v", got)
+		}
 	}
 	s.awaitReplicas("llm", 0)
 }
 
-// ready says whether a Deployment has a ready replica.
-func (s *scenario) ready(deployment string) bool {
-	s.Helper()
-	d, err := s.Deployment(s.ctx, s.Namespace, deployment)
-	s.must(err)
-	return d.Status.ReadyReplicas > 0
-}
-
-// Two requests are over the cap of one. Who leaves makes room.
+// The second request is over the cap of one. Who leaves makes room.
 func TestCap(t *testing.T) {
 	s := together(t, "e-cap")
 	s.apply(webApp("reject", 0), interceptorRoute("reject", "reject.e.example.com", concurrencyTen, "coldStart: {maxPendingRequests: 1}"),

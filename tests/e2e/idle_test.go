@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Scenario h: the first request after a long silence. KEDA polls so seldom that only
-// its stream can tell it.
+// Scenario h: the first request after a long silence, without KEDA's polls.
 func TestFirstRequestAfterLongIdle(t *testing.T) {
 	s := together(t, "h-idle")
 	const idle = 10 * time.Second // ten windows, and more than two bookmarks
@@ -27,7 +26,7 @@ func TestFirstRequestAfterLongIdle(t *testing.T) {
 				t.Fatalf("the first request ever: %+v", got)
 			}
 			s.awaitReplicas(test.name, 0)
-			s.apply(strings.Replace(scaledObject(test.name), "pollingInterval: 1", "pollingInterval: 600", 1))
+			s.pollSeldom(test.name)
 			s.steadily("nobody wants it", idle, func() bool { return s.replicas(test.name) == 0 })
 
 			asked := time.Now()
@@ -40,4 +39,11 @@ func TestFirstRequestAfterLongIdle(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pollSeldom has KEDA look so seldom at a ScaledObject that only its stream can tell it
+// of a request, once it has looked at that change.
+func (s *scenario) pollSeldom(name string) {
+	s.Helper()
+	s.apply(strings.Replace(scaledObject(name), "pollingInterval: 1", "pollingInterval: 600", 1))
 }

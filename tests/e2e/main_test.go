@@ -1,9 +1,10 @@
 //go:build e2e
 
 // Package e2e proves the product on a real cluster (package cluster): one cluster for
-// all scenarios, which run one after the other, each in a namespace of its own.
+// all scenarios, each in a namespace of its own. Most run one after the other; those
+// that disturb nobody run last, together.
 //
-// A scenario is a test function that starts with begin; README.md shows one.
+// A scenario is a test function that starts with begin or together; README.md shows one.
 package e2e
 
 import (

@@ -69,28 +69,56 @@ func TestRateScales(t *testing.T) {
 	s.awaitReplicas("app", 0)
 }
 
+// The old kind tells its rate in whole numbers.
+func TestHTTPScaledObjectScales(t *testing.T) {
+	s := together(t, "c-old")
+	const host = "old.c.example.com"
+	s.apply(webApp("app", time.Second), `
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: app}
+spec:
+  hosts: [`+host+`]
+  scaleTargetRef: {name: app, kind: Deployment, apiVersion: apps/v1, service: app, portName: http}
+  replicas: {min: 0, max: 5}
+  scaledownPeriod: 1
+  scalingMetric: {requestRate: {targetValue: 8, window: 4s, granularity: 100ms}}
+`)
+	s.awaitReady("HTTPScaledObject/app", "ScaledObject/app")
+	s.awaitReplicas("app", 0)
+	visitors := s.visit(host, 22)
+	s.awaitAtMost("app", 3)
+	visitors.change(4)
+	s.awaitAtMost("app", 1)
+	s.leaveAll(visitors)
+	s.awaitReplicas("app", 0) // it is polled each 15 seconds
+}
+
 // With both metrics the one that asks for more wins.
 func TestBothMetricsScale(t *testing.T) {
 	s := together(t, "c-both")
 	const host = "both.c.example.com"
 	s.apply(webApp("app", time.Second), upToFive("app"),
-		interceptorRoute("app", host, "scalingMetric: {concurrency: {targetValue: 2}, requestRate: {targetValue: 8, window: 4s, granularity: 100ms}}"))
+		interceptorRoute("app", host, "scalingMetric: {concurrency: {targetValue: 10}, requestRate: {targetValue: 8, window: 4s, granularity: 100ms}}"))
 	s.awaitReady("InterceptorRoute/app", "ScaledObject/app")
-	if got := s.targets("app"); got != "http_app_concurrency=2 http_app_rate=8" {
+	if got := s.targets("app"); got != "http_app_concurrency=10 http_app_rate=8" {
 		t.Errorf("the HPA's targets: %s", got)
 	}
 	s.awaitReplicas("app", 0)
-	four := s.hold(nil, host, 4)
+	clients := s.hold(nil, host, 13)
 	s.awaitAtMost("app", 2)
-	for range four.all {
-		s.awaitAnswer(four)
+	for range clients.all {
+		s.awaitAnswer(clients)
 	}
 	visitors := s.visit(host, 22)
 	s.awaitAtMost("app", 3)
+	if sent := visitors.answered(); sent < 40 {
+		t.Errorf("%d requests were no rate for 3 replicas", sent)
+	}
 	s.leaveAll(visitors)
 	s.awaitAtMost("app", 2)
-	leave(four.all)
-	s.check(four)
+	leave(clients.all)
+	s.check(clients)
 	s.awaitReplicas("app", 0)
 }
 
@@ -171,6 +199,13 @@ func (v *visitors) add(a answer) {
 	if a.err != nil || a.status != http.StatusOK {
 		v.failed = append(v.failed, a)
 	}
+}
+
+// answered is how many requests are over.
+func (v *visitors) answered() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.sent
 }
 
 // change changes the rate.
