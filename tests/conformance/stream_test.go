@@ -177,7 +177,7 @@ func TestStructuredRequestsSeeNoText(t *testing.T) {
 	for _, more := range []string{`"tools":[{}]`, `"response_format":{"type":"json_object"}`, `"n":2`} {
 		t.Run(more, func(t *testing.T) {
 			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
-			_, events := w.chat(`{"stream":true,`+more+`}`)
+			_, events := w.chat(`{"stream":true,` + more + `}`)
 			if first := line(t, events); first != ": keepalive" {
 				t.Errorf("first line: %q", first)
 			}
