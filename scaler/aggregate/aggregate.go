@@ -22,7 +22,6 @@ type Demand struct {
 	routes map[string]*route
 	fleet  route
 	hits   map[string]Hit
-	begun  time.Time // zero: not yet
 }
 
 // route is the demand of one route. A route exists while an interceptor reports
@@ -33,8 +32,11 @@ type route struct {
 	leased    int   // interceptors whose lease is all there is
 	cold      int   // interceptors with a live lease
 	reporters int
-	window    *Window // nil: the rate is not measured
-	old       bool    // it was there before Begin
+	requested bool // an interceptor has told of requests
+
+	window   *Window   // nil: the rate is not measured
+	measured time.Time // when that began
+	since    time.Time // the window holds all requests since; zero: that there ever were
 }
 
 func (r *route) active() bool { return r.inFlight > 0 || r.leased > 0 }
@@ -93,18 +95,28 @@ func New() *Demand {
 func (d *Demand) Begin() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.begun = time.Now()
+	now := time.Now()
+	for _, r := range d.routes {
+		r.since = now
+	}
 }
 
-// Measure begins to measure the rate of a route, or changes how.
+// Measure begins to measure the rate of a route, or changes how. What a route got
+// that nobody measured, or that its window has dropped, is unknown as well.
 func (d *Demand) Measure(key string, length, granularity time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	r := d.route(key)
 	if r.window == nil {
-		r.window = NewWindow(length, granularity)
-		r.old = d.begun.IsZero()
+		r.window, r.measured, r.since = NewWindow(length, granularity), now, time.Time{}
+		if r.requested {
+			r.since = now
+		}
 		return
+	}
+	if held := now.Add(-r.window.Length()); held.After(r.measured) && held.After(r.since) {
+		r.since = held
 	}
 	r.window = r.window.Resized(length, granularity)
 }
@@ -130,20 +142,17 @@ func (d *Demand) State(key string) State {
 			return State{}
 		}
 	}
-	return State{InFlight: r.inFlight, Leased: r.leased > 0, Cold: r.cold > 0, Rate: d.rate(r, time.Now())}
+	return State{InFlight: r.inFlight, Leased: r.leased > 0, Cold: r.cold > 0, Rate: r.rate(time.Now())}
 }
 
 // minObserved is the shortest time that a rate is taken from.
 const minObserved = time.Second
 
-func (d *Demand) rate(r *route, now time.Time) float64 {
+func (r *route) rate(now time.Time) float64 {
 	if r.window == nil {
 		return 0
 	}
-	observed := r.window.Length()
-	if r.old {
-		observed = min(observed, max(now.Sub(d.begun), minObserved))
-	}
+	observed := min(r.window.Length(), max(now.Sub(r.since), minObserved))
 	return r.window.Count(now) / observed.Seconds()
 }
 
@@ -232,6 +241,7 @@ func (i *Interceptor) Apply(e queue.Event) {
 				continue
 			}
 			i.counts[r] = count
+			r.requested = r.requested || count.RequestCount > 0
 			requests := count.RequestCount - was.RequestCount
 			switch {
 			case first:

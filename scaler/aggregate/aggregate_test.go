@@ -206,6 +206,53 @@ func TestChangedMeasures(t *testing.T) {
 	}
 }
 
+// Whoever edits how a busy route is scaled sees its rate at once, not a part of it
+// until the window has filled up.
+func TestRatesAreRightWhenAMeasureChanges(t *testing.T) {
+	for _, test := range []struct {
+		reason        string
+		before, after time.Duration // length of the window; 0 is none
+		known         time.Duration // before the change
+	}{
+		{"the rate was not measured", 0, time.Minute, time.Minute},
+		{"the window becomes longer", 10 * time.Second, 5 * time.Minute, time.Minute},
+		{"the window becomes longer twice", 10 * time.Second, 20 * time.Second, 15 * time.Second},
+		{"the window becomes shorter", time.Minute, 10 * time.Second, 2 * time.Minute},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := New()
+				d.Begin()
+				i := d.Interceptor()
+				i.Apply(snapshot(queue.Counts{llm: {}}))
+				if test.before > 0 {
+					d.Measure(llm, test.before, time.Second)
+				}
+				requests := int64(0)
+				serve := func(length time.Duration) { // 100 a second
+					for range length / (100 * time.Millisecond) {
+						<-time.After(100 * time.Millisecond)
+						requests += 10
+						i.Apply(update(llm, queue.Count{RequestCount: requests}))
+					}
+				}
+				serve(test.known)
+				d.Measure(llm, test.after, time.Second)
+				for range 10 {
+					serve(2 * time.Second)
+					if got := d.State(llm).Rate; math.Abs(got-100) > 11 {
+						t.Fatalf("%v, want 100", got)
+					}
+				}
+				d.Measure(llm, 2*test.after, time.Second)
+				if got := d.State(llm).Rate; math.Abs(got-100) > 11 {
+					t.Errorf("%v after another change, want 100", got)
+				}
+			})
+		})
+	}
+}
+
 func TestNothingIsLeftBehind(t *testing.T) {
 	d := New()
 	i := d.Interceptor()
