@@ -226,39 +226,41 @@ func TestNotStreamingIsHeld(t *testing.T) {
 // The request body is read within a bound and reaches the backend whole: a body
 // over the limit is not inspected, and no byte of it is lost.
 func TestRequestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
-	for _, c := range []struct {
-		reason string
-		size   int
-		stream bool
-	}{
-		{"under the limit it is a stream", 1000, true},
-		{"over the limit it is held silently", 100_000, false},
-	} {
-		t.Run(c.reason, func(t *testing.T) {
-			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`), "KEDA_HTTP_COLD_START_MAX_BODY_BYTES", "4096")
-			body := `{"stream":true,"pad":"` + strings.Repeat("x", c.size) + `"}`
-			received := make(chan string, 1)
-			backend := w.backend(func(w http.ResponseWriter, r *http.Request) {
-				b, _ := io.ReadAll(r.Body)
-				received <- string(b)
-				answerWith(200, "text/event-stream", answerStream)(w, r)
-			})
-			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, body))
-			w.held("default/app", 1)
-			if c.stream {
-				// Committed before anything is ready.
-				w.eventually("the stream is open", func() bool { return w.tracker.Route("default/app").Held() == 1 })
-			}
-			w.ready("app", backend)
-			got := <-pending
-			if strings.Contains(got.body, "Waking") != c.stream {
-				t.Errorf("streamed: got %q", got.body)
-			}
-			if sent := <-received; sent != body {
-				t.Errorf("the backend received %d of %d bytes", len(sent), len(body))
-			}
+	const bound = "4096"
+	begin := func(t *testing.T, size int) (w *world, body string, wake func() (received string)) {
+		w = newWorld(t, streamRoute(`message: Waking, interval: 1h`), "KEDA_HTTP_COLD_START_MAX_BODY_BYTES", bound)
+		bodies := make(chan string, 1)
+		backend := w.backend(func(w http.ResponseWriter, r *http.Request) {
+			b, _ := io.ReadAll(r.Body)
+			bodies <- string(b)
+			answerWith(200, "text/event-stream", answerStream)(w, r)
 		})
+		return w, `{"stream":true,"pad":"` + strings.Repeat("x", size) + `"}`, func() string {
+			w.ready("app", backend)
+			return <-bodies
+		}
 	}
+	t.Run("under the limit it is a stream", func(t *testing.T) {
+		w, body, wake := begin(t, 1000)
+		_, events := w.chat(body)
+		if first := line(t, events); !strings.Contains(first, "Waking") {
+			t.Errorf("first line: %q", first)
+		}
+		if sent := wake(); sent != body {
+			t.Errorf("the backend received %d of %d bytes", len(sent), len(body))
+		}
+	})
+	t.Run("over the limit it is held silently", func(t *testing.T) {
+		w, body, wake := begin(t, 100_000)
+		pending := w.later(w.request(http.MethodPost, "app.test", chatPath, body))
+		w.held("default/app", 1)
+		if sent := wake(); sent != body {
+			t.Errorf("the backend received %d of %d bytes", len(sent), len(body))
+		}
+		if got := <-pending; strings.Contains(got.body, "Waking") {
+			t.Errorf("streamed: got %q", got.body)
+		}
+	})
 }
 
 func TestBackendCutMidStreamIsNoCleanEnd(t *testing.T) {
