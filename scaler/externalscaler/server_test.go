@@ -259,6 +259,8 @@ func TestAnInterceptorRouteMeasuresBeforeAnHTTPScaledObject(t *testing.T) {
 		}
 		rate(6)
 		w.routes.Delete(route)
+		rate(6) // of the time before nothing is known
+		pass(50 * time.Second)
 		rate(1)
 		w.routes.Delete(httpScaledObject("llm", map[string]any{}))
 		rate(0)
