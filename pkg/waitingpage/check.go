@@ -9,11 +9,15 @@ import (
 )
 
 const (
-	// maxActions is far beyond what a page needs, and takes a millisecond.
+	// maxActions, arguments included, is far beyond what a page needs, and takes a
+	// millisecond.
 	maxActions = 1000
 	// maxTags bounds what html/template takes for a template, which grows with the
 	// number of tags times the length.
 	maxTags = 1000
+	// maxEnds bounds the number of end tags times the length: html/template looks at
+	// all those in a script or a style with each of its tokens.
+	maxEnds = 8 << 20
 	// maxScripts bounds the header that names their hashes.
 	maxScripts = 20
 )
@@ -41,7 +45,7 @@ func check(tree *parse.Tree) error {
 		return err
 	}
 	if c.actions > maxActions {
-		return fmt.Errorf("the template has %d actions, more than %d", c.actions, maxActions)
+		return fmt.Errorf("the template has %d actions and arguments, more than %d", c.actions, maxActions)
 	}
 	// No source holds this character.
 	const action = "\x00"
@@ -76,7 +80,6 @@ func (c *checker) node(n parse.Node) error {
 	case *parse.TextNode:
 		return nil
 	case *parse.ActionNode:
-		c.actions++
 		return c.pipe(n.Pipe)
 	case *parse.IfNode:
 		return c.branch(&n.BranchNode)
@@ -88,7 +91,6 @@ func (c *checker) node(n parse.Node) error {
 }
 
 func (c *checker) branch(n *parse.BranchNode) error {
-	c.actions++
 	if err := c.pipe(n.Pipe); err != nil {
 		return err
 	}
@@ -110,6 +112,7 @@ func (c *checker) pipe(p *parse.PipeNode) error {
 }
 
 func (c *checker) argument(n parse.Node) error {
+	c.actions++
 	switch n := n.(type) {
 	case *parse.IdentifierNode:
 		if !functions[n.Ident] {

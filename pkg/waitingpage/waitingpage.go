@@ -65,6 +65,9 @@ func Parse(source string, fixed Fields) (*Template, error) {
 	if tags := strings.Count(source, "<"); tags > maxTags {
 		return nil, fmt.Errorf("the template has %d tags, more than %d", tags, maxTags)
 	}
+	if ends := strings.Count(source, "</"); ends*len(source) > maxEnds {
+		return nil, fmt.Errorf("the template has %d end tags, more than %d for its length", ends, maxEnds/len(source))
+	}
 	// As a browser reads it: the hash of a script is that of its text with LF.
 	source = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(source)
 	page, err := template.New("page").Parse(source)
