@@ -25,8 +25,11 @@ type Exchange struct {
 	// Route that the request matched; nil before the routing step and for
 	// requests that match none.
 	Route *Route
-	// Cold says that no endpoint was ready when the request arrived.
+	// Cold says that no endpoint was ready when the request arrived, or none that
+	// takes more requests while a release goes on.
 	Cold bool
+	// Awake says of a cold request that the target is awake: it waits for its turn.
+	Awake bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream
 	// Status is the backend's real status, or that of the failure, where it

@@ -76,10 +76,15 @@ func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request,
 	if s.cold != nil {
 		w.Header()[coldStartHeader] = s.cold
 	}
-	if !target.Endpoints.Ready() {
+	demand(x)
+	return s.serveCold(w, r, x)
+}
+
+// demand shows the demand of a request that waits, unless its target is awake.
+func demand(x *exchange.Exchange) {
+	if x.Awake = x.Route.Target.Endpoints.Ready(); !x.Awake {
 		x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
 	}
-	return s.serveCold(w, r, x)
 }
 
 // serveCold picks the answer of a cold request, most specific first.
@@ -117,7 +122,7 @@ func (s *EndpointResolver) overflow(w http.ResponseWriter, r *http.Request, x *e
 		x.Trace.Event(tracing.Placeholder)
 		return x.Route.Placeholder.Serve(w, r)
 	}
-	return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start", RetryAfter: progress(x).RetryAfter(retryAfter)}
+	return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start", RetryAfter: s.progress(x).RetryAfter(retryAfter)}
 }
 
 // servePage gives a browser the page that turns into the application.
@@ -129,7 +134,7 @@ func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *
 			defer release()
 			ready, stop := x.Route.Target.Endpoints.WhenReady()
 			defer stop()
-			err := x.Route.Page.ServeLive(w, r, progress(x), ready)
+			err := x.Route.Page.ServeLive(w, r, s.progress(x), ready)
 			select {
 			case <-ready:
 				s.observe(r, x, metrics.OutcomeReady)
@@ -138,7 +143,7 @@ func (s *EndpointResolver) servePage(w http.ResponseWriter, r *http.Request, x *
 			return err
 		}
 	}
-	return x.Route.Page.ServeFinite(w, r, progress(x))
+	return x.Route.Page.ServeFinite(w, r, s.progress(x))
 }
 
 // hold waits for an endpoint, in order of arrival, and forwards. With a dialect
@@ -211,7 +216,7 @@ func (s *EndpointResolver) uncommitted(w http.ResponseWriter, r *http.Request, x
 		x.Upstream = fallback(x.Route)
 		return s.next.ServeExchange(w, r, x)
 	}
-	return waitExpired(x)
+	return s.waitExpired(x)
 }
 
 // stream commits the response, keeps the client on the line until an endpoint
@@ -226,7 +231,7 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 			return s.uncommitted(w, r, x, wait, slot, ending)
 		}
 	}
-	opened, err := callback.Of(func() wake.Progress { return progress(x) }).Open(w, request)
+	opened, err := callback.Of(func() wake.Progress { return s.progress(x) }).Open(w, request)
 	if err != nil {
 		return err
 	}
@@ -243,7 +248,7 @@ func (s *EndpointResolver) stream(w http.ResponseWriter, r *http.Request, x *exc
 	default:
 		s.observe(r, x, metrics.OutcomeTimeout)
 		if x.Route.Fallback == nil || wait.final {
-			failure := waitExpired(x)
+			failure := s.waitExpired(x)
 			x.Status = failure.Status
 			return opened.Fail(failure.Status, failure.Message)
 		}
@@ -296,8 +301,12 @@ func fallback(route *exchange.Route) exchange.Upstream {
 	return exchange.Upstream{Target: route.Fallback, Slot: slot}
 }
 
-// progress is how far the wake is that the request waits for.
-func progress(x *exchange.Exchange) wake.Progress {
+// progress is how far the wake is that the request waits for. There is none if it
+// waits for its turn: nobody knows when that is.
+func (s *EndpointResolver) progress(x *exchange.Exchange) wake.Progress {
+	if x.Awake {
+		return wake.Progress{Elapsed: s.now().Sub(x.Start)}
+	}
 	elapsed, estimate := x.Route.InFlight.Wake()
 	return wake.Progress{Elapsed: elapsed, Estimate: estimate}
 }
@@ -305,12 +314,12 @@ func progress(x *exchange.Exchange) wake.Progress {
 // waitExpired is the failure of a request that has waited long enough. A target
 // that cannot exist is not a slow one. When a slow one will be ready is said only
 // if it is known.
-func waitExpired(x *exchange.Exchange) *exchange.Error {
+func (s *EndpointResolver) waitExpired(x *exchange.Exchange) *exchange.Error {
 	if x.Route.Target.Problem != "" {
 		return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "the service behind this route is not available", RetryAfter: retryAfter}
 	}
 	return &exchange.Error{
 		Status: http.StatusGatewayTimeout, Message: "the service did not become ready in time",
-		RetryAfter: progress(x).RetryAfter(0),
+		RetryAfter: s.progress(x).RetryAfter(0),
 	}
 }

@@ -68,7 +68,7 @@ func (w *wait) follow(x *exchange.Exchange) {
 		w.waiter.Limit(x.Route.ReleaseConcurrency)
 	}
 	// A route that was deleted in between has forgotten its lease.
-	x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
+	demand(x)
 }
 
 // ending is why a wait is over.

@@ -128,3 +128,47 @@ func TestTextsOfHTTPScaledObjectsMayMove(t *testing.T) {
 		t.Errorf("first event: %s", first)
 	}
 }
+
+// Who waits for a turn at a target that is awake is not told of its last wake.
+func TestWhoWaitsForATurnIsToldOfThatWait(t *testing.T) {
+	w := newWorld(t, route(`coldStart: {releaseConcurrency: 1, streamingCallback: {message: "Wait: {elapsed}[ of about {estimate}]", interval: 1h}}`))
+	p := &pod{gate: make(chan struct{})}
+	long := w.numbered(0, 1, 0)
+	w.pass(37 * time.Second)
+	w.ready("app", w.backend(p.ServeHTTP))
+	p.has(w, 1)
+	w.pass(20 * time.Minute)
+	_, events := w.chat(`{"stream":true}`)
+	if first := line(t, events); !strings.Contains(first, `"content":"Wait: 0 s"`) {
+		t.Errorf("first event: %s", first)
+	}
+	close(p.gate)
+	all(t, long)
+	if _, err := io.Copy(io.Discard, events); err != nil {
+		t.Error(err)
+	}
+}
+
+// A route that is edited while its awake target works on what was held has not
+// woken again.
+func TestAnEditIsNoWake(t *testing.T) {
+	limited := func(limit int) string {
+		return route("coldStart: {waitingPage: {}, releaseConcurrency: " + strconv.Itoa(limit) + "}")
+	}
+	w := newWorld(t, limited(1))
+	p := &pod{gate: make(chan struct{})}
+	held := w.numbered(0, 8, 0)
+	w.pass(37 * time.Second)
+	w.ready("app", w.backend(p.ServeHTTP))
+	p.has(w, 1)
+	for limit := 2; limit < 5; limit++ {
+		w.change(limited(limit))
+		p.has(w, limit)
+	}
+	close(p.gate)
+	all(t, held)
+	w.ready("app")
+	w.pass(time.Hour)
+	w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")).
+		expect(t, "the page", http.StatusServiceUnavailable, "Usually ready in about 40 s.")
+}
