@@ -120,7 +120,8 @@ func TestAllErrorsAtOnceInWordsForPeople(t *testing.T) {
 	_, err := Load(env(
 		EnvProxyPort, "", EnvAdminPort, "99999", EnvLogRequests, "yes please", EnvDrainTimeout, "30",
 		EnvShutdownDelay, "-5s", EnvMaxIdleConns, "-1", EnvMaxBodyBytes, "16MiB", EnvTLSMinVersion, "1.1",
-		EnvTLSCipherSuites, "ROT13", EnvTLSCurvePreferences, "P224", telemetry.EnvTracesProtocol, "carrier pigeon",
+		EnvTLSCipherSuites, "ROT13", EnvTLSCurvePreferences, "P224",
+		telemetry.EnvTracesEnabled, "true", telemetry.EnvTracesProtocol, "carrier pigeon",
 	))
 	if err == nil {
 		t.Fatal("no error")

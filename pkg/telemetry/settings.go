@@ -1,7 +1,8 @@
 package telemetry
 
 import (
-	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/kedacore/http-add-on/pkg/environment"
 )
@@ -51,23 +52,28 @@ func ReadSettings(r *environment.Reader, component string) Settings {
 		PrometheusPort: r.ListenPort(EnvPrometheusPort, "2223", "TCP port of /metrics; 0 lets the system pick one."),
 		OTLPMetrics:    r.Flag(EnvOTLPMetricsEnabled, "false", "Send metrics to an OpenTelemetry collector, beside or instead of Prometheus."),
 		Traces:         r.Flag(EnvTracesEnabled, "false", "Record traces and send them; when off, trace headers of clients are passed on untouched."),
-		TracesProtocol: r.OneOf([]string{ProtocolConsole, ProtocolHTTP, ProtocolGRPC}, EnvTracesProtocol, ProtocolConsole,
-			"How traces leave: console writes them to the standard output, for debugging; the others send OTLP."),
+	}
+	protocol := func(name, fallback, description string, known []string) string {
+		v := environment.Variable{Name: name, Type: strings.Join(known, ", "), Default: fallback, Description: description}
+		return environment.Parse(r, v, func(value string) (string, error) { return value, nil })
 	}
 	// Whoever injects the standard variables into every pod may say what we cannot
-	// speak; that matters only if somebody wants to hear us.
-	as := func(value string) (string, error) {
-		if s.OTLPMetrics && value != ProtocolHTTP && value != ProtocolGRPC {
-			return "", fmt.Errorf("%q is none of %s, %s", value, ProtocolHTTP, ProtocolGRPC)
+	// speak; that matters only if it is what somebody would hear us by.
+	check := func(used bool, name, value string, known []string) {
+		if used && !slices.Contains(known, value) {
+			r.Fail(name, "%q is none of %s", value, strings.Join(known, ", "))
 		}
-		return value, nil
 	}
-	protocol := environment.Parse(r, environment.Variable{Name: EnvProtocol, Type: ProtocolHTTP + ", " + ProtocolGRPC, Default: ProtocolHTTP,
-		Description: "How metrics are sent if " + EnvMetricsProtocol + " does not say; traces have a default of their own."}, as)
-	s.MetricsProtocol = environment.Parse(r, environment.Variable{Name: EnvMetricsProtocol, Type: ProtocolHTTP + ", " + ProtocolGRPC,
-		Description: "How metrics are sent; empty is what " + EnvProtocol + " says."}, as)
-	if s.MetricsProtocol == "" {
-		s.MetricsProtocol = protocol
+	traces, metrics := []string{ProtocolConsole, ProtocolHTTP, ProtocolGRPC}, []string{ProtocolHTTP, ProtocolGRPC}
+	s.TracesProtocol = protocol(EnvTracesProtocol, ProtocolConsole, "How traces leave: console writes them to the standard output, for debugging; the others send OTLP.", traces)
+	check(s.Traces, EnvTracesProtocol, s.TracesProtocol, traces)
+	ofAll := protocol(EnvProtocol, ProtocolHTTP, "How metrics are sent if "+EnvMetricsProtocol+" does not say; traces have a default of their own.", metrics)
+	s.MetricsProtocol = protocol(EnvMetricsProtocol, "", "How metrics are sent; empty is what "+EnvProtocol+" says.", metrics)
+	if s.MetricsProtocol != "" {
+		check(s.OTLPMetrics, EnvMetricsProtocol, s.MetricsProtocol, metrics)
+	} else {
+		s.MetricsProtocol = ofAll
+		check(s.OTLPMetrics, EnvProtocol, ofAll, metrics)
 	}
 	for _, v := range [...]environment.Variable{
 		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Type: "URL", Default: "https://localhost:4318",

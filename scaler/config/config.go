@@ -96,7 +96,7 @@ func read(r *environment.Reader) Config {
 			Deployment: r.Text(EnvTargetDeployment, "", "Deployment of the interceptors; only the log tells it.", environment.Required("keda-add-ons-http-interceptor")),
 			Port:       r.Port(EnvTargetPort, "", "Admin port of every interceptor.", environment.Required("9090")),
 		},
-		ResyncPeriod:     r.Period(EnvResyncPeriod, "60m", "Time between two looks at all cached objects, changed or not."),
+		ResyncPeriod:     r.Duration(EnvResyncPeriod, "60m", "Time between two looks at all cached objects, changed or not; 0s is off."),
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two looks at an interceptor that does not stream its counts, and the bound of each look, which is 250ms at least."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
 		ProfilingAddress: r.Text(EnvProfilingAddress, "", "Address (host:port) that serves Go's profiles at /debug/pprof/; empty is off."),

@@ -73,6 +73,13 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// The interceptor takes the same value for the same variable.
+func TestTheResyncCanBeOff(t *testing.T) {
+	if c, err := Load(env(EnvResyncPeriod, "0s")); err != nil || c.ResyncPeriod != 0 {
+		t.Errorf("got %v, %v", c.ResyncPeriod, err)
+	}
+}
+
 func TestFetchesAreBoundedByTheTickButNotTooTightly(t *testing.T) {
 	for tick, want := range map[string]time.Duration{"10ms": 250 * time.Millisecond, "2s": 2 * time.Second} {
 		c, err := Load(env(EnvQueueTick, tick))
@@ -89,7 +96,7 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 	_, err := Load(func(name string) (string, bool) {
 		v, ok := map[string]string{
 			EnvTargetNamespace: " ", EnvTargetPort: "admin", EnvQueueTick: "0s", EnvStreamInterval: "200ms",
-			telemetry.EnvPrometheusEnabled: "yes", telemetry.EnvTracesProtocol: "carrier pigeon", EnvResyncPeriod: "1 hour",
+			telemetry.EnvPrometheusEnabled: "yes", telemetry.EnvTracesEnabled: "true", telemetry.EnvTracesProtocol: "carrier pigeon", EnvResyncPeriod: "1 hour",
 		}[name]
 		return v, ok
 	})
