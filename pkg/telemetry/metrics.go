@@ -44,6 +44,13 @@ type Metrics struct {
 	shutdown func(context.Context) error
 }
 
+// maxSeries is how many series an instrument has; what comes after them is one
+// series, otel_metric_overflow. The SDK's own limit of 2,000 is a small cluster,
+// with a series per route, code and method. Without any, memory would grow for as
+// long as routes come and go: the SDK never drops a series, nor does it know that
+// a route was deleted. All that fit take some 60 MB.
+const maxSeries = 50_000
+
 // NewMetrics returns the process's metrics. Prometheus gets those of the Go
 // runtime and the process itself too.
 func NewMetrics(o Options) (*Metrics, error) {
@@ -55,13 +62,7 @@ func NewMetrics(o Options) (*Metrics, error) {
 	if !o.Prometheus && o.OTLP == "" {
 		return m, nil
 	}
-	options := []sdk.Option{
-		// The SDK's own limit folds what comes after 2,000 series of an
-		// instrument into one, silently: with a series per route, code and method
-		// that is a small cluster. Our labels are bounded by the routes that
-		// exist, so there is no limit.
-		sdk.WithCardinalityLimit(0),
-	}
+	options := []sdk.Option{sdk.WithCardinalityLimit(maxSeries)}
 	if !o.Exemplars {
 		options = append(options, sdk.WithExemplarFilter(exemplar.AlwaysOffFilter))
 	}

@@ -76,6 +76,25 @@ func TestNoSeriesIsSwallowed(t *testing.T) {
 	}
 }
 
+// Routes that come and go for years must not use up the memory.
+func TestSeriesAreBounded(t *testing.T) {
+	m := newMetrics(t, true)
+	counter, err := m.Provider().Meter("test").Int64Counter("many")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxSeries + 10 {
+		counter.Add(t.Context(), 1, metric.WithAttributes(attribute.Int("route", i)))
+	}
+	body := get(m, http.MethodGet, "/metrics").Body.String()
+	if got := strings.Count(body, "\nmany_total{"); got != maxSeries {
+		t.Errorf("%d series, want %d", got, maxSeries)
+	}
+	if want := "\nmany_total{otel_metric_overflow=\"true\"} 11\n"; !strings.Contains(body, want) {
+		t.Errorf("the rest is not counted: %s", want)
+	}
+}
+
 func TestNothingIsMeasuredWhenOff(t *testing.T) {
 	m := newMetrics(t, false)
 	if _, err := m.Provider().Meter("test").Int64Counter("any"); err != nil {
