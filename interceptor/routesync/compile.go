@@ -38,7 +38,7 @@ type compiler struct {
 	tracker    *inflight.Tracker
 	defaults   Defaults
 	services   map[routing.Key]*corev1.Service
-	configMaps map[routing.Key]*corev1.ConfigMap
+	configMaps map[routing.Key]*configMap
 }
 
 // compilation is the state of compiling one route.
@@ -233,22 +233,15 @@ func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef)
 	return own
 }
 
-// files are the data of a ConfigMap that responses may be taken from; problem
-// says why there are none.
+// files are the data of a ConfigMap that responses may be taken from, shared by all
+// of them; problem says why there are none.
 func (n *compilation) files(name string) (files map[string][]byte, problem string) {
 	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: name})
-	configMap := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
-	if configMap == nil || configMap.Labels[responseBodyLabel] != "true" {
+	found := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
+	if found == nil {
 		return nil, fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", name, responseBodyLabel)
 	}
-	files = make(map[string][]byte, len(configMap.Data)+len(configMap.BinaryData))
-	for key, data := range configMap.Data {
-		files[key] = []byte(data)
-	}
-	for key, data := range configMap.BinaryData {
-		files[key] = data
-	}
-	return files, ""
+	return found.files, ""
 }
 
 func (n *compilation) responseBody(field string, response *exchange.StaticResponse, from *v1beta1.ConfigMapKeyRef) {

@@ -1,7 +1,9 @@
 package routesync
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,7 +27,7 @@ type model struct {
 	routes     map[routing.Key]*v1beta1.InterceptorRoute
 	scaled     map[routing.Key]*v1alpha1.HTTPScaledObject
 	services   map[routing.Key]*corev1.Service
-	configMaps map[routing.Key]*corev1.ConfigMap
+	configMaps map[routing.Key]*configMap
 
 	// users maps a Service or ConfigMap to the routes that refer to it; uses is
 	// the way back.
@@ -47,7 +49,7 @@ func newModel(c compiler) *model {
 		routes:     map[routing.Key]*v1beta1.InterceptorRoute{},
 		scaled:     map[routing.Key]*v1alpha1.HTTPScaledObject{},
 		services:   map[routing.Key]*corev1.Service{},
-		configMaps: map[routing.Key]*corev1.ConfigMap{},
+		configMaps: map[routing.Key]*configMap{},
 		users:      map[ObjectRef]map[routing.Key]struct{}{},
 		uses:       map[routing.Key][]ObjectRef{},
 		dirty:      map[routing.Key]struct{}{},
@@ -77,14 +79,31 @@ func (m *model) apply(changes map[ObjectRef]client.Object) {
 			}
 			applyDependency(m, m.services, ref, key, service)
 		case KindConfigMap:
-			configMap, _ := obj.(*corev1.ConfigMap)
-			if old := m.configMaps[key]; configMap != nil && old != nil && equality.Semantic.DeepEqual(old.Data, configMap.Data) &&
-				equality.Semantic.DeepEqual(old.BinaryData, configMap.BinaryData) && equality.Semantic.DeepEqual(old.Labels, configMap.Labels) {
+			object, _ := obj.(*corev1.ConfigMap)
+			now := newConfigMap(object)
+			if old := m.configMaps[key]; now != nil && old != nil && maps.EqualFunc(old.files, now.files, bytes.Equal) {
 				continue
 			}
-			applyDependency(m, m.configMaps, ref, key, configMap)
+			applyDependency(m, m.configMaps, ref, key, now)
 		}
 	}
+}
+
+// configMap is one that responses may be taken from: its data, decoded once for all
+// who refer to it.
+type configMap struct{ files map[string][]byte }
+
+// newConfigMap is nil for one that is gone or without the label.
+func newConfigMap(object *corev1.ConfigMap) *configMap {
+	if object == nil || object.Labels[responseBodyLabel] != "true" {
+		return nil
+	}
+	c := &configMap{files: make(map[string][]byte, len(object.Data)+len(object.BinaryData))}
+	for key, data := range object.Data {
+		c.files[key] = []byte(data)
+	}
+	maps.Copy(c.files, object.BinaryData)
+	return c
 }
 
 // applyRoute decodes one route by itself. One that does not decode is a problem

@@ -386,3 +386,26 @@ func BenchmarkOneChange(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/live")
 }
+
+// TestResponsesShareTheDataOfAConfigMap: one object may refer to it a thousand times.
+func TestResponsesShareTheDataOfAConfigMap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "site", Labels: map[string]string{responseBodyLabel: "true"}},
+			Data:       map[string]string{"index.html": "hello"},
+		})
+		sink.Set(interceptorRoute(t, "a", "a.test", `staticRoutes:
+  - {rules: [{paths: [{value: /a}]}], response: {bodyFromConfigMap: {name: site}}}
+  - {rules: [{paths: [{value: /b}]}], response: {bodyFromConfigMap: {name: site}}}
+  - {rules: [{paths: [{value: /c}]}], response: {bodyFromConfigMap: {name: site, key: index.html}}}`))
+		sink.Synced()
+		settle()
+		static := match(s, "a.test").Static
+		a, b, c := static[0].Response.Files["index.html"], static[1].Response.Files["index.html"], static[2].Response.Body
+		if string(a) != "hello" || string(b) != "hello" || string(c) != "hello" || &a[0] != &b[0] || &a[0] != &c[0] {
+			t.Errorf("got %q, %q, %q: each its own copy", a, b, c)
+		}
+	})
+}
