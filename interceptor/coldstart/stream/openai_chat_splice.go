@@ -149,12 +149,13 @@ func chatAnswer(body []byte) ([]byte, bool) {
 			value = []byte(`"chat.completion.chunk"`)
 		case "choices":
 			value = rewriteArray(value, func(_ int, choice []byte) []byte {
+				first := isFirst(choice) // once: a message may be there any number of times
 				return rewriteObject(choice, func(key string, value []byte) (string, []byte) {
 					if key != "message" {
 						return key, value
 					}
 					ok = ok || value[0] == '{'
-					return "delta", messageDelta(value, isFirst(choice))
+					return "delta", messageDelta(value, first)
 				})
 			})
 		}

@@ -272,6 +272,18 @@ func TestLongAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// The time that an answer takes grows with its length, not with its square.
+func TestHostileAnswersAreQuick(t *testing.T) {
+	start := time.Now()
+	body := `{"choices":[{` + strings.Repeat(`"message":{},`, 80_000) + `"index":0}]}`
+	if _, ok := chatAnswer([]byte(body)); !ok {
+		t.Error("it is an answer")
+	}
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("%d bytes took %v", len(body), took)
+	}
+}
+
 func TestClientThatLeavesGetsNoMore(t *testing.T) {
 	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
 	if err != nil {
