@@ -172,8 +172,7 @@ func trim(object any) (any, error) {
 		o.ManagedFields, o.Annotations, o.Status = nil, nil, corev1.ServiceStatus{}
 	case *unstructured.Unstructured:
 		if o.GroupVersionKind() == keda.ScaledObjectKind() {
-			// KEDA writes it with every activation; the managed fields tell who made it.
-			delete(o.Object, "status")
+			keda.TrimStatus(o) // the managed fields tell who made it
 		} else {
 			o.SetManagedFields(nil)
 		}

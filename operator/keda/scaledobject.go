@@ -92,20 +92,35 @@ type Trigger struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
-// InterceptorRoutes returns the names of the routes, all in the ScaledObject's
-// namespace, that the triggers of a ScaledObject refer to. What does not look
-// like a trigger is passed over.
-func InterceptorRoutes(scaledObject *unstructured.Unstructured) []string {
+// Reference is what a trigger says it measures.
+type Reference struct {
+	// Metadata is the key: that of an InterceptorRoute or of an HTTPScaledObject.
+	Metadata string
+	// Name is that of the object, in the ScaledObject's namespace.
+	Name string
+}
+
+// References returns the routes that the triggers of a ScaledObject refer to, each
+// once. What does not look like a trigger is passed over. Of two keys in one
+// trigger the scaler reads that of the InterceptorRoute.
+func References(scaledObject *unstructured.Unstructured) []Reference {
 	triggers, _, _ := unstructured.NestedSlice(scaledObject.Object, "spec", "triggers")
-	var names []string
+	var references []Reference
 	for _, item := range triggers {
 		trigger, _ := item.(map[string]any)
 		if kind, _, _ := unstructured.NestedString(trigger, "type"); kind != TriggerExternalPush && kind != TriggerExternal {
 			continue
 		}
-		if name, _, _ := unstructured.NestedString(trigger, "metadata", MetadataInterceptorRoute); name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
+		for _, key := range []string{MetadataInterceptorRoute, MetadataHTTPScaledObject} {
+			name, _, _ := unstructured.NestedString(trigger, "metadata", key)
+			if name == "" {
+				continue
+			}
+			if r := (Reference{Metadata: key, Name: name}); !slices.Contains(references, r) {
+				references = append(references, r)
+			}
+			break
 		}
 	}
-	return names
+	return references
 }

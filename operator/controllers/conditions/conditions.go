@@ -54,10 +54,19 @@ type Problem struct {
 	Warning bool
 }
 
-// Ready makes the condition from all that is wrong: False if a problem is more
+// Verdict is what is found out about an object: its Ready condition, and the event
+// that tells of it when it changes.
+type Verdict struct {
+	// Condition is what the status says.
+	Condition metav1.Condition
+	// Event is the reason of the event: the gravest problem's, or Reconciled.
+	Event string
+}
+
+// Ready makes the verdict from all that is wrong: False if a problem is more
 // than a warning. Problems are told in order, those that are no warnings first;
 // the first one's reason is the condition's. Without any the message is fine.
-func Ready(problems []Problem, fine string) metav1.Condition {
+func Ready(problems []Problem, fine string) Verdict {
 	ready := metav1.Condition{Type: TypeReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
 	var messages []string
 	for _, warnings := range []bool{false, true} {
@@ -80,7 +89,17 @@ func Ready(problems []Problem, fine string) metav1.Condition {
 	if len(messages) > 0 {
 		ready.Message = shorten(strings.Join(messages, "; "), maxMessage)
 	}
-	return ready
+	return Verdict{Condition: ready, Event: ready.Reason}
+}
+
+// ReconciledAllTheSame is the verdict for a kind whose readers know one reason of
+// a condition that is True: warnings are in its message only, after what is fine,
+// and in the event.
+func (v Verdict) ReconciledAllTheSame(fine string) Verdict {
+	if c := &v.Condition; c.Status == metav1.ConditionTrue && c.Reason != ReasonReconciled {
+		c.Reason, c.Message = ReasonReconciled, shorten(fine+", but "+c.Message, maxMessage)
+	}
+	return v
 }
 
 // Undecodable is the problem of an object that does not decode.
@@ -103,7 +122,8 @@ type Writer struct {
 //
 // A cache that lags behind is no error: the newer version is on its way, and
 // with it the next reconciliation.
-func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, ready metav1.Condition, fields map[string]any) error {
+func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, verdict Verdict, fields map[string]any) error {
+	ready := verdict.Condition
 	ready.ObservedGeneration = object.GetGeneration()
 	conditions, dropped := current(object)
 	before := meta.FindStatusCondition(conditions, ready.Type)
@@ -135,17 +155,17 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, r
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	if !told {
-		w.event(object, ready)
+		w.event(object, verdict)
 	}
 	return nil
 }
 
-func (w *Writer) event(object *unstructured.Unstructured, ready metav1.Condition) {
+func (w *Writer) event(object *unstructured.Unstructured, verdict Verdict) {
 	kind := corev1.EventTypeWarning
-	if ready.Reason == ReasonReconciled {
+	if verdict.Event == ReasonReconciled {
 		kind = corev1.EventTypeNormal
 	}
-	w.Recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", shorten(ready.Message, maxNote))
+	w.Recorder.Eventf(object, nil, kind, verdict.Event, "Reconcile", "%s", shorten(verdict.Condition.Message, maxNote))
 }
 
 // shorten cuts a text to a number of bytes.

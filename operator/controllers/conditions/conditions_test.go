@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -31,8 +30,26 @@ func TestReady(t *testing.T) {
 		{"but not all of them", slicesOf(failure, 7), "False Failed all; all; all; all; all; and 2 more"},
 	}
 	for _, test := range tests {
-		got := Ready(test.problems, "fine")
+		got := Ready(test.problems, "fine").Condition
 		if text := fmt.Sprintf("%s %s %s", got.Status, got.Reason, got.Message); text != test.want {
+			t.Errorf("%s: %q, want %q", test.reason, text, test.want)
+		}
+	}
+}
+
+func TestReconciledAllTheSame(t *testing.T) {
+	tests := []struct {
+		reason   string
+		problems []Problem
+		want     string
+	}{
+		{"nothing is wrong", nil, "True Reconciled fine, event Reconciled"},
+		{"a warning is in the message and the event", []Problem{{"Warned", "half", true}}, "True Reconciled fine, but half, event Warned"},
+		{"a failure stays what it is", []Problem{{"Failed", "all", false}, {"Warned", "half", true}}, "False Failed all; half, event Failed"},
+	}
+	for _, test := range tests {
+		got := Ready(test.problems, "fine").ReconciledAllTheSame("fine")
+		if text := fmt.Sprintf("%s %s %s, event %s", got.Condition.Status, got.Condition.Reason, got.Condition.Message, got.Event); text != test.want {
 			t.Errorf("%s: %q, want %q", test.reason, text, test.want)
 		}
 	}
@@ -85,7 +102,7 @@ func stored(status, reason string, generation int64) map[string]any {
 
 func TestWrite(t *testing.T) {
 	other := map[string]any{"type": "Other", "status": "True", "reason": "Theirs", "message": "", "lastTransitionTime": "2025-01-01T00:00:00Z"}
-	ready := metav1.Condition{Type: TypeReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: "m"}
+	ready := Ready(nil, "m")
 	tests := []struct {
 		reason   string
 		status   map[string]any

@@ -6,11 +6,16 @@
 //   - the object does not decode (Undecodable),
 //   - there is no ScaledObject: the spec makes none, somebody else controls the one
 //     of that name, the API server refused it or KEDA is not installed (CreateError),
+//   - KEDA refuses the ScaledObject (ScaledObjectNotReady),
 //   - the Service is missing or does not have the port, or has several ports and
 //     the object names none (the reasons of package targets).
 //
-// Ready is True with a warning when an InterceptorRoute of the same name takes the
-// requests (Superseded).
+// Else it is True with the reason Reconciled, as 0.16 has it. What there is to warn
+// of is in the message, and in an event of that reason:
+//   - an InterceptorRoute of the same name takes the requests (Superseded),
+//   - the fallback's Service is missing or does not have the port,
+//   - the ScaledObject is paused (ScaledObjectPaused), or KEDA fails for now to ask
+//     the scaler or to scale (ScaledObjectNotReady).
 package httpscaledobject
 
 import (
@@ -23,6 +28,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,11 +38,12 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/controllers/targets"
 )
 
-// The reasons of the Ready condition that are this kind's own.
+// The reasons of conditions and events that are this kind's own.
 const (
 	ReasonCreateError = "CreateError"
 	ReasonSuperseded  = "Superseded"
@@ -95,19 +102,16 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	if problem != nil {
 		problems = append(problems, *problem)
 	}
-	if superseded, err := r.superseded(ctx, client.ObjectKeyFromObject(object)); err != nil {
+	warnings, err := r.warnings(ctx, object)
+	if err != nil {
 		return reconcile.Result{}, err
-	} else if superseded {
-		problems = append(problems, conditions.Problem{
-			Reason: ReasonSuperseded, Message: "the InterceptorRoute of the same name takes the requests", Warning: true,
-		})
 	}
 	status := map[string]any{
 		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
 		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
 	}
-	err = r.Status.Write(ctx, raw, conditions.Ready(problems, fine), status)
-	return result, cmp.Or(failed, err)
+	ready := conditions.Ready(append(problems, warnings...), fine).ReconciledAllTheSame(fine)
+	return result, cmp.Or(failed, r.Status.Write(ctx, raw, ready, status))
 }
 
 // scaledObject brings about what the object and its annotations say, and says
@@ -139,6 +143,60 @@ func (r *Reconciler) target(ctx context.Context, object *v1alpha1.HTTPScaledObje
 		return strconv.Itoa(int(number)), problem, nil
 	}
 	return ref.PortName, problem, nil
+}
+
+// warnings are what else the author of an object wants to know, most of them no
+// reason for the object not to be in effect.
+func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledObject) ([]conditions.Problem, error) {
+	var warnings []conditions.Problem
+	if problem, err := r.asleep(ctx, object); err != nil {
+		return nil, err
+	} else if problem != nil {
+		warnings = append(warnings, *problem)
+	}
+	if problem, err := r.fallback(ctx, object); err != nil {
+		return nil, err
+	} else if problem != nil {
+		warnings = append(warnings, *problem)
+	}
+	if superseded, err := r.superseded(ctx, client.ObjectKeyFromObject(object)); err != nil {
+		return nil, err
+	} else if superseded {
+		warnings = append(warnings, conditions.Problem{
+			Reason: ReasonSuperseded, Message: "the InterceptorRoute of the same name takes the requests", Warning: true,
+		})
+	}
+	return warnings, nil
+}
+
+// asleep says why KEDA does not scale by the object's ScaledObject, if there is one
+// and it is ours or was.
+func (r *Reconciler) asleep(ctx context.Context, object *v1alpha1.HTTPScaledObject) (*conditions.Problem, error) {
+	if !r.KEDA.Available() {
+		return nil, nil
+	}
+	existing, err := r.existing(ctx, object)
+	if err != nil || existing == nil || existing.GetDeletionTimestamp() != nil {
+		return nil, err
+	}
+	if owner := metav1.GetControllerOf(existing); owner != nil && owner.UID != object.UID {
+		return nil, nil
+	}
+	return scaledobjects.Problem(existing), nil
+}
+
+func (r *Reconciler) fallback(ctx context.Context, object *v1alpha1.HTTPScaledObject) (*conditions.Problem, error) {
+	ref := object.Spec.ColdStartTimeoutFailoverRef
+	if ref == nil || !r.Services.Available() {
+		return nil, nil
+	}
+	_, problem, err := targets.Resolve(ctx, r.Client, targets.Ref{
+		Namespace: object.Namespace, Service: ref.Service, Port: ref.Port, PortName: ref.PortName,
+	})
+	if problem != nil {
+		problem.Message, problem.Warning = "coldStartTimeoutFailoverRef: "+problem.Message, true
+	}
+	return problem, err
 }
 
 // superseded says whether a route of the same name is in effect.

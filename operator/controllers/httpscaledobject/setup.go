@@ -8,19 +8,19 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
 )
 
-// serviceIndex finds objects by the Service that they send requests to.
-const serviceIndex = "spec.scaleTargetRef.service"
+// serviceIndex finds objects by the Services that they send requests to.
+const serviceIndex = "services"
 
 // Setup adds the controller to a manager.
 //
@@ -31,14 +31,15 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	err := m.GetFieldIndexer().IndexField(ctx, object, serviceIndex, func(o client.Object) []string {
 		u, _ := o.(*unstructured.Unstructured)
 		service, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "service")
-		return []string{service}
+		fallback, _, _ := unstructured.NestedString(u.Object, "spec", "coldStartTimeoutFailoverRef", "service")
+		return []string{service, fallback}
 	})
 	if err != nil {
 		return fmt.Errorf("indexing HTTPScaledObjects: %w", err)
 	}
 	sameName := &handler.EnqueueRequestForObject{}
 	scaledObjects := availability.Source(r.KEDA, m.GetCache(), client.Object(keda.NewScaledObject()),
-		handler.EventHandler(sameName), r.everything, specOrMetadata())
+		handler.EventHandler(sameName), r.everything, scaledobjects.Changes[client.Object]())
 	services := availability.Source(r.Services, m.GetCache(), &corev1.Service{},
 		handler.TypedEnqueueRequestsFromMapFunc(r.usersOf), r.everything)
 	err = builder.ControllerManagedBy(m).Named("httpscaledobject").
@@ -51,30 +52,6 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		return fmt.Errorf("making the controller of HTTPScaledObjects: %w", err)
 	}
 	return nil
-}
-
-// specOrMetadata passes over KEDA's writes into the status of ScaledObjects,
-// which come with every activation.
-func specOrMetadata() predicate.Predicate {
-	return predicate.Or[client.Object](
-		predicate.GenerationChangedPredicate{},
-		predicate.LabelChangedPredicate{},
-		predicate.AnnotationChangedPredicate{},
-		predicate.Funcs{UpdateFunc: ownersChanged},
-	)
-}
-
-func ownersChanged(e event.UpdateEvent) bool {
-	before, after := e.ObjectOld.GetOwnerReferences(), e.ObjectNew.GetOwnerReferences()
-	if len(before) != len(after) {
-		return true
-	}
-	for i := range before {
-		if before[i].UID != after[i].UID {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *Reconciler) usersOf(ctx context.Context, service *corev1.Service) []reconcile.Request {

@@ -11,9 +11,7 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/controllers/targets"
-	"github.com/kedacore/http-add-on/operator/keda"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
@@ -26,19 +24,21 @@ type examination struct {
 	*Reconciler
 	route    *v1beta1.InterceptorRoute
 	problems []conditions.Problem
+	// fine is what there is to say if nothing is wrong.
+	fine string
 }
 
 // examine says all that is wrong with a route: what keeps requests from it and
 // from its target first, as it is the answer to most questions.
-func (r *Reconciler) examine(ctx context.Context, route *v1beta1.InterceptorRoute) ([]conditions.Problem, error) {
-	x := &examination{Reconciler: r, route: route}
+func (r *Reconciler) examine(ctx context.Context, route *v1beta1.InterceptorRoute) (conditions.Verdict, error) {
+	x := &examination{Reconciler: r, route: route, fine: "requests are routed and wake the target"}
 	x.rules()
 	for _, step := range []func(context.Context) error{x.target, x.scaledObject, x.fallback, x.responses} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return conditions.Verdict{}, err
 		}
 	}
-	return x.problems, nil
+	return conditions.Ready(x.problems, x.fine), nil
 }
 
 func (x *examination) fail(reason, format string, args ...any) {
@@ -77,24 +77,6 @@ func (x *examination) target(ctx context.Context) error {
 		x.fail(problem.Reason, "%s", problem.Message)
 	}
 	return err
-}
-
-// scaledObject finds out whether anything would wake the target.
-func (x *examination) scaledObject(ctx context.Context) error {
-	if !x.KEDA.Available() {
-		x.fail(ReasonNoScaledObject, "nothing wakes the target: KEDA is not installed")
-		return nil
-	}
-	waking, err := stored.Requests(ctx, x.Client, keda.ScaledObjectKind(),
-		client.InNamespace(x.route.Namespace), client.MatchingFields{routeIndex: x.route.Name})
-	if err != nil {
-		return err
-	}
-	if len(waking) == 0 {
-		x.fail(ReasonNoScaledObject, "nothing wakes the target: no ScaledObject of this namespace has an %s trigger with %s: %s",
-			keda.TriggerExternalPush, keda.MetadataInterceptorRoute, x.route.Name)
-	}
-	return nil
 }
 
 func (x *examination) fallback(ctx context.Context) error {

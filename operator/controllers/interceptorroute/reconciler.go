@@ -9,7 +9,8 @@
 //     and come first (the message says which);
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound: there is nothing to send
 //     requests to;
-//   - NoScaledObject: nothing would wake the target.
+//   - NoScaledObject: nothing would wake the target;
+//   - ScaledObjectNotReady: KEDA refuses what would.
 //
 // Ready is True with the reason as a warning when only some requests, or only
 // what clients see meanwhile, are worse than asked for:
@@ -17,7 +18,10 @@
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
 //   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500, or
 //     the built-in waiting page is shown;
-//   - InvalidTemplate: the same of a waiting page that cannot be used.
+//   - InvalidTemplate: the same of a waiting page that cannot be used;
+//
+// or when the target would not wake for now: somebody paused its ScaledObject
+// (ScaledObjectPaused), or KEDA failed to ask or to scale (ScaledObjectNotReady).
 //
 // What the operator has no right to read it says nothing about.
 package interceptorroute
@@ -73,10 +77,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
 		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
 	}
-	problems, err := r.examine(ctx, route)
+	ready, err := r.examine(ctx, route)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	ready := conditions.Ready(problems, "requests are routed and wake the target")
 	return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
 }

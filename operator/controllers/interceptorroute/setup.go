@@ -18,6 +18,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
 	"github.com/kedacore/http-add-on/pkg/routing"
@@ -28,7 +29,7 @@ import (
 const (
 	serviceIndex   = "services"
 	configMapIndex = "configMaps"
-	routeIndex     = "interceptorRoutes"
+	routeIndex     = "routes"
 )
 
 // Setup adds the controller to a manager.
@@ -46,7 +47,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	})
 	objects := m.GetCache()
 	scaledObjects := availability.Source(r.KEDA, objects, keda.NewScaledObject(),
-		handler.TypedEnqueueRequestsFromMapFunc(routesOf), r.everything)
+		handler.TypedEnqueueRequestsFromMapFunc(routesOf), r.everything, scaledobjects.Changes[*unstructured.Unstructured]())
 	services := availability.Source(r.Services, objects, &corev1.Service{},
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.Service](r, serviceIndex)), r.everything)
 	configMaps := availability.Source(r.ConfigMaps, objects, &corev1.ConfigMap{},
@@ -128,16 +129,19 @@ func configMapNames(object client.Object) (names []string) {
 	return names
 }
 
-func routeNames(object client.Object) []string {
+func routeNames(object client.Object) (names []string) {
 	scaledObject, _ := object.(*unstructured.Unstructured)
-	return keda.InterceptorRoutes(scaledObject)
+	for _, reference := range keda.References(scaledObject) {
+		names = append(names, indexed(reference))
+	}
+	return names
 }
 
-func routesOf(_ context.Context, scaledObject *unstructured.Unstructured) []reconcile.Request {
-	var requests []reconcile.Request
-	for _, name := range keda.InterceptorRoutes(scaledObject) {
+// routesOf may name a route twice, which the queue does not mind.
+func routesOf(_ context.Context, scaledObject *unstructured.Unstructured) (requests []reconcile.Request) {
+	for _, reference := range keda.References(scaledObject) {
 		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{
-			Namespace: scaledObject.GetNamespace(), Name: name,
+			Namespace: scaledObject.GetNamespace(), Name: reference.Name,
 		}})
 	}
 	return requests

@@ -209,8 +209,39 @@ spec:
 		made(ctx)
 		route := objects.InterceptorRoute(ns, "shop", ns+".test")
 		create(ctx, route)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("True Superseded"))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate + ", but the InterceptorRoute of the same name takes the requests"))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning Superseded"))
 		Expect(api.Delete(ctx, raw(route))).To(Succeed())
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+	}, NodeTimeout(time.Minute))
+
+	It("warns of a fallback without a Service, and stays Reconciled", func(ctx SpecContext) {
+		made(ctx)
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {coldStartTimeoutFailoverRef: {service: sorry, port: 80}}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			upToDate + `, but coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
+		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{"Normal Reconciled", "Warning ServiceNotFound"}))
+		create(ctx, objects.Service(ns, "sorry", corev1.ServicePort{Name: "http", Port: 81}))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HaveSuffix(`Service "sorry" has no port 80`))
+		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "sorry", `{spec: {ports: [{name: http, port: 80}]}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
+	}, NodeTimeout(time.Minute))
+
+	It("says what KEDA says of its ScaledObject, and who paused it", func(ctx SpecContext) {
+		made(ctx)
+		kedaSays(ctx, ns, "shop", "False", "TriggerError", "not working")
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			upToDate + `, but KEDA does not wake the target: it says of the ScaledObject "shop": TriggerError: not working`))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning ScaledObjectNotReady"))
+		kedaSays(ctx, ns, "shop", "False", "ScaledObjectCheckFailed", "no Deployment")
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False ScaledObjectNotReady: KEDA does not wake the target"))
+		kedaSays(ctx, ns, "shop", "True", "ScaledObjectReady", "fine")
+		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {autoscaling.keda.sh/paused: "true"}}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			upToDate + `, but KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"`))
+		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: null}}`)
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 

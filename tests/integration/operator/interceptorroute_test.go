@@ -61,6 +61,42 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "blog"), patience).Should(HavePrefix("False NoScaledObject"))
 	}, NodeTimeout(time.Minute))
 
+	It("is woken by the ScaledObject of an HTTPScaledObject whose place it takes", func(ctx SpecContext) {
+		create(ctx, service(ns, "moves"), objects.HTTPScaledObject(ns, "moves", ns+".test"))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "moves"), patience).Should(Equal(upToDate))
+		create(ctx, objects.InterceptorRoute(ns, "moves", ns+".test"))
+		Eventually(state(ctx, "moves"), patience).Should(Equal(routed + ", as long as there is an HTTPScaledObject of the same name"))
+
+		// Let go of, the ScaledObject outlives it, but its trigger asks for it in vain.
+		change(ctx, httpScaledObjectKind, ns, "moves", `{metadata: {annotations: {httpscaledobject.keda.sh/orphan-scaledobject: "true"}}}`)
+		Eventually(func(g Gomega) []metav1.OwnerReference {
+			return get(ctx, g, scaledObjectKind, ns, "moves").GetOwnerReferences()
+		}, patience).Should(BeEmpty())
+		Expect(api.Delete(ctx, get(ctx, Default, httpScaledObjectKind, ns, "moves"))).To(Succeed())
+		Eventually(state(ctx, "moves"), patience).Should(Equal(`False NoScaledObject: nothing wakes the target: ` +
+			`the trigger of the ScaledObject "moves" has httpScaledObject in place of interceptorRoute: moves`))
+		change(ctx, scaledObjectKind, ns, "moves", `{spec: {triggers: [{type: external-push, metadata: {scalerAddress: "scaler.keda:9090", interceptorRoute: moves}}]}}`)
+		Eventually(state(ctx, "moves"), patience).Should(Equal(routed))
+	}, NodeTimeout(time.Minute))
+
+	It("says what KEDA says of the ScaledObject, and who paused it", func(ctx SpecContext) {
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+		kedaSays(ctx, ns, "wakes-shop", "False", "ScaledObjectCheckFailed", "no Deployment")
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`False ScaledObjectNotReady: KEDA does not wake the target: it says of the ScaledObject "wakes-shop": ScaledObjectCheckFailed: no Deployment`))
+		kedaSays(ctx, ns, "wakes-shop", "False", "TriggerError", "not working")
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`True ScaledObjectNotReady: KEDA does not wake the target: it says of the ScaledObject "wakes-shop": TriggerError: not working`))
+		kedaSays(ctx, ns, "wakes-shop", "True", "ScaledObjectReady", "fine")
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+		change(ctx, scaledObjectKind, ns, "wakes-shop", `{metadata: {annotations: {autoscaling.keda.sh/paused-replicas: "0"}}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`True ScaledObjectPaused: KEDA does not wake the target: the annotation autoscaling.keda.sh/paused-replicas pauses the ScaledObject "wakes-shop"`))
+		create(ctx, named(waking(ns, "shop"), "another"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed), "one that works is enough")
+	}, NodeTimeout(time.Minute))
+
 	It("warns of ConfigMaps that responses cannot be taken from", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
 			r.Spec.StaticRoutes = []v1beta1.StaticRoute{{

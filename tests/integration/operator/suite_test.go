@@ -9,16 +9,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/kedacore/http-add-on/operator/app"
 	"github.com/kedacore/http-add-on/operator/config"
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 	"github.com/kedacore/http-add-on/tests/support/kedacrd"
@@ -30,8 +27,10 @@ const patience = 20 * time.Second
 var (
 	cluster *controlplane.ControlPlane
 	api     client.Client
-	// said is what the operator of all specs logs.
+	// said is what the operator that begins logs.
 	said = &journal{}
+	// acting is the operator of all specs; the specs of handovers replace it.
+	acting *process
 )
 
 func TestOperator(t *testing.T) {
@@ -50,7 +49,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 
 	grant(ctx, chartRole(Default)...)
-	run(settings(), said, account("keda", "keda-add-ons-http"))
+	acting = start(settings(), said, account("keda", "keda-add-ons-http"))
+	DeferCleanup(func() { acting.end() })
 	withoutKEDA(ctx)
 	installKEDA(ctx)
 	withKEDA(ctx)
@@ -68,22 +68,6 @@ func settings() config.Config {
 	Expect(err).NotTo(HaveOccurred())
 	cfg.Flags = config.Flags{LeaderElect: true, ProbeAddress: "0", MetricsAddress: "0"}
 	return cfg
-}
-
-// run runs an operator as a user until the spec or suite ends.
-func run(cfg config.Config, log *journal, as rest.ImpersonationConfig) {
-	GinkgoHelper()
-	ctx, stop := context.WithCancel(context.Background())
-	user := rest.CopyConfig(cluster.Config)
-	user.Impersonate = as
-	operator, err := app.New(ctx, cfg, user, funcr.New(log.write, funcr.Options{}))
-	Expect(err).NotTo(HaveOccurred())
-	ended := make(chan error, 1)
-	go func() { ended <- operator.Run(ctx) }()
-	DeferCleanup(func() {
-		stop()
-		Expect(<-ended).To(Succeed())
-	})
 }
 
 // installKEDA installs the definition of ScaledObjects.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -164,6 +165,35 @@ func events(ctx context.Context, namespace, name string) func(Gomega) []string {
 // service is one of one port.
 func service(namespace, name string) *corev1.Service {
 	return objects.Service(namespace, name, corev1.ServicePort{Name: "http", Port: 80})
+}
+
+// kedaSays writes the Ready condition of a ScaledObject as KEDA does.
+func kedaSays(ctx context.Context, namespace, name, status, reason, message string) {
+	GinkgoHelper()
+	changeStatus(ctx, namespace, name, fmt.Sprintf(
+		`{status: {conditions: [{type: Ready, status: "%s", reason: %s, message: %q}, {type: Active, status: "False"}]}}`, status, reason, message))
+}
+
+// active writes that a ScaledObject was active.
+func active(ctx context.Context, namespace, name string, at time.Time) {
+	GinkgoHelper()
+	changeStatus(ctx, namespace, name, fmt.Sprintf(`{status: {lastActiveTime: "%s"}}`, at.UTC().Format(time.RFC3339)))
+}
+
+func changeStatus(ctx context.Context, namespace, name, patch string) {
+	GinkgoHelper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(scaledObjectKind)
+	object.SetNamespace(namespace)
+	object.SetName(name)
+	data, err := yaml.YAMLToJSON([]byte(patch))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(api.Status().Patch(ctx, object, client.RawPatch("application/merge-patch+json", data))).To(Succeed())
+}
+
+func named(object *unstructured.Unstructured, name string) *unstructured.Unstructured {
+	object.SetName(name)
+	return object
 }
 
 // waking is a ScaledObject as users write it for a route.

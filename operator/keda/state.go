@@ -1,0 +1,70 @@
+package keda
+
+import (
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// The annotations by which users tell KEDA not to wake a workload. One more,
+// paused-scale-in, keeps it from going to sleep, which is none of our concern.
+const (
+	annotationPaused         = "autoscaling.keda.sh/paused"
+	annotationPausedReplicas = "autoscaling.keda.sh/paused-replicas"
+	annotationPausedScaleOut = "autoscaling.keda.sh/paused-scale-out"
+)
+
+// ReasonCheckFailed is the reason of a Ready condition that is False because of
+// what a ScaledObject says, and will be so until somebody changes something. The
+// other reasons come from looks at triggers and workloads, and pass by themselves.
+const ReasonCheckFailed = "ScaledObjectCheckFailed"
+
+// Condition is one of those that KEDA writes. They have no time.
+type Condition struct{ Status, Reason, Message string }
+
+// PausedBy returns the annotation that keeps KEDA from waking the workload of a
+// ScaledObject, or nothing.
+func PausedBy(scaledObject *unstructured.Unstructured) string {
+	annotations := scaledObject.GetAnnotations()
+	if _, found := annotations[annotationPausedReplicas]; found {
+		return annotationPausedReplicas
+	}
+	for _, name := range []string{annotationPaused, annotationPausedScaleOut} {
+		value, found := annotations[name]
+		// What is no boolean pauses too.
+		if on, err := strconv.ParseBool(value); found && (on || err != nil) {
+			return name
+		}
+	}
+	return ""
+}
+
+// Ready returns what KEDA says of a ScaledObject; nothing if it has not looked yet.
+func Ready(scaledObject *unstructured.Unstructured) Condition {
+	ready := readyOf(scaledObject)
+	text := func(field string) string {
+		value, _ := ready[field].(string)
+		return value
+	}
+	return Condition{Status: text("status"), Reason: text("reason"), Message: text("message")}
+}
+
+// TrimStatus drops all of the status of a ScaledObject that Ready does not read.
+func TrimStatus(scaledObject *unstructured.Unstructured) {
+	ready := readyOf(scaledObject)
+	delete(scaledObject.Object, "status")
+	if ready != nil {
+		scaledObject.Object["status"] = map[string]any{"conditions": []any{ready}}
+	}
+}
+
+func readyOf(scaledObject *unstructured.Unstructured) map[string]any {
+	conditions, _, _ := unstructured.NestedFieldNoCopy(scaledObject.Object, "status", "conditions")
+	list, _ := conditions.([]any)
+	for _, item := range list {
+		if condition, _ := item.(map[string]any); condition["type"] == "Ready" {
+			return condition
+		}
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package operator_test
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/kedacore/http-add-on/tests/support/objects"
+)
+
+// A stand-by takes over from the operator of all specs, and stays.
+var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func(*process)) {
+	ns := namespace(ctx)
+	create(ctx, service(ns, "shop"), service(ns, "blog"), waking(ns, "blog"),
+		objects.HTTPScaledObject(ns, "shop", "shop."+ns+".test"), objects.InterceptorRoute(ns, "blog", "blog."+ns+".test"))
+	Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+	Eventually(ready(ctx, interceptorRouteKind, ns, "blog"), patience).Should(Equal(routed))
+	Eventually(events(ctx, ns, "shop"), patience).Should(HaveLen(1))
+	Eventually(events(ctx, ns, "blog"), patience).Should(ContainElement("Normal Reconciled"))
+	shop, blog := get(ctx, Default, httpScaledObjectKind, ns, "shop"), get(ctx, Default, interceptorRouteKind, ns, "blog")
+	told := events(ctx, ns, "blog")(Default)
+
+	log := &journal{}
+	next, before := start(settings(), log, account("keda", "keda-add-ons-http")), acting
+	Eventually(next.sent, patience).WithArguments("GET", leases).Should(BeNumerically(">", 1))
+	acting = next
+	leave(before)
+
+	// Of these the new one learns when it begins.
+	change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {replicas: {max: 7}}}`)
+	create(ctx, objects.InterceptorRoute(ns, "late", "late."+ns+".test"))
+	Eventually(ready(ctx, interceptorRouteKind, ns, "late"), 2*patience).Should(HavePrefix("False ServiceNotFound"))
+	Eventually(func(g Gomega) {
+		g.Expect(field(get(ctx, g, scaledObjectKind, ns, "shop"), "spec", "maxReplicaCount")).To(Equal("7"))
+		g.Expect(field(get(ctx, g, httpScaledObjectKind, ns, "shop"), "status", "conditions")).To(ContainSubstring("observedGeneration:2"))
+	}, patience).Should(Succeed())
+	Eventually(events(ctx, ns, "late"), patience).Should(Equal([]string{"Warning ServiceNotFound"}))
+
+	// It looked at all that there is, and wrote down what is new.
+	Expect(log.count("Starting workers")).To(Equal(2))
+	Expect(next.sent("PATCH", "/status", ns)).To(Equal(2), "%q", next.requests)
+	Expect(next.sent("POST", "/events", ns)).To(Equal(1), "%q", next.requests)
+	Expect(get(ctx, Default, interceptorRouteKind, ns, "blog").GetResourceVersion()).To(Equal(blog.GetResourceVersion()))
+	Expect(events(ctx, ns, "blog")(Default)).To(Equal(told))
+	Expect(events(ctx, ns, "shop")(Default)).To(HaveLen(1))
+	Expect(before.sent("PATCH", "/httpscaledobjects/shop/status", ns)).To(Equal(1), "%q", before.requests)
+	Expect(shop.GetGeneration()).To(BeEquivalentTo(1))
+
+	// And it goes on.
+	create(ctx, service(ns, "late"), waking(ns, "late"))
+	Eventually(ready(ctx, interceptorRouteKind, ns, "late"), patience).Should(Equal(routed))
+},
+	Entry("and ends gives its lease to the next", (*process).end, NodeTimeout(2*time.Minute)),
+	Entry("and is killed is replaced when its lease has run out", (*process).vanish, NodeTimeout(2*time.Minute)),
+)

@@ -1,0 +1,132 @@
+package operator_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/go-logr/logr/funcr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/kedacore/http-add-on/operator/app"
+	"github.com/kedacore/http-add-on/operator/config"
+)
+
+// process is an operator that runs, and its line to the API server.
+type process struct {
+	stop  context.CancelFunc
+	ended chan error
+
+	mu       sync.Mutex
+	cut      bool
+	requests []string
+}
+
+const leases = "/leases/"
+
+// start starts an operator as a user.
+func start(cfg config.Config, log *journal, as rest.ImpersonationConfig) *process {
+	GinkgoHelper()
+	ctx, stop := context.WithCancel(context.Background())
+	p := &process{stop: stop, ended: make(chan error, 1)}
+	user := rest.CopyConfig(cluster.Config)
+	user.Impersonate = as
+	user.Wrap(func(to http.RoundTripper) http.RoundTripper {
+		return line(func(r *http.Request) (*http.Response, error) { return p.send(to, r) })
+	})
+	operator, err := app.New(ctx, cfg, user, funcr.New(log.write, funcr.Options{}))
+	Expect(err).NotTo(HaveOccurred())
+	go func() { p.ended <- operator.Run(ctx) }()
+	return p
+}
+
+// run runs an operator as a user until the spec ends.
+func run(cfg config.Config, log *journal, as rest.ImpersonationConfig) {
+	GinkgoHelper()
+	DeferCleanup(start(cfg, log, as).end)
+}
+
+// end stops the operator, which gives up its lease.
+func (p *process) end() {
+	GinkgoHelper()
+	p.stop()
+	Expect(<-p.ended).To(Succeed())
+}
+
+// vanish ends the operator as a killed process ends, for all that others can see:
+// it does not reach the API server any more, so that its lease runs out.
+func (p *process) vanish() {
+	GinkgoHelper()
+	p.mu.Lock()
+	p.cut = true
+	p.mu.Unlock()
+	Expect(<-p.ended).To(MatchError(ContainSubstring("leader election lost")))
+	p.stop()
+}
+
+type line func(*http.Request) (*http.Response, error)
+
+func (l line) RoundTrip(r *http.Request) (*http.Response, error) { return l(r) }
+
+// send sends a request, and notes it if it has changed something or asks who leads.
+// What the API server refuses, as the cache lags behind, changes nothing.
+func (p *process) send(to http.RoundTripper, r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	cut := p.cut
+	p.mu.Unlock()
+	if cut {
+		return nil, errors.New("the line is cut")
+	}
+	response, err := to.RoundTrip(r)
+	if err != nil || response.StatusCode >= http.StatusBadRequest || r.Method == http.MethodGet && !strings.Contains(r.URL.Path, leases) {
+		return response, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, r.Method+" "+r.URL.Path)
+	return response, nil
+}
+
+// sent returns how many of the requests noted have all of the words in their method
+// and path.
+func (p *process) sent(words ...string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+requests:
+	for _, request := range p.requests {
+		for _, word := range words {
+			if !strings.Contains(request, word) {
+				continue requests
+			}
+		}
+		n++
+	}
+	return n
+}
+
+// reconciliations is how often the controllers of this process have reconciled, by
+// their name.
+func reconciliations() map[string]float64 {
+	GinkgoHelper()
+	families, err := metrics.Registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	counts := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "controller_runtime_reconcile_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "controller" {
+					counts[label.GetValue()] += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return counts
+}

@@ -1,0 +1,68 @@
+package operator_test
+
+import (
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+)
+
+var _ = Describe("What the operator writes", func() {
+	// Both objects have something to complain of, of each kind of place that the
+	// operator looks at; the ScaledObjects are listed in no order.
+	It("is written once, however often it looks", func(ctx SpecContext) {
+		ns := namespace(ctx)
+		create(ctx, service(ns, "shop"), service(ns, "blog"), waking(ns, "blog"), named(waking(ns, "blog"), "again"),
+			objects.HTTPScaledObject(ns, "shop", ns+".test", func(o *v1alpha1.HTTPScaledObject) {
+				o.Spec.ColdStartTimeoutFailoverRef = &v1alpha1.ColdStartTimeoutFailoverRef{Service: "sorry", Port: 80}
+				o.Annotations = map[string]string{"autoscaling.keda.sh/paused": "true"}
+			}),
+			objects.InterceptorRoute(ns, "blog", ns+".test", func(r *v1beta1.InterceptorRoute) {
+				r.Spec.ColdStart = &v1beta1.ColdStartSpec{Fallback: &v1beta1.FallbackSpec{Service: v1beta1.FallbackService{Name: "sorry", Port: 80}}}
+			}))
+		for _, name := range []string{"again", "wakes-blog"} {
+			kedaSays(ctx, ns, name, "False", "TriggerError", "Triggers are not working")
+		}
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate +
+			`, but KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"; ` +
+			`coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
+		Eventually(ready(ctx, interceptorRouteKind, ns, "blog"), patience).Should(And(
+			HavePrefix("False RouteConflict"), ContainSubstring(`of the ScaledObject "again": TriggerError`), HaveSuffix(`coldStart.fallback: Service "sorry" does not exist`)))
+		settled := func() string {
+			return fmt.Sprint(acting.sent("PATCH", "/status", ns), acting.sent("/events", ns),
+				get(ctx, Default, httpScaledObjectKind, ns, "shop").GetResourceVersion(),
+				get(ctx, Default, interceptorRouteKind, ns, "blog").GetResourceVersion())
+		}
+		before := settled()
+		Eventually(func() bool { last := before; before = settled(); return before == last }, patience, 500*time.Millisecond).Should(BeTrue())
+
+		for i := range 10 {
+			looked := reconciliations()
+			for _, name := range []string{"shop", "blog"} {
+				change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, name, fmt.Sprintf(`{metadata: {labels: {touched: "%d"}}}`, i))
+			}
+			Eventually(func(g Gomega) {
+				now := reconciliations()
+				g.Expect(now["httpscaledobject"]).To(BeNumerically(">", looked["httpscaledobject"]))
+				g.Expect(now["interceptorroute"]).To(BeNumerically(">", looked["interceptorroute"]))
+			}, patience).Should(Succeed())
+		}
+		Consistently(settled, time.Second).Should(Equal(before))
+
+		// What KEDA writes with every activation is no reason to look.
+		looked := reconciliations()
+		for i := range 10 {
+			for _, name := range []string{"shop", "again", "wakes-blog"} {
+				active(ctx, ns, name, time.Unix(int64(i), 0))
+			}
+		}
+		Consistently(reconciliations, time.Second).Should(Equal(looked))
+		Expect(settled()).To(Equal(before))
+	}, NodeTimeout(2*time.Minute))
+})
