@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
@@ -98,6 +101,47 @@ func TestLife(t *testing.T) {
 	}
 	if took := time.Since(start); took > stopTimeout {
 		t.Errorf("stopping took %v", took)
+	}
+}
+
+// A Service leads clients to a pod for a moment after it was told to stop. KEDA
+// that connects then must not be refused, which would cost it seconds, and
+// nothing may be missed meanwhile.
+func TestItServesOnUntilItsServiceHasTakenNotice(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	(<-w.sink).SetRoute(interceptorRoute(0))
+	close(w.synced)
+	w.awaitReady(t)
+	stopped := make(chan error, 1)
+	start := time.Now()
+	go func() { stopped <- w.stop() }()
+	for w.checked(t, HealthReadiness) == healthv1.HealthCheckResponse_SERVING {
+		runtime.Gosched()
+	}
+	connection, err := grpc.NewClient(w.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	stream, err := pb.NewExternalScalerClient(connection).StreamIsActive(t.Context(), ref(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.interceptors[0].set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true})
+	if response, err := stream.Recv(); err != nil || !response.GetResult() {
+		t.Fatalf("the stream says %v, %v", response, err)
+	}
+	if got := w.checked(t, HealthLiveness); got != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("liveness is %v", got)
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took < shutdownDelay {
+		t.Errorf("stopped after %v", took)
 	}
 }
 

@@ -38,9 +38,10 @@ func (a *App) listen(deps Deps) error {
 	return nil
 }
 
-// Run serves until ctx ends, and then stops in this order: not ready; every
-// stream ends at once, so that KEDA opens it at another replica; calls that are
-// in flight are answered; last what they needed for that.
+// Run serves until ctx ends, and then stops in this order: not ready; a delay in
+// which the Service takes notice; every stream ends without an error, so that KEDA
+// opens it at another replica at once; calls that are in flight are answered; last
+// what they needed for that.
 func (a *App) Run(ctx context.Context) error {
 	infrastructure, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -49,27 +50,25 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.collector.Run(running) })
 	group.Go(func() error { return a.scaler.Run(running) })
 	group.Go(a.serve)
-	group.Go(func() error {
-		select {
-		case <-ctx.Done():
-		case <-running.Done():
-		case <-a.collector.Ready():
-			a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_SERVING)
-			a.log.Info("every interceptor that is listed was heard or given up")
-		}
-		return nil
-	})
 	others := a.others()
 	for _, o := range others {
 		group.Go(o.serve)
 	}
 	a.log.Info("serving", "address", a.grpcListener.Addr().String(), "service", a.cfg.Target.Namespace+"/"+a.cfg.Target.Service)
 
-	select {
-	case <-ctx.Done():
-		a.log.Info("stopping")
-	case <-running.Done():
+	for ready := a.collector.Ready(); ctx.Err() == nil && running.Err() == nil; {
+		select {
+		case <-ctx.Done():
+		case <-running.Done():
+		case <-ready:
+			ready = nil
+			a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_SERVING)
+			a.log.Info("every interceptor that is listed was heard or given up")
+		}
 	}
+	a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_NOT_SERVING)
+	a.log.Info("stopping", "delay", a.cfg.ShutdownDelay.String())
+	after(running, a.cfg.ShutdownDelay)
 	a.health.Shutdown()
 	a.scaler.Stop()
 	a.drain()
@@ -84,6 +83,16 @@ func (a *App) Run(ctx context.Context) error {
 	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer done()
 	return errors.Join(err, a.telemetry.Shutdown(flush))
+}
+
+// after returns when d is over, or ctx.
+func after(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // serve answers gRPC until drain is called, which may be before it.

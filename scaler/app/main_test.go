@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 
 const adminPort = 9090
 
+// shutdownDelay is long enough for a test to act in.
+const shutdownDelay = time.Second
+
 // counted is what one simulated interceptor reports.
 type counted struct {
 	mu          sync.Mutex
@@ -86,6 +89,7 @@ func (c *counted) set(route string, count queue.Count) {
 // pod addresses, and KEDA's side of the connection.
 type world struct {
 	interceptors []*counted
+	address      string // that KEDA connects to
 	keda         pb.ExternalScalerClient
 	health       healthv1.HealthClient
 	// synced lets the source end its list.
@@ -140,7 +144,7 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 	}
 	cfg := config.Config{
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
-		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,
+		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond, ShutdownDelay: shutdownDelay,
 	}
 	l := listen(t)
 	a, err := New(cfg, Deps{Source: w, GRPC: l, Log: logr.Discard(), DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -160,7 +164,8 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 		cancel()
 		return <-ended
 	})
-	connection, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	w.address = "passthrough:///" + l.Addr().String()
+	connection, err := grpc.NewClient(w.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

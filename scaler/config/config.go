@@ -22,6 +22,8 @@ const (
 	EnvQueueTick        = "KEDA_HTTP_QUEUE_TICK_DURATION"
 	EnvStreamInterval   = "KEDA_HTTP_SCALER_STREAM_INTERVAL_MS"
 	EnvProfilingAddress = "PROFILING_BIND_ADDRESS"
+	// EnvShutdownDelay is ours, by the interceptor's name.
+	EnvShutdownDelay = "KEDA_HTTP_SHUTDOWN_DELAY"
 )
 
 // serviceName is what telemetry that is sent to a collector comes from, if the
@@ -42,6 +44,8 @@ type Config struct {
 	// StreamInterval is the time between two "active"s of all streams together
 	// that are not urgent.
 	StreamInterval time.Duration
+	// ShutdownDelay is how long to serve on after SIGTERM.
+	ShutdownDelay time.Duration
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
 	// Telemetry is what is measured and where it goes.
@@ -99,6 +103,7 @@ func read(r *environment.Reader) Config {
 		ResyncPeriod:     r.Duration(EnvResyncPeriod, "60m", "Time between two looks at all cached objects, changed or not; 0s is off."),
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two looks at an interceptor that does not stream its counts, and the bound of each look, which is 250ms at least."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
+		ShutdownDelay:    r.Duration(EnvShutdownDelay, "3s", "How long to serve on after SIGTERM while not ready any more, so that KEDA is led to another replica when its streams end; 0s is no delay."),
 		ProfilingAddress: r.Text(EnvProfilingAddress, "", "Address (host:port) that serves Go's profiles at /debug/pprof/; empty is off."),
 		Telemetry:        telemetry.ReadSettings(r, serviceName),
 	}

@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Port:         8080,
 		Target:       Target{Namespace: "keda", Service: "admin", Deployment: "interceptor", Port: 9090},
-		ResyncPeriod: time.Hour, QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,
+		ResyncPeriod: time.Hour, QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond, ShutdownDelay: 3 * time.Second,
 		Telemetry: telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

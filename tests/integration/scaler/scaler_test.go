@@ -70,6 +70,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		env := map[string]string{
 			config.EnvTargetNamespace: namespace, config.EnvTargetService: service,
 			config.EnvTargetDeployment: "interceptor", config.EnvTargetPort: "9090", telemetry.EnvPrometheusEnabled: "false",
+			config.EnvShutdownDelay: "0s",
 		}
 		cfg, err := config.Load(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 		Expect(err).NotTo(HaveOccurred())
