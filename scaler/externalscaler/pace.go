@@ -8,10 +8,16 @@ import (
 	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
-// repeats are the times between the "active"s of a route that stays cold: KEDA
-// drops those that come before it knows the ScaledObject's metrics. The last one
-// goes on.
-var repeats = [...]time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
+// repeats are the times between the "active"s of a route that stays cold. KEDA
+// loses some: those that come while the Deployment changes, as it does when its
+// last pod has just ended (the write of the scale conflicts, and is not tried
+// again), and those that come before it knows the ScaledObject's metrics. The last
+// one goes on.
+var repeats = [...]time.Duration{500 * time.Millisecond, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
+
+// coldSpacing is the time between two "active"s of a cold route when further
+// requests come.
+const coldSpacing = 2 * time.Second
 
 // warmSpacing is the time between two "active"s of a route that is awake. KEDA
 // writes to the API server for each, and has 20 requests a second for everything.
@@ -142,7 +148,7 @@ func (p *pacer) turn(now time.Time) time.Time {
 			r.repeat = 0
 			p.sendCold(r, now)
 		case aggregate.StillCold:
-			r.cold = sooner(r.cold, later(now, r.last.Add(repeats[0])))
+			r.cold = sooner(r.cold, later(now, r.last.Add(coldSpacing)))
 		case aggregate.Warm:
 			r.warm = sooner(r.warm, later(now, r.last.Add(warmSpacing)))
 		}

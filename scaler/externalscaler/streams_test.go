@@ -40,7 +40,7 @@ func TestStreamIsActive(t *testing.T) {
 		},
 		"cold at open, and while it stays so": {
 			cold, func(func(queue.Count)) { pass(50 * second) },
-			[]time.Duration{0, 2 * second, 6 * second, 14 * second, 29 * second, 44 * second},
+			[]time.Duration{0, 500 * ms, 2500 * ms, 6500 * ms, 14500 * ms, 29500 * ms, 44500 * ms},
 		},
 		"cold hit": {
 			idle, func(report func(queue.Count)) {
@@ -49,7 +49,7 @@ func TestStreamIsActive(t *testing.T) {
 				pass(20 * second)
 				report(queue.Count{RequestCount: 1})
 				pass(time.Hour)
-			}, []time.Duration{1 * second, 3 * second, 7 * second, 15 * second},
+			}, []time.Duration{1000 * ms, 1500 * ms, 3500 * ms, 7500 * ms, 15500 * ms},
 		},
 		"cold, ready, and cold again": {
 			idle, func(report func(queue.Count)) {
@@ -59,17 +59,17 @@ func TestStreamIsActive(t *testing.T) {
 				pass(100 * ms)
 				report(queue.Count{Concurrency: 1, RequestCount: 2, Cold: true})
 				pass(3 * second)
-			}, []time.Duration{0, 200 * ms, 2200 * ms},
+			}, []time.Duration{0, 200 * ms, 700 * ms, 2700 * ms},
 		},
 		"further hits while cold come at once, but not within 2 s": {
 			idle, func(report func(queue.Count)) {
 				report(cold)
-				pass(20 * second) // 0 2 6 14
+				pass(20 * second)
 				report(queue.Count{Concurrency: 2, RequestCount: 2, Cold: true})
 				pass(second)
 				report(queue.Count{Concurrency: 3, RequestCount: 3, Cold: true})
 				pass(5 * second)
-			}, []time.Duration{0, 2 * second, 6 * second, 14 * second, 20 * second, 22 * second},
+			}, []time.Duration{0, 500 * ms, 2500 * ms, 6500 * ms, 14500 * ms, 20 * second, 22 * second},
 		},
 		"a request that is over before it is seen": {
 			idle, func(report func(queue.Count)) {
@@ -218,7 +218,7 @@ func TestEveryStreamOfARouteIsTold(t *testing.T) {
 		other, fleet := w.open(ref(MetadataInterceptorRoute, "web")), w.open(ref(MetadataTargetPendingRequests, "100"))
 		synctest.Wait()
 		w.report("apps/llm", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true})
-		pass(second)
+		pass(400 * ms)
 		if a, b, c, d := len(one.taken()), len(two.taken()), len(other.taken()), len(fleet.taken()); a != 1 || b != 1 || c != 0 || d != 1 {
 			t.Errorf("told %d, %d, %d, %d times; want 1, 1, 0, 1", a, b, c, d)
 		}
