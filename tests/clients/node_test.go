@@ -23,6 +23,10 @@ type nodeCase struct {
 	Flags []string `json:"flags"` // of the app or the model
 }
 
+// nodeBinary is a Node that the SDKs know, installed beside them: the system's may
+// be too old, and only has to install.
+const nodeBinary = "node_modules/.bin/node"
+
 // nodeResult is how a case ended; Error is empty if it ended well.
 type nodeResult struct {
 	Name  string `json:"name"`
@@ -47,7 +51,7 @@ func TestNode(t *testing.T) {
 				t.Parallel()
 				command := append([]string{standalone.modelsim, "-tokens-per-second=0"}, c.Flags...)
 				if c.App != "" {
-					command = append([]string{"node", filepath.Join(dir, c.App)}, c.Flags...)
+					command = append([]string{filepath.Join(dir, nodeBinary), filepath.Join(dir, c.App)}, c.Flags...)
 				}
 				base := sleepingApp(t, c.Spec, command...) + ":" + port
 				if failure := node.run(t, c.Name, base); failure != "" {
@@ -73,7 +77,7 @@ func startNode(t *testing.T, dir string) *node {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatalf("the SDKs are not installed, which make test-clients does: %v", err)
 	}
-	cmd := exec.Command("node", "run.js")
+	cmd := exec.Command(filepath.Join(dir, nodeBinary), "run.js")
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -2,7 +2,6 @@
 // lists them, each line on standard input ({name, base}) starts one, and each
 // that has ended is a line again ({name, error}).
 import { createInterface } from 'node:readline'
-import './node18.js'
 import { cases } from './cases.js'
 import { Wire } from './wire.js'
 
