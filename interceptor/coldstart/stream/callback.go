@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
@@ -15,6 +16,13 @@ const (
 	defaultInterval  = 5 * time.Second
 	minInterval      = 100 * time.Millisecond
 	defaultSeparator = "\n\n---\n\n"
+)
+
+// How many characters the texts may have: each stream holds them, and they are
+// searched for placeholders.
+const (
+	maxText      = 1024
+	maxSeparator = 256
 )
 
 // Callback is a compiled streaming callback: defaults applied, texts rendered as
@@ -59,6 +67,14 @@ func Compile(spec *v1beta1.StreamingCallbackSpec) (*Callback, error) {
 	case v1beta1.StreamingDisplayContent, v1beta1.StreamingDisplayReasoning, v1beta1.StreamingDisplayNone:
 	default:
 		return nil, fmt.Errorf("compiling streaming callback: unknown display %q", c.display)
+	}
+	switch {
+	case utf8.RuneCountInString(spec.Message) > maxText:
+		return nil, fmt.Errorf("compiling streaming callback: 'message' has more than %d characters", maxText)
+	case utf8.RuneCountInString(spec.KeepaliveMessage) > maxText:
+		return nil, fmt.Errorf("compiling streaming callback: 'keepaliveMessage' has more than %d characters", maxText)
+	case spec.Separator != nil && utf8.RuneCountInString(*spec.Separator) > maxSeparator:
+		return nil, fmt.Errorf("compiling streaming callback: 'separator' has more than %d characters", maxSeparator)
 	}
 	if spec.Message == "" && c.display != v1beta1.StreamingDisplayNone {
 		return nil, errors.New("compiling streaming callback: 'message' is required unless 'display' is None")

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,7 +9,7 @@ import (
 )
 
 func TestCompile(t *testing.T) {
-	none := ""
+	none, long := "", strings.Repeat("é", maxSeparator+1)
 	for _, c := range []struct {
 		reason string
 		spec   v1beta1.StreamingCallbackSpec
@@ -22,6 +23,10 @@ func TestCompile(t *testing.T) {
 		{"a negative interval", v1beta1.StreamingCallbackSpec{Message: "m", Interval: duration(-1)}, false},
 		{"a negative delay", v1beta1.StreamingCallbackSpec{Message: "m", InitialDelay: duration(-1)}, false},
 		{"a display that is none", v1beta1.StreamingCallbackSpec{Message: "m", Display: "Loud"}, false},
+		{"the longest texts", v1beta1.StreamingCallbackSpec{Message: strings.Repeat("é", maxText), KeepaliveMessage: strings.Repeat("é", maxText)}, true},
+		{"a message that is too long", v1beta1.StreamingCallbackSpec{Message: strings.Repeat("{estimate}", 100_000)}, false},
+		{"a keepalive that is too long", v1beta1.StreamingCallbackSpec{Message: "m", KeepaliveMessage: strings.Repeat("{elapsed}", 100_000)}, false},
+		{"a separator that is too long", v1beta1.StreamingCallbackSpec{Message: "m", Separator: &long}, false},
 		{"no separator", v1beta1.StreamingCallbackSpec{Message: "m", Separator: &none}, true},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
