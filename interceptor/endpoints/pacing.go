@@ -39,6 +39,13 @@ type pacing struct {
 // newPacing is that of a fresh endpoint.
 func newPacing() pacing { return pacing{window: startWindow, round: startWindow} }
 
+// restart is for an endpoint that was away: it is a fresh one that has requests.
+func (e *pacing) restart() {
+	unanswered, limited := e.unanswered, e.limited
+	*e = newPacing()
+	e.unanswered, e.limited = unanswered, limited
+}
+
 // room says whether the endpoint takes one more that has a limit, 0 being none.
 func (e *pacing) room(limit int) bool {
 	return !e.gone && !e.silent && e.unanswered < e.window && (limit == 0 || e.limited < limit)

@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,10 +23,11 @@ type Port struct {
 
 	mu       sync.Mutex // guards what follows, and the pace of the endpoints
 	line     line
-	watchers int           // how many wait for watched
-	watched  chan struct{} // closed when the port becomes ready; nil while nobody asks
-	timer    *time.Timer   // runs while somebody waits and an endpoint exists
-	round    uint64        // which timer is the current one
+	away     map[string]*endpoint // not ready, by address: those with requests that have a limit
+	watchers int                  // how many wait for watched
+	watched  chan struct{}        // closed when the port becomes ready; nil while nobody asks
+	timer    *time.Timer          // runs while somebody waits and an endpoint exists
+	round    uint64               // which timer is the current one
 }
 
 // scanned is how many endpoints a Pick looks at. Up to this many it finds the
@@ -167,7 +169,8 @@ func (p *Port) update(addresses []string) {
 	if slices.EqualFunc(old, addresses, func(e *endpoint, a string) bool { return e.address == a }) {
 		return
 	}
-	known := make(map[string]*endpoint, len(old))
+	known := make(map[string]*endpoint, len(old)+len(p.away))
+	maps.Copy(known, p.away)
 	for _, e := range old {
 		e.gone = true
 		known[e.address] = e
@@ -181,9 +184,21 @@ func (p *Port) update(addresses []string) {
 			known[address] = e
 		case !e.gone:
 			continue
+		case p.away[address] == e:
+			e.restart()
 		}
 		e.gone = false
 		next = append(next, e)
+	}
+	p.away = nil
+	for address, e := range known {
+		if !e.gone || e.limited == 0 {
+			continue
+		}
+		if p.away == nil {
+			p.away = make(map[string]*endpoint)
+		}
+		p.away[address] = e
 	}
 	if len(next) == 0 {
 		p.ready.Store(nil)

@@ -61,7 +61,8 @@ func (s *Store) Port(k Key) *Port {
 // Update replaces all that is known of a Service: ready maps the name of each
 // Service port to the "ip:port" addresses of its ready endpoints. A port that
 // ready does not name has none. An address that stays keeps its state; one that
-// goes and comes back starts anew.
+// goes and comes back starts anew, but that requests with a limit which it still has
+// count.
 func (s *Store) Update(namespace, name string, ready map[string][]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -22,6 +23,8 @@ type model struct {
 	since   map[Slot]time.Time
 	pending map[Slot]bool    // of slots: released from the line, not answered
 	pace    map[string]*pace // of the ready addresses
+	away    map[string]*pace // of those that were ready
+	self    map[*endpoint]*pace
 }
 
 type pace struct{ pacing }
@@ -119,13 +122,11 @@ func (m *model) move(i int) {
 // release ends a request.
 func (m *model) release(i int) {
 	s, p := m.take(i, true)
-	if p != nil {
-		if m.pending[s] {
-			p.unanswered--
-		}
-		if m.limits[s] > 0 {
-			p.limited--
-		}
+	if m.pending[s] {
+		p.unanswered--
+	}
+	if m.limits[s] > 0 {
+		p.limited--
 	}
 	delete(m.pending, s)
 	delete(m.limits, s)
@@ -133,18 +134,13 @@ func (m *model) release(i int) {
 	s.Release()
 }
 
-// take removes a slot and says what the model knows of its endpoint, which is
-// nil if it is not ready any more.
+// take removes a slot and says what the model knows of its endpoint.
 func (m *model) take(i int, remove bool) (Slot, *pace) {
 	s := m.slots[i]
 	if remove {
 		m.slots = append(m.slots[:i:i], m.slots[i+1:]...)
 	}
-	p := m.pace[s.Addr()]
-	if s.endpoint.gone {
-		p = nil // its former self
-	}
-	return s, p
+	return s, m.self[s.endpoint]
 }
 
 // step does one thing that the byte picks.
@@ -165,7 +161,7 @@ func (m *model) step(op, arg byte) {
 	case 3, 4:
 		if len(m.slots) > 0 {
 			s, p := m.take(int(arg)%len(m.slots), false)
-			if m.pending[s] && p != nil {
+			if m.pending[s] {
 				p.unanswered--
 				p.widen(time.Since(m.since[s]))
 			}
@@ -175,9 +171,7 @@ func (m *model) step(op, arg byte) {
 	case 5:
 		if len(m.slots) > 0 {
 			s, p := m.take(int(arg)%len(m.slots), false)
-			if p != nil {
-				p.narrow()
-			}
+			p.narrow()
 			s.Refused()
 		}
 	case 6:
@@ -225,12 +219,24 @@ func (m *model) update(bits byte) {
 		}
 		address := fmt.Sprintf("10.0.0.%d:80", i)
 		ready = append(ready, address)
-		if pacing[address] = m.pace[address]; pacing[address] == nil {
-			pacing[address] = &pace{newPacing()}
+		p := m.pace[address]
+		delete(m.pace, address)
+		if p == nil {
+			if p = m.away[address]; p != nil && p.limited > 0 {
+				p.restart() // what it still has counts
+			} else {
+				p = &pace{newPacing()}
+			}
+			delete(m.away, address)
 		}
+		pacing[address] = p
 	}
+	maps.Copy(m.away, m.pace)
 	m.pace = pacing
 	set(m.store, ready...)
+	for _, e := range m.port.endpoints() {
+		m.self[e] = m.pace[e.address]
+	}
 }
 
 // FuzzPacedRelease drives a port with any sequence of events and checks after
@@ -251,7 +257,7 @@ func FuzzPacedRelease(f *testing.F) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			s := NewStore()
-			m := &model{t: t, store: s, port: s.Port(web()), pace: map[string]*pace{},
+			m := &model{t: t, store: s, port: s.Port(web()), pace: map[string]*pace{}, away: map[string]*pace{}, self: map[*endpoint]*pace{},
 				limit: map[*Waiter]int{}, limits: map[Slot]int{}, pending: map[Slot]bool{}, since: map[Slot]time.Time{}}
 			for i := 0; i+1 < len(events); i += 2 {
 				m.step(events[i], events[i+1])

@@ -140,7 +140,9 @@ func (p *Port) over(e *endpoint, unanswered, limited, waited bool) {
 		e.unanswered--
 	}
 	if limited {
-		e.limited--
+		if e.limited--; e.limited == 0 && e.gone {
+			delete(p.away, e.address)
+		}
 		if waited {
 			p.limited.Add(-1)
 		}

@@ -362,3 +362,40 @@ func TestWindowStopsDoublingWhenAnswersTakeLonger(t *testing.T) {
 		t.Errorf("an interval without answers leaves the window at %d", e.window)
 	}
 }
+
+// A pod that has as much as it can take often fails a readiness probe. What it was
+// given counts when it is back.
+func TestTheLimitHoldsForAnEndpointThatComesBack(t *testing.T) {
+	s := NewStore()
+	p := s.Port(web())
+	var waiters []*Waiter
+	for range 6 {
+		waiters = append(waiters, p.Enqueue(2))
+	}
+	set(s, "10.0.0.1:80")
+	first := served(t, waiters)
+	for _, ready := range [][]string{nil, {"10.0.0.1:80"}, {"10.0.0.2:80"}, nil, {"10.0.0.2:80", "10.0.0.1:80"}} {
+		set(s, ready...)
+	}
+	second := served(t, waiters[len(first):])
+	if len(first) != 2 || len(second) != 2 || second[0].Addr() != "10.0.0.2:80" || second[1].Addr() != "10.0.0.2:80" {
+		t.Fatalf("%d requests, and then %d, one of them to %s: want two for each endpoint", len(first), len(second), second[0].Addr())
+	}
+	first[0].Release()
+	first[1].Release()
+	third := served(t, waiters[4:])
+	if len(third) != 2 || third[0].Addr() != "10.0.0.1:80" {
+		t.Fatalf("%d more when the first two are over", len(third))
+	}
+	set(s)
+	for _, slot := range append(second, third[0]) {
+		slot.Release()
+	}
+	if len(p.away) != 1 || p.away["10.0.0.1:80"] == nil {
+		t.Errorf("remembered are %v, want the endpoint that has a request", p.away)
+	}
+	third[1].Release()
+	if len(p.away) != 0 {
+		t.Errorf("remembered are %v", p.away)
+	}
+}
