@@ -87,7 +87,7 @@ func (w *Waiter) Limit(limit int) {
 // so that they share a batch evenly. The caller holds p.mu.
 func (p *Port) spread() {
 	endpoints := p.endpoints()
-	start := int(p.cursor.Add(1))
+	start := int(p.cursor.Add(1) % uint32(max(len(endpoints), 1))) // an int may have 32 bits
 	for released := true; released; {
 		released = false
 		for i := range endpoints {
