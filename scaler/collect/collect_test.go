@@ -271,7 +271,7 @@ func TestReady(t *testing.T) {
 		n.collector.Synced()
 		pass(time.Millisecond)
 		if !n.ready() {
-			t.Error("not ready though each has failed")
+			t.Error("not ready though each was given up long ago")
 		}
 	})
 	t.Run("nobody is listed", func(t *testing.T) {
@@ -317,6 +317,29 @@ func TestASlowInterceptorIsWaitedFor(t *testing.T) {
 		n.start("b:9090", slow)
 		n.list("a:9090", "b:9090")
 		n.collector.Synced()
+		for range 100 {
+			if n.ready() {
+				n.inFlight("the first number", 5)
+				return
+			}
+			pass(100 * time.Millisecond)
+		}
+		t.Error("not ready")
+	})
+}
+
+// The network of a pod that has just started may not be there yet. Who takes the
+// first failure for an answer tells KEDA that nobody wants anything.
+func TestAFailureAtTheStartIsNoAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		n.start("a:9090", counting(2))
+		n.list("a:9090", "b:9090")
+		n.collector.Synced()
+		pass(settleTimeout / 2)
+		if n.ready() {
+			t.Fatal("ready before everybody was heard")
+		}
+		n.start("b:9090", counting(3))
 		for range 100 {
 			if n.ready() {
 				n.inFlight("the first number", 5)

@@ -36,7 +36,7 @@ type interceptor struct {
 	failing   bool
 	retry     time.Duration
 
-	// settled is closed by settle, when the first try is over.
+	// settled is closed by settle: it was heard, or is not waited for any more.
 	settled chan struct{}
 	settle  func()
 }
@@ -69,7 +69,6 @@ func (i *interceptor) run() {
 			return
 		}
 		i.failed(err)
-		i.settle()
 		if !i.wait(i.retry/2 + rand.N(i.retry)) {
 			return
 		}
