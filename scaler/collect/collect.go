@@ -150,11 +150,13 @@ func (c *Collector) Run(ctx context.Context) error {
 			}
 		}
 		for identity, address := range listed {
-			if interceptors[identity] == nil {
-				i := c.interceptor(ctx, address)
-				interceptors[identity] = i
-				running.Go(i.run)
+			if i := interceptors[identity]; i != nil {
+				i.hurry() // what has changed may be that it is ready now
+				continue
 			}
+			i := c.interceptor(ctx, address)
+			interceptors[identity] = i
+			running.Go(i.run)
 		}
 		c.metrics.listed.Store(int64(len(interceptors)))
 		if none := synced && len(interceptors) == 0; none != alone {

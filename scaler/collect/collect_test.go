@@ -83,6 +83,22 @@ func TestAnInterceptorThatIsNotUpYetIsTriedAgainSoon(t *testing.T) {
 	})
 }
 
+// An EndpointSlice changes when an interceptor becomes ready. Its first cold hit
+// must not wait for a pause to be over.
+func TestAnInterceptorIsTriedWhenTheListChanges(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		n.list("a:9090")
+		for range 20 {
+			pass(time.Minute)
+			n.start("a:9090", counting(2))
+			n.list("a:9090")
+			pass(time.Millisecond)
+			n.inFlight("it is ready", 2)
+			n.kill("a:9090")
+		}
+	})
+}
+
 func TestAnInterceptorThatDies(t *testing.T) {
 	inBubble(t, func(_ *testing.T, n *network) {
 		n.start("a:9090", counting(2))

@@ -24,7 +24,8 @@ const (
 	maxBody = 32 << 20
 )
 
-// interceptor is one that is listed. All fields but settled belong to run.
+// interceptor is one that is listed. All fields but settled and hurried belong to
+// run.
 type interceptor struct {
 	collector *Collector
 	address   string
@@ -35,6 +36,7 @@ type interceptor struct {
 	cancel    context.CancelFunc
 	failing   bool
 	retry     time.Duration
+	hurried   chan struct{} // ends a pause, or the next one if there is none
 
 	// settled is closed by settle: it was heard, or is not waited for any more.
 	settled chan struct{}
@@ -46,7 +48,7 @@ func (c *Collector) interceptor(ctx context.Context, address string) *intercepto
 	i := &interceptor{
 		collector: c, address: address, url: "http://" + address + queue.Path,
 		demand: c.options.Demand.Interceptor(), log: c.options.Log.WithValues("address", address),
-		retry: minRetry, settled: settled, settle: sync.OnceFunc(func() { close(settled) }),
+		retry: minRetry, hurried: make(chan struct{}, 1), settled: settled, settle: sync.OnceFunc(func() { close(settled) }),
 	}
 	i.ctx, i.cancel = context.WithCancel(ctx)
 	return i
@@ -173,6 +175,14 @@ func (i *interceptor) reachable() {
 	}
 }
 
+// hurry has an interceptor that is not heard tried again at once.
+func (i *interceptor) hurry() {
+	select {
+	case i.hurried <- struct{}{}:
+	default:
+	}
+}
+
 // wait returns false if the interceptor was cancelled first.
 func (i *interceptor) wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -180,6 +190,8 @@ func (i *interceptor) wait(d time.Duration) bool {
 	select {
 	case <-i.ctx.Done():
 		return false
+	case <-i.hurried:
+		return true
 	case <-timer.C:
 		return true
 	}
