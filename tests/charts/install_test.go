@@ -98,7 +98,7 @@ func TestLifeOfARelease(t *testing.T) {
 	kubectl("", append([]string{"wait", "--for=condition=Established"}, definitions...)...)
 	kubectl(route, "create", "-f", "-")
 	for may, want := range map[string]string{
-		"get httpscaledobjects --as=system:serviceaccount:keda:keda-add-ons-http-interceptor":                                      "yes",
+		"watch httpscaledobjects --as=system:serviceaccount:keda:keda-add-ons-http-interceptor":                                    "yes",
 		"get secrets --as=system:serviceaccount:keda:keda-add-ons-http-interceptor":                                                "no",
 		"patch interceptorroutes --subresource=status --as=system:serviceaccount:keda:keda-add-ons-http":                           "yes",
 		"update interceptorroutes --as=system:serviceaccount:keda:keda-add-ons-http":                                               "no",

@@ -1,6 +1,8 @@
 package charts_test
 
 import (
+	"flag"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	interceptor "github.com/kedacore/http-add-on/interceptor/config"
 	operator "github.com/kedacore/http-add-on/operator/config"
@@ -119,10 +122,42 @@ func TestEnvironmentIsRead(t *testing.T) {
 	})
 }
 
-// What the chart sets is what the binaries accept, and nothing of it is deprecated.
-func TestEnvironmentIsAccepted(t *testing.T) {
+// What the chart sets is what the binaries accept, flags and environment, and
+// nothing of it is deprecated.
+func TestSettingsAreAccepted(t *testing.T) {
+	type binary struct {
+		bind func(*flag.FlagSet)
+		load func(environment.Lookup) (warnings []string, err error)
+	}
+	binaries := map[string]binary{
+		"keda-add-ons-http-interceptor": {load: func(lookup environment.Lookup) ([]string, error) {
+			c, err := interceptor.Load(lookup)
+			return c.Warnings, err
+		}},
+		"keda-add-ons-http-external-scaler": {load: func(lookup environment.Lookup) ([]string, error) {
+			_, err := scaler.Load(lookup)
+			return nil, err
+		}},
+		"keda-add-ons-http-operator": {bind: new(operator.Flags).Bind, load: func(lookup environment.Lookup) ([]string, error) {
+			c, err := operator.Load(lookup)
+			return c.Warnings, err
+		}},
+	}
 	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
-		lookup := func(name string) (string, bool) {
+		binary, ok := binaries[container.Name]
+		if !ok {
+			t.Fatal("nobody knows this container")
+		}
+		flags := flag.NewFlagSet(container.Name, flag.ContinueOnError)
+		flags.SetOutput(t.Output())
+		new(zap.Options).BindFlags(flags)
+		if binary.bind != nil {
+			binary.bind(flags)
+		}
+		if err := flags.Parse(container.Args); err != nil || flags.NArg() > 0 {
+			t.Errorf("arguments %q: %v", container.Args, err)
+		}
+		warnings, err := binary.load(func(name string) (string, bool) {
 			for _, env := range container.Env {
 				if env.Name == name && env.ValueFrom != nil {
 					return "from-a-reference", true
@@ -132,22 +167,39 @@ func TestEnvironmentIsAccepted(t *testing.T) {
 				}
 			}
 			return "", false
+		})
+		if err != nil {
+			t.Error(err)
 		}
-		switch container.Name {
-		case "keda-add-ons-http-interceptor":
-			c, err := interceptor.Load(lookup)
-			if err != nil {
-				t.Error(err)
+		for _, warning := range warnings {
+			if strings.Contains(warning, "deprecated") {
+				t.Error(warning)
 			}
-			for _, warning := range c.Warnings {
-				if strings.Contains(warning, "deprecated") {
-					t.Error(warning)
-				}
+		}
+	})
+}
+
+// The addresses that the operator is told are the ports that its pod has.
+func TestOperatorListensWhereItsPortsAre(t *testing.T) {
+	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
+		if container.Name != "keda-add-ons-http-operator" {
+			return
+		}
+		var got operator.Flags
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		new(zap.Options).BindFlags(flags)
+		got.Bind(flags)
+		if err := flags.Parse(container.Args); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"metrics": got.MetricsAddress, "probes": got.ProbeAddress}
+		for _, port := range container.Ports {
+			if address := fmt.Sprintf(":%d", port.ContainerPort); want[port.Name] != address {
+				t.Errorf("port %s is %s, and the operator listens on %s", port.Name, address, want[port.Name])
 			}
-		case "keda-add-ons-http-external-scaler":
-			if _, err := scaler.Load(lookup); err != nil {
-				t.Error(err)
-			}
+		}
+		if !got.LeaderElect {
+			t.Error("two replicas would both work")
 		}
 	})
 }

@@ -53,25 +53,26 @@ func TestWhatEachAccountMayDo(t *testing.T) {
 	}
 	want := map[string][]string{
 		"keda-add-ons-http-interceptor": {
-			"cluster: get,list,watch /configmaps,services",
-			"cluster: get,list,watch discovery.k8s.io/endpointslices",
-			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+			"cluster: list,watch /configmaps,services",
+			"cluster: list,watch discovery.k8s.io/endpointslices",
+			"cluster: list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
 		},
 		"keda-add-ons-http-external-scaler": {
-			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
-			"release: get,list,watch discovery.k8s.io/endpointslices",
+			"cluster: list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+			"release: list,watch discovery.k8s.io/endpointslices",
 		},
 		"keda-add-ons-http": {
-			"cluster: create,delete,get,list,patch,watch keda.sh/scaledobjects",
-			"cluster: create,patch events.k8s.io/events",
-			"cluster: get,list,watch /configmaps,services",
-			"cluster: get,list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
+			"cluster: create events.k8s.io/events",
+			"cluster: create,delete,list,patch,watch keda.sh/scaledobjects",
+			"cluster: get /configmaps",
+			"cluster: list,watch /configmaps,services",
+			"cluster: list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
 			"cluster: patch http.keda.sh/httpscaledobjects",
 			"cluster: patch http.keda.sh/httpscaledobjects/status,interceptorroutes/status",
 			"cluster: system:auth-delegator",
 			"cluster: update http.keda.sh/httpscaledobjects/finalizers",
+			"release: create /events",
 			"release: create,get,update coordination.k8s.io/leases",
-			"release: create,patch /events",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
