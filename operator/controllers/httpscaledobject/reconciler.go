@@ -89,6 +89,9 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	var result reconcile.Result
 	var problems []conditions.Problem
 	fine, failed := r.scaledObject(ctx, object)
+	if apierrors.IsConflict(failed) { // the cache lags behind: no fact to tell
+		return result, failed
+	}
 	if failed != nil {
 		problems = append(problems, conditions.Problem{Reason: ReasonCreateError, Message: failed.Error()})
 		if isRefusal(failed) {

@@ -1,0 +1,75 @@
+package httpscaledobject
+
+import (
+	"context"
+	"testing"
+
+	"github.com/go-logr/logr/testr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/stored"
+	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+)
+
+// KEDA writes the status of a ScaledObject with every activation, so that adopting
+// one of 0.16 meets conflicts. That is nothing to tell people.
+func TestAConflictIsNoFact(t *testing.T) {
+	object := objects.HTTPScaledObject("apps", "shop", "shop.test")
+	object.UID = "1"
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := &unstructured.Unstructured{Object: content}
+	raw.SetGroupVersionKind(stored.HTTPScaledObject())
+	old := keda.NewScaledObject()
+	old.SetNamespace("apps")
+	old.SetName("shop")
+	old.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(object, stored.HTTPScaledObject())})
+	old.SetManagedFields([]metav1.ManagedFieldsEntry{{
+		Manager: "operator", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "keda.sh/v1alpha1", FieldsType: "FieldsV1",
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:ownerReferences":{}}}`)},
+	}})
+	scheme := runtime.NewScheme()
+	for _, kind := range []schema.GroupVersionKind{stored.HTTPScaledObject(), stored.InterceptorRoute(), keda.ScaledObjectKind()} {
+		scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
+		scheme.AddKnownTypeWithName(kind.GroupVersion().WithKind(kind.Kind+"List"), &unstructured.UnstructuredList{})
+	}
+	conflicts := 0
+	api := fake.NewClientBuilder().WithScheme(scheme).WithReturnManagedFields().WithObjects(raw, old).WithStatusSubresource(raw).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+				conflicts++
+				return apierrors.NewConflict(schema.GroupResource{Resource: "scaledobjects"}, "shop", nil)
+			},
+		}).Build()
+	recorder := events.NewFakeRecorder(10)
+	there := availability.New(keda.ScaledObjectKind(), api, "", "", testr.New(t))
+	there.Probe(t.Context())
+	r := &Reconciler{
+		Client: api, Status: conditions.Writer{Status: api.Status(), Recorder: recorder}, ScalerAddress: "scaler.keda:9090",
+		KEDA: there, Services: availability.New(schema.GroupVersionKind{}, api, "", "", testr.New(t)),
+	}
+	name := client.ObjectKeyFromObject(object)
+	if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: name}); !apierrors.IsConflict(err) || conflicts != 1 {
+		t.Fatalf("%d conflicts, and the result %v", conflicts, err)
+	}
+	if err := api.Get(t.Context(), name, raw); err != nil {
+		t.Fatal(err)
+	}
+	if status := raw.Object["status"]; status != nil && len(status.(map[string]any)) > 0 || len(recorder.Events) > 0 {
+		t.Errorf("status %v, %d events", status, len(recorder.Events))
+	}
+}
