@@ -75,6 +75,7 @@ func TestAnsweredRequestsWake(t *testing.T) {
 					s.pollSeldom(test.name)
 					s.steadily("nobody wants it", 3*time.Second, func() bool { return s.replicas(test.name) == 0 })
 				}
+				awaitLoaded := s.watchLoad(test.name)
 				asked := time.Now()
 				test.ask(s, "http://"+host+"/")
 				s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas(test.name) == 1, nil })
@@ -84,7 +85,7 @@ func TestAnsweredRequestsWake(t *testing.T) {
 				if held := s.inFlight(test.name, interceptors...); held != 0 {
 					t.Errorf("%d requests are held", held)
 				}
-				s.awaitLoaded(test.name)
+				awaitLoaded()
 			}
 		})
 	}

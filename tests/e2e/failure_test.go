@@ -170,6 +170,7 @@ func decode[T any](t *testing.T, text string) (value T) {
 func TestFallbackAnswers(t *testing.T) {
 	s := together(t, "e-fallback")
 	const host = "fallback.e.example.com"
+	awaitSpare := s.watchLoad("spare")
 	s.apply(model("llm", never), scaledObject("llm"), strings.Replace(model("spare", 0, "-model=spare"), "replicas: 0", "replicas: 1", 1),
 		interceptorRoute("llm", host, concurrencyTen, "timeouts: {readiness: 2s}",
 			`coldStart: {fallback: {service: {name: spare, portName: http}}, streamingCallback: {message: "Loading the model.", interval: 300ms}}`), `
@@ -183,7 +184,7 @@ spec:
   coldStartStreamingCallback: {message: "Loading the model."}
 `)
 	s.awaitReady("InterceptorRoute/llm", "ScaledObject/llm")
-	s.awaitLoaded("spare")
+	awaitSpare()
 	for _, i := range s.interceptors() {
 		s.awaitRouted(i, "old")
 	}

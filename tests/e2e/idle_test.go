@@ -29,11 +29,12 @@ func TestFirstRequestAfterLongIdle(t *testing.T) {
 			s.pollSeldom(test.name)
 			s.steadily("nobody wants it", idle, func() bool { return s.replicas(test.name) == 0 })
 
+			awaitLoaded := s.watchLoad(test.name)
 			asked := time.Now()
 			answer := s.sendSoon(call{url: "http://" + host + "/"})
 			s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas(test.name) == 1, nil })
 			s.Progress("%s, %s idle: first byte → Deployment at 1 replica: %s", test.name, idle, time.Since(asked).Round(time.Millisecond))
-			s.awaitLoaded(test.name)
+			awaitLoaded()
 			if got := <-answer; got.err != nil || got.status != http.StatusOK {
 				t.Errorf("the first request after a while: %+v", got)
 			}

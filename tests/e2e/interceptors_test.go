@@ -10,9 +10,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
@@ -249,19 +255,49 @@ spec:
 `, name, host, strings.Join(fields, "\n  "))
 }
 
-// awaitLoaded waits until the first replica of a Deployment is ready. Until then there
-// must be that one.
-func (s *scenario) awaitLoaded(deployment string) {
+// watchLoad begins to watch the pods of a Deployment, and returns a function that waits
+// until one is ready. Until then no other may be made, and it must not be stopped. All
+// that happens is seen, however short it lasts.
+func (s *scenario) watchLoad(deployment string) (await func()) {
 	s.Helper()
-	s.eventually(deployment+" to be ready", func() (bool, error) {
-		d, err := s.Deployment(s.ctx, s.Namespace, deployment)
-		if err != nil {
-			return false, err
+	clientset, err := kubernetes.NewForConfig(s.Config)
+	s.must(err)
+	pods, err := clientset.CoreV1().Pods(s.Namespace).Watch(s.ctx, metav1.ListOptions{LabelSelector: "app=" + deployment})
+	s.must(err)
+	s.Cleanup(pods.Stop)
+	return func() {
+		s.Helper()
+		defer pods.Stop()
+		var first string
+		timeout := time.After(patience)
+		for {
+			select {
+			case event, open := <-pods.ResultChan():
+				pod, ok := event.Object.(*corev1.Pod)
+				stopped := ok && (event.Type == watch.Deleted || pod.DeletionTimestamp != nil)
+				switch {
+				case !open || !ok:
+					s.Fatalf("watching the pods of %s: %+v", deployment, event)
+				case stopped && pod.Name == first:
+					s.Fatalf("%s was stopped before it was ready", first)
+				case stopped: // it was there before
+				case first != "" && pod.Name != first:
+					s.Fatalf("%s was made while %s was not ready", pod.Name, first)
+				case isReady(pod):
+					return
+				default:
+					first = pod.Name
+				}
+			case <-timeout:
+				s.Fatalf("%s had no ready pod within %s", deployment, patience)
+			}
 		}
-		if replicas := *d.Spec.Replicas; replicas != 1 {
-			s.Fatalf("%s has %d replicas while it starts", deployment, replicas)
-		}
-		return d.Status.ReadyReplicas == 1, fmt.Errorf("%d of %d ready", d.Status.ReadyReplicas, d.Status.Replicas)
+	}
+}
+
+func isReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 

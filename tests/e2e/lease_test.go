@@ -25,14 +25,14 @@ func TestLeaseOutlivesTheClient(t *testing.T) {
 	s.apply(model("llm", longLoad), scaledObject("llm"), interceptorRoute("llm", "leaves.j.example.com", concurrencyTen))
 	s.awaitReady("InterceptorRoute/llm", "ScaledObject/llm")
 	s.awaitReplicas("llm", 0)
+	awaitLoaded := s.watchLoad("llm")
 	ctx, cancel := context.WithTimeout(s.ctx, leaves)
 	defer cancel()
 	got := s.send(call{method: http.MethodPost, url: "http://leaves.j.example.com/v1/chat/completions", body: whole, ctx: ctx})
 	if !errors.Is(got.err, context.DeadlineExceeded) {
 		t.Fatalf("the client did not leave: %+v", got)
 	}
-	s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas("llm") == 1, nil })
-	s.awaitLoaded("llm")
+	awaitLoaded()
 	s.awaitReplicas("llm", 0)
 }
 
@@ -51,6 +51,7 @@ func TestLeasesAskForOneReplica(t *testing.T) {
 	for _, i := range interceptors {
 		s.awaitRouted(i, "llm")
 	}
+	awaitLoaded := s.watchLoad("llm")
 	for _, i := range interceptors {
 		if got := s.send(call{url: "http://" + host + "/", by: i.HTTP}); got.err != nil || got.status != http.StatusAccepted {
 			t.Errorf("the placeholder: %+v", got)
@@ -61,8 +62,7 @@ func TestLeasesAskForOneReplica(t *testing.T) {
 			t.Errorf("an interceptor without a lease: %+v", got)
 		}
 	}
-	s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas("llm") == 1, nil })
-	s.awaitLoaded("llm")
+	awaitLoaded()
 	s.eventually("the leases to end", func() (bool, error) {
 		for _, i := range interceptors {
 			if got := s.demand(i, "llm"); got.Concurrency != 0 || got.Cold {
@@ -82,9 +82,9 @@ func TestHeldRequestKeepsRateOnlyRouteActive(t *testing.T) {
 		"scalingMetric: {requestRate: {targetValue: 10, window: 1s, granularity: 100ms}}", "coldStart: {activationLease: 1s}"))
 	s.awaitReady("InterceptorRoute/llm", "ScaledObject/llm")
 	s.awaitReplicas("llm", 0)
+	awaitLoaded := s.watchLoad("llm")
 	held := s.sendSoon(call{method: http.MethodPost, url: "http://" + host + "/v1/chat/completions", body: whole})
-	s.eventually("the Deployment at 1 replica", func() (bool, error) { return s.replicas("llm") == 1, nil })
-	s.awaitLoaded("llm")
+	awaitLoaded()
 	if got := <-held; got.err != nil || got.status != http.StatusOK || got.took < longLoad {
 		t.Errorf("the answer: %+v", got)
 	}
