@@ -135,7 +135,12 @@ func killedScaler(s *scenario) {
 	_, err := s.Kubectl(s.ctx, "", "delete", "pod", inUse, "--namespace="+cluster.Namespace, "--wait=false")
 	s.must(err)
 	var took []time.Duration
-	for _, name := range wakes {
+	for i, name := range wakes {
+		if i == 1 {
+			// KEDA opens a stream again two seconds after it has ended.
+			_, err := s.Kubectl(s.ctx, "", "wait", "--for=delete", "pod/"+inUse, "--namespace="+cluster.Namespace, "--timeout=60s")
+			s.must(err)
+		}
 		asked := time.Now()
 		s.askSoon(name+".f.example.com", "Are you there?")
 		s.awaitReplicas(name, 1)

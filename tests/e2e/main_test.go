@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		code := max(m.Run(), checkMemory(world))
+		if flag.Lookup("test.run").Value.String() == "" {
+			code = max(code, checkRoles(ctx, world)) // of all scenarios
+		}
 		world.Stop()
 		world.Progress("the whole run took %.0f s", time.Since(started).Seconds())
 		if code != 0 {
