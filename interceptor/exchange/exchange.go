@@ -25,10 +25,10 @@ type Exchange struct {
 	// Route that the request matched; nil before the routing step and for
 	// requests that match none.
 	Route *Route
-	// Cold says that no endpoint was ready when the request arrived, or none that
-	// takes more requests while a release goes on.
+	// Cold says that the target slept when the request arrived, or since.
 	Cold bool
-	// Awake says of a cold request that the target is awake: it waits for its turn.
+	// Awake says of a request that waits that the target is awake and takes no more
+	// for now: it waits for its turn.
 	Awake bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream

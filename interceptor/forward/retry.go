@@ -102,9 +102,9 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // repeatable says whether a request may be sent again although a backend may have
-// seen it: if that does the same as once (RFC 9110, 9.2.2), or if it was held. What
-// closes the connection of a held request without a word is, as good as always, a
-// pod that has not come up yet.
+// seen it: if that does the same as once (RFC 9110, 9.2.2), or if it met a cold
+// target. What closes the connection of such a request without a word is, as good as
+// always, a pod that has not come up yet.
 func repeatable(r *http.Request, x *exchange.Exchange) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:

@@ -72,23 +72,29 @@ func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request,
 		}
 		return s.forward(w, r, x, slot)
 	}
-	x.Cold = true
-	if s.cold != nil {
-		w.Header()[coldStartHeader] = s.cold
-	}
 	demand(x)
-	return s.serveCold(w, r, x)
+	header := s.warm
+	if x.Cold {
+		header = s.cold
+	}
+	if header != nil {
+		w.Header()[coldStartHeader] = header
+	}
+	return s.serveWaiting(w, r, x)
 }
 
-// demand shows the demand of a request that waits, unless its target is awake.
+// demand shows the demand of a request that waits, unless its target is awake: then
+// it waits for its turn.
 func demand(x *exchange.Exchange) {
 	if x.Awake = x.Route.Target.Endpoints.Ready(); !x.Awake {
+		x.Cold = true
 		x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
 	}
 }
 
-// serveCold picks the answer of a cold request, most specific first.
-func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
+// serveWaiting picks the answer of a request that no endpoint takes yet, most
+// specific first.
+func (s *EndpointResolver) serveWaiting(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	if x.Route.Callback != nil {
 		if dialect, ok := stream.Candidate(r); ok {
 			return s.hold(w, r, x, dialect)
@@ -96,7 +102,7 @@ func (s *EndpointResolver) serveCold(w http.ResponseWriter, r *http.Request, x *
 	}
 	// A target that is awake and takes no more for now is worth a wait in its line:
 	// a page would reload itself at once.
-	if !x.Route.Target.Endpoints.Ready() {
+	if !x.Awake {
 		if x.Route.Page != nil && page.IsNavigation(r) {
 			return s.servePage(w, r, x)
 		}
@@ -284,8 +290,11 @@ func (s *EndpointResolver) forward(w http.ResponseWriter, r *http.Request, x *ex
 }
 
 // observe records how the wait of a cold request ended. The first one that got
-// an endpoint ends the wake.
+// an endpoint ends the wake. A wait for a turn is no cold start.
 func (s *EndpointResolver) observe(r *http.Request, x *exchange.Exchange, outcome metrics.Outcome) {
+	if !x.Cold {
+		return
+	}
 	if outcome == metrics.OutcomeReady {
 		x.Route.InFlight.Woke()
 	}

@@ -43,7 +43,7 @@ func match(routes []exchange.StaticRoute, r *http.Request) *exchange.StaticRoute
 // answer gives the response of a static route, or the target's.
 func (s *StaticRoutes) answer(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, static *exchange.StaticRoute) error {
 	if !static.Always {
-		if slot, ok := x.Route.Target.Endpoints.PickWithin(x.Route.ReleaseConcurrency); ok {
+		if slot, ok := x.Route.Target.Endpoints.Pick(); ok {
 			if s.header {
 				w.Header()[coldStartHeader] = []string{"false"}
 			}
