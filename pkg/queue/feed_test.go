@@ -125,12 +125,12 @@ func TestARoundEndsAndColdHitsGoBetweenItsLines(t *testing.T) {
 		}
 		pass(time.Millisecond)
 		synctest.Wait()
+		if n := len(w.events); n > 0 {
+			t.Errorf("the round goes on: %d lines", n)
+		}
 		close(done) // between two rounds
 		if err := <-w.err; !errors.Is(err, io.EOF) {
 			t.Errorf("the watch ended with %v", err)
-		}
-		if n := len(w.events); n > 0 {
-			t.Errorf("the round goes on: %d lines", n)
 		}
 	})
 }

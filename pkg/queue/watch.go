@@ -30,6 +30,7 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-h.done:
+			_ = s.gathered() // a reader that is gone needs none
 			return
 		case <-atOnce.due:
 			err = s.coldHits()

@@ -172,6 +172,27 @@ func TestWatchEndsCleanlyWithTheServer(t *testing.T) {
 	})
 }
 
+// What the reader heard last counts for as long as the interceptor is listed.
+func TestTheLastCountsAreToldAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, done := newDemand(Counts{"ns/a": {Concurrency: 1, RequestCount: 1}}), make(chan struct{})
+		_, client := serve(t, NewHandler(d, done))
+		w := watch(t, client)
+		w.next()
+		d.set("ns/a", Count{RequestCount: 1}, false)
+		close(done)
+		if err := <-w.err; !errors.Is(err, io.EOF) {
+			t.Errorf("the watch ended with %v, want a clean end", err)
+		}
+		if len(w.events) != 1 {
+			t.Fatalf("%d events before the end", len(w.events))
+		}
+		if diff := cmp.Diff(Counts{"ns/a": {RequestCount: 1}}, w.next().Event.Counts); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
+
 func TestASlowReaderIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDemand(Counts{})
