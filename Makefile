@@ -115,7 +115,7 @@ verify: ## What is generated, formatted and tidy is as committed
 	go vet -tags browser,charts,e2e ./...
 
 .PHONY: image
-image: ## Container images as a local OCI layout
+image: ## Container images for amd64 and arm64 as local OCI layouts (a first build for another platform: 4 to 10 minutes)
 	hack/image.sh
 
 .PHONY: clean

@@ -18,6 +18,15 @@ import (
 // whether a name is root.
 const user = "65532:65532"
 
+// labelsOf are the labels of all images, by the names of the OCI's annotations.
+func labelsOf(version string) map[string]string {
+	return map[string]string{
+		"org.opencontainers.image.source":   "https://github.com/kedacore/http-add-on",
+		"org.opencontainers.image.licenses": "Apache-2.0",
+		"org.opencontainers.image.version":  version,
+	}
+}
+
 // baseIndex is the base image for some architectures: certificate authorities
 // (Mozilla's, from a Go module), a user, and nothing that can be run.
 func baseIndex(architectures ...string) (v1.ImageIndex, error) {

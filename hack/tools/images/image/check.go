@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,9 +19,9 @@ import (
 )
 
 // check reads a layout back and returns a line about it. It fails on what the
-// chart's security contexts would refuse, and on a binary that could not run on
-// a base without a C library.
-func check(folder, name string) (string, error) {
+// chart's security contexts would refuse, on a binary that could not run on a base
+// without a C library or on its platform, and if a platform is missing.
+func check(folder, name, version string, platforms []string) (string, error) {
 	index, err := layout.ImageIndexFromPath(folder)
 	if err != nil {
 		return "", err
@@ -32,16 +33,17 @@ func check(folder, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(images) == 0 {
-		return "", errors.New("no image in the layout")
-	}
-	var lines []string
+	var lines, found []string
 	for _, image := range images {
-		line, err := checkImage(image, name)
+		line, platform, err := checkImage(image, name, version)
 		if err != nil {
 			return "", err
 		}
-		lines = append(lines, line)
+		lines, found = append(lines, line), append(found, platform)
+	}
+	want := slices.Sorted(slices.Values(platforms))
+	if slices.Sort(found); !slices.Equal(found, want) {
+		return "", fmt.Errorf("images for %v, want %v", found, want)
 	}
 	return strings.Join(lines, "\n"), nil
 }
@@ -75,42 +77,54 @@ func all(index v1.ImageIndex) ([]v1.Image, error) {
 	return images, nil
 }
 
-func checkImage(image v1.Image, name string) (string, error) {
+// machines are the processors that binaries are for.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// checkImage returns a line about an image, and its platform.
+func checkImage(image v1.Image, name, version string) (line, platform string, err error) {
 	config, err := image.ConfigFile()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	entrypoint := "/ko-app/" + path.Base(name)
 	if config.Config.User != user {
-		return "", fmt.Errorf("the image runs as %q, want %s", config.Config.User, user)
+		return "", "", fmt.Errorf("the image runs as %q, want %s", config.Config.User, user)
 	}
 	if got := config.Config.Entrypoint; len(got) != 1 || got[0] != entrypoint {
-		return "", fmt.Errorf("the entry point is %q, want %s", got, entrypoint)
+		return "", "", fmt.Errorf("the entry point is %q, want %s", got, entrypoint)
+	}
+	for label, want := range labelsOf(version) {
+		if got := config.Config.Labels[label]; got != want {
+			return "", "", fmt.Errorf("the label %s is %q, want %q", label, got, want)
+		}
 	}
 	files, err := contents(image)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	binary, err := elf.NewFile(bytes.NewReader(files[entrypoint]))
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", entrypoint, err)
+		return "", "", fmt.Errorf("reading %s: %w", entrypoint, err)
+	}
+	if want := machines[config.Architecture]; binary.Machine != want {
+		return "", "", fmt.Errorf("%s is for %s, want %s", entrypoint, binary.Machine, want)
 	}
 	libraries, err := binary.ImportedLibraries()
 	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", entrypoint, err)
+		return "", "", fmt.Errorf("reading %s: %w", entrypoint, err)
 	}
 	if len(libraries) > 0 {
-		return "", fmt.Errorf("%s needs %v, want a static binary", entrypoint, libraries)
+		return "", "", fmt.Errorf("%s needs %v, want a static binary", entrypoint, libraries)
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(files["/etc/ssl/certs/ca-certificates.crt"]) {
-		return "", errors.New("no certificate authorities in the image")
+		return "", "", errors.New("no certificate authorities in the image")
 	}
 	digest, err := image.Digest()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return fmt.Sprintf("%s %s/%s %s, binary %.1f MB", name, config.OS, config.Architecture, digest,
-		float64(len(files[entrypoint]))/1e6), nil
+	platform = config.OS + "/" + config.Architecture
+	return fmt.Sprintf("%s %s %s, binary %.1f MB", name, platform, digest, float64(len(files[entrypoint]))/1e6), platform, nil
 }
 
 // contents returns the files of an image by name.

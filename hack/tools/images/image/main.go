@@ -3,7 +3,7 @@
 // layout for each image, which it then checks. It must not know what the binaries
 // do.
 //
-//	image -out FOLDER [-platform linux/amd64] NAME...
+//	image -out FOLDER [-platform linux/amd64] [-version VERSION] [-twice] NAME...
 //
 // The working folder is the root of the repository; NAME is a folder with a main
 // package, as interceptor.
@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -38,7 +37,9 @@ func main() {
 
 func run(ctx context.Context) error {
 	out := flag.String("out", "bin/images", "folder for the OCI layouts")
-	platforms := flag.String("platform", "linux/"+runtime.GOARCH, "platforms to build for, separated by commas; all is those of .ko.yaml")
+	platforms := flag.String("platform", "all", "platforms to build for, separated by commas; all is those of .ko.yaml")
+	version := flag.String("version", "", "version to label the images with")
+	twice := flag.Bool("twice", false, "build each image again and fail unless it is the same")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		return errors.New("naming the images to build: no names given")
@@ -50,21 +51,29 @@ func run(ctx context.Context) error {
 	if *platforms != "all" {
 		settings.DefaultPlatforms = strings.Split(*platforms, ",")
 	}
-	builder, err := newBuilder(ctx, settings)
+	builder, err := newBuilder(ctx, settings, *version)
 	if err != nil {
 		return err
 	}
 	for _, image := range flag.Args() {
 		layout := filepath.Join(*out, image)
-		if err := os.RemoveAll(layout); err != nil {
-			return fmt.Errorf("clearing the last layout: %w", err)
-		}
-		if err := write(ctx, builder, image, layout); err != nil {
+		digest, err := write(ctx, builder, image, layout)
+		if err != nil {
 			return fmt.Errorf("building %s: %w", image, err)
 		}
-		summary, err := check(layout, image)
+		summary, err := check(layout, image, *version, settings.DefaultPlatforms)
 		if err != nil {
 			return fmt.Errorf("checking %s: %w", layout, err)
+		}
+		if *twice {
+			if again, err := write(ctx, builder, image, layout+".again"); err != nil {
+				return fmt.Errorf("building %s again: %w", image, err)
+			} else if again != digest {
+				return fmt.Errorf("building %s again: the image is %s and was %s", image, again, digest)
+			}
+			if err := os.RemoveAll(layout + ".again"); err != nil {
+				return fmt.Errorf("clearing the second layout: %w", err)
+			}
 		}
 		fmt.Println(summary)
 	}
@@ -72,7 +81,7 @@ func run(ctx context.Context) error {
 }
 
 // newBuilder returns ko's builder on our base image.
-func newBuilder(ctx context.Context, settings options.BuildOptions) (build.Interface, error) {
+func newBuilder(ctx context.Context, settings options.BuildOptions, version string) (build.Interface, error) {
 	base, err := baseIndex("amd64", "arm64")
 	if err != nil {
 		return nil, fmt.Errorf("making the base image: %w", err)
@@ -81,7 +90,11 @@ func newBuilder(ctx context.Context, settings options.BuildOptions) (build.Inter
 	if err != nil {
 		return nil, fmt.Errorf("naming the base image: %w", err)
 	}
-	builder, err := build.NewGo(ctx, ".",
+	var labelled []build.Option
+	for name, value := range labelsOf(version) {
+		labelled = append(labelled, build.WithLabel(name, value))
+	}
+	builder, err := build.NewGo(ctx, ".", append(labelled,
 		build.WithBaseImages(func(context.Context, string) (name.Reference, build.Result, error) { return ref, base, nil }),
 		build.WithConfig(settings.BuildConfigs),
 		build.WithDefaultEnv(settings.DefaultEnv),
@@ -92,26 +105,32 @@ func newBuilder(ctx context.Context, settings options.BuildOptions) (build.Inter
 		build.WithJobs(1),
 		build.WithDisabledSBOM(),
 		build.WithCreationTime(v1.Time{}),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the build: %w", err)
 	}
 	return builder, nil
 }
 
-// write builds one image into a new layout.
-func write(ctx context.Context, builder build.Interface, image, layout string) error {
+// write builds one image into a new layout and returns its digest.
+func write(ctx context.Context, builder build.Interface, image, layout string) (v1.Hash, error) {
+	if err := os.RemoveAll(layout); err != nil {
+		return v1.Hash{}, fmt.Errorf("clearing the last layout: %w", err)
+	}
 	path, err := builder.QualifyImport("./" + image)
 	if err != nil {
-		return err
+		return v1.Hash{}, err
 	}
 	result, err := builder.Build(ctx, path)
 	if err != nil {
-		return err
+		return v1.Hash{}, err
 	}
 	publisher := publish.NewLayout(layout)
 	if _, err := publisher.Publish(ctx, result, path); err != nil {
-		return err
+		return v1.Hash{}, err
 	}
-	return publisher.Close()
+	if err := publisher.Close(); err != nil {
+		return v1.Hash{}, err
+	}
+	return result.Digest()
 }
