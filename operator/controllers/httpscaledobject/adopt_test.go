@@ -40,7 +40,7 @@ func TestAConflictIsNoFact(t *testing.T) {
 	old.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(object, stored.HTTPScaledObject())})
 	old.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: "operator", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "keda.sh/v1alpha1", FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:ownerReferences":{}}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:ownerReferences":{}}}`),
 	}})
 	scheme := runtime.NewScheme()
 	for _, kind := range []schema.GroupVersionKind{stored.HTTPScaledObject(), stored.InterceptorRoute(), keda.ScaledObjectKind()} {
