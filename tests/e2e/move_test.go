@@ -144,7 +144,7 @@ func (s *scenario) awaitStatus(host string, status int) {
 	for _, interceptor := range s.interceptors() {
 		s.eventually(fmt.Sprintf("%d for %s", status, host), func() (bool, error) {
 			got := s.send(call{by: interceptor.HTTP, url: "http://" + host + "/v1/models"})
-			return got.status == status, fmt.Errorf("%d %s (%v)", got.status, got.body, got.err)
+			return got.status == status, fmt.Errorf("%+v", got)
 		})
 	}
 }

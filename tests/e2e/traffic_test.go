@@ -88,11 +88,14 @@ func (s *scenario) whichModel(host string) func(ctx context.Context) (string, er
 	return func(ctx context.Context) (string, error) {
 		answer := s.exchange(call{ctx: ctx, url: "http://" + host + "/v1/models"})
 		if answer.err != nil || answer.status != http.StatusOK {
-			return "", fmt.Errorf("asking for the models: %d %s %v", answer.status, answer.body, answer.err)
+			return "", fmt.Errorf("asking for the models: %+v", answer)
 		}
 		var list struct{ Data []struct{ ID string } }
-		if err := json.Unmarshal([]byte(answer.body), &list); err != nil || len(list.Data) != 1 {
-			return "", fmt.Errorf("reading the models: %s (%v)", answer.body, err)
+		if err := json.Unmarshal([]byte(answer.body), &list); err != nil {
+			return "", fmt.Errorf("reading the models %s: %w", answer.body, err)
+		}
+		if len(list.Data) != 1 {
+			return "", fmt.Errorf("one model, not these: %s", answer.body)
 		}
 		return list.Data[0].ID, nil
 	}
@@ -107,7 +110,7 @@ func (s *scenario) question(host string) func(ctx context.Context) (string, erro
 			body: `{"model":"simulated","messages":[{"role":"user","content":"Are you there?"}]}`,
 		})
 		if answer.err != nil || answer.status != http.StatusOK {
-			return "", fmt.Errorf("asking a question: %d %s %v", answer.status, answer.body, answer.err)
+			return "", fmt.Errorf("asking a question: %+v", answer)
 		}
 		return "answer", nil
 	}
