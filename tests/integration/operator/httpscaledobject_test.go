@@ -120,6 +120,22 @@ spec:
 		}, patience).Should(Succeed())
 	}, NodeTimeout(time.Minute))
 
+	It("takes a ScaledObject that nobody controls only if it asks for the object", func(ctx SpecContext) {
+		theirs := waking(ns, "elsewhere")
+		theirs.SetName("shop")
+		create(ctx, theirs)
+		before := get(ctx, Default, scaledObjectKind, ns, "shop")
+		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test"))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			"False CreateError: a ScaledObject of this name exists and has no trigger with the metadata httpScaledObject: shop: it is somebody else's"))
+		Expect(get(ctx, Default, scaledObjectKind, ns, "shop").GetResourceVersion()).To(Equal(before.GetResourceVersion()))
+
+		change(ctx, scaledObjectKind, ns, "shop", `{spec: {triggers: [{type: external-push, metadata: {httpScaledObject: shop}}]}}`)
+		Eventually(func(g Gomega) string {
+			return field(get(ctx, g, scaledObjectKind, ns, "shop"), "metadata", "ownerReferences")
+		}, patience).Should(ContainSubstring("kind:HTTPScaledObject name:shop"))
+	}, NodeTimeout(time.Minute))
+
 	It("never touches what somebody else controls", func(ctx SpecContext) {
 		foreign := waking(ns, "shop")
 		foreign.SetName("shop")

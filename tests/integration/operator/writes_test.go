@@ -65,4 +65,19 @@ var _ = Describe("What the operator writes", func() {
 		Consistently(reconciliations, time.Second).Should(Equal(looked))
 		Expect(settled()).To(Equal(before))
 	}, NodeTimeout(2*time.Minute))
+
+	// Each status that is written makes another version of the object, so that no event
+	// is a repetition of one before: the role needs no right to change events.
+	It("is told again when it comes again", func(ctx SpecContext) {
+		ns := namespace(ctx)
+		create(ctx, waking(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
+		for range 2 {
+			Eventually(ready(ctx, interceptorRouteKind, ns, "shop"), patience).Should(HavePrefix("False ServiceNotFound"))
+			create(ctx, service(ns, "shop"))
+			Eventually(ready(ctx, interceptorRouteKind, ns, "shop"), patience).Should(Equal(routed))
+			Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
+		}
+		Eventually(events(ctx, ns, "shop"), patience).Should(ConsistOf("Warning ServiceNotFound", "Normal Reconciled",
+			"Warning ServiceNotFound", "Normal Reconciled", "Warning ServiceNotFound"))
+	}, NodeTimeout(time.Minute))
 })
