@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,10 +50,14 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 		return err
 	}
 	if existing != nil {
-		if owner := metav1.GetControllerOf(existing); owner != nil && owner.UID != object.UID {
+		switch owner := metav1.GetControllerOf(existing); {
+		case owner != nil && owner.UID != object.UID:
 			return refuse("a ScaledObject of this name exists and is controlled by %s %s", owner.Kind, owner.Name)
-		} else if owner == nil && orphan {
+		case owner == nil && orphan:
 			return nil // let go of before: it is the user's now
+		case owner == nil && !asksFor(existing, object):
+			return refuse("a ScaledObject of this name exists and has no trigger with the metadata %s: %s: it is somebody else's",
+				keda.MetadataHTTPScaledObject, object.Name)
 		}
 		if err := r.adopt(ctx, existing); err != nil {
 			return err
@@ -71,6 +76,12 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 		return fmt.Errorf("applying the ScaledObject: %w", err)
 	}
 	return nil
+}
+
+// asksFor says whether a ScaledObject has a trigger for the object, as one has that
+// was made for it once and let go of.
+func asksFor(scaledObject *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) bool {
+	return slices.Contains(keda.References(scaledObject), keda.Reference{Metadata: keda.MetadataHTTPScaledObject, Name: object.Name})
 }
 
 // remove deletes the ScaledObject if it is ours.
