@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Scenario h: the first request after a long silence, without KEDA's polls.
@@ -43,8 +46,14 @@ func TestFirstRequestAfterLongIdle(t *testing.T) {
 }
 
 // pollSeldom has KEDA look so seldom at a ScaledObject that only its stream can tell it
-// of a request, once it has looked at that change.
+// of a request, and waits until KEDA does so: its HPA has the other change by then. Soon
+// afterwards KEDA opens its stream anew and looks a last time.
 func (s *scenario) pollSeldom(name string) {
 	s.Helper()
-	s.apply(strings.Replace(scaledObject(name), "pollingInterval: 1", "pollingInterval: 600", 1))
+	s.apply(strings.NewReplacer("pollingInterval: 1", "pollingInterval: 600", "maxReplicaCount: 3", "maxReplicaCount: 4").Replace(scaledObject(name)))
+	s.eventually("KEDA to poll seldom", func() (bool, error) {
+		hpa := &autoscalingv2.HorizontalPodAutoscaler{}
+		err := s.Client.Get(s.ctx, client.ObjectKey{Namespace: s.Namespace, Name: "keda-hpa-" + name}, hpa)
+		return hpa.Spec.MaxReplicas == 4, err
+	})
 }
