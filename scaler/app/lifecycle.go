@@ -40,8 +40,8 @@ func (a *App) listen(deps Deps) error {
 
 // Run serves until ctx ends, and then stops in this order: not ready; a delay in
 // which the Service takes notice; every stream ends without an error, so that KEDA
-// opens it at another replica at once; calls that are in flight are answered; last
-// what they needed for that.
+// opens it at another replica as soon as it ever does; calls that are in flight are
+// answered; last what they needed for that.
 func (a *App) Run(ctx context.Context) error {
 	infrastructure, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
