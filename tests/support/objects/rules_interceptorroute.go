@@ -183,6 +183,7 @@ func waitingPageRules() []patches {
 		{field + ".message", "too long", at("message: " + text(1024)), at("message: " + text(1025)), tooLong},
 		{field + ".title", "too long", at("title: " + text(128)), at("title: " + text(129)), tooLong},
 		{field + ".bodyFromConfigMap.name", "missing", at("bodyFromConfigMap: {name: a}"), at("bodyFromConfigMap: {key: a}"), required},
+		{field + ".bodyFromConfigMap.name", "empty", at("bodyFromConfigMap: {name: a}"), at(`bodyFromConfigMap: {name: ""}`), tooShort},
 		{field + ".statusCode", "below 200", at("statusCode: 200"), at("statusCode: 199"), status},
 		{field + ".statusCode", "has no body", at("statusCode: 202"), at("statusCode: 204"), status},
 		{field + ".statusCode", "resets the form", at("statusCode: 206"), at("statusCode: 205"), status},
