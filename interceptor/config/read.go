@@ -17,7 +17,7 @@ func read(r *environment.Reader) Config {
 		DirectPodRouting: r.Flag(EnvDirectPodRouting, "true", "Connect to a ready pod's address; false connects to the Service by its name."),
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "5s", "How long to serve on after SIGTERM while not ready any more, so that load balancers take notice; 0s is no delay."),
 		DrainTimeout:     r.Duration(EnvDrainTimeout, "30s", "How long requests in flight may take to end after the delay before they are cut; 0s is no bound."),
-		ProfilingAddress: r.Text(EnvProfilingAddress, "", "Address (host:port) that serves Go's profiles at /debug/pprof/; empty is off."),
+		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty is off."),
 		ColdStart: ColdStart{
 			Header:             r.Flag(EnvColdStartHeader, "true", "Set X-KEDA-HTTP-Cold-Start: true or false on responses."),
 			MaxPendingRequests: r.Number(EnvMaxPendingRequests, "0", "Most requests that are held at a time for one route that sets no cap itself, in each interceptor; 0 is no cap."),

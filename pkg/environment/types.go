@@ -2,6 +2,7 @@ package environment
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,21 @@ func (r *Reader) port(name, fallback, description string, least uint64, options 
 			return 0, fmt.Errorf("%q is not a port (%d to 65535)", value, least)
 		}
 		return int(port), nil
+	}, options...)
+}
+
+// Address reads host:port to listen on; no host is every address.
+func (r *Reader) Address(name, description string, options ...Option) string {
+	v := Variable{Name: name, Type: "host:port", Description: description}
+	return Parse(r, v, func(value string) (string, error) {
+		_, port, err := net.SplitHostPort(value)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return "", fmt.Errorf("%q is not an address, for example :6060 or localhost:6060", value)
+		}
+		return value, nil
 	}, options...)
 }
 

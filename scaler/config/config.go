@@ -104,7 +104,7 @@ func read(r *environment.Reader) Config {
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two looks at an interceptor that does not stream its counts, and the bound of each look, which is 250ms at least."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "3s", "How long to serve on after SIGTERM while not ready any more, so that KEDA is led to another replica when its streams end; 0s is no delay."),
-		ProfilingAddress: r.Text(EnvProfilingAddress, "", "Address (host:port) that serves Go's profiles at /debug/pprof/; empty is off."),
+		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty is off."),
 		Telemetry:        telemetry.ReadSettings(r, serviceName),
 	}
 }
