@@ -82,7 +82,7 @@ func release(t *testing.T, requests int, h2c bool, backend *httptest.Server) *co
 		wg.Go(func() {
 			defer waiter.Leave()
 			w := httptest.NewRecorder()
-			x := &exchange.Exchange{Start: time.Now(), Route: &exchange.Route{}, Cold: true}
+			x := &exchange.Exchange{Start: time.Now(), Route: &exchange.Route{Target: target}, Cold: true}
 			x.Upstream = exchange.Upstream{Target: target, Slot: <-waiter.C}
 			err := f.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x)
 			if err != nil || w.Code != http.StatusOK || w.Body.String() != "hello" {

@@ -11,8 +11,8 @@ import (
 )
 
 // How long a request is offered again to a backend that cannot be connected to.
-// A cold one meets pods that have just started, and a pod without a readiness
-// probe counts as ready before it listens. The timeouts of the route end it too.
+// One that was just woken may be pods without a readiness probe, which count as
+// ready before they listen. The timeouts of the route end it too.
 const (
 	patience     = 5 * time.Second
 	coldPatience = 30 * time.Second
@@ -102,15 +102,21 @@ func (f *Forwarder) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // repeatable says whether a request may be sent again although a backend may have
-// seen it: if that does the same as once (RFC 9110, 9.2.2), or if it met a cold
-// target. What closes the connection of such a request without a word is, as good as
+// seen it: if that does the same as once (RFC 9110, 9.2.2), or if the backend was
+// just woken. What closes the connection of such a request without a word is, as good as
 // always, a pod that has not come up yet.
 func repeatable(r *http.Request, x *exchange.Exchange) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	return x.Cold || r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+	return woken(x) || r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+}
+
+// woken says that the request goes to the target that it woke. A fallback takes its
+// place when that did not wake in time, and is a backend like any warm one.
+func woken(x *exchange.Exchange) bool {
+	return x.Cold && (x.Route == nil || x.Upstream.Target == x.Route.Target)
 }
 
 // another moves the exchange to another ready endpoint of its target, if there is
@@ -138,7 +144,7 @@ func (b *backoff) exhausted(x *exchange.Exchange) bool {
 	now := time.Now()
 	if b.until.IsZero() {
 		b.until, b.pause = now.Add(patience), firstPause
-		if x.Cold {
+		if woken(x) {
 			b.until = now.Add(coldPatience)
 		}
 	}

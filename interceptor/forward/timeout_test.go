@@ -90,6 +90,17 @@ func TestConnectingIsGivenUp(t *testing.T) {
 	}
 }
 
+func TestAFallbackIsNoPodThatJustStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(context.Context, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED })
+		b.route.Target = &exchange.Target{}
+		_, _, took, err := b.serve(httptest.NewRequest(http.MethodGet, "/", nil), true)
+		if status(err) != http.StatusBadGateway || took > 5300*time.Millisecond {
+			t.Errorf("ended with %v after %v", err, took)
+		}
+	})
+}
+
 func TestClientLeavesWhileConnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, func(context.Context, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED })
