@@ -147,14 +147,15 @@ func change(ctx context.Context, kind schema.GroupVersionKind, namespace, name, 
 	Expect(api.Patch(ctx, object, client.RawPatch("application/merge-patch+json", data), options...)).To(Succeed())
 }
 
-// events returns "type reason" of the events of an object, one for each.
+// events returns "type reason" of the events of an object of ours, one for each. A
+// Service of its name has events too: the API server's.
 func events(ctx context.Context, namespace, name string) func(Gomega) []string {
 	return func(g Gomega) []string {
 		var list eventsv1.EventList
 		g.Expect(api.List(ctx, &list, client.InNamespace(namespace))).To(Succeed())
 		var found []string
 		for _, e := range list.Items {
-			if e.Regarding.Name == name {
+			if e.Regarding.Name == name && strings.HasPrefix(e.Regarding.APIVersion, v1beta1.GroupVersion.Group+"/") {
 				found = append(found, e.Type+" "+e.Reason)
 			}
 		}
