@@ -1,6 +1,6 @@
 // Package httpscaledobject keeps, for each HTTPScaledObject, the ScaledObject by
 // which KEDA scales its workload, and tells in its status how that went. It must
-// not know how requests are routed, but for the Service they go to.
+// not know how requests are routed, but for the Service they go to and who gets them.
 //
 // Ready is False, and the workload may never wake, when
 //   - the object does not decode (Undecodable),
@@ -13,6 +13,7 @@
 // Else it is True with the reason Reconciled, as 0.16 has it. What there is to warn
 // of is in the message, and in an event of that reason:
 //   - an InterceptorRoute of the same name takes the requests (Superseded),
+//   - other routes have the same rules and come first (RouteConflict),
 //   - the fallback's Service is missing or does not have the port,
 //   - the ScaledObject is paused (ScaledObjectPaused), or KEDA fails for now to ask
 //     the scaler or to scale (ScaledObjectNotReady).
@@ -37,10 +38,12 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/controllers/targets"
+	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
 // The reasons of conditions and events that are this kind's own.
@@ -65,6 +68,8 @@ type Reconciler struct {
 	ScalerAddress string
 	// KEDA is the availability of ScaledObjects, Services that of Services.
 	KEDA, Services *availability.Kind
+
+	claims *claims.Claims
 }
 
 // Reconcile implements reconcile.Reconciler.
@@ -168,6 +173,11 @@ func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledOb
 		warnings = append(warnings, conditions.Problem{
 			Reason: ReasonSuperseded, Message: "the InterceptorRoute of the same name takes the requests", Warning: true,
 		})
+	} else {
+		for _, conflict := range r.claims.Conflicts(routing.ConvertHTTPScaledObject(object)) {
+			conflict.Warning = true // 0.16 says True
+			warnings = append(warnings, conflict)
+		}
 	}
 	return warnings, nil
 }

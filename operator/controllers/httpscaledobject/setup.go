@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
@@ -27,6 +28,7 @@ const serviceIndex = "services"
 // ScaledObjects lead back by name, not by owner: one that somebody else
 // controlled and that is gone makes room for ours.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
+	r.claims = claims.New()
 	object := stored.New(stored.HTTPScaledObject())
 	err := m.GetFieldIndexer().IndexField(ctx, object, serviceIndex, func(o client.Object) []string {
 		u, _ := o.(*unstructured.Unstructured)
@@ -42,9 +44,11 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		handler.EventHandler(sameName), r.everything, scaledobjects.Changes[client.Object]())
 	services := availability.Source(r.Services, m.GetCache(), &corev1.Service{},
 		handler.TypedEnqueueRequestsFromMapFunc(r.usersOf), r.everything)
+	specs := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	err = builder.ControllerManagedBy(m).Named("httpscaledobject").
 		For(object).
-		Watches(stored.New(stored.InterceptorRoute()), sameName, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(stored.New(stored.HTTPScaledObject()), r.claims.HTTPScaledObjects(), specs).
+		Watches(stored.New(stored.InterceptorRoute()), r.claims.InterceptorRoutes(), specs). // of the same name too
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		Complete(r)

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
@@ -55,19 +54,11 @@ func (x *examination) rules() {
 		x.fail(ReasonInvalidRules, "no request matches: %v", err)
 		return
 	}
-	claim := claimOf(x.route)
-	if len(claim.spots) == 0 {
+	if len(x.route.Spec.Rules) == 0 {
 		x.fail(ReasonNoRules, "no request matches: spec.rules is empty")
 		return
 	}
-	losses := x.claims.losses(client.ObjectKeyFromObject(x.route), claim)
-	tell := x.warn
-	if len(losses) == len(claim.spots) {
-		tell = x.fail
-	}
-	for _, l := range losses {
-		tell(ReasonRouteConflict, "requests for %s go to the route %s, which has the same rule and comes first", l.spot, l.winner)
-	}
+	x.problems = append(x.problems, x.claims.Conflicts(x.route)...)
 }
 
 func (x *examination) target(ctx context.Context) error {

@@ -34,6 +34,7 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 )
@@ -42,7 +43,6 @@ import (
 const (
 	ReasonNoRules              = "NoRules"
 	ReasonInvalidRules         = "InvalidRules"
-	ReasonRouteConflict        = "RouteConflict"
 	ReasonNoScaledObject       = "NoScaledObject"
 	ReasonConfigMapNotFound    = "ConfigMapNotFound"
 	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
@@ -60,7 +60,7 @@ type Reconciler struct {
 	// KEDA is the availability of ScaledObjects; the others are of their kinds.
 	KEDA, Services, ConfigMaps *availability.Kind
 
-	claims *claims
+	claims *claims.Claims
 }
 
 // Reconcile implements reconcile.Reconciler.

@@ -7,21 +7,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
+	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
-	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
 // The indexes find routes by what they refer to, and ScaledObjects by the routes
@@ -34,7 +31,7 @@ const (
 
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
-	r.claims = newClaims()
+	r.claims = claims.New()
 	route, scaled := stored.New(stored.InterceptorRoute()), stored.New(stored.HTTPScaledObject())
 	index := m.GetFieldIndexer()
 	for name, names := range map[string]client.IndexerFunc{serviceIndex: serviceNames, configMapIndex: configMapNames} {
@@ -54,8 +51,8 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.ConfigMap](r, configMapIndex)), r.everything)
 	err := builder.ControllerManagedBy(m).Named("interceptorroute").
 		For(route).
-		Watches(route, r.claimsOf(ofInterceptorRoute)).
-		Watches(scaled, r.claimsOf(ofHTTPScaledObject)).
+		Watches(route, r.claims.InterceptorRoutes()).
+		Watches(scaled, r.claims.HTTPScaledObjects()).
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		WatchesRawSource(configMaps).
@@ -64,44 +61,6 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		return fmt.Errorf("making the controller of InterceptorRoutes: %w", err)
 	}
 	return nil
-}
-
-// claimsOf keeps the claims of a kind, and queues the routes that a change of
-// them touches. Names of HTTPScaledObjects are queued too, in vain: a route may
-// be behind them.
-func (r *Reconciler) claimsOf(kind claimKind) handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	update := func(object client.Object, c *claim, q queue) {
-		name := client.ObjectKeyFromObject(object)
-		for _, affected := range r.claims.set(kind, name, c) {
-			q.Add(reconcile.Request{NamespacedName: affected})
-		}
-		// Its own losses may have been told before its claim was known.
-		q.Add(reconcile.Request{NamespacedName: name})
-	}
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { update(e.Object, claimOfStored(e.Object), q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
-			update(e.ObjectNew, claimOfStored(e.ObjectNew), q)
-		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { update(e.Object, nil, q) },
-	}
-}
-
-// claimOfStored is nil for an object that does not decode: it is not in effect.
-func claimOfStored(object client.Object) *claim {
-	raw, _ := object.(*unstructured.Unstructured)
-	if raw.GetKind() == stored.InterceptorRoute().Kind {
-		if route := decoded(object); route != nil {
-			return claimOf(route)
-		}
-		return nil
-	}
-	scaled, err := stored.Decode[v1alpha1.HTTPScaledObject](raw)
-	if err != nil {
-		return nil
-	}
-	return claimOf(routing.ConvertHTTPScaledObject(scaled))
 }
 
 func decoded(object client.Object) *v1beta1.InterceptorRoute {

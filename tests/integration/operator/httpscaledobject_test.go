@@ -231,6 +231,22 @@ spec:
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
+	It("says which route owns its hosts and paths, of either kind", func(ctx SpecContext) {
+		// Names decide between objects of one second: the later in the alphabet wins.
+		route := objects.InterceptorRoute(ns, "z", ns+".test")
+		create(ctx, service(ns, "a"), route, objects.HTTPScaledObject(ns, "shop", ns+".test"), objects.HTTPScaledObject(ns, "a", ns+".test"))
+		takenBy := func(name string) string {
+			return upToDate + ", but requests for " + ns + ".test/ go to the route " + ns + "/" + name + ", which has the same rule and comes first"
+		}
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(takenBy("z")))
+		Eventually(events(ctx, ns, "a"), patience).Should(ContainElement("Warning RouteConflict"))
+		Expect(api.Delete(ctx, raw(route))).To(Succeed())
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(takenBy("shop")))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {pathPrefixes: [/api]}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(upToDate))
+	}, NodeTimeout(time.Minute))
+
 	It("warns of a fallback without a Service, and stays Reconciled", func(ctx SpecContext) {
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {coldStartTimeoutFailoverRef: {service: sorry, port: 80}}}`)

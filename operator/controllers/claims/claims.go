@@ -1,7 +1,10 @@
-package interceptorroute
+// Package claims knows which routes ask for the same requests, and says of a route
+// which of them others get. It must not know what is done about that.
+package claims
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -11,10 +14,15 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
+
+// ReasonRouteConflict is the reason of a route that others take requests from.
+const ReasonRouteConflict = "RouteConflict"
 
 // spot is what one rule asks for with one host and one path. Of the routes that
 // claim the same spot one gets all of its requests; other overlaps (a wildcard,
@@ -44,17 +52,18 @@ const (
 	claimKinds
 )
 
-// claims knows which routes ask for the same spots. It is safe for concurrent
+// Claims knows which routes ask for the same spots. It is safe for concurrent
 // use: the handlers of two watches write, reconciliations read.
-type claims struct {
+type Claims struct {
 	mu      sync.RWMutex
 	objects map[types.NamespacedName]*[claimKinds]*claim
 	// claimants of a spot: those claims that are in force.
 	claimants map[spot]map[types.NamespacedName]time.Time
 }
 
-func newClaims() *claims {
-	return &claims{
+// New returns no claims.
+func New() *Claims {
+	return &Claims{
 		objects:   map[types.NamespacedName]*[claimKinds]*claim{},
 		claimants: map[spot]map[types.NamespacedName]time.Time{},
 	}
@@ -63,7 +72,7 @@ func newClaims() *claims {
 // set replaces the claim of an object, nil if it is gone or makes none. It
 // returns the names of the other routes that claim, or claimed, a spot with it:
 // what is true of them may have changed.
-func (c *claims) set(kind claimKind, name types.NamespacedName, claimed *claim) []types.NamespacedName {
+func (c *Claims) set(kind claimKind, name types.NamespacedName, claimed *claim) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	object := c.objects[name]
@@ -123,6 +132,24 @@ func (c *claim) equal(other *claim) bool {
 	return c.created.Equal(other.created) && maps.Equal(c.spots, other.spots)
 }
 
+// Conflicts says which of a route's requests other routes get: warnings, unless
+// none is left to it. A route whose rules are out of bounds has none to lose.
+func (c *Claims) Conflicts(route *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
+	asked := claimOf(route)
+	if asked == nil {
+		return nil
+	}
+	losses := c.losses(client.ObjectKeyFromObject(route), asked)
+	for _, l := range losses {
+		problems = append(problems, conditions.Problem{
+			Reason:  ReasonRouteConflict,
+			Message: fmt.Sprintf("requests for %s go to the route %s, which has the same rule and comes first", l.spot, l.winner),
+			Warning: len(losses) < len(asked.spots),
+		})
+	}
+	return problems
+}
+
 // lost is a spot that another route gets.
 type lost struct {
 	spot   spot
@@ -130,7 +157,7 @@ type lost struct {
 }
 
 // losses returns the spots of a claim that other routes get, in a stable order.
-func (c *claims) losses(name types.NamespacedName, of *claim) []lost {
+func (c *Claims) losses(name types.NamespacedName, of *claim) []lost {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var losses []lost

@@ -1,4 +1,4 @@
-package interceptorroute
+package claims
 
 import (
 	"fmt"
@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
@@ -31,12 +32,12 @@ func rule(host, path string, headers ...v1beta1.HeaderMatch) v1beta1.RoutingRule
 	return v1beta1.RoutingRule{Hosts: []string{host}, Paths: []v1beta1.PathMatch{{Value: path}}, Headers: headers}
 }
 
-func (c *claims) put(kind claimKind, r *v1beta1.InterceptorRoute) []types.NamespacedName {
+func (c *Claims) put(kind claimKind, r *v1beta1.InterceptorRoute) []types.NamespacedName {
 	return c.set(kind, client.ObjectKeyFromObject(r), claimOf(r))
 }
 
 // winners are who gets what a route asks for in vain.
-func (c *claims) winners(r *v1beta1.InterceptorRoute) (winners []string) {
+func (c *Claims) winners(r *v1beta1.InterceptorRoute) (winners []string) {
 	for _, l := range c.losses(client.ObjectKeyFromObject(r), claimOf(r)) {
 		winners = append(winners, l.spot.String()+" "+l.winner.Name)
 	}
@@ -64,7 +65,7 @@ func TestLosses(t *testing.T) {
 		{"one of two", route("new", 2, rule("shop.test", "/cart"), rule("new.test", "/cart")), []string{"shop.test/cart old"}},
 	}
 	for _, test := range tests {
-		c := newClaims()
+		c := New()
 		c.put(ofInterceptorRoute, old)
 		c.put(ofInterceptorRoute, test.route)
 		if diff := cmp.Diff(test.want, c.winners(test.route)); diff != "" {
@@ -75,7 +76,7 @@ func TestLosses(t *testing.T) {
 
 func TestHeadersAreToldAndCompared(t *testing.T) {
 	blue := "blue"
-	c := newClaims()
+	c := New()
 	a := route("a", 1, rule("", "", v1beta1.HeaderMatch{Name: "x-tenant", Value: &blue}, v1beta1.HeaderMatch{Name: "A"}))
 	b := route("b", 2, rule("*", "/", v1beta1.HeaderMatch{Name: "a"}, v1beta1.HeaderMatch{Name: "X-Tenant", Value: &blue}))
 	c.put(ofInterceptorRoute, a)
@@ -85,9 +86,32 @@ func TestHeadersAreToldAndCompared(t *testing.T) {
 	}
 }
 
+func TestConflicts(t *testing.T) {
+	c := New()
+	c.put(ofInterceptorRoute, route("old", 1, rule("shop.test", "")))
+	taken := conditions.Problem{Reason: ReasonRouteConflict, Message: "requests for shop.test/ go to the route apps/old, which has the same rule and comes first"}
+	warned := taken
+	warned.Warning = true
+	for _, test := range []struct {
+		reason string
+		route  *v1beta1.InterceptorRoute
+		want   []conditions.Problem
+	}{
+		{"all is lost", route("new", 2, rule("shop.test", "")), []conditions.Problem{taken}},
+		{"some is lost", route("new", 2, rule("shop.test", ""), rule("blog.test", "")), []conditions.Problem{warned}},
+		{"nothing is lost", route("new", 2, rule("blog.test", "")), nil},
+		{"nothing is asked for", route("new", 2), nil},
+		{"out of bounds", route("new", 2, v1beta1.RoutingRule{Hosts: make([]string, 300), Paths: make([]v1beta1.PathMatch, 300)}), nil},
+	} {
+		if diff := cmp.Diff(test.want, c.Conflicts(test.route)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", test.reason, diff)
+		}
+	}
+}
+
 // Whoever may have to be told otherwise is named.
 func TestAffectedRoutes(t *testing.T) {
-	c := newClaims()
+	c := New()
 	steps := []struct {
 		reason string
 		kind   claimKind
@@ -136,7 +160,7 @@ func TestTheTableAgrees(t *testing.T) {
 	paths := []string{"", "/", "/x", "x/", "/x/y"}
 	headers := [][]v1beta1.HeaderMatch{nil, {{Name: "a"}}, {{Name: "A"}}, {{Name: "a"}, {Name: "B"}}}
 	for range 200 {
-		c := newClaims()
+		c := New()
 		var routes []*v1beta1.InterceptorRoute
 		var set []routing.Route[string]
 		for i := range 8 {
