@@ -20,6 +20,9 @@ import (
 const (
 	// The wait before an interceptor is tried again doubles between these.
 	minRetry, maxRetry = 50 * time.Millisecond, 2 * time.Second
+	// As long as the scaler waits to hear it, it is tried more often: the time that
+	// it has for that must not be over in a pause.
+	maxFirstRetry = 300 * time.Millisecond
 	// maxBody bounds what is read of a polled interceptor: some 200,000 routes.
 	maxBody = 32 << 20
 )
@@ -74,7 +77,16 @@ func (i *interceptor) run() {
 		if !i.wait(i.retry/2 + rand.N(i.retry)) {
 			return
 		}
-		i.retry = min(2*i.retry, maxRetry)
+		i.retry = min(2*i.retry, i.longestRetry())
+	}
+}
+
+func (i *interceptor) longestRetry() time.Duration {
+	select {
+	case <-i.settled:
+		return maxRetry
+	default:
+		return maxFirstRetry
 	}
 }
 
