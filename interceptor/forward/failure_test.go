@@ -132,31 +132,15 @@ func TestFailuresNameNothingInternal(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					_, _ = conn.Read(make([]byte, 4096))
-					_, _ = io.WriteString(conn, tt.answer)
-					_ = conn.Close()
-				}
-			}()
-			f := to(t, l.Addr().String())
+			f := to(t, accepting(t, func(conn net.Conn) {
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = io.WriteString(conn, tt.answer)
+			}))
 			res := f.get(t, "/")
 			body := read(t, res.Body)
 			if res.StatusCode != tt.status || strings.Contains(body, "127.0.0.1") || strings.Contains(body, "http") {
 				t.Errorf("status %d with %q", res.StatusCode, body)
 			}
-			_ = l.Close()
-			<-done
 		})
 	}
 }

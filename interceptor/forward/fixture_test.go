@@ -198,3 +198,27 @@ func (f *fixture) raw(t *testing.T, request string) net.Conn {
 
 // insecure accepts the certificates of test servers.
 func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} } //nolint:gosec // a test server's
+
+// accepting accepts connections one after the other, hands each to serve and closes
+// it then. It ends with the test.
+func accepting(t *testing.T, serve func(net.Conn)) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	return l.Addr().String()
+}

@@ -19,34 +19,19 @@ import (
 // at once; the first ones only if first is not 0, the others are answered.
 func resetting(t *testing.T, atOnce bool, first int64) (address string, seen *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	seen = new(atomic.Int64)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			n := seen.Add(1)
-			answers := first > 0 && n > first
-			if answers || !atOnce {
-				_, _ = conn.Read(make([]byte, 64<<10))
-			}
-			if answers {
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
-			} else {
-				_ = conn.(*net.TCPConn).SetLinger(0)
-			}
-			_ = conn.Close()
+	return accepting(t, func(conn net.Conn) {
+		n := seen.Add(1)
+		answers := first > 0 && n > first
+		if answers || !atOnce {
+			_, _ = conn.Read(make([]byte, 64<<10))
 		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	return l.Addr().String(), seen
+		if answers {
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+		} else {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}
+	}), seen
 }
 
 // cold makes the exchange one that was held, its body in memory.
@@ -165,26 +150,11 @@ func TestTheOnlyEndpointIsAskedAgain(t *testing.T) {
 // An answer that has begun is not asked for again.
 func TestAnAnswerThatBeganIsFinal(t *testing.T) {
 	var asked atomic.Int64
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			asked.Add(1)
-			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, "H")
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
-	f := to(t, l.Addr().String())
+	f := to(t, accepting(t, func(conn net.Conn) {
+		asked.Add(1)
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = io.WriteString(conn, "H")
+	}))
 	if res := f.get(t, "/"); res.StatusCode != http.StatusBadGateway || asked.Load() != 1 {
 		t.Errorf("status %d after %d requests", res.StatusCode, asked.Load())
 	}

@@ -3,60 +3,33 @@ package config
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
 // env is an environment with the required variables and more (name, value, …).
 func env(more ...string) func(string) (string, bool) {
-	settings := map[string]string{EnvScalerService: "scaler"}
+	values := map[string]string{EnvScalerService: "scaler"}
 	for i := 0; i+1 < len(more); i += 2 {
-		settings[more[i]] = more[i+1]
+		values[more[i]] = more[i+1]
 	}
-	return func(name string) (string, bool) { v, ok := settings[name]; return v, ok }
+	return func(name string) (string, bool) { v, ok := values[name]; return v, ok }
 }
 
-// The names and defaults are a contract with manifests that exist. A new one
-// gets a new line; a line that changes or goes breaks somebody.
 func TestNamesAndDefaultsAreFrozen(t *testing.T) {
 	var lines []string
-	for _, v := range Variables() {
-		value := v.Default
-		switch {
-		case v.DeprecatedNameOf != "":
-			value = "(deprecated name of " + v.DeprecatedNameOf + ")"
-		case v.Required:
-			value = "(required)"
-		}
-		lines = append(lines, v.Name+"="+value)
-	}
 	flags := flag.NewFlagSet("operator", flag.ContinueOnError)
 	new(Flags).Bind(flags)
 	flags.VisitAll(func(f *flag.Flag) { lines = append(lines, fmt.Sprintf("--%s=%s", f.Name, f.DefValue)) })
-	slices.Sort(lines)
-	want, err := os.ReadFile(filepath.Join("testdata", "settings.golden"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), lines); diff != "" {
-		t.Errorf("the settings have changed (-frozen +now):\n%s", diff)
-	}
+	settings.Frozen(t, "settings.golden", Variables(), lines...)
 }
 
-// The reference page is made of these lines.
-func TestEveryVariableIsDescribed(t *testing.T) {
-	for _, v := range Variables() {
-		if v.Type == "" || !strings.HasSuffix(v.Description, ".") || strings.Contains(v.Description, "\n") {
-			t.Errorf("%s: type %q, description %q", v.Name, v.Type, v.Description)
-		}
-	}
-}
+func TestEveryVariableIsDescribed(t *testing.T) { settings.Described(t, Variables()) }
 
 func TestDefaults(t *testing.T) {
 	got, err := Load(env())

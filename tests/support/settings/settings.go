@@ -1,0 +1,52 @@
+// Package settings checks what a component says of its own settings: the names and
+// defaults that manifests depend on, and the descriptions that the reference page is
+// made of. It knows no component.
+package settings
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kedacore/http-add-on/pkg/environment"
+)
+
+// Frozen compares the names and defaults of variables, and other lines of the same
+// kind, with a file of the package's testdata. They are a contract with manifests that
+// exist: a new one gets a new line there; a line that changes or goes breaks somebody.
+func Frozen(t *testing.T, golden string, variables []environment.Variable, more ...string) {
+	t.Helper()
+	lines := more
+	for _, v := range variables {
+		value := v.Default
+		switch {
+		case v.DeprecatedNameOf != "":
+			value = "(deprecated name of " + v.DeprecatedNameOf + ")"
+		case v.Required:
+			value = "(required)"
+		}
+		lines = append(lines, v.Name+"="+value)
+	}
+	slices.Sort(lines)
+	want, err := os.ReadFile(filepath.Join("testdata", golden))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), lines); diff != "" {
+		t.Errorf("the settings have changed (-frozen +now):\n%s", diff)
+	}
+}
+
+// Described checks that the reference page can say something of every variable.
+func Described(t *testing.T, variables []environment.Variable) {
+	t.Helper()
+	for _, v := range variables {
+		if v.Type == "" || !strings.HasSuffix(v.Description, ".") || strings.Contains(v.Description, "\n") {
+			t.Errorf("%s: type %q, description %q", v.Name, v.Type, v.Description)
+		}
+	}
+}
