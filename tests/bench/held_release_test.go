@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,12 +31,31 @@ const (
 
 // TestReleaseOfManyToOneEndpoint holds 20,000 requests and makes one endpoint with a
 // short accept queue ready. Every one is answered, within three times of what the
-// backend takes for as many requests over 64 connections in the same run.
+// backend takes for as many requests over 64 connections in the same run; that is the
+// median of three.
 //
 // Each has a connection of its own as far as the limit of open files allows, which
 // often is 20,000; those beyond it come over HTTP/2.
 func TestReleaseOfManyToOneEndpoint(t *testing.T) {
 	backend := start(t, roleBackend)
+	// One look is as good as the moment it falls into.
+	var ratios []float64
+	for range 3 {
+		t.Run("look", func(t *testing.T) { ratios = append(ratios, release(t, backend)) })
+	}
+	if t.Failed() {
+		return
+	}
+	slices.Sort(ratios)
+	if middle := ratios[len(ratios)/2]; middle > 3 {
+		t.Errorf("the release takes %.2f times as long as the backend alone", middle)
+	}
+}
+
+// release holds requests in a process of its own, lets them go, and returns how many
+// times as long as the backend alone they took.
+func release(t *testing.T, backend *process) float64 {
+	t.Helper()
 	alone := direct(t, backend)
 
 	p := start(t, "interceptor")
@@ -88,12 +108,10 @@ func TestReleaseOfManyToOneEndpoint(t *testing.T) {
 	if n := failed.Load(); n > 0 {
 		t.Errorf("%d of %d requests were not answered", n, released)
 	}
-	if times > 3 {
-		t.Errorf("the release takes %.2f times as long as the backend alone", times)
-	}
 	if cpu > 3*5*time.Second { // the goal is 5 s
 		t.Errorf("the release costs %s of CPU", cpu)
 	}
+	return times
 }
 
 // note counts failures, and shows a few.
