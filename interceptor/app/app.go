@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/kedacore/http-add-on/interceptor/admin"
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
@@ -157,10 +158,10 @@ func (a *App) measure() error {
 	return err
 }
 
-// resolverOptions are the settings of the cold start.
-func (a *App) resolverOptions() middleware.EndpointResolverOptions {
-	return middleware.EndpointResolverOptions{
-		Budget:  coldstart.NewBudget(a.cfg.ColdStart.BufferedBytes(os.DirFS("/"))),
+// coldStartOptions are the settings of the cold start.
+func (a *App) coldStartOptions() coldstart.Options {
+	return coldstart.Options{
+		Budget:  body.NewBudget(a.cfg.ColdStart.BufferedBytes(os.DirFS("/"))),
 		MaxBody: a.cfg.ColdStart.MaxBodyBytes,
 		Header:  a.cfg.ColdStart.Header,
 		Metrics: a.metrics,

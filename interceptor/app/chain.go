@@ -3,13 +3,15 @@ package app
 import (
 	"net/http"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/middleware"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
 // chain is the order in which a request meets the steps. Nothing else decides it.
 func (a *App) chain() http.Handler {
-	resolve := middleware.NewEndpointResolver(a.forwarder, a.resolverOptions())
+	cold := coldstart.New(a.forwarder, a.coldStartOptions())
+	resolve := middleware.NewEndpointResolver(a.forwarder, cold, a.cfg.ColdStart.Header)
 	count := middleware.NewCounting(resolve)
 	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)

@@ -1,13 +1,14 @@
 // Package exchange is what one request carries through the interceptor: the
 // route it matched, the upstream it goes to, the facts of its cold start, and
-// the handler and error types of the steps that work on it. It knows neither
-// Kubernetes nor the order of the steps.
+// the handler type of the steps that work on it. It knows neither Kubernetes nor the
+// order of the steps.
 package exchange
 
 import (
 	"net/http"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
@@ -32,19 +33,14 @@ type Exchange struct {
 	Awake bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream
-	// Status is the backend's real status, or that of the failure, where it
-	// differs from what was committed to the client (a stream commits 200
-	// before it knows); 0 means what was committed is true.
-	Status int
-	// Identity asks the upstream for an answer without content encoding: it is
-	// spliced into a stream that has begun.
-	Identity bool
+	// Body of the request; nil if it has none.
+	Body *body.Body
 }
 
-// Handler is one step of the chain. It returns an error instead of answering
-// when it failed before the response was committed; the edge turns that into a
-// response, a log line and a record, once. After the commit an error aborts the
-// connection.
+// Handler is one step of the chain. It returns an error instead of answering when it
+// failed before the response was committed; the edge turns that into a response, a log
+// line and a record, once. After the commit an error aborts the connection, unless it is
+// a *clienterror.Error that the client has read already.
 type Handler interface {
 	ServeExchange(w http.ResponseWriter, r *http.Request, x *Exchange) error
 }

@@ -49,8 +49,8 @@ type Route struct {
 	// Lease is how long a cold hit asks for the target.
 	Lease time.Duration
 
-	// Succession tells waiting requests that the route was compiled anew.
-	Succession *Succession
+	// Replacement notifies waiting requests when the route is compiled anew.
+	Replacement *Replacement
 	// Measurements caches the metric attribute sets of this route.
 	Measurements Measurements
 }

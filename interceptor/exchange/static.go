@@ -6,6 +6,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 )
 
 // StaticResponse is a response that the interceptor gives by itself, compiled.
@@ -26,7 +28,7 @@ type StaticResponse struct {
 // Serve writes the response.
 func (s *StaticResponse) Serve(w http.ResponseWriter, r *http.Request) error {
 	if s.Problem != "" {
-		return &Error{Status: http.StatusInternalServerError, Message: "the response of this route is not available"}
+		return &clienterror.Error{Status: http.StatusInternalServerError, Message: "the response of this route is not available"}
 	}
 	header := w.Header()
 	for name, values := range s.Header {

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"errors"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -38,7 +39,7 @@ func TestStaticResponse(t *testing.T) {
 		})
 	}
 	t.Run("a response that cannot be given is a 500 without its reason", func(t *testing.T) {
-		var failure *Error
+		var failure *clienterror.Error
 		err := (&StaticResponse{Problem: "ConfigMap x"}).Serve(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 		if !errors.As(err, &failure) || failure.Status != 500 || failure.Message == "" || failure.Err != nil {
 			t.Errorf("got %v", err)

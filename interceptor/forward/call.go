@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -178,9 +179,6 @@ func (c *call) result() error {
 	case c.client.Err() != nil:
 		return fmt.Errorf("%w: %w", err, c.client.Err())
 	case c.clock.expired():
-		if c.x.Status == 0 {
-			c.x.Status = http.StatusGatewayTimeout
-		}
 		return timedOut(err)
 	}
 	return err
@@ -194,18 +192,18 @@ func (c *call) failure(err error) error {
 	case c.client.Err() != nil:
 		return fmt.Errorf("forwarding: %w", c.client.Err())
 	case !c.sent:
-		return &exchange.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
+		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
 	}
 	if failed := c.upload.failed(); failed != nil {
 		return uploadFailure(failed)
 	}
 	if errors.As(err, new(*dialError)) {
-		return &exchange.Error{Status: http.StatusBadGateway, Message: "the backend could not be reached", Err: err}
+		return &clienterror.Error{Status: http.StatusBadGateway, Message: "the backend could not be reached", Err: err}
 	}
-	return &exchange.Error{Status: http.StatusBadGateway, Message: "the backend gave no valid answer", Err: err}
+	return &clienterror.Error{Status: http.StatusBadGateway, Message: "the backend gave no valid answer", Err: err}
 }
 
 // timedOut is a call that a timeout of its route has ended.
 func timedOut(err error) error {
-	return &exchange.Error{Status: http.StatusGatewayTimeout, Message: "the backend did not answer in time", Err: err}
+	return &clienterror.Error{Status: http.StatusGatewayTimeout, Message: "the backend did not answer in time", Err: err}
 }

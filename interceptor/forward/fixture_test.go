@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/forward"
@@ -117,7 +118,7 @@ func (f *fixture) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	err := f.forwarder.ServeExchange(w, r, x)
 	f.results <- err
-	var failure *exchange.Error
+	var failure *clienterror.Error
 	switch {
 	case err == nil:
 	case errors.As(err, &failure) && !errors.Is(err, http.ErrAbortHandler):
@@ -172,7 +173,7 @@ func read(t *testing.T, body io.Reader) string {
 
 // status is the status of a failure, 0 if it is none.
 func status(err error) int {
-	var failure *exchange.Error
+	var failure *clienterror.Error
 	if errors.As(err, &failure) {
 		return failure.Status
 	}

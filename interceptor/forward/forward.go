@@ -73,7 +73,7 @@ func New(o Options) *Forwarder {
 // same Target if that one cannot be connected to; x.Upstream.Slot is released at
 // the end. It returns
 //
-//   - an *exchange.Error when nothing was committed: 502 if there was no
+//   - an *clienterror.Error when nothing was committed: 502 if there was no
 //     connection or no valid answer, 504 if a timeout of the route was over;
 //   - an error that wraps context.Canceled when the client has left;
 //   - an error that wraps http.ErrAbortHandler when the response was committed

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart"
+	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -35,15 +35,16 @@ func resetting(t *testing.T, atOnce bool, first int64) (address string, seen *at
 }
 
 // cold makes the exchange one that was held, its body in memory.
-func cold(budget *coldstart.Budget, t *testing.T) func(http.ResponseWriter, *http.Request, *exchange.Exchange) {
+func cold(budget *requestbody.Budget, t *testing.T) func(http.ResponseWriter, *http.Request, *exchange.Exchange) {
 	return func(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
 		x.Cold = true
-		upload, held := budget.Receive(w, r, 1<<20, false)
-		if upload != nil {
-			<-upload.Settled()
+		x.Body = requestbody.Open(w, r)
+		if x.Body == nil {
+			return
 		}
-		*r = *held
-		t.Cleanup(func() { _ = upload.Close() })
+		*r = *x.Body.ReadAhead(budget, 1<<20, false)
+		<-x.Body.Settled()
+		t.Cleanup(func() { _ = x.Body.Close() })
 	}
 }
 
@@ -74,7 +75,7 @@ func TestLostConnectionsMoveOn(t *testing.T) {
 			dead, seen := resetting(t, false, 0)
 			f := newFixture(dead, backend.Listener.Addr().String())
 			if c.cold {
-				f.prepare = cold(coldstart.NewBudget(0), t)
+				f.prepare = cold(requestbody.NewBudget(0), t)
 			}
 			f.start(t)
 			for seen.Load() == 0 { // endpoints take turns
@@ -170,7 +171,7 @@ func TestHeldBodyIsGivenBackWithTheAnswer(t *testing.T) {
 		<-finish
 	})
 	defer close(finish)
-	budget := coldstart.NewBudget(64 << 10) // room for one body
+	budget := requestbody.NewBudget(64 << 10) // room for one body
 	f := newFixture(backend.Listener.Addr().String())
 	f.prepare = cold(budget, t)
 	f.start(t)
@@ -183,7 +184,8 @@ func TestHeldBodyIsGivenBackWithTheAnswer(t *testing.T) {
 		if _, err := io.ReadFull(res.Body, make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}
-		upload, _ := budget.Receive(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, 40<<10))), 64<<10, false)
+		upload := requestbody.Open(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, 40<<10))))
+		upload.ReadAhead(budget, 64<<10, false)
 		<-upload.Settled()
 		if _, whole := upload.Whole(); !whole {
 			t.Error("the body of an answered request is kept")

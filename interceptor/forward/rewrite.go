@@ -31,12 +31,6 @@ func rewrite(p *httputil.ProxyRequest) {
 
 	forwarded(out.Header, p.In)
 	x.Trace.Inject(out.Header)
-	if x.Identity {
-		// The answer is spliced into a stream that has begun, and its client was
-		// told to go on long ago.
-		out.Header["Accept-Encoding"] = []string{"identity"}
-		delete(out.Header, "Expect")
-	}
 }
 
 // forwarded tells the backend who asked, and for what. Earlier proxies know

@@ -40,10 +40,9 @@ func spy(t *testing.T, h2c bool, change func(f *fixture)) (*fixture, <-chan seen
 
 func TestRequestHeaders(t *testing.T) {
 	tests := map[string]struct {
-		reason   string
-		header   http.Header
-		identity bool
-		want     map[string][]string // nil: absent
+		reason string
+		header http.Header
+		want   map[string][]string // nil: absent
 	}{
 		"Added": {
 			reason: "the backend learns who asked, and for what; nothing else is invented",
@@ -83,18 +82,10 @@ func TestRequestHeaders(t *testing.T) {
 			header: http.Header{"Te": {"trailers"}},
 			want:   map[string][]string{"Te": {"trailers"}},
 		},
-		"Identity": {
-			reason:   "the answer is spliced into a stream that has begun",
-			header:   http.Header{"Accept-Encoding": {"gzip, br"}, "Expect": {"100-continue"}},
-			identity: true,
-			want:     map[string][]string{"Accept-Encoding": {"identity"}, "Expect": nil},
-		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			f, got := spy(t, false, func(f *fixture) {
-				f.prepare = func(_ http.ResponseWriter, _ *http.Request, x *exchange.Exchange) { x.Identity = tt.identity }
-			})
+			f, got := spy(t, false, nil)
 			var head strings.Builder
 			_ = tt.header.Write(&head)
 			conn := f.raw(t, "GET / HTTP/1.1\r\nHost: app.example.com:81\r\n"+head.String()+"\r\n")

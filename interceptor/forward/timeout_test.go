@@ -266,7 +266,7 @@ func TestTimeouts(t *testing.T) {
 				if tt.body != nil {
 					r.Body, r.ContentLength = body{tt.body}, tt.length
 				}
-				w, x, took, err := b.serve(r, false)
+				w, _, took, err := b.serve(r, false)
 				if status(err) != tt.status || errors.Is(err, http.ErrAbortHandler) != tt.cut {
 					t.Errorf("%s: %v", tt.reason, err)
 				}
@@ -275,9 +275,6 @@ func TestTimeouts(t *testing.T) {
 				}
 				if w.Body.String() != tt.got {
 					t.Errorf("%s: got %q", tt.reason, w.Body)
-				}
-				if tt.cut && x.Status != tt.status {
-					t.Errorf("%s: recorded as %d", tt.reason, x.Status)
 				}
 				// Let what is left of the backend end.
 				b.forwarder.Close()

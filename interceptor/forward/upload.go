@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 )
 
 // errTouched says that a body cannot be sent again.
@@ -135,10 +135,10 @@ func uploadFailure(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return &exchange.Error{Status: http.StatusRequestEntityTooLarge, Message: "the request body is too large", Err: err}
+		return &clienterror.Error{Status: http.StatusRequestEntityTooLarge, Message: "the request body is too large", Err: err}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, new(net.Error)):
 		// The connection has ended, though the server may not have seen it yet.
 		return fmt.Errorf("reading the request body: %w: %w", context.Canceled, err)
 	}
-	return &exchange.Error{Status: http.StatusBadRequest, Message: "the request body could not be read", Err: err}
+	return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request body could not be read", Err: err}
 }

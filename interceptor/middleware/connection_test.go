@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 )
@@ -22,7 +23,7 @@ import (
 // What a client sends after a request whose body nobody read is not the next
 // request: the connection ends with the answer. It goes on if the body was read.
 func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
-	refuse := &exchange.Error{Status: http.StatusServiceUnavailable, Message: "no"}
+	refuse := &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "no"}
 	for _, c := range []struct {
 		reason string
 		step   exchange.HandlerFunc

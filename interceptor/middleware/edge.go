@@ -4,7 +4,6 @@
 package middleware
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"runtime/debug"
@@ -13,7 +12,8 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart"
+	"github.com/kedacore/http-add-on/interceptor/body"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
@@ -70,7 +70,8 @@ func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 type serving struct {
 	exchange exchange.Exchange
 	response response
-	body     body
+	// status is recorded in place of the one that was committed; 0 means none.
+	status int
 }
 
 // ServeHTTP serves one request. Its frame, and those of the other steps, stay on
@@ -87,12 +88,12 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s.exchange.TLS = r.TLS != nil
 	s.exchange.Trace = e.tracer.Begin(r, metrics.Method(r.Method), s.exchange.Start)
 	s.response.ResponseWriter, s.response.leaving = w, e.leaving
+	s.exchange.Body = body.Open(w, r)
 	if mayBlock(r) {
-		// Else net/http reads the rest of the body before it sends an answer,
+		// Otherwise net/http reads the rest of the body before it sends an answer,
 		// however long that takes. A recorder has no such body.
 		_ = http.NewResponseController(w).EnableFullDuplex()
-		s.body.ReadCloser = r.Body
-		r.Body, s.response.body = &s.body, &s.body
+		s.response.body = s.exchange.Body
 	}
 	return s
 }
@@ -113,7 +114,7 @@ func (e *Edge) catch(err *error) {
 		*err = http.ErrAbortHandler
 	default:
 		e.log.Error(nil, "recovering from a panic while serving a request", "panic", v, "stack", string(debug.Stack()))
-		*err = &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error"}
+		*err = &clienterror.Error{Status: http.StatusInternalServerError, Message: "internal error"}
 	}
 }
 
@@ -132,44 +133,31 @@ func (e *Edge) finish(s *serving, r *http.Request, err error) {
 	}
 }
 
-// fail answers a request that failed, if that is still possible, and says whether
-// its connection must be aborted.
+// fail answers a request that failed, if that is still possible, and reports whether its
+// connection must be aborted.
 func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
-	failure := classify(err, r)
-	left := failure.Status == exchange.StatusClientClosedRequest
+	failure := clienterror.Of(err, r)
+	left := failure.Status == clienterror.StatusClientClosedRequest
 	committed := s.response.committed()
-	if left || s.exchange.Status == 0 && !committed {
-		s.exchange.Status = failure.Status
+	if left || !committed || errors.As(err, new(*clienterror.Error)) {
+		s.status = failure.Status
 	}
 	if failure.Status >= http.StatusInternalServerError && e.failures.Allow() {
 		e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", err.Error())
 	}
-	if committed || left {
+	switch {
+	case failure.Sent:
+		return false
+	case committed || left:
 		return true
 	}
-	coldstart.WriteError(&s.response, r, failure.Status, failure.Message, failure.RetryAfter)
+	clienterror.Write(&s.response, r, failure)
 	return false
-}
-
-// classify maps an error to what its client may know of it.
-func classify(err error, r *http.Request) *exchange.Error {
-	var failure *exchange.Error
-	switch {
-	case errors.As(err, &failure):
-		return failure
-	case errors.Is(err, coldstart.ErrStalled):
-		return &exchange.Error{Status: http.StatusRequestTimeout, Message: "the request body did not arrive in time", Err: err}
-	case r.Context().Err() != nil, errors.Is(err, context.Canceled):
-		return &exchange.Error{Status: exchange.StatusClientClosedRequest, Message: "the client has left", Err: err}
-	case errors.Is(err, http.ErrAbortHandler):
-		return &exchange.Error{Status: http.StatusBadGateway, Message: "the response of the backend was cut", Err: err}
-	}
-	return &exchange.Error{Status: http.StatusInternalServerError, Message: "internal error", Err: err}
 }
 
 // record counts and logs a request that is over.
 func (e *Edge) record(s *serving, r *http.Request) {
-	status := s.exchange.Status
+	status := s.status
 	if status == 0 {
 		status = s.response.status
 	}

@@ -18,7 +18,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 )
@@ -64,28 +64,32 @@ func TestEdgeRecordsARequestOnce(t *testing.T) {
 		}, "418", false, false, 418},
 		{"nothing written is a 200", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return nil }, "200", false, false, 200},
 		{"a failure before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
-			return fmt.Errorf("resolving: %w", &exchange.Error{Status: 504, Message: "late"})
+			return fmt.Errorf("resolving: %w", &clienterror.Error{Status: 504, Message: "late"})
 		}, "504", true, false, 504},
 		{"a client's mistake is not logged", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
-			return &exchange.Error{Status: 404, Message: "none"}
+			return &clienterror.Error{Status: 404, Message: "none"}
 		}, "404", false, false, 404},
-		{"a stalled upload", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return coldstart.ErrStalled }, "408", false, false, 408},
+		{"a stalled upload", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
+			return fmt.Errorf("waiting: %w", &clienterror.Error{Status: 408, Message: "slow"})
+		}, "408", false, false, 408},
 		{"an error of ours", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return errors.New("odd") }, "500", true, false, 500},
 		{"a client that left before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return context.Canceled }, "499", false, true, 200},
-		{"a client that left a stream", func(w http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
+		{"a client that left a stream", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
 			commit(w)
-			x.Status = 200
 			return fmt.Errorf("%w: %w", http.ErrAbortHandler, context.Canceled)
 		}, "499", false, true, 200},
 		{"a backend that cut its answer", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
 			commit(w)
 			return fmt.Errorf("%w: %w", http.ErrAbortHandler, io.ErrUnexpectedEOF)
 		}, "200", true, true, 200},
-		{"a stream whose backend failed", func(w http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
+		{"a stream whose backend failed", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
 			commit(w)
-			x.Status = 429
-			return nil
+			return &clienterror.Error{Status: 429, Message: "too many", Sent: true}
 		}, "429", false, false, 200},
+		{"a stream that cannot show why its backend failed", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+			commit(w)
+			return fmt.Errorf("%w: %w", http.ErrAbortHandler, &clienterror.Error{Status: 503, Message: "busy"})
+		}, "503", true, true, 200},
 		{"a panic before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { panic("odd") }, "500", true, false, 500},
 		{"an abort", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
 			commit(w)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -16,18 +17,18 @@ func TestColdStartHeaderIsSharedSafely(t *testing.T) {
 	port := store.Port(endpoints.Key{Namespace: "default", Service: "app", Port: "http"})
 	store.Update("default", "app", map[string][]string{"http": {"192.0.2.1:80"}})
 	next := exchange.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
-		w.Header().Add(coldStartHeader, "more")
+		w.Header().Add(coldstart.Header, "more")
 		x.Upstream.Slot.Release()
 		return nil
 	})
-	s := NewEndpointResolver(next, EndpointResolverOptions{Header: true})
+	s := NewEndpointResolver(next, nil, true)
 	for range 2 {
 		w := httptest.NewRecorder()
 		x := &exchange.Exchange{Route: &exchange.Route{Target: &exchange.Target{Endpoints: port}}}
 		if err := s.ServeExchange(w, httptest.NewRequest("GET", "/", nil), x); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.Header()[coldStartHeader]; len(got) != 2 || got[0] != "false" || got[1] != "more" {
+		if got := w.Header()[coldstart.Header]; len(got) != 2 || got[0] != "false" || got[1] != "more" {
 			t.Errorf("got %q", got)
 		}
 	}

@@ -2,21 +2,20 @@ package middleware
 
 import (
 	"bufio"
-	"errors"
-	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
 )
 
-// response notes what was committed to the client. It forwards everything else
+// response records what was committed to the client. It forwards everything else
 // by Unwrap, so that flushes, deadlines and full duplex keep working.
 type response struct {
 	http.ResponseWriter
 	status  int
 	bytes   int64
-	body    *body       // of the request; nil if it cannot block
-	leaving func() bool // the connection is about to be closed; nil is never
+	body    *body.Body  // of the request; nil if its connection does not depend on it
+	leaving func() bool // reports whether connections are about to be closed; nil means never
 }
 
 // WriteHeader notes the first final status; informational ones pass by.
@@ -30,14 +29,14 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// last says whether the answer is the last one on its connection. It is so when the
-// request has not arrived to its end: with full duplex net/http does not say so by
-// itself, takes what comes after its patience for the next request, and panics if
-// the end comes after the handler's (Go 1.26). And it is so while the process is
-// about to stop: a request that a client sends at the moment in which its idle
-// connection is closed would be lost.
+// last reports whether the answer is the last one on its connection. It is if the
+// request has not arrived to its end: with full duplex net/http (Go 1.26) does not close
+// the connection by itself, takes what comes later for the next request, and panics if
+// the end comes after the handler's. It also is while the process is about to stop: a
+// request that a client sends in the moment in which its idle connection is closed would
+// be lost.
 func (w *response) last() bool {
-	return w.body != nil && !w.body.ended.Load() || w.leaving != nil && w.leaving()
+	return !w.body.Ended() || w.leaving != nil && w.leaving()
 }
 
 // Write counts the bytes of the body.
@@ -65,18 +64,3 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // committed says that the status line is out of our hands.
 func (w *response) committed() bool { return w.status != 0 }
-
-// body is a request's, and knows whether it was read to its end.
-type body struct {
-	io.ReadCloser
-	ended atomic.Bool
-}
-
-// Read reads from the client.
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) {
-		b.ended.Store(true)
-	}
-	return n, err
-}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
@@ -25,11 +26,11 @@ func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *excha
 	table := s.table()
 	if table == nil {
 		// Not a 404: clients and caches take that for an answer.
-		return &exchange.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
+		return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
 	}
 	route, ok := table.Match(r.Host, r.URL.Path, r.Header)
 	if !ok {
-		return &exchange.Error{Status: http.StatusNotFound, Message: "no route for this host and path"}
+		return &clienterror.Error{Status: http.StatusNotFound, Message: "no route for this host and path"}
 	}
 	x.Route = route
 	return s.next.ServeExchange(w, r, x)

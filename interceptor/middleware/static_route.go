@@ -3,6 +3,7 @@ package middleware
 import (
 	"net/http"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -45,7 +46,7 @@ func (s *StaticRoutes) answer(w http.ResponseWriter, r *http.Request, x *exchang
 	if !static.Always {
 		if slot, ok := x.Route.Target.Endpoints.Pick(); ok {
 			if s.header {
-				w.Header()[coldStartHeader] = []string{"false"}
+				w.Header()[coldstart.Header] = []string{"false"}
 			}
 			x.Upstream = exchange.Upstream{Target: x.Route.Target, Slot: slot}
 			return s.forward.ServeExchange(w, r, x)

@@ -64,7 +64,7 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		Request:        timeout(spec.Timeouts.Request, c.defaults.Request),
 		ResponseHeader: timeout(spec.Timeouts.ResponseHeader, c.defaults.ResponseHeader),
 		MaxPending:     c.defaults.MaxPending,
-		Succession:     exchange.NewSuccession(),
+		Replacement:    exchange.NewReplacement(),
 	}
 	if route.Target.Problem != "" {
 		n.problem("target: %s", route.Target.Problem)
@@ -118,14 +118,14 @@ func (n *compilation) coldStart(route *exchange.Route, spec *v1beta1.ColdStartSp
 		route.Lease = spec.ActivationLease.Duration
 	}
 	if spec.StreamingCallback != nil {
-		callback, err := stream.Compile(spec.StreamingCallback)
+		callback, err := stream.Compile(callbackOptions(spec.StreamingCallback))
 		if err != nil {
 			n.problem("coldStart.streamingCallback: %v", err)
 		}
 		route.Callback = callback
 	}
 	if spec.WaitingPage != nil {
-		compiled, err := page.Compile(spec.WaitingPage)
+		compiled, err := page.Compile(pageOptions(spec.WaitingPage))
 		if err != nil {
 			n.problem("coldStart.waitingPage: %v", err)
 		}
@@ -133,6 +133,19 @@ func (n *compilation) coldStart(route *exchange.Route, spec *v1beta1.ColdStartSp
 		if from := spec.WaitingPage.BodyFromConfigMap; from != nil && compiled != nil {
 			route.Page = n.ownPage(compiled, from)
 		}
+	}
+}
+
+func callbackOptions(spec *v1beta1.StreamingCallbackSpec) stream.Options {
+	return stream.Options{
+		Message: spec.Message, KeepaliveMessage: spec.KeepaliveMessage, Separator: spec.Separator,
+		Interval: spec.Interval.Duration, InitialDelay: spec.InitialDelay.Duration, Display: stream.Display(spec.Display),
+	}
+}
+
+func pageOptions(spec *v1beta1.WaitingPageSpec) page.Options {
+	return page.Options{
+		Title: spec.Title, Message: spec.Message, RefreshInterval: spec.RefreshInterval.Duration, StatusCode: int(spec.StatusCode),
 	}
 }
 

@@ -11,9 +11,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // hostile are words that would be more than text if anything let them.
@@ -57,7 +56,7 @@ type look struct {
 // looks are all pages there are.
 func looks(t *testing.T) []look {
 	t.Helper()
-	compile := func(spec *v1beta1.WaitingPageSpec, template string) *page.Page {
+	compile := func(spec page.Options, template string) *page.Page {
 		p, err := page.Compile(spec)
 		if err == nil && template != "" {
 			p, err = p.WithTemplate(template)
@@ -67,23 +66,23 @@ func looks(t *testing.T) []look {
 		}
 		return p
 	}
-	live := func(p *page.Page, now wake.Progress) http.HandlerFunc {
+	live := func(p *page.Page, now eta.Progress) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			// The error is the browser's departure.
-			_ = p.ServeLive(w, r, now, nil)
+			_ = serveLive(p, w, r, now, nil)
 		}
 	}
-	known := wake.Progress{Elapsed: 12 * time.Second, Estimate: 38 * time.Second}
-	words := &v1beta1.WaitingPageSpec{Title: hostile, Message: hostile}
+	known := eta.Progress{Elapsed: 12 * time.Second, Estimate: 38 * time.Second}
+	words := page.Options{Title: hostile, Message: hostile}
 	return []look{
-		{"live", 503, live(compile(nil, ""), wake.Progress{})},
-		{"estimate", 503, live(compile(nil, ""), known)},
-		{"overdue", 503, live(compile(nil, ""), wake.Progress{Elapsed: 70 * time.Second, Estimate: 38 * time.Second})},
+		{"live", 503, live(compile(page.Options{}, ""), eta.Progress{})},
+		{"estimate", 503, live(compile(page.Options{}, ""), known)},
+		{"overdue", 503, live(compile(page.Options{}, ""), eta.Progress{Elapsed: 70 * time.Second, Estimate: 38 * time.Second})},
 		{"finite", 503, func(w http.ResponseWriter, r *http.Request) {
-			_ = compile(nil, "").ServeFinite(w, r, known)
+			_ = compile(page.Options{}, "").ServeFinite(w, r, known)
 		}},
 		{"hostile", 503, live(compile(words, ""), known)},
-		{"template", 503, live(compile(&v1beta1.WaitingPageSpec{Title: "Loading the model"}, ownPage), known)},
+		{"template", 503, live(compile(page.Options{Title: "Loading the model"}, ownPage), known)},
 		{"hostile-template", 503, live(compile(words, ownPage), known)},
 		{"error", 504, func(w http.ResponseWriter, r *http.Request) {
 			page.WriteError(w, r, http.StatusGatewayTimeout, "The service did not become ready in time.", 0)

@@ -10,11 +10,8 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // system is what the browser visits: an application that sleeps until it is
@@ -58,7 +55,7 @@ func newTemplatePages(t *testing.T) system {
 
 func newPagesOf(t *testing.T, template string) system {
 	t.Helper()
-	p, err := page.Compile(&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: time.Second}})
+	p, err := page.Compile(page.Options{RefreshInterval: time.Second})
 	if err == nil && template != "" {
 		p, err = p.WithTemplate(template)
 	}
@@ -102,6 +99,28 @@ func (s *pages) start(t *testing.T) {
 	go func() { _ = s.server.Serve(listener) }()
 }
 
+// serveLive keeps a live page open until its target is awake, as the cold start does.
+func serveLive(p *page.Page, w http.ResponseWriter, r *http.Request, now eta.Progress, awake <-chan struct{}) error {
+	live, err := p.Open(w, r, now)
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(page.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-awake:
+			return live.Reload()
+		case <-r.Context().Done():
+			return r.Context().Err()
+		case <-ticker.C:
+			if open, err := live.Tick(); err != nil || !open {
+				return err
+			}
+		}
+	}
+}
+
 // handler answers as the endpoint resolver does: the application when it is
 // awake, else the page.
 func handler(p *page.Page, awake <-chan struct{}) http.Handler {
@@ -115,7 +134,7 @@ func handler(p *page.Page, awake <-chan struct{}) http.Handler {
 		}
 		if page.IsNavigation(r) && page.IsLive(r) {
 			// The error is the browser's departure.
-			_ = p.ServeLive(w, r, wake.Progress{}, awake)
+			_ = serveLive(p, w, r, eta.Progress{}, awake)
 			return
 		}
 		http.Error(w, "only the waiting page is served here", http.StatusTeapot)

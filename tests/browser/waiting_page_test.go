@@ -95,7 +95,7 @@ func TestAPageWhoseServerStaysAwayRecovers(t *testing.T) {
 // and only the script brings it back.
 func TestACutHTTP2PageRecovers(t *testing.T) {
 	t.Parallel()
-	p, err := page.Compile(nil)
+	p, err := page.Compile(page.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestACutHTTP2PageRecovers(t *testing.T) {
 // some take long for their first byte.
 func TestASlowApplicationIsAskedOnce(t *testing.T) {
 	t.Parallel()
-	p, err := page.Compile(nil)
+	p, err := page.Compile(page.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

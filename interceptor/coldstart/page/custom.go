@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
 
@@ -25,7 +25,7 @@ var iconLink = regexp.MustCompile(`(?i)<link\b[^>]*\brel\s*=\s*["']?[^"'>]*icon`
 // built-in page, which still takes its place when the template cannot be executed.
 // The error is for who wrote the template.
 func (p *Page) WithTemplate(source string) (*Page, error) {
-	parsed, err := waitingpage.Parse(source, p.fields(wake.Progress{}))
+	parsed, err := waitingpage.Parse(source, p.fields(eta.Progress{}))
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (p *Page) WithTemplate(source string) (*Page, error) {
 }
 
 // render is the page as it reads now; false if it cannot be rendered.
-func (c *custom) render(p *Page, now wake.Progress) ([]byte, bool) {
+func (c *custom) render(p *Page, now eta.Progress) ([]byte, bool) {
 	body, err := c.template.Execute(p.fields(now))
 	if err != nil {
 		return nil, false
@@ -59,12 +59,12 @@ func (c *custom) render(p *Page, now wake.Progress) ([]byte, bool) {
 }
 
 // fields are what a template may show.
-func (p *Page) fields(now wake.Progress) waitingpage.Fields {
+func (p *Page) fields(now eta.Progress) waitingpage.Fields {
 	f := waitingpage.Fields{
 		Title: p.title, Message: string(p.words.Append(nil, now)), RefreshInterval: p.refresh,
-		Elapsed: now.So(), ElapsedSeconds: int(now.Elapsed / time.Second),
+		Elapsed: now.ElapsedText(), ElapsedSeconds: int(now.Elapsed / time.Second),
 	}
-	if f.Estimate = now.About(); f.Estimate != "" {
+	if f.Estimate = now.EstimateText(); f.Estimate != "" {
 		f.EstimateSeconds = wholeSeconds(now.Estimate)
 	}
 	return f

@@ -8,12 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 // at returns the finite page as it reads at a moment of the wake.
-func at(t *testing.T, p *Page, now wake.Progress) *http.Response {
+func at(t *testing.T, p *Page, now eta.Progress) *http.Response {
 	t.Helper()
 	w := httptest.NewRecorder()
 	if err := p.ServeFinite(w, httptest.NewRequest(http.MethodGet, "/", nil), now); err != nil {
@@ -38,7 +37,7 @@ func TestThePageTellsHowFarTheWakeIs(t *testing.T) {
 		{"in the route's own words, unknown", "Noch {elapsed}[ von etwa {estimate}]", 12 * time.Second, 0, []string{`<p dir="auto">Noch 12 s</p></div>`}, "<small>", "5"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			response := at(t, compile(t, &v1beta1.WaitingPageSpec{Message: c.message}), wake.Progress{Elapsed: c.elapsed, Estimate: c.estimate})
+			response := at(t, compile(t, Options{Message: c.message}), eta.Progress{Elapsed: c.elapsed, Estimate: c.estimate})
 			text := body(t, response)
 			for _, want := range c.want {
 				if !strings.Contains(text, want) {
@@ -52,7 +51,7 @@ func TestThePageTellsHowFarTheWakeIs(t *testing.T) {
 	}
 }
 
-func withTemplate(t *testing.T, source string, spec *v1beta1.WaitingPageSpec) *Page {
+func withTemplate(t *testing.T, source string, spec Options) *Page {
 	t.Helper()
 	p, err := compile(t, spec).WithTemplate(source)
 	if err != nil {
@@ -65,8 +64,8 @@ const ownPage = `<!doctype html><title>{{.Title}}</title><style>p{color:red}</st
 	`<p>{{.Message}} {{.Elapsed}}{{with .Estimate}} of {{.}}{{end}} every {{.RefreshInterval}}`
 
 func TestATemplateTakesThePlaceOfThePage(t *testing.T) {
-	p := withTemplate(t, ownPage, &v1beta1.WaitingPageSpec{Title: "<T>", Message: "M[ about {estimate}]"})
-	response := at(t, p, wake.Progress{Elapsed: 12 * time.Second, Estimate: 38 * time.Second})
+	p := withTemplate(t, ownPage, Options{Title: "<T>", Message: "M[ about {estimate}]"})
+	response := at(t, p, eta.Progress{Elapsed: 12 * time.Second, Estimate: 38 * time.Second})
 	const want = `<!doctype html><title>&lt;T&gt;</title><style>p{color:red}</style><script>console.log(1)</script>` +
 		`<p>M about 40 s 12 s of 40 s every 5<link rel="icon" href="data:,"><meta http-equiv="refresh" content="5">`
 	if text := body(t, response); text != want || response.ContentLength != int64(len(want)) || response.StatusCode != 503 {
@@ -79,38 +78,38 @@ func TestATemplateTakesThePlaceOfThePage(t *testing.T) {
 	if !strings.Contains(policy, "script-src "+p.frame.netHash+" "+integrity("console.log(1)")+";") || strings.Contains(policy, "script-src 'unsafe-inline'") {
 		t.Errorf("policy %s", policy)
 	}
-	if text := body(t, at(t, p, wake.Progress{})); !strings.Contains(text, "<p>M 0 s every 5") {
+	if text := body(t, at(t, p, eta.Progress{})); !strings.Contains(text, "<p>M 0 s every 5") {
 		t.Errorf("without an estimate\n%s", text)
 	}
 }
 
 func TestATemplateWithAnIconKeepsIt(t *testing.T) {
-	p := withTemplate(t, `<link href="data:," rel='shortcut icon'>x`, nil)
-	if text := body(t, at(t, p, wake.Progress{})); strings.Count(text, "<link") != 1 {
+	p := withTemplate(t, `<link href="data:," rel='shortcut icon'>x`, Options{})
+	if text := body(t, at(t, p, eta.Progress{})); strings.Count(text, "<link") != 1 {
 		t.Errorf("got %s", text)
 	}
 }
 
 func TestATemplateThatFailsLateGivesWayToTheBuiltInPage(t *testing.T) {
-	p := withTemplate(t, `own{{if eq .ElapsedSeconds 77}}{{.Title.Nonsense}}{{end}}`, nil)
-	if text := body(t, at(t, p, wake.Progress{})); !strings.HasPrefix(text, "own") {
+	p := withTemplate(t, `own{{if eq .ElapsedSeconds 77}}{{.Title.Nonsense}}{{end}}`, Options{})
+	if text := body(t, at(t, p, eta.Progress{})); !strings.HasPrefix(text, "own") {
 		t.Errorf("got %s", text)
 	}
-	response := at(t, p, wake.Progress{Elapsed: 77 * time.Second})
+	response := at(t, p, eta.Progress{Elapsed: 77 * time.Second})
 	if text := body(t, response); !strings.Contains(text, DefaultMessage) || response.Header.Get("Content-Security-Policy") != p.frame.policy {
 		t.Errorf("got %s", text)
 	}
 }
 
 func TestATemplateIsRefusedWithItsReason(t *testing.T) {
-	if _, err := compile(t, nil).WithTemplate("{{range 9}}{{end}}"); err == nil || !strings.Contains(err.Error(), "range may not be used") {
+	if _, err := compile(t, Options{}).WithTemplate("{{range 9}}{{end}}"); err == nil || !strings.Contains(err.Error(), "range may not be used") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestALiveTemplateReloadsWhenReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, w, ready := withTemplate(t, ownPage+"</html>", nil), newRecorder(), make(chan struct{})
+		p, w, ready := withTemplate(t, ownPage+"</html>", Options{}), newRecorder(), make(chan struct{})
 		done := serve(p, w, navigation(t.Context()), ready)
 		<-time.After(2500 * time.Millisecond)
 		synctest.Wait()

@@ -1,89 +1,93 @@
 package page
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 const (
+	// Interval is the time between two calls of Live.Tick. It is also how soon the
+	// departure of a client is noticed that the connection did not report.
+	Interval = time.Second
 	// liveFor bounds a live page. A browser has six connections to a host on
-	// HTTP/1.1: a tab that waits must give its own back now and then.
+	// HTTP/1.1: a tab that waits must give up its own now and then.
 	liveFor = 20 * time.Second
-	// tick is how often a live page shows the time that has passed. It is also
-	// how soon a client is noticed to be gone whose departure the connection
-	// did not report.
-	tick = time.Second
-	// writeTimeout bounds each write, so that a client that stopped reading
-	// frees its place.
+	// writeTimeout bounds each write, so that a client that stopped reading frees
+	// its place.
 	writeTimeout = 30 * time.Second
 )
 
-// ServeLive answers with a page that stays open until ready is closed, and then
-// makes the browser reload at once, with or without JavaScript; after 20
-// seconds it just ends, and the browser comes back by the header Refresh. now is
-// how far the wake is. A client that leaves ends it with an error.
+// Live is a page that stays open until its target is ready, and then makes the
+// browser reload at once, with or without JavaScript. After 20 seconds it ends, and
+// the browser comes back by the header Refresh. The goroutine that serves the request
+// owns it.
 //
-// On HTTP/1.1 the end of the body is the end of the connection (RFC 9112,
-// section 6.3), never a last chunk: a browser that sees a chunked body cut, by a
-// crash of ours or by a proxy, never finishes loading, and a refresh counts
-// from the end of loading. A body that runs to the end of the connection is
-// complete however it ends (measured with Chromium 156).
-func (p *Page) ServeLive(w http.ResponseWriter, r *http.Request, now wake.Progress, ready <-chan struct{}) error {
-	if r.Method == http.MethodHead {
-		return p.ServeFinite(w, r, now)
-	}
+// On HTTP/1.1 the end of the body is the end of the connection (RFC 9112, section
+// 6.3), never a last chunk: a browser that sees a chunked body cut, by a crash of the
+// interceptor or by a proxy, never finishes loading, and a refresh counts from the end
+// of loading. A body that runs to the end of the connection is complete however it
+// ends (measured with Chromium 156).
+type Live struct {
+	out     deadlineWriter
+	began   eta.Progress // when the page was opened
+	opened  time.Time
+	reload  []byte
+	closing []byte // empty on the user's own page
+	own     bool
+}
+
+// Open answers with a live page. now is how far the wake is. The caller calls Tick each
+// Interval, and Reload when the target is ready.
+func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*Live, error) {
 	body, own := p.begin(r, now, p.frame.net)
 	p.setHeader(w.Header(), now, own)
 	if r.ProtoMajor == 1 {
-		// What net/http takes as "no length, no chunks, close at the end"; the
-		// header itself is not sent.
+		// net/http reads this as "no length, no chunks, close at the end" and does
+		// not send the header.
 		w.Header().Set("Transfer-Encoding", "identity")
 	}
 	w.WriteHeader(p.status)
+	l := &Live{
+		out:    deadlineWriter{w: w, controller: http.NewResponseController(w)},
+		began:  now,
+		opened: time.Now(),
+		reload: p.frame.reload,
+		own:    own,
+	}
+	if !own {
+		l.closing = p.frame.closing
+	}
+	return l, l.out.write(body)
+}
 
-	out := deadlineWriter{w: w, controller: http.NewResponseController(w)}
-	closing := p.frame.closing
-	if own {
-		closing = nil
+// Tick shows the time that has passed. It reports false when the page has been open
+// long enough and was closed.
+func (l *Live) Tick() (open bool, err error) {
+	passed := time.Since(l.opened).Round(time.Second)
+	if passed >= liveFor {
+		return false, l.out.write(l.closing)
 	}
-	if err := out.write(body); err != nil {
-		return err
+	// The user's page shows no time, but a write finds a dead connection.
+	shown := []byte("\n")
+	if !l.own {
+		shown = clock(eta.Progress{Elapsed: l.began.Elapsed + passed, Estimate: l.began.Estimate})
 	}
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	start := time.Now()
-	for {
-		select {
-		case <-ready:
-			return out.write(append(p.frame.reload[:len(p.frame.reload):len(p.frame.reload)], closing...))
-		case <-r.Context().Done():
-			return fmt.Errorf("keeping the page open: %w", context.Cause(r.Context()))
-		case <-ticker.C:
-			open := time.Since(start).Round(time.Second)
-			if open >= liveFor {
-				return out.write(closing)
-			}
-			// Something is written to the user's page too: it shows nothing.
-			still := []byte("\n")
-			if !own {
-				still = clock(wake.Progress{Elapsed: now.Elapsed + open, Estimate: now.Estimate})
-			}
-			if err := out.write(still); err != nil {
-				return err
-			}
-		}
-	}
+	return true, l.out.write(shown)
+}
+
+// Reload makes the browser load the application.
+func (l *Live) Reload() error {
+	return l.out.write(append(l.reload[:len(l.reload):len(l.reload)], l.closing...))
 }
 
 // clock is an elapsed time in markup, with a bar while it is within the estimate.
 // The style sheet hides all but the last one; minutes and seconds need no
 // translation.
-func clock(now wake.Progress) []byte {
+func clock(now eta.Progress) []byte {
 	b := []byte("<p>")
 	if now.Estimate > 0 && !now.Overdue() {
 		b = fmt.Appendf(b, "<progress value=.%02d></progress>", min(99, 100*now.Elapsed/now.Estimate))

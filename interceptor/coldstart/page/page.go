@@ -1,8 +1,8 @@
 // Package page is what a browser sees while a backend wakes: a waiting page
 // that turns into the application the moment an endpoint is ready, and the
-// error page of the same look. It writes bytes and headers; it knows neither
-// routes nor endpoints nor what an exchange is, and it decides nothing: who
-// gets a page, and until when, is its caller's business.
+// error page of the same look. It is an encoder: it writes bytes and headers, knows
+// neither routes, endpoints nor API types, and leaves to its caller who gets a page and
+// until when.
 //
 // A page stays under 8 KiB: it is under 1.9 KiB without title and message, and
 // escaping makes at most five bytes of one rune (a four-byte rune is not
@@ -25,13 +25,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
-// What a waiting page shows and does when its spec does not say. They live
-// here and not only in the CRD's schema: objects that are converted or read from
-// files never passed an API server.
+// Defaults of a waiting page. They live here and not only in the CRD's schema: an API
+// server does not default converted and standalone objects.
 const (
 	DefaultTitle           = "Starting…"
 	DefaultMessage         = "The application is starting."
@@ -52,49 +50,52 @@ type Page struct {
 	frame *frame
 	// own is the built-in page's own part, between the frame's head and message.
 	own     []byte
-	message wake.Text
+	message eta.Text
 	// template is the user's page; nil is the built-in one.
 	template *custom
 	// title and words are what the template may show.
 	title string
-	words wake.Text
+	words eta.Text
 	// status that the page is answered with.
 	status int
 	// refresh is the number of whole seconds after which a browser asks again.
 	refresh int
 }
 
-// Compile renders the page of spec; nil means all defaults. It refuses what no
-// page can be made of; the message names the field.
-func Compile(spec *v1beta1.WaitingPageSpec) (*Page, error) {
-	if spec == nil {
-		spec = &v1beta1.WaitingPageSpec{}
-	}
-	refresh := spec.RefreshInterval.Duration
+// Options describe a waiting page. Zero values select the defaults.
+type Options struct {
+	Title, Message  string
+	RefreshInterval time.Duration
+	StatusCode      int
+}
+
+// Compile checks options and renders the page. The error names the field.
+func Compile(o Options) (*Page, error) {
+	refresh := o.RefreshInterval
 	switch {
 	case refresh == 0:
 		refresh = DefaultRefreshInterval
 	case refresh < refreshAtLeast:
 		return nil, fmt.Errorf("waitingPage.refreshInterval must be at least %v", refreshAtLeast)
 	}
-	status := int(spec.StatusCode)
+	status := o.StatusCode
 	if status == 0 {
 		status = DefaultStatusCode
 	}
 	if !carriesPage(status) {
 		return nil, fmt.Errorf("waitingPage.statusCode %d cannot carry a page", status)
 	}
-	if utf8.RuneCountInString(spec.Message) > maxMessage {
+	if utf8.RuneCountInString(o.Message) > maxMessage {
 		return nil, fmt.Errorf("waitingPage.message must have at most %d characters", maxMessage)
 	}
-	if utf8.RuneCountInString(spec.Title) > maxTitle {
+	if utf8.RuneCountInString(o.Title) > maxTitle {
 		return nil, fmt.Errorf("waitingPage.title must have at most %d characters", maxTitle)
 	}
 	f, err := shared()
 	if err != nil {
 		return nil, err
 	}
-	title, message := spec.Title, spec.Message
+	title, message := o.Title, o.Message
 	if title == "" {
 		title = DefaultTitle
 	}
@@ -108,9 +109,9 @@ func Compile(spec *v1beta1.WaitingPageSpec) (*Page, error) {
 	return &Page{
 		frame:   f,
 		own:     own,
-		message: wake.ParseText(message, escape),
+		message: eta.ParseText(message, escape),
 		title:   title,
-		words:   wake.ParseText(message, func(s string) string { return s }),
+		words:   eta.ParseText(message, func(s string) string { return s }),
 		status:  status,
 		refresh: wholeSeconds(refresh),
 	}, nil
@@ -119,7 +120,7 @@ func Compile(spec *v1beta1.WaitingPageSpec) (*Page, error) {
 // ServeFinite answers with the whole page and its length: for everybody who
 // does not say that it is a browser, and for browsers over the cap. now is how
 // far the wake is.
-func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now wake.Progress) error {
+func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now eta.Progress) error {
 	body, own := p.begin(r, now, nil)
 	if !own {
 		body = append(body, p.frame.closing...)
@@ -136,7 +137,7 @@ func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now wake.Prog
 // begin is the page as it reads now, the built-in one up to and with its first
 // elapsed time, with a script where it does no harm. own says that it is the
 // user's.
-func (p *Page) begin(r *http.Request, now wake.Progress, script []byte) (body []byte, own bool) {
+func (p *Page) begin(r *http.Request, now eta.Progress, script []byte) (body []byte, own bool) {
 	if p.template != nil {
 		if body, ok := p.template.render(p, now); ok {
 			return append(append(body, meta(r, p.refresh)...), script...), true
@@ -147,7 +148,7 @@ func (p *Page) begin(r *http.Request, now wake.Progress, script []byte) (body []
 	body = append(body, p.own...)
 	body = p.message.Append(body, now)
 	body = append(body, "</p>"...)
-	if about := now.About(); about != "" && !p.message.TellsEstimate() {
+	if about := now.EstimateText(); about != "" && !p.message.ShowsEstimate() {
 		before := "Usually ready in about "
 		if now.Overdue() {
 			before = "Taking longer than the usual "
@@ -161,7 +162,7 @@ func (p *Page) begin(r *http.Request, now wake.Progress, script []byte) (body []
 }
 
 // setHeader sets what the finite and the live page have in common.
-func (p *Page) setHeader(h http.Header, now wake.Progress, own bool) {
+func (p *Page) setHeader(h http.Header, now eta.Progress, own bool) {
 	policy := p.frame.policy
 	if own {
 		policy = p.template.policy

@@ -16,10 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden pages")
@@ -27,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the golden pages")
 // limit is what a page may weigh.
 const limit = 8 << 10
 
-func compile(t *testing.T, spec *v1beta1.WaitingPageSpec) *Page {
+func compile(t *testing.T, spec Options) *Page {
 	t.Helper()
 	p, err := Compile(spec)
 	if err != nil {
@@ -39,7 +37,7 @@ func compile(t *testing.T, spec *v1beta1.WaitingPageSpec) *Page {
 func finite(t *testing.T, p *Page, method string) *http.Response {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := p.ServeFinite(w, httptest.NewRequest(method, "/", nil), wake.Progress{}); err != nil {
+	if err := p.ServeFinite(w, httptest.NewRequest(method, "/", nil), eta.Progress{}); err != nil {
 		t.Fatal(err)
 	}
 	return w.Result()
@@ -73,26 +71,26 @@ func golden(t *testing.T, name, text string) {
 }
 
 func TestFinitePageGolden(t *testing.T) {
-	golden(t, "default.html", body(t, finite(t, compile(t, nil), http.MethodGet)))
-	golden(t, "custom.html", body(t, finite(t, compile(t, &v1beta1.WaitingPageSpec{
+	golden(t, "default.html", body(t, finite(t, compile(t, Options{}), http.MethodGet)))
+	golden(t, "custom.html", body(t, finite(t, compile(t, Options{
 		Title:           "Loading <the> model",
 		Message:         "Two \"minutes\" & a bit.\nالتطبيق قيد التشغيل",
-		RefreshInterval: metav1.Duration{Duration: 90 * time.Second},
+		RefreshInterval: 90 * time.Second,
 	}), http.MethodGet)))
 }
 
 func TestFinitePageHeader(t *testing.T) {
 	for name, tc := range map[string]struct {
-		spec    *v1beta1.WaitingPageSpec
+		spec    Options
 		status  int
 		seconds string
 	}{
-		"defaults":     {nil, 503, "5"},
-		"empty spec":   {&v1beta1.WaitingPageSpec{}, 503, "5"},
-		"own values":   {&v1beta1.WaitingPageSpec{StatusCode: 200, RefreshInterval: metav1.Duration{Duration: 7 * time.Second}}, 200, "7"},
-		"rounded up":   {&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: 1100 * time.Millisecond}}, 503, "2"},
-		"shortest":     {&v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: time.Second}}, 503, "1"},
-		"unusual code": {&v1beta1.WaitingPageSpec{StatusCode: 599}, 599, "5"},
+		"defaults":     {Options{}, 503, "5"},
+		"empty spec":   {Options{}, 503, "5"},
+		"own values":   {Options{StatusCode: 200, RefreshInterval: 7 * time.Second}, 200, "7"},
+		"rounded up":   {Options{RefreshInterval: 1100 * time.Millisecond}, 503, "2"},
+		"shortest":     {Options{RefreshInterval: time.Second}, 503, "1"},
+		"unusual code": {Options{StatusCode: 599}, 599, "5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := compile(t, tc.spec)
@@ -131,7 +129,7 @@ func TestFinitePageHeader(t *testing.T) {
 func TestFinitePageKeepsTheCallersHeader(t *testing.T) {
 	w := httptest.NewRecorder()
 	w.Header().Set("X-KEDA-HTTP-Cold-Start", "true")
-	if err := compile(t, nil).ServeFinite(w, httptest.NewRequest(http.MethodGet, "/", nil), wake.Progress{}); err != nil {
+	if err := compile(t, Options{}).ServeFinite(w, httptest.NewRequest(http.MethodGet, "/", nil), eta.Progress{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.Result().Header.Get("X-KEDA-HTTP-Cold-Start"); got != "true" {
@@ -142,7 +140,7 @@ func TestFinitePageKeepsTheCallersHeader(t *testing.T) {
 // The policy permits exactly what stands in the page, counted over the bytes
 // that a browser hashes.
 func TestContentSecurityPolicyMatchesThePage(t *testing.T) {
-	p := compile(t, nil)
+	p := compile(t, Options{})
 	want := "default-src 'none'; style-src '" + hashOf(t, p, "style") + "'; script-src '" + hashOf(t, p, "script") +
 		"'; img-src data:; base-uri 'none'; form-action 'none'"
 	if got := finite(t, p, http.MethodGet).Header.Get("Content-Security-Policy"); got != want {
@@ -175,22 +173,22 @@ func browser(ctx context.Context) *http.Request {
 
 // livePage is all that a live page can come to write.
 func livePage(p *Page) string {
-	now := wake.Progress{Elapsed: 10 * time.Minute, Estimate: 15 * time.Minute}
+	now := eta.Progress{Elapsed: 10 * time.Minute, Estimate: 15 * time.Minute}
 	body, _ := p.begin(browser(context.Background()), now, p.frame.net)
 	out := string(body)
-	for open := tick; open <= liveFor; open += tick {
-		out += string(clock(wake.Progress{Elapsed: now.Elapsed + open, Estimate: now.Estimate}))
+	for open := Interval; open <= liveFor; open += Interval {
+		out += string(clock(eta.Progress{Elapsed: now.Elapsed + open, Estimate: now.Estimate}))
 	}
 	return out + string(p.frame.reload) + string(p.frame.closing)
 }
 
 func TestPageStaysUnderItsLimit(t *testing.T) {
-	if n := len(body(t, finite(t, compile(t, &v1beta1.WaitingPageSpec{Title: "t", Message: "m"}), http.MethodGet))); n > 1900 {
+	if n := len(body(t, finite(t, compile(t, Options{Title: "t", Message: "m"}), http.MethodGet))); n > 1900 {
 		t.Errorf("a page without words has %d bytes; the package comment says 1.9 KiB", n)
 	}
 	// What escaping makes most of, and the longest runes.
 	for _, hostile := range []string{`"`, `'`, `+`, `<`, `&`, "\x00", "\xff", "😀", "\u2028"} {
-		spec := &v1beta1.WaitingPageSpec{Message: strings.Repeat(hostile, maxMessage)}
+		spec := Options{Message: strings.Repeat(hostile, maxMessage)}
 		if n := len(livePage(compile(t, spec))); n > limit {
 			t.Errorf("a live page with a message of %q has %d bytes", hostile, n)
 		}
@@ -216,9 +214,9 @@ var hostile = []string{
 }
 
 func TestHostileWordsAreText(t *testing.T) {
-	plain := tags(livePage(compile(t, &v1beta1.WaitingPageSpec{Title: "t", Message: "m"})))
+	plain := tags(livePage(compile(t, Options{Title: "t", Message: "m"})))
 	for _, words := range hostile {
-		p := compile(t, &v1beta1.WaitingPageSpec{Title: words, Message: words})
+		p := compile(t, Options{Title: words, Message: words})
 		text := livePage(p)
 		if diff := cmp.Diff(plain, tags(text)); diff != "" {
 			t.Errorf("%q changes the page's elements (-want +got):\n%s", words, diff)
@@ -236,20 +234,20 @@ func tags(text string) []string {
 
 func TestCompileRefusesNonsense(t *testing.T) {
 	for name, tc := range map[string]struct {
-		spec v1beta1.WaitingPageSpec
+		spec Options
 		want string
 	}{
-		"refresh too often":  {v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: 999 * time.Millisecond}}, "waitingPage.refreshInterval must be at least 1s"},
-		"refresh negative":   {v1beta1.WaitingPageSpec{RefreshInterval: metav1.Duration{Duration: -time.Second}}, "waitingPage.refreshInterval must be at least 1s"},
-		"status without end": {v1beta1.WaitingPageSpec{StatusCode: 101}, "waitingPage.statusCode 101 cannot carry a page"},
-		"status no content":  {v1beta1.WaitingPageSpec{StatusCode: 204}, "waitingPage.statusCode 204 cannot carry a page"},
-		"status unmodified":  {v1beta1.WaitingPageSpec{StatusCode: 304}, "waitingPage.statusCode 304 cannot carry a page"},
-		"status no status":   {v1beta1.WaitingPageSpec{StatusCode: 1000}, "waitingPage.statusCode 1000 cannot carry a page"},
-		"message":            {v1beta1.WaitingPageSpec{Message: strings.Repeat("é", 1025)}, "waitingPage.message must have at most 1024 characters"},
-		"title":              {v1beta1.WaitingPageSpec{Title: strings.Repeat("é", 129)}, "waitingPage.title must have at most 128 characters"},
+		"refresh too often":  {Options{RefreshInterval: 999 * time.Millisecond}, "waitingPage.refreshInterval must be at least 1s"},
+		"refresh negative":   {Options{RefreshInterval: -time.Second}, "waitingPage.refreshInterval must be at least 1s"},
+		"status without end": {Options{StatusCode: 101}, "waitingPage.statusCode 101 cannot carry a page"},
+		"status no content":  {Options{StatusCode: 204}, "waitingPage.statusCode 204 cannot carry a page"},
+		"status unmodified":  {Options{StatusCode: 304}, "waitingPage.statusCode 304 cannot carry a page"},
+		"status no status":   {Options{StatusCode: 1000}, "waitingPage.statusCode 1000 cannot carry a page"},
+		"message":            {Options{Message: strings.Repeat("é", 1025)}, "waitingPage.message must have at most 1024 characters"},
+		"title":              {Options{Title: strings.Repeat("é", 129)}, "waitingPage.title must have at most 128 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Compile(&tc.spec); err == nil || err.Error() != tc.want {
+			if _, err := Compile(tc.spec); err == nil || err.Error() != tc.want {
 				t.Errorf("error %v, want %s", err, tc.want)
 			}
 		})
@@ -284,7 +282,7 @@ func TestErrorPage(t *testing.T) {
 }
 
 func BenchmarkServeFinite(b *testing.B) {
-	p, err := Compile(nil)
+	p, err := Compile(Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -293,7 +291,7 @@ func BenchmarkServeFinite(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		clear(w)
-		if err := p.ServeFinite(w, r, wake.Progress{Elapsed: 12 * time.Second, Estimate: 40 * time.Second}); err != nil {
+		if err := p.ServeFinite(w, r, eta.Progress{Elapsed: 12 * time.Second, Estimate: 40 * time.Second}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -302,7 +300,7 @@ func BenchmarkServeFinite(b *testing.B) {
 func BenchmarkCompile(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Compile(nil); err != nil {
+		if _, err := Compile(Options{}); err != nil {
 			b.Fatal(err)
 		}
 	}

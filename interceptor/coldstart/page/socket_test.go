@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 // wrapped stands for the wrappers that a chain puts around its ResponseWriter.
@@ -24,10 +24,10 @@ func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // reports how each ended.
 func liveServer(t *testing.T, configure func(*http.Server)) (address string, ready chan struct{}, ended <-chan error) {
 	t.Helper()
-	p, results := compile(t, nil), make(chan error, 1)
+	p, results := compile(t, Options{}), make(chan error, 1)
 	ready = make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		results <- p.ServeLive(wrapped{w}, r, wake.Progress{}, ready)
+		results <- serveLive(p, wrapped{w}, r, eta.Progress{}, ready)
 	}))
 	if configure != nil {
 		configure(server.Config)
@@ -164,9 +164,9 @@ func TestLivePageOnHTTP2EndsItsStream(t *testing.T) {
 }
 
 func TestFinitePageOnTheWireKeepsTheConnection(t *testing.T) {
-	p := compile(t, nil)
+	p := compile(t, Options{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := p.ServeFinite(wrapped{w}, r, wake.Progress{}); err != nil {
+		if err := p.ServeFinite(wrapped{w}, r, eta.Progress{}); err != nil {
 			t.Error(err)
 		}
 	}))

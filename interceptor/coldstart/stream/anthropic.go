@@ -11,7 +11,7 @@ var anthropic = Dialect{
 	name:      "anthropic",
 	suffixes:  []string{"/messages"},
 	streaming: asked,
-	script: func(*Request, *Callback, bool, time.Time) script {
+	script: func(*Request, texts, bool, time.Time) script {
 		ping := []byte("event: ping\ndata: {\"type\":\"ping\"}\n\n")
 		return script{first: ping, tick: ping}
 	},

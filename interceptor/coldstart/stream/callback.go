@@ -6,51 +6,65 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
-// Defaults of a streaming callback. They live here and not only in the schema:
-// converted and standalone objects are not defaulted by an API server.
+// Defaults of a streaming callback. They live here and not only in the CRD's schema:
+// an API server does not default converted and standalone objects.
 const (
 	defaultInterval  = 5 * time.Second
 	minInterval      = 100 * time.Millisecond
 	defaultSeparator = "\n\n---\n\n"
 )
 
-// How many characters the texts may have: each stream holds them, and they are
-// searched for placeholders.
+// Limits in characters: every open stream holds the texts, and each tick may search
+// them for placeholders.
 const (
 	maxText      = 1024
 	maxSeparator = 256
 )
 
-// Callback is a compiled streaming callback: defaults applied, texts rendered as
-// JSON strings. It is immutable and may be used by many requests at once.
+// Display says where the texts of a callback go.
+type Display string
+
+// The displays of the API.
+const (
+	DisplayContent   Display = "Content"
+	DisplayReasoning Display = "Reasoning"
+	DisplayNone      Display = "None"
+)
+
+// Options describe a streaming callback. Zero values select the defaults.
+type Options struct {
+	// Message is the text of the first event, KeepaliveMessage that of each
+	// keepalive. Both may hold placeholders (package eta).
+	Message, KeepaliveMessage string
+	// Separator is written once before the real answer; nil selects the default,
+	// an empty one writes nothing.
+	Separator *string
+	// Interval is the time between two keepalives.
+	Interval time.Duration
+	// InitialDelay postpones the commit, so that a quick wake or a quick failure
+	// keeps its real status.
+	InitialDelay time.Duration
+	Display      Display
+}
+
+// Callback is a compiled streaming callback: defaults applied, texts escaped for
+// JSON. It is immutable and shared by many requests.
 type Callback struct {
 	interval, initialDelay time.Duration
-	display                v1beta1.StreamingDisplay
-	// JSON strings, quotes included; separator is nil if there is none.
-	message, keepalive, separator []byte
-	// moving are the texts that say how far the wake is; nil if none does.
-	moving *moving
+	display                Display
+	message, keepalive     eta.Text // escaped as parts of a JSON string
+	separator              []byte   // a JSON string; nil writes nothing
 }
 
-// moving are texts with placeholders. What stands in message and keepalive of a
-// Callback is these texts at one moment.
-type moving struct {
-	message, keepalive wake.Text // inside of JSON strings
-	progress           func() wake.Progress
-}
-
-// Compile checks a spec and applies its defaults.
-func Compile(spec *v1beta1.StreamingCallbackSpec) (*Callback, error) {
+// Compile checks options and applies the defaults. The error names the field.
+func Compile(o Options) (*Callback, error) {
 	c := &Callback{
-		interval:     spec.Interval.Duration,
-		initialDelay: spec.InitialDelay.Duration,
-		display:      spec.Display,
-		message:      quote(spec.Message),
-		keepalive:    quote(spec.KeepaliveMessage),
+		interval:     o.Interval,
+		initialDelay: o.InitialDelay,
+		display:      o.Display,
 	}
 	if c.interval == 0 {
 		c.interval = defaultInterval
@@ -63,76 +77,60 @@ func Compile(spec *v1beta1.StreamingCallbackSpec) (*Callback, error) {
 	}
 	switch c.display {
 	case "":
-		c.display = v1beta1.StreamingDisplayContent
-	case v1beta1.StreamingDisplayContent, v1beta1.StreamingDisplayReasoning, v1beta1.StreamingDisplayNone:
+		c.display = DisplayContent
+	case DisplayContent, DisplayReasoning, DisplayNone:
 	default:
 		return nil, fmt.Errorf("compiling streaming callback: unknown display %q", c.display)
 	}
 	switch {
-	case utf8.RuneCountInString(spec.Message) > maxText:
+	case utf8.RuneCountInString(o.Message) > maxText:
 		return nil, fmt.Errorf("compiling streaming callback: 'message' has more than %d characters", maxText)
-	case utf8.RuneCountInString(spec.KeepaliveMessage) > maxText:
+	case utf8.RuneCountInString(o.KeepaliveMessage) > maxText:
 		return nil, fmt.Errorf("compiling streaming callback: 'keepaliveMessage' has more than %d characters", maxText)
-	case spec.Separator != nil && utf8.RuneCountInString(*spec.Separator) > maxSeparator:
+	case o.Separator != nil && utf8.RuneCountInString(*o.Separator) > maxSeparator:
 		return nil, fmt.Errorf("compiling streaming callback: 'separator' has more than %d characters", maxSeparator)
 	}
-	if spec.Message == "" && c.display != v1beta1.StreamingDisplayNone {
+	if o.Message == "" && c.display != DisplayNone {
 		return nil, errors.New("compiling streaming callback: 'message' is required unless 'display' is None")
 	}
+	c.message, c.keepalive = eta.ParseText(o.Message, inside), eta.ParseText(o.KeepaliveMessage, inside)
 	separator := defaultSeparator
-	if spec.Separator != nil {
-		separator = *spec.Separator
+	if o.Separator != nil {
+		separator = *o.Separator
 	}
 	if separator != "" {
 		c.separator = quote(separator)
 	}
-	message, keepalive := wake.ParseText(spec.Message, inside), wake.ParseText(spec.KeepaliveMessage, inside)
-	if message.Moves() || keepalive.Moves() {
-		c.moving = &moving{message: message, keepalive: keepalive}
-		return c.at(wake.Progress{}), nil
-	}
 	return c, nil
 }
 
-// Of returns the callback for one request, whose texts say how far the wake is
-// that progress tells of. It is called by whoever calls Open and Wait. Without
-// placeholders it is the callback itself.
-func (c *Callback) Of(progress func() wake.Progress) *Callback {
-	if c.moving == nil {
-		return c
+// InitialDelay is how long to wait before the response is committed.
+func (c *Callback) InitialDelay() time.Duration { return c.initialDelay }
+
+// texts are what a stream shows at one moment, as JSON strings.
+type texts struct {
+	message, keepalive []byte
+	separator          []byte // nil writes nothing
+	reasoning          bool   // shown as reasoning, not as content
+}
+
+// texts renders the callback's texts.
+func (c *Callback) texts(now eta.Progress) texts {
+	return texts{
+		message:   jsonString(c.message, now),
+		keepalive: jsonString(c.keepalive, now),
+		separator: c.separator,
+		reasoning: c.display == DisplayReasoning,
 	}
-	of, texts := *c, *c.moving
-	texts.progress = progress
-	of.moving = &texts
-	return &of
 }
 
-// now is the callback with its texts as they read now.
-func (c *Callback) now() *Callback {
-	if c.moving == nil || c.moving.progress == nil {
-		return c
-	}
-	return c.at(c.moving.progress())
+// jsonString renders a text as a JSON string.
+func jsonString(text eta.Text, now eta.Progress) []byte {
+	return append(text.Append([]byte{'"'}, now), '"')
 }
 
-// at is the callback with its texts as they read then.
-func (c *Callback) at(p wake.Progress) *Callback {
-	at := *c
-	at.message, at.keepalive = said(c.moving.message, p), said(c.moving.keepalive, p)
-	return &at
-}
-
-// said is a text as a JSON string.
-func said(text wake.Text, p wake.Progress) []byte {
-	return append(text.Append([]byte{'"'}, p), '"')
-}
-
-// inside is a text as it stands inside of a JSON string.
+// inside escapes s as a part of a JSON string.
 func inside(s string) string {
 	q := quote(s)
 	return string(q[1 : len(q)-1])
 }
-
-// InitialDelay is how long to wait before the response begins, so that a quick
-// wake or a quick failure keeps its real status.
-func (c *Callback) InitialDelay() time.Duration { return c.initialDelay }

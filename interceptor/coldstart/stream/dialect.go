@@ -1,8 +1,8 @@
 // Package stream keeps a streaming client on the line while its backend wakes:
 // it knows who asks for a stream and in which dialect, begins the response in
 // that dialect, keeps it alive, and splices the real answer into it or ends it
-// with an error that the client's SDK understands. It knows neither routes nor
-// the exchange, and dials nobody: what the backend answers is written to it.
+// with an error that the client's SDK understands. It is an encoder: it knows neither
+// endpoints, routes nor API types, it does not wait and does not dial.
 //
 // A dialect is one file and one Dialect value; what every dialect shares is
 // here, in stream.go and in splice.go.
@@ -36,9 +36,9 @@ type Dialect struct {
 	// silent hold.
 	otherwise *Dialect
 
-	// script renders what is said before the real answer of a stream that is
-	// opened now. Visible says that text may be shown, where c says.
-	script func(q *Request, c *Callback, visible bool, now time.Time) script
+	// script renders the events before the real answer of a stream that is opened
+	// now. It shows the texts only if visible is set.
+	script func(q *Request, t texts, visible bool, now time.Time) script
 	// failure is what ends a stream that failed, after sent data events of
 	// ours; nil aborts the connection.
 	failure func(q *Request, p *problem, sent int, opened time.Time) []byte
@@ -62,10 +62,10 @@ type script struct {
 	// comments, which do not reset the event timers of clients. Nil if ticks
 	// are data already, or if there is no harmless event.
 	data func(n int) []byte
-	// absorb says that a data event must part pending comments from a failure or
-	// a whole answer: parsers that split on blank lines lose the block that
-	// comments with one newline stick to.
-	absorb bool
+	// endComments is set if a data event must separate pending comments from a
+	// failure or a whole answer: parsers that split on blank lines lose the block
+	// that comments with one newline stick to.
+	endComments bool
 	// separator goes out once before the real answer; nil is none.
 	separator []byte
 	// sent is the number of data events in first.

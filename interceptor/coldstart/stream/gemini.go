@@ -14,7 +14,7 @@ var gemini = Dialect{
 	suffixes:  []string{":streamGenerateContent"},
 	wants:     func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" },
 	streaming: func(*facts) bool { return true }, // the URL has said so
-	script: func(*Request, *Callback, bool, time.Time) script {
+	script: func(*Request, texts, bool, time.Time) script {
 		empty := event([]byte(`{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"index":0}]}`))
 		return script{first: empty, tick: empty, sent: 1}
 	},

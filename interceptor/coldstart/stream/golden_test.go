@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"testing"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 const (
@@ -27,10 +25,10 @@ const (
 // TestGoldens plays every dialect through every way a cold start can end. The
 // files are what the client gets, to the byte.
 func TestGoldens(t *testing.T) {
-	spec := v1beta1.StreamingCallbackSpec{Message: "Starting…", KeepaliveMessage: ".", Interval: duration(30 * time.Second)}
+	spec := Options{Message: "Starting…", KeepaliveMessage: ".", Interval: 30 * time.Second}
 	reasoning := spec
-	reasoning.Display = v1beta1.StreamingDisplayReasoning
-	silent := v1beta1.StreamingCallbackSpec{Message: "Starting…", Interval: duration(30 * time.Second)}
+	reasoning.Display = DisplayReasoning
+	silent := Options{Message: "Starting…", Interval: 30 * time.Second}
 
 	const (
 		sse    = "text/event-stream; charset=utf-8"
@@ -44,7 +42,7 @@ func TestGoldens(t *testing.T) {
 		name          string
 		dialect       *Dialect
 		body          string
-		spec          v1beta1.StreamingCallbackSpec
+		spec          Options
 		stream, media string
 		whole         string      // the JSON answer
 		failure       string      // the API's JSON error

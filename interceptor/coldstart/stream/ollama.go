@@ -1,10 +1,6 @@
 package stream
 
-import (
-	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-)
+import "time"
 
 // ollamaChat and ollamaGenerate are Ollama's own API: JSON lines, and streams
 // unless told not to. Without messages or a prompt it only loads the model.
@@ -38,8 +34,8 @@ var (
 
 // ollamaScript is the script of both, which differ in where the text stands.
 // Content is a JSON string, and so is thinking, unless it is nil.
-func ollamaScript(text func(content, thinking []byte) []byte) func(*Request, *Callback, bool, time.Time) script {
-	return func(q *Request, c *Callback, visible bool, now time.Time) script {
+func ollamaScript(text func(content, thinking []byte) []byte) func(*Request, texts, bool, time.Time) script {
+	return func(q *Request, t texts, visible bool, now time.Time) script {
 		empty := quote("")
 		line := func(content, thinking []byte) []byte {
 			b := append([]byte(`{"model":`), quote(q.model)...)
@@ -56,14 +52,14 @@ func ollamaScript(text func(content, thinking []byte) []byte) func(*Request, *Ca
 			if string(text) == `""` {
 				return line(empty, nil)
 			}
-			if c.display == v1beta1.StreamingDisplayReasoning {
+			if t.reasoning {
 				return line(empty, text)
 			}
 			return line(text, nil)
 		}
-		s := script{first: show(c.message), tick: show(c.keepalive), sent: 1}
-		if c.separator != nil {
-			s.separator = show(c.separator)
+		s := script{first: show(t.message), tick: show(t.keepalive), sent: 1}
+		if t.separator != nil {
+			s.separator = show(t.separator)
 		}
 		return s
 	}

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // openAIChat is OpenAI's chat completions API, which most model servers speak.
@@ -27,7 +25,7 @@ const comment = ": keepalive\n"
 // done ends a stream of OpenAI's older APIs.
 const done = "data: [DONE]\n\n"
 
-func chatScript(q *Request, c *Callback, visible bool, now time.Time) script {
+func chatScript(q *Request, t texts, visible bool, now time.Time) script {
 	chunk := func(role bool, content, reasoning []byte) []byte {
 		return chatChunk(q.model, now, role, content, reasoning)
 	}
@@ -45,23 +43,23 @@ func chatScript(q *Request, c *Callback, visible bool, now time.Time) script {
 				}
 				return empty
 			},
-			absorb: true,
+			endComments: true,
 		}
 	}
 	show := func(role bool, text []byte) []byte {
-		if c.display == v1beta1.StreamingDisplayReasoning {
+		if t.reasoning {
 			return chunk(role, nil, text)
 		}
 		return chunk(role, text, nil)
 	}
-	s := script{first: show(true, c.message), sent: 1}
-	if string(c.keepalive) == `""` {
+	s := script{first: show(true, t.message), sent: 1}
+	if string(t.keepalive) == `""` {
 		s.tick = chunk(false, nil, nil)
 	} else {
-		s.tick = show(false, c.keepalive)
+		s.tick = show(false, t.keepalive)
 	}
-	if c.separator != nil {
-		s.separator = show(false, c.separator)
+	if t.separator != nil {
+		s.separator = show(false, t.separator)
 	}
 	return s
 }

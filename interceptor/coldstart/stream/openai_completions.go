@@ -17,7 +17,7 @@ var openAICompletions = Dialect{
 	problem:   openAIProblem,
 }
 
-func completionsScript(q *Request, _ *Callback, _ bool, now time.Time) script {
+func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {
 	chunk := []byte(`data: {"id":"","object":"text_completion","created":`)
 	chunk = strconv.AppendInt(chunk, now.Unix(), 10)
 	chunk = append(append(chunk, `,"model":`...), quote(q.model)...)

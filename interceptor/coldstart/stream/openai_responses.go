@@ -17,7 +17,7 @@ var openAIResponses = Dialect{
 	problem:   openAIProblem,
 }
 
-func responsesScript(q *Request, _ *Callback, _ bool, now time.Time) script {
+func responsesScript(q *Request, _ texts, _ bool, now time.Time) script {
 	s := script{first: []byte(comment), tick: []byte(comment)}
 	if q.background {
 		return s // its client may fetch the response by an id that we cannot know

@@ -1,8 +1,6 @@
 package stream
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"net/http"
 	"net/http/httptest"
@@ -13,10 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kedacore/http-add-on/interceptor/endpoints"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -26,7 +21,7 @@ type part struct {
 	dialect *Dialect
 	client  http.Header // by which the client is known
 	body    string
-	spec    v1beta1.StreamingCallbackSpec
+	spec    Options
 	// wait until an endpoint is ready; expire ends it with 504 instead.
 	wait   time.Duration
 	expire bool
@@ -62,7 +57,7 @@ func (w *timedRecorder) FlushError() error {
 // play runs a part in a bubble, where time is what the part says it is.
 func play(t *testing.T, p part) (out played) {
 	t.Helper()
-	callback, err := Compile(&p.spec)
+	callback, err := Compile(p.spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,29 +70,22 @@ func play(t *testing.T, p part) (out played) {
 		r := httptest.NewRequest("POST", "/", nil)
 		out.ResponseRecorder = w.ResponseRecorder
 		defer func() { out.writes = w.notes }()
-		s, err := callback.Open(w, q)
+		s, err := callback.Open(w, q, unknown)
 		if err != nil {
 			t.Fatal(err)
 		}
-		slots := make(chan endpoints.Slot, 1)
-		var expired <-chan time.Time
-		if p.expire {
-			expired = time.After(p.wait)
-		} else {
-			time.AfterFunc(p.wait, func() { slots <- endpoints.Slot{} })
+		if err := pass(s, p.wait); err != nil {
+			t.Fatal(err)
 		}
-		switch _, err := s.Wait(context.Background(), slots, expired, nil); {
-		case errors.Is(err, ErrExpired):
+		if p.expire {
 			out.err = s.Fail(http.StatusGatewayTimeout, "the service did not become ready in time")
 			return
-		case err != nil:
-			t.Fatal(err)
 		}
 		splicer := s.Splice(r, plenty{})
 		if p.answer != nil {
 			p.answer(splicer)
 		}
-		out.err = splicer.Close(p.failed)
+		out.err = splicer.Close(p.failed, http.StatusBadGateway, "the backend did not answer")
 		out.status = splicer.Status()
 	})
 	return out
@@ -139,4 +127,22 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func duration(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+// unknown is the progress of a wake that nothing is known of.
+func unknown() eta.Progress { return eta.Progress{} }
+
+// pass lets d pass as a wait does, with a Tick at each interval.
+func pass(s *Stream, d time.Duration) error {
+	over := time.After(d)
+	ticker := time.NewTicker(s.Interval())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-over:
+			return nil
+		case <-ticker.C:
+			if err := s.Tick(); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // TestReverseProxyWritesToTheSplicer: the standard library's proxy, which
@@ -57,7 +55,7 @@ func TestReverseProxyWritesToTheSplicer(t *testing.T) {
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
 			none := ""
-			callback, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", Separator: &none})
+			callback, err := Compile(Options{Message: "m", Separator: &none})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,13 +63,13 @@ func TestReverseProxyWritesToTheSplicer(t *testing.T) {
 				body, _ := io.ReadAll(r.Body)
 				r.Body = io.NopCloser(strings.NewReader(string(body)))
 				q, _ := openAIChat.Parse(r, body)
-				s, err := callback.Open(w, q)
+				s, err := callback.Open(w, q, unknown)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				splicer := s.Splice(r, plenty{})
-				if err := splicer.Close(proxy(target, transport, splicer, r)); err != nil {
+				if err := splicer.Close(proxy(target, transport, splicer, r), http.StatusBadGateway, "the backend did not answer"); err != nil {
 					if !errors.Is(err, http.ErrAbortHandler) {
 						t.Errorf("got %v", err)
 					}

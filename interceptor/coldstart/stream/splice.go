@@ -38,15 +38,17 @@ type Splicer struct {
 	reserved int    // bytes of memory
 	tooLong  bool   // buf met its bound
 	filter   *roleFilter
-	received int64 // bytes of a copied answer
-	out      bool  // bytes of the answer went out
-	err      error // the client's connection failed
+	received int64   // bytes of a copied answer
+	out      bool    // bytes of the answer went out
+	err      error   // the client's connection failed
+	failure  problem // shown to the client if there is no answer
 }
 
 // Splice returns the writer for the answer to r, the client's request. An answer
 // that must be had whole takes its memory from m. Close must be called when the
 // handler has returned.
 func (s *Stream) Splice(r *http.Request, m Memory) *Splicer {
+	s.client.lift()
 	return &Splicer{stream: s, ctx: r.Context(), memory: m, header: http.Header{}}
 }
 
@@ -173,7 +175,7 @@ func (p *Splicer) send(b []byte) error {
 	}
 	if !p.out {
 		p.out = true
-		if lead := p.stream.lead(); lead != nil {
+		if lead := p.stream.script.separator; lead != nil {
 			b = append(lead[:len(lead):len(lead)], b...)
 		}
 	}
@@ -181,11 +183,12 @@ func (p *Splicer) send(b []byte) error {
 	return p.err
 }
 
-// Close ends the answer after the backend handler has returned, with its error
-// if it failed: the status and message of an error that has HTTPStatus and
-// PublicMessage are shown, any other is a 502. An error of Close means that the
-// client's connection must be aborted, or is gone.
-func (p *Splicer) Close(err error) error {
+// Close ends the answer after the backend handler has returned. If that failed, err
+// is its error, and status and message are what the client is shown when nothing of
+// an answer has gone out. The caller must abort the client's connection after an
+// error of Close.
+func (p *Splicer) Close(err error, status int, message string) error {
+	p.failure = problem{status: status, message: truncate(message)}
 	defer p.release()
 	switch {
 	case p.err != nil:
@@ -204,18 +207,17 @@ func (p *Splicer) Close(err error) error {
 		return p.stream.fail(p.refusal())
 	}
 	if err != nil {
-		return p.unanswered(err) // no header, or too little to know it by
+		return p.unanswered() // no header, or too little to know it by
 	}
 	return p.stream.fail(p.refusal())
 }
 
 // unanswered ends the stream for a backend that gave no answer to speak of.
-func (p *Splicer) unanswered(err error) error {
-	failed := failure(err)
+func (p *Splicer) unanswered() error {
 	if p.status == 0 {
-		p.status = failed.status
+		p.status = p.failure.status
 	}
-	return p.stream.fail(failed)
+	return p.stream.fail(&p.failure)
 }
 
 // endCopy ends a copied stream. One that was cut is cut: a clean end would make
@@ -228,7 +230,7 @@ func (p *Splicer) endCopy(err error) error {
 	}
 	switch {
 	case err != nil && !p.out:
-		return p.unanswered(err)
+		return p.unanswered()
 	case err != nil:
 		return fmt.Errorf("%w: answer was cut: %w", http.ErrAbortHandler, err)
 	case p.filter != nil:
@@ -244,17 +246,4 @@ func (p *Splicer) refusal() *problem {
 		body = nil
 	}
 	return problemOf(p.status, body)
-}
-
-// failure is the failure of a backend that gave no answer. Only what was made
-// for clients to read is shown.
-func failure(err error) *problem {
-	var public interface {
-		HTTPStatus() int
-		PublicMessage() string
-	}
-	if errors.As(err, &public) {
-		return &problem{status: public.HTTPStatus(), message: truncate(public.PublicMessage())}
-	}
-	return &problem{status: http.StatusBadGateway, message: "the backend did not answer"}
 }

@@ -11,15 +11,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // spliced is what a visible chat client gets for an answer, after the message.
 func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWriter) error) (text string, status int, err error) {
 	t.Helper()
 	none := ""
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", Separator: &none})
+	c, err := Compile(Options{Message: "m", Separator: &none})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,13 +26,18 @@ func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWr
 		t.Fatal("not a streaming request")
 	}
 	w := httptest.NewRecorder()
-	s, err := c.Open(w, q)
+	s, err := c.Open(w, q, unknown)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := w.Body.Len()
 	p := s.Splice(httptest.NewRequest("POST", "/", nil), plenty{})
-	err = p.Close(handler(p))
+	failed := handler(p)
+	if errors.As(failed, new(refusedError)) {
+		err = p.Close(failed, http.StatusGatewayTimeout, "the backend did not respond in time")
+	} else {
+		err = p.Close(failed, http.StatusBadGateway, "the backend did not answer")
+	}
 	if w.Code != 200 {
 		t.Errorf("committed status %d", w.Code)
 	}
@@ -201,12 +204,10 @@ func TestCutStreamIsCut(t *testing.T) {
 	}
 }
 
-// refusedError is an error that was made for clients to read.
+// refusedError is the error of a backend that answers too late.
 type refusedError struct{}
 
-func (refusedError) Error() string         { return "dial tcp 10.0.0.1:8080: i/o timeout" }
-func (refusedError) HTTPStatus() int       { return 504 }
-func (refusedError) PublicMessage() string { return "the backend did not respond in time" }
+func (refusedError) Error() string { return "dial tcp 10.0.0.1:8080: i/o timeout" }
 
 func TestFailureOfTheHandler(t *testing.T) {
 	for _, c := range []struct {
@@ -285,12 +286,12 @@ func TestHostileAnswersAreQuick(t *testing.T) {
 }
 
 func TestClientThatLeavesGetsNoMore(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+	c, err := Compile(Options{Message: "m"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	s, err := c.Open(w, Request{dialect: &openAIChat})
+	s, err := c.Open(w, Request{dialect: &openAIChat}, unknown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,17 +299,17 @@ func TestClientThatLeavesGetsNoMore(t *testing.T) {
 	p := s.Splice(httptest.NewRequest("POST", "/", nil).WithContext(ctx), plenty{})
 	leave()
 	before := w.Body.Len()
-	if err := p.Close(errors.New("cancelled")); !errors.Is(err, context.Canceled) || w.Body.Len() != before {
+	if err := p.Close(errors.New("cancelled"), http.StatusBadGateway, ""); !errors.Is(err, context.Canceled) || w.Body.Len() != before {
 		t.Errorf("got %v and %q", err, w.Body.String()[before:])
 	}
 }
 
 func TestBrokenClientEndsTheCopy(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", Interval: duration(time.Second)})
+	c, err := Compile(Options{Message: "m", Interval: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Open(&fragile{ResponseRecorder: httptest.NewRecorder(), writes: 2}, Request{dialect: &eventSource})
+	s, err := c.Open(&fragile{ResponseRecorder: httptest.NewRecorder(), writes: 2}, Request{dialect: &eventSource}, unknown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +320,7 @@ func TestBrokenClientEndsTheCopy(t *testing.T) {
 			t.Error("the handler is not told")
 		}
 	}
-	if err := p.Close(nil); !errors.Is(err, http.ErrAbortHandler) {
+	if err := p.Close(nil, 0, ""); !errors.Is(err, http.ErrAbortHandler) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -378,12 +379,12 @@ func (l *little) Release(n int) { l.left += n }
 func TestWholeAnswersShareMemory(t *testing.T) {
 	const all = 64 << 10
 	for size, fits := range map[int]bool{10 << 10: true, 40 << 10: false} {
-		c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+		c, err := Compile(Options{Message: "m"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w, memory := httptest.NewRecorder(), &little{left: all}
-		s, err := c.Open(w, Request{dialect: &openAIChat})
+		s, err := c.Open(w, Request{dialect: &openAIChat}, unknown)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -394,7 +395,7 @@ func TestWholeAnswersShareMemory(t *testing.T) {
 		if fits && memory.left > all-2*size {
 			t.Errorf("%d bytes are held for an answer of %d", all-memory.left, size)
 		}
-		if err := p.Close(nil); err != nil {
+		if err := p.Close(nil, 0, ""); err != nil {
 			t.Error(err)
 		}
 		if strings.Contains(w.Body.String(), "xxx") != fits || strings.Contains(w.Body.String(), "the backend's answer is too large") == fits {

@@ -72,7 +72,7 @@ func (p *Splicer) convert(err error) error {
 		return p.stream.Fail(http.StatusBadGateway, "the backend's answer is too large")
 	}
 	if err != nil {
-		return p.unanswered(err)
+		return p.unanswered()
 	}
 	if !json.Valid(p.buf) {
 		return p.stream.fail(p.refusal())
@@ -81,7 +81,7 @@ func (p *Splicer) convert(err error) error {
 	if !ok {
 		return p.stream.fail(p.refusal())
 	}
-	if lead := p.stream.absorb(); lead != nil {
+	if lead := p.stream.afterComments(); lead != nil {
 		events = append(lead[:len(lead):len(lead)], events...)
 	}
 	return p.send(events)

@@ -10,7 +10,7 @@ var eventSource = Dialect{name: "sse", script: sseScript}
 // eventSourceBody is the same for requests with a body.
 var eventSourceBody = Dialect{name: "sse", streaming: asked, speaks: &openAIChat, otherwise: &eventSource}
 
-func sseScript(*Request, *Callback, bool, time.Time) script {
+func sseScript(*Request, texts, bool, time.Time) script {
 	comment := []byte(": keepalive\n\n")
 	return script{first: comment, tick: comment}
 }

@@ -7,8 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/endpoints"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 const (
@@ -22,47 +21,40 @@ const (
 	maxComments = 250
 )
 
-// The ends of a wait without an endpoint.
-var (
-	// ErrExpired is the end of a wait that took too long.
-	ErrExpired = errors.New("wait for an endpoint expired")
-	// ErrInterrupted is the end of a wait that the caller interrupted.
-	ErrInterrupted = errors.New("wait for an endpoint interrupted")
-)
-
-// Stream is a response that has begun and waits for its real answer. It is owned
-// by the goroutine that serves the request.
+// Stream is a committed response that waits for its real answer. The goroutine
+// that serves the request owns it.
 type Stream struct {
 	client  client
 	request Request
 	script  script
 
 	opened   time.Time
-	interval time.Duration
+	callback *Callback
+	progress func() eta.Progress
+	// dynamic is set if the tick has to be rendered each time.
+	dynamic bool
 	// every is after how many ticks a data event takes the place of a comment;
 	// since counts them.
 	every, since int
-	// callback renders the tick anew each time; nil if it never changes.
-	callback *Callback
 	// sent counts our data events, pending the comments after the last one.
 	sent, pending int
 }
 
-// Open commits the response and writes its first event. What the caller has set
-// on w.Header() goes out with it. After an error the connection is of no use.
-func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
-	visible := req.harmless && c.display != v1beta1.StreamingDisplayNone
+// Open commits the response and writes its first event. The headers that the caller
+// has set on w go out with it. Texts that show the progress of the wake ask progress
+// for it, whenever they are rendered. After an error the connection is unusable.
+func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.Progress) (*Stream, error) {
+	visible := req.harmless && c.display != DisplayNone
 	opened := time.Now()
 	s := &Stream{
 		client:   client{w: w, control: http.NewResponseController(w), http1: req.http1},
 		request:  req,
-		script:   req.dialect.script(&req, c.now(), visible, opened),
+		script:   req.dialect.script(&req, c.texts(progress()), visible, opened),
 		opened:   opened,
-		interval: c.interval,
+		callback: c,
+		progress: progress,
+		dynamic:  visible && c.keepalive.Dynamic(),
 		every:    int(min(maxComments, (dataInterval+c.interval-1)/c.interval)),
-	}
-	if visible && c.moving != nil && c.moving.keepalive.Moves() {
-		s.callback = c
 	}
 	header := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Connection"} {
@@ -79,53 +71,13 @@ func (c *Callback) Open(w http.ResponseWriter, req Request) (*Stream, error) {
 	return s, s.client.write(s.script.first)
 }
 
-// Wait keeps the client on the line until a slot arrives, and returns it. It
-// ends early with ErrExpired when expired fires, with ErrInterrupted when
-// interrupted is closed, with the error of ctx when the client has left, or with
-// that of a write. A slot that arrives together with the end of the time wins;
-// one that arrives for a client that has left is given back. Wait may be called
-// again; the next keepalive is then an interval away. A nil channel never fires.
-func (s *Stream) Wait(ctx context.Context, slot <-chan endpoints.Slot, expired <-chan time.Time, interrupted <-chan struct{}) (endpoints.Slot, error) {
-	ticker := time.NewTicker(s.interval)
-	defer ticker.Stop()
-	defer s.client.lift()
-	for {
-		select {
-		case got := <-slot:
-			if ctx.Err() != nil {
-				got.Release()
-				return endpoints.Slot{}, context.Cause(ctx)
-			}
-			return got, nil
-		case <-ctx.Done():
-			return endpoints.Slot{}, context.Cause(ctx)
-		case <-expired:
-			select {
-			case got := <-slot:
-				return got, nil
-			default:
-				return endpoints.Slot{}, ErrExpired
-			}
-		case <-interrupted:
-			return endpoints.Slot{}, ErrInterrupted
-		case <-ticker.C:
-			if err := s.tick(); err != nil {
-				return endpoints.Slot{}, err
-			}
-		}
-	}
-}
+// Interval is the time between two calls of Tick.
+func (s *Stream) Interval() time.Duration { return s.callback.interval }
 
-// Fail ends the stream with a failure event: the wait expired, or nobody could
-// be asked. An error means that the connection must be aborted.
-func (s *Stream) Fail(status int, message string) error {
-	return s.fail(&problem{status: status, message: truncate(message)})
-}
-
-// tick writes one keepalive.
-func (s *Stream) tick() error {
-	if s.callback != nil {
-		s.script.tick = s.request.dialect.script(&s.request, s.callback.now(), true, s.opened).tick
+// Tick writes one keepalive.
+func (s *Stream) Tick() error {
+	if s.dynamic {
+		s.script.tick = s.request.dialect.script(&s.request, s.callback.texts(s.progress()), true, s.opened).tick
 	}
 	if s.script.data == nil {
 		return s.client.keepalive(s.script.tick)
@@ -137,6 +89,12 @@ func (s *Stream) tick() error {
 	return s.client.keepalive(s.data())
 }
 
+// Fail ends the stream with a failure event: the wait has expired, or the backend
+// could not be reached. The caller must abort the connection after an error.
+func (s *Stream) Fail(status int, message string) error {
+	return s.fail(&problem{status: status, message: truncate(message)})
+}
+
 // data is the next data event.
 func (s *Stream) data() []byte {
 	event := s.script.data(s.sent)
@@ -145,30 +103,26 @@ func (s *Stream) data() []byte {
 	return event
 }
 
-// absorb is what must part pending comments from a block that must not be lost
-// with them: a failure, or an answer in one piece. Often it is nothing. A stream
-// of the backend's follows the comments verbatim: its first block has the role
+// afterComments returns the event that separates pending comments from a block that
+// must not be lost with them: a failure, or a whole answer. It is often empty. The
+// backend's own stream follows the comments verbatim: its first block has the role
 // that clients look for, and no text.
-func (s *Stream) absorb() []byte {
-	if !s.script.absorb || s.pending == 0 {
+func (s *Stream) afterComments() []byte {
+	if !s.script.endComments || s.pending == 0 {
 		return nil
 	}
 	return s.data()
 }
 
-// lead is what goes out right before the real answer.
-func (s *Stream) lead() []byte {
-	return s.script.separator
-}
-
 // fail writes the failure of a stream, or has the connection aborted where the
 // dialect has no way to say it.
 func (s *Stream) fail(p *problem) error {
+	s.client.lift()
 	render := s.request.dialect.failure
 	if render == nil {
 		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)
 	}
-	lead := s.absorb()
+	lead := s.afterComments()
 	return s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, s.opened)...))
 }
 

@@ -15,9 +15,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/kedacore/http-add-on/interceptor/endpoints"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // TestStreamingIsDeterministic plays the first proposal's own scenario: the
@@ -27,7 +24,7 @@ func TestStreamingIsDeterministic(t *testing.T) {
 	scenario := part{
 		dialect: &openAIChat,
 		body:    `{"stream":true,"messages":[]}`,
-		spec:    v1beta1.StreamingCallbackSpec{Message: "Waking up", Interval: duration(100 * time.Millisecond)},
+		spec:    Options{Message: "Waking up", Interval: 100 * time.Millisecond},
 		wait:    150 * time.Millisecond,
 		answer:  func(w http.ResponseWriter) { _, _ = io.WriteString(w, chunk) },
 	}
@@ -60,7 +57,7 @@ func TestStreamingIsDeterministic(t *testing.T) {
 }
 
 func TestOpenKeepsTheCallersHeader(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+	c, err := Compile(Options{Message: "m"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +67,7 @@ func TestOpenKeepsTheCallersHeader(t *testing.T) {
 		w.Header().Set("Content-Length", "7")
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Set("Connection", "close")
-		if _, err := c.Open(w, Request{dialect: d}); err != nil {
+		if _, err := c.Open(w, Request{dialect: d}, unknown); err != nil {
 			t.Fatal(err)
 		}
 		header := w.Result().Header
@@ -87,7 +84,7 @@ func TestOpenKeepsTheCallersHeader(t *testing.T) {
 func TestCommentsInARowAreBounded(t *testing.T) {
 	got := play(t, part{
 		dialect: &openAIChat, body: toolsBody, wait: 2 * time.Minute,
-		spec: v1beta1.StreamingCallbackSpec{Message: "m", Interval: duration(100 * time.Millisecond)},
+		spec: Options{Message: "m", Interval: 100 * time.Millisecond},
 	})
 	row, longest := 0, 0
 	for line := range strings.Lines(got.Body.String()) {
@@ -105,7 +102,7 @@ func TestHostileMessages(t *testing.T) {
 	for _, message := range []string{
 		"<script>alert('x')</script>&", `"quoted" \ back`, "two\nlines\r\nand\ttab", "\u2028\u2029", "bad \xff\xfe utf8", "data: x\n\ndata: [DONE]\n\n", "\x00\x1f",
 	} {
-		spec := v1beta1.StreamingCallbackSpec{Message: message, KeepaliveMessage: message, Separator: &message}
+		spec := Options{Message: message, KeepaliveMessage: message, Separator: &message}
 		for _, d := range []*Dialect{&openAIChat, &ollamaChat, &ollamaGenerate} {
 			got := play(t, part{dialect: d, body: `{"stream":true,"model":"m","messages":[0],"prompt":"p"}`, spec: spec, wait: 6 * time.Second,
 				answer: answer(200, "", "data: x\n\n", "{}")})
@@ -129,85 +126,18 @@ func TestHostileMessages(t *testing.T) {
 	}
 }
 
-func TestWait(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", Interval: duration(time.Second)})
+// TestTickFindsADeadClient: the caller ends the wait then.
+func TestTickFindsADeadClient(t *testing.T) {
+	c, err := Compile(Options{Message: "m"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cause := errors.New("client has left")
-	for _, test := range []struct {
-		reason  string
-		slot    time.Duration
-		expired time.Duration
-		leaves  time.Duration
-		writes  int // of which the last fails; 0: none fails
-		want    error
-		at      time.Duration
-	}{
-		{"ready", 2500 * time.Millisecond, 0, 0, 0, nil, 2500 * time.Millisecond},
-		{"too late", 0, 2500 * time.Millisecond, 0, 0, ErrExpired, 2500 * time.Millisecond},
-		{"client leaves", 0, 0, 2500 * time.Millisecond, 0, cause, 2500 * time.Millisecond},
-		{"client is dead", 0, 0, 0, 4, http.ErrAbortHandler, 3 * time.Second},
-	} {
-		t.Run(test.reason, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, leave := context.WithCancelCause(context.Background())
-				defer leave(nil)
-				slots := make(chan endpoints.Slot, 1)
-				var expired chan time.Time
-				start := time.Now()
-				s, err := c.Open(&fragile{ResponseRecorder: httptest.NewRecorder(), writes: test.writes}, Request{dialect: &openAIChat})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if test.slot > 0 {
-					time.AfterFunc(test.slot, func() { slots <- endpoints.Slot{} })
-				}
-				if test.leaves > 0 {
-					time.AfterFunc(test.leaves, func() { leave(cause) })
-				}
-				if test.expired > 0 {
-					expired = make(chan time.Time, 1)
-					time.AfterFunc(test.expired, func() { expired <- time.Now() })
-				}
-				_, err = s.Wait(ctx, slots, expired, nil)
-				if !errors.Is(err, test.want) {
-					t.Errorf("got %v, want %v", err, test.want)
-				}
-				if took := time.Since(start); took != test.at {
-					t.Errorf("after %v, want %v", took, test.at)
-				}
-			})
-		})
-	}
-}
-
-// TestWaitWithTwoAnswers: a slot that is there when the time is up is used, one
-// that is there when the client has left is not. Select picks at random, so each
-// is tried often.
-func TestWaitWithTwoAnswers(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+	s, err := c.Open(&fragile{ResponseRecorder: httptest.NewRecorder(), writes: 2}, Request{dialect: &openAIChat}, unknown)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Open(httptest.NewRecorder(), Request{dialect: &openAIChat})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone, leave := context.WithCancel(context.Background())
-	leave()
-	for range 50 {
-		slots, expired := make(chan endpoints.Slot, 1), make(chan time.Time, 1)
-		slots <- endpoints.Slot{}
-		expired <- time.Time{}
-		if _, err := s.Wait(context.Background(), slots, expired, nil); err != nil {
-			t.Fatalf("in the last moment: %v", err)
-		}
-		slots = make(chan endpoints.Slot, 1)
-		slots <- endpoints.Slot{}
-		if _, err := s.Wait(gone, slots, nil, nil); !errors.Is(err, context.Canceled) {
-			t.Fatalf("for nobody: %v", err)
-		}
+	if err := s.Tick(); !errors.Is(err, http.ErrAbortHandler) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -228,20 +158,20 @@ func (w *fragile) Write(b []byte) (int, error) {
 func TestWritesHaveADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &deadlined{header: http.Header{}}
-		c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+		c, err := Compile(Options{Message: "m"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := c.Open(w, Request{dialect: &eventSource})
+		s, err := c.Open(w, Request{dialect: &eventSource}, unknown)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.tick(); err != nil {
+		if err := s.Tick(); err != nil {
 			t.Fatal(err)
 		}
 		splicer := s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
 		answer(200, eventStream, "data: 1\n\n")(splicer)
-		if err := splicer.Close(nil); err != nil {
+		if err := splicer.Close(nil, 0, ""); err != nil {
 			t.Fatal(err)
 		}
 		once := []string{"deadline 30s", "write", "flush", "no deadline"}
@@ -281,17 +211,17 @@ func (w *deadlined) SetWriteDeadline(at time.Time) error {
 
 // TestTicksAllocateNothing: thousands of streams tick for minutes.
 func TestTicksAllocateNothing(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m", KeepaliveMessage: "k"})
+	c, err := Compile(Options{Message: "m", KeepaliveMessage: "k"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []Request{{dialect: &openAIChat}, {dialect: &openAIChat, harmless: true}, {dialect: &anthropic}, {dialect: &eventSource}} {
-		s, err := c.Open(&deadlined{header: http.Header{}, silent: true}, q)
+		s, err := c.Open(&deadlined{header: http.Header{}, silent: true}, q, unknown)
 		if err != nil {
 			t.Fatal(err)
 		}
 		allocs := testing.AllocsPerRun(10, func() {
-			if err := s.tick(); err != nil {
+			if err := s.Tick(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -305,7 +235,7 @@ func TestTicksAllocateNothing(t *testing.T) {
 // a real server: a pipe takes no byte that nobody reads.
 func TestClientThatStopsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+		c, err := Compile(Options{Message: "m"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +243,7 @@ func TestClientThatStopsReading(t *testing.T) {
 		opened := make(chan error, 1)
 		start := time.Now()
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, err := c.Open(w, Request{dialect: &openAIChat})
+			_, err := c.Open(w, Request{dialect: &openAIChat}, unknown)
 			opened <- err
 			panic(http.ErrAbortHandler)
 		})}
@@ -368,20 +298,20 @@ func TestDeadlineOfKeepalives(t *testing.T) {
 		{"HTTP/2: one for each write, and none between them", false, 1 + 60},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			callback, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "m"})
+			callback, err := Compile(Options{Message: "m"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			callback.interval = time.Second
 			w := &deadlined{header: http.Header{}}
-			s, err := callback.Open(w, Request{dialect: &openAIChat, http1: c.http1})
+			s, err := callback.Open(w, Request{dialect: &openAIChat, http1: c.http1}, unknown)
 			if err != nil {
 				t.Fatal(err)
 			}
-			expired := time.NewTimer(time.Minute + time.Millisecond)
-			if _, err := s.Wait(t.Context(), nil, expired.C, nil); !errors.Is(err, ErrExpired) {
+			if err := pass(s, time.Minute+time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
+			s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
 			count := map[string]int{}
 			for _, call := range w.calls {
 				call, _, _ = strings.Cut(call, " ")

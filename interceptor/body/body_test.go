@@ -1,4 +1,4 @@
-package coldstart
+package body
 
 import (
 	"bufio"
@@ -17,10 +17,19 @@ import (
 	"time"
 )
 
-// receive begins to read the body of r, and waits until it is known whether it
-// can be had whole, or is not worth to wait for.
-func receive(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, object bool) (*Upload, *http.Request) {
-	u, chain := budget.Receive(w, r, limit, object)
+// begin reads the body of r ahead.
+func begin(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, object bool) (*Body, *http.Request) {
+	b := Open(w, r)
+	if b == nil {
+		return nil, r
+	}
+	return b, b.ReadAhead(budget, limit, object)
+}
+
+// receive begins to read the body of r, and waits until it is known whether it can be
+// had whole, or has failed.
+func receive(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, object bool) (*Body, *http.Request) {
+	u, chain := begin(budget, w, r, limit, object)
 	if u != nil {
 		select {
 		case <-u.Settled():
@@ -107,7 +116,7 @@ func TestRequestWithoutBodyCostsNothing(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", http.NoBody)
 	budget, w := NewBudget(1), httptest.NewRecorder()
 	if n := testing.AllocsPerRun(10, func() {
-		u, chain := budget.Receive(w, r, 1<<20, true)
+		u, chain := begin(budget, w, r, 1<<20, true)
 		if _, whole := u.Whole(); !whole || chain != r || u.Failed() != nil {
 			t.Error("it is whole")
 		}
@@ -119,12 +128,12 @@ func TestRequestWithoutBodyCostsNothing(t *testing.T) {
 
 func TestBudgetIsShared(t *testing.T) {
 	budget := NewBudget(1500)
-	take := func() *Upload {
+	take := func() *Body {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000)))
 		u, _ := receive(budget, httptest.NewRecorder(), r, 1<<20, false)
 		return u
 	}
-	whole := func(u *Upload) bool { _, whole := u.Whole(); return whole }
+	whole := func(u *Body) bool { _, whole := u.Whole(); return whole }
 	first, second := take(), take()
 	if !whole(first) || whole(second) {
 		t.Error("the second body has no room")
@@ -175,9 +184,9 @@ func TestBodyThatBreaks(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			budget := NewBudget(0)
-			u, _ := budget.Receive(httptest.NewRecorder(), httptest.NewRequest("POST", "/", c.source), 1<<20, false)
+			u, _ := begin(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", c.source), 1<<20, false)
 			<-u.Failed()
-			if err := u.Err(); !errors.Is(err, context.Canceled) || errors.Is(err, ErrStalled) {
+			if err := u.Err(); !errors.Is(err, context.Canceled) || errors.Is(err, errStalled) {
 				t.Errorf("got %v", err)
 			}
 			if _, whole := u.Whole(); whole {
@@ -255,12 +264,12 @@ func TestStalledUpload(t *testing.T) {
 			var took time.Duration
 			handler := func(w http.ResponseWriter, r *http.Request) {
 				start := time.Now()
-				u, _ := budget.Receive(w, r, 1<<20, c.object)
+				u, _ := begin(budget, w, r, 1<<20, c.object)
 				patience := time.NewTimer(time.Hour)
 				defer patience.Stop()
 				select {
 				case <-u.Failed():
-					if err := u.Err(); !errors.Is(err, ErrStalled) {
+					if err := u.Err(); !errors.Is(err, errStalled) {
 						t.Errorf("got %v", err)
 					}
 				case <-patience.C:
@@ -311,7 +320,7 @@ func TestHeldRequestNoticesThatItsClientLeft(t *testing.T) {
 		if body, whole := u.Whole(); !whole || string(body) != "0123456789" {
 			t.Errorf("got %q %v", body, whole)
 		}
-		<-u.done // nothing of it runs while the request is held
+		<-u.ahead.done // nothing of it runs while the request is held
 		start := time.Now()
 		<-r.Context().Done()
 		left <- time.Since(start)
@@ -331,7 +340,7 @@ func TestClientThatLeavesWhileSending(t *testing.T) {
 	budget := NewBudget(0)
 	failed := make(chan error, 1)
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		u, _ := budget.Receive(w, r, 1<<20, false)
+		u, _ := begin(budget, w, r, 1<<20, false)
 		defer u.Close()
 		<-u.Failed()
 		failed <- u.Err()
@@ -395,7 +404,7 @@ func TestExpectContinue(t *testing.T) {
 func TestAnswerInTheMiddleOfABody(t *testing.T) {
 	for _, length := range []int{100, 100 << 10} { // read ahead, and left unread
 		handler := func(w http.ResponseWriter, r *http.Request) {
-			u, _ := NewBudget(0).Receive(w, r, ReadAheadLimit, false)
+			u, _ := begin(NewBudget(0), w, r, ReadAheadLimit, false)
 			_ = u.Close()
 			w.WriteHeader(http.StatusGatewayTimeout)
 		}
@@ -421,7 +430,7 @@ func TestClaimedLengthIsNotBelieved(t *testing.T) {
 			return 0, io.ErrUnexpectedEOF
 		})))
 		r.ContentLength = size
-		u, _ := budget.Receive(httptest.NewRecorder(), r, 16<<20, false)
+		u, _ := begin(budget, httptest.NewRecorder(), r, 16<<20, false)
 		<-u.Failed()
 		_ = u.Close()
 		if held > firstBuffer {
@@ -478,7 +487,7 @@ func TestReplay(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", strings.NewReader("hello"))
 	r.Trailer = http.Header{"X-Sum": {"7"}}
-	u, chain := budget.Receive(w, r, 1<<10, false)
+	u, chain := begin(budget, w, r, 1<<10, false)
 	chain.Trailer.Del("X-Sum") // as if it had come later
 	<-u.Settled()
 	for range 2 {
@@ -491,7 +500,7 @@ func TestReplay(t *testing.T) {
 		t.Errorf("after its end there are %d bytes, %v", budget.used.Load(), ok)
 	}
 
-	u, chain = budget.Receive(w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 1<<10, false)
+	u, chain = begin(budget, w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 1<<10, false)
 	<-u.Settled()
 	_, _ = chain.Body.Read(make([]byte, 1))
 	if _, ok := u.Replay(); ok {
@@ -499,13 +508,13 @@ func TestReplay(t *testing.T) {
 	}
 	_ = u.Close()
 
-	u, _ = budget.Receive(w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 2, false)
+	u, _ = begin(budget, w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 2, false)
 	if _, ok := u.Replay(); ok {
 		t.Error("a body that is too long is not in memory")
 	}
 	_ = u.Close()
 
-	if b, ok := (*Upload)(nil).Replay(); !ok || len(b) != 0 {
+	if b, ok := (*Body)(nil).Replay(); !ok || len(b) != 0 {
 		t.Error("no body is whole")
 	}
 }

@@ -1,7 +1,7 @@
-// Package wake is how far the wake of a target is, and how that is said: in
+// Package eta is how far the wake of a target is, and how that is said: in
 // texts of a route, on pages, and in Retry-After. It knows neither routes nor
 // who measures, and writes to nobody.
-package wake
+package eta
 
 import (
 	"strconv"
@@ -34,17 +34,17 @@ func (p Progress) RetryAfter(otherwise time.Duration) time.Duration {
 	return min(max(left, time.Second), maxRetryAfter)
 }
 
-// About is the estimate as people say it, "40 s" or "2 min", rounded up; empty
+// EstimateText is the estimate as people say it, "40 s" or "2 min", rounded up; empty
 // if it is unknown.
-func (p Progress) About() string {
+func (p Progress) EstimateText() string {
 	if p.Estimate <= 0 {
 		return ""
 	}
 	return Words(roundUp(p.Estimate, step(p.Estimate)))
 }
 
-// So is the elapsed time as people say it, "35 s" or "1 min 5 s".
-func (p Progress) So() string { return Words(p.Elapsed) }
+// ElapsedText is the elapsed time as people say it, "35 s" or "1 min 5 s".
+func (p Progress) ElapsedText() string { return Words(p.Elapsed) }
 
 // Words is a duration in words that many languages share.
 func Words(d time.Duration) string {

@@ -1,4 +1,4 @@
-package wake
+package eta
 
 import (
 	"html"
@@ -23,7 +23,7 @@ func TestAnEstimateIsNoMoreExactThanItIs(t *testing.T) {
 		0: "", 30 * time.Millisecond: "1 s", 9100 * time.Millisecond: "10 s", 36 * time.Second: "40 s", 58 * time.Second: "1 min",
 		62 * time.Second: "1 min 30 s", 2 * time.Minute: "2 min", 301 * time.Second: "6 min", 20*time.Minute + 1: "21 min",
 	} {
-		if got := (Progress{Estimate: estimate}).About(); got != want {
+		if got := (Progress{Estimate: estimate}).EstimateText(); got != want {
 			t.Errorf("%v is about %q, want %q", estimate, got, want)
 		}
 	}
@@ -76,8 +76,8 @@ func TestText(t *testing.T) {
 				t.Errorf("unknown: %q, want %q", got, c.unknown)
 			}
 			moves := strings.Contains(c.text, elapsed) || strings.Contains(c.text, estimate)
-			if text.Moves() != moves || text.TellsEstimate() != strings.Contains(c.text, estimate) {
-				t.Errorf("moves %v, tells the estimate %v", text.Moves(), text.TellsEstimate())
+			if text.Dynamic() != moves || text.ShowsEstimate() != strings.Contains(c.text, estimate) {
+				t.Errorf("moves %v, tells the estimate %v", text.Dynamic(), text.ShowsEstimate())
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func FuzzText(f *testing.F) {
 		text := ParseText(s, func(s string) string { return s })
 		got := string(text.Append(nil, Progress{time.Second, time.Minute}))
 		switch {
-		case !text.Moves() && got != s:
+		case !text.Dynamic() && got != s:
 			t.Errorf("%q became %q", s, got)
 		case strings.Contains(got, estimate) || strings.Contains(got, elapsed):
 			// What stands in for a placeholder, and brackets that went, make no new one.

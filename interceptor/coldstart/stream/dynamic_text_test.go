@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -10,16 +9,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart/wake"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 )
 
 // waiting plays three keepalives, one every 10 s, of a wake that began 5 s before
 // the stream, and returns what the client read.
-func waiting(t *testing.T, d *Dialect, body string, estimate time.Duration, spec v1beta1.StreamingCallbackSpec) string {
+func waiting(t *testing.T, d *Dialect, body string, estimate time.Duration, spec Options) string {
 	t.Helper()
-	spec.Interval = duration(10 * time.Second)
-	callback, err := Compile(&spec)
+	spec.Interval = 10 * time.Second
+	callback, err := Compile(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,21 +28,21 @@ func waiting(t *testing.T, d *Dialect, body string, estimate time.Duration, spec
 	w := httptest.NewRecorder()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now().Add(-5 * time.Second)
-		s, err := callback.Of(func() wake.Progress {
-			return wake.Progress{Elapsed: time.Since(began), Estimate: estimate}
-		}).Open(w, request)
+		s, err := callback.Open(w, request, func() eta.Progress {
+			return eta.Progress{Elapsed: time.Since(began), Estimate: estimate}
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Wait(context.Background(), nil, time.After(31*time.Second), nil); err == nil {
-			t.Fatal("the wait did not expire")
+		if err := pass(s, 31*time.Second); err != nil {
+			t.Fatal(err)
 		}
 	})
 	return w.Body.String()
 }
 
-// texts are what a chat client shows.
-func texts(t *testing.T, body string) (all []string) {
+// shownTexts are what a chat client shows.
+func shownTexts(t *testing.T, body string) (all []string) {
 	t.Helper()
 	for _, event := range strings.Split(strings.TrimSpace(body), "\n\n") {
 		var chunk struct {
@@ -73,7 +71,7 @@ func TestTextsSayHowFarTheWakeIs(t *testing.T) {
 		{"a keepalive that says nothing yet", "Waking", "[{estimate}]", 0, []string{"Waking", "", "", ""}},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			got := texts(t, waiting(t, &openAIChat, chatBody, c.estimate, v1beta1.StreamingCallbackSpec{Message: c.message, KeepaliveMessage: c.keepalive}))
+			got := shownTexts(t, waiting(t, &openAIChat, chatBody, c.estimate, Options{Message: c.message, KeepaliveMessage: c.keepalive}))
 			if strings.Join(got, "|") != strings.Join(c.want, "|") {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
@@ -82,37 +80,22 @@ func TestTextsSayHowFarTheWakeIs(t *testing.T) {
 }
 
 func TestTheRoleIsSaidOnceInTextsThatMove(t *testing.T) {
-	body := waiting(t, &openAIChat, chatBody, 0, v1beta1.StreamingCallbackSpec{Message: "{elapsed}", KeepaliveMessage: "{elapsed}"})
+	body := waiting(t, &openAIChat, chatBody, 0, Options{Message: "{elapsed}", KeepaliveMessage: "{elapsed}"})
 	if n := strings.Count(body, `"role"`); n != 1 {
 		t.Errorf("%d roles in %s", n, body)
 	}
 }
 
 func TestTextsThatMoveStayHiddenWhereTextWouldDoHarm(t *testing.T) {
-	spec := v1beta1.StreamingCallbackSpec{Message: "{elapsed}", KeepaliveMessage: "{elapsed}"}
+	spec := Options{Message: "{elapsed}", KeepaliveMessage: "{elapsed}"}
 	if body := waiting(t, &openAIChat, toolsBody, 0, spec); body != strings.Repeat(comment, 4) {
 		t.Errorf("got %q", body)
 	}
 }
 
 func TestOllamaTextsMove(t *testing.T) {
-	spec := v1beta1.StreamingCallbackSpec{Message: "hi", KeepaliveMessage: "{elapsed}", Display: v1beta1.StreamingDisplayReasoning}
+	spec := Options{Message: "hi", KeepaliveMessage: "{elapsed}", Display: DisplayReasoning}
 	if body := waiting(t, &ollamaChat, `{"model":"m","messages":[{}]}`, 0, spec); !strings.Contains(body, `"thinking":"25 s"`) {
 		t.Errorf("got %q", body)
-	}
-}
-
-// Whoever forgets Of shows a text that is true, not a placeholder.
-func TestTextsWithoutProgress(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "{elapsed}[ of {estimate}]"})
-	if err != nil || string(c.now().message) != `"0 s"` {
-		t.Errorf("got %s, %v", c.now().message, err)
-	}
-}
-
-func TestCallbacksWithoutPlaceholdersAreShared(t *testing.T) {
-	c, err := Compile(&v1beta1.StreamingCallbackSpec{Message: "[m] {n}", KeepaliveMessage: "."})
-	if err != nil || c.Of(nil) != c || c.now() != c {
-		t.Errorf("a callback whose texts never change was copied (%v)", err)
 	}
 }

@@ -1,4 +1,4 @@
-package wake
+package eta
 
 import "strings"
 
@@ -96,7 +96,7 @@ func (t *Text) add(s string, known bool, escape func(string) string) {
 }
 
 // Moves says that the text changes while a target wakes: it has placeholders.
-func (t Text) Moves() bool {
+func (t Text) Dynamic() bool {
 	for _, p := range t.pieces {
 		if p.kind != literal {
 			return true
@@ -106,7 +106,7 @@ func (t Text) Moves() bool {
 }
 
 // TellsEstimate says that the text has a place for the estimate.
-func (t Text) TellsEstimate() bool {
+func (t Text) ShowsEstimate() bool {
 	for _, p := range t.pieces {
 		if p.kind == estimatedTime {
 			return true
@@ -117,14 +117,14 @@ func (t Text) TellsEstimate() bool {
 
 // Append appends the text as it reads now.
 func (t Text) Append(to []byte, now Progress) []byte {
-	about := now.About()
+	about := now.EstimateText()
 	for _, p := range t.pieces {
 		switch {
 		case p.known && about == "":
 		case p.kind == literal:
 			to = append(to, p.text...)
 		case p.kind == elapsedTime:
-			to = append(to, now.So()...)
+			to = append(to, now.ElapsedText()...)
 		case about == "":
 			to = append(to, unknown...)
 		default:

@@ -1,4 +1,4 @@
-package coldstart
+package clienterror
 
 import (
 	"encoding/json"
@@ -15,15 +15,14 @@ import (
 // defaultRetryAfter is what a 503 says when its cause does not know better.
 const defaultRetryAfter = 5 * time.Second
 
-// WriteError answers r with a failure in the shape that its client
-// understands: gRPC trailers, the page that a browser shows, the JSON error of
-// the API whose path was asked for, an RFC 9457 problem, else plain text. It is
-// for responses that were not committed yet. The client reads status and
-// message and nothing else, so message must name nothing internal. Retry-After
-// is sent for a retryAfter above 0, and with every 503. HEAD gets no body.
-func WriteError(w http.ResponseWriter, r *http.Request, status int, message string, retryAfter time.Duration) {
+// Write answers r with a failure in the shape that its client understands: gRPC
+// trailers, the page that a browser shows, the JSON error of the API that the path
+// belongs to, an RFC 9457 problem, else plain text. The response must not be committed
+// yet. The client reads nothing but status, message and Retry-After, which is sent if
+// the failure has one, and with every 503. HEAD gets no body.
+func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	// Messages may quote what a client sent.
-	message = strings.ToValidUTF8(message, "\uFFFD")
+	status, message, retryAfter := e.Status, strings.ToValidUTF8(e.Message, "\uFFFD"), e.RetryAfter
 	if retryAfter <= 0 && status == http.StatusServiceUnavailable {
 		retryAfter = defaultRetryAfter
 	}

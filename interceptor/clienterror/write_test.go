@@ -1,4 +1,4 @@
-package coldstart
+package clienterror
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func fail(t *testing.T, r *http.Request, code int, message string, retryAfter ti
 	t.Helper()
 	w := httptest.NewRecorder()
 	w.Header().Set("X-KEDA-HTTP-Cold-Start", "true")
-	WriteError(w, r, code, message, retryAfter)
+	Write(w, r, &Error{Status: code, Message: message, RetryAfter: retryAfter})
 	response := w.Result()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -186,7 +186,7 @@ func TestGRPCStatus(t *testing.T) {
 func TestGRPCClientReadsTheFailure(t *testing.T) {
 	const message = "100% of the places are taken — später wieder"
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		WriteError(w, r, http.StatusServiceUnavailable, message, time.Second)
+		Write(w, r, &Error{Status: http.StatusServiceUnavailable, Message: message, RetryAfter: time.Second})
 	}))
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -1,0 +1,354 @@
+package body
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+)
+
+const (
+	// ReadAheadLimit is how much of a silently held request is read ahead, and how
+	// much of any request is buffered once it is forwarded.
+	ReadAheadLimit = 64 << 10
+
+	// maxWhole caps how much of one body is buffered, regardless of configuration.
+	maxWhole = 1 << 30
+
+	// stallTimeout is how long an upload may make no progress.
+	stallTimeout = 30 * time.Second
+	// firstBuffer is the size of the first buffer: a client may claim any length.
+	firstBuffer = 4 << 10
+	// maxEmptyReads is how often in a row a body may give nothing.
+	maxEmptyReads = 100
+)
+
+var errStalled = errors.New("no progress")
+
+// ahead is a body that is read ahead. A goroutine reads it into memory while the
+// request waits, since net/http does not notice that an HTTP/1.1 client has left while
+// its body is unread. Nobody waits for its end: the client may wait for an answer before
+// it goes on (gRPC streams do). The goroutine ends with the body.
+type ahead struct {
+	body   *Body
+	chain  *http.Request // what the handlers get
+	budget *Budget
+	object bool // only a JSON object is of interest as a whole
+
+	settled chan struct{} // closed when it is known whether the body is there as a whole
+	failed  chan struct{} // closed once holding the request is pointless
+	done    chan struct{} // closed when the goroutine has ended; nil before it began
+
+	mu       sync.Mutex
+	changed  sync.Cond   // of all that follows
+	buf      []byte      // its free end is the goroutine's while that reads
+	taken    int         // bytes of buf that the reader has got
+	most     int         // what buf may grow to
+	reserved int         // bytes of the budget
+	known    bool        // settled is closed
+	whole    bool        // buf is the whole body
+	looked   bool        // at the first byte that is no space
+	flowing  bool        // the request is forwarded
+	closed   bool        // Close was called
+	progress time.Time   // when the last bytes came
+	stall    *time.Timer // nil while the rule on stalls does not hold
+	err      error       // why nothing more comes, io.EOF for one
+	failure  error       // why failed is closed
+}
+
+// readAhead begins to read the body of a request.
+func readAhead(b *Body, budget *Budget, limit int64, object bool) *ahead {
+	r := b.request
+	a := &ahead{
+		body: b, chain: r.WithContext(r.Context()), budget: budget, object: object,
+		settled: make(chan struct{}), failed: make(chan struct{}),
+		// One byte more than may come shows the end, or that there is none.
+		most: int(min(limit, maxWhole)) + 1, progress: time.Now(),
+	}
+	a.changed.L = &a.mu
+	a.chain.Trailer = maps.Clone(r.Trailer)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case r.ContentLength > limit:
+		a.settle(false)
+		return a
+	case r.ContentLength >= 0:
+		a.most = int(r.ContentLength) + 1
+		a.watch()
+	}
+	a.begin()
+	return a
+}
+
+// get returns the body if it is there as a whole.
+func (a *ahead) get() ([]byte, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.buf, a.whole
+}
+
+// replay is get for the forwarder. The trailers are there from then on.
+func (a *ahead) replay() ([]byte, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.whole || a.flowing || a.closed {
+		return nil, false
+	}
+	if a.chain.Trailer != nil {
+		maps.Copy(a.chain.Trailer, a.body.request.Trailer)
+	}
+	return a.buf, true
+}
+
+// reason returns why holding the request is pointless.
+func (a *ahead) reason() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failure
+}
+
+// read returns what has come, and waits only while there is nothing.
+func (a *ahead) read(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.flowing {
+		a.flowing, a.most = true, ReadAheadLimit
+		a.unwatch()
+		a.begin()
+		a.changed.Broadcast()
+	}
+	for a.taken == len(a.buf) && a.err == nil && !a.closed {
+		a.changed.Wait()
+	}
+	switch {
+	case a.closed:
+		return 0, http.ErrBodyReadAfterClose
+	case a.taken < len(a.buf):
+		n := copy(b, a.buf[a.taken:])
+		a.taken += n
+		a.changed.Broadcast()
+		return n, nil
+	case errors.Is(a.err, io.EOF) && a.chain.Trailer != nil:
+		// Whoever reads to the end owns the map now: a transport writes it next.
+		maps.Copy(a.chain.Trailer, a.body.request.Trailer)
+	}
+	a.free()
+	return 0, a.err
+}
+
+// close ends the goroutine, waits for it, and gives the memory back.
+func (a *ahead) close() {
+	a.mu.Lock()
+	a.closed = true
+	a.unwatch()
+	a.changed.Broadcast()
+	unread, done := a.err == nil, a.done
+	a.mu.Unlock()
+	if unread {
+		// What has not arrived is of no use to anybody: neither the goroutine nor the
+		// server must wait for it.
+		a.body.interrupt()
+	}
+	if done != nil {
+		<-done
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.free()
+}
+
+// The methods below are called with the lock held, unless they say otherwise.
+
+// begin starts the goroutine, once.
+func (a *ahead) begin() {
+	if a.done == nil && !a.closed {
+		a.done = make(chan struct{})
+		go a.pump()
+	}
+}
+
+// pump reads until the end, an error, or Close. It takes the lock itself.
+func (a *ahead) pump() {
+	defer close(a.done)
+	for empty := 0; ; empty++ {
+		room := a.next()
+		if room == nil {
+			return
+		}
+		n, err := a.body.readSource(room)
+		if n > 0 {
+			empty = -1
+		} else if err == nil && empty == maxEmptyReads {
+			err = io.ErrNoProgress
+		}
+		a.mu.Lock()
+		a.received(n, err)
+		a.mu.Unlock()
+	}
+}
+
+// next waits until there is room to read into. It is nil when no more is to be
+// read. It takes the lock itself.
+func (a *ahead) next() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.err == nil && !a.closed {
+		if room := a.room(); len(room) > 0 {
+			return room
+		}
+		// The wait is not the client's fault.
+		a.unwatch()
+		a.settle(false)
+		a.changed.Wait()
+	}
+	return nil
+}
+
+// received records what was read.
+func (a *ahead) received(n int, err error) {
+	a.buf = a.buf[:len(a.buf)+n]
+	a.err = err
+	if n > 0 {
+		a.progress = time.Now()
+	}
+	if a.object && !a.looked && !a.flowing {
+		a.look()
+	}
+	if err != nil {
+		a.unwatch()
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		a.settle(!a.flowing && len(a.buf) < a.most)
+	case err != nil:
+		// A reset, a half-sent body, a broken encoding.
+		a.fail(fmt.Errorf("reading request body: %w: %w", context.Canceled, err))
+	}
+	a.changed.Broadcast()
+}
+
+// look decides by the first byte that is no space whether the body may be a JSON
+// object.
+func (a *ahead) look() {
+	text := bytes.TrimLeft(a.buf, " \t\r\n")
+	switch {
+	case len(text) == 0:
+		return
+	case text[0] == '{':
+		a.watch()
+	default:
+		a.most = min(a.most, ReadAheadLimit+1)
+		a.settle(false)
+	}
+	a.looked = true
+}
+
+// room is where the next bytes go, empty if there is none for now.
+func (a *ahead) room() []byte {
+	unread := len(a.buf) - a.taken
+	switch {
+	case !a.flowing:
+	case unread > ReadAheadLimit-firstBuffer:
+		return nil
+	case cap(a.buf) > ReadAheadLimit:
+		// What was kept to be looked at is not needed any more.
+		a.resize(ReadAheadLimit)
+	case unread == 0 || a.taken >= firstBuffer && len(a.buf) == cap(a.buf):
+		a.buf, a.taken = a.buf[:copy(a.buf, a.buf[a.taken:])], 0
+	}
+	if len(a.buf) == cap(a.buf) {
+		a.grow()
+	}
+	return a.buf[len(a.buf):cap(a.buf)]
+}
+
+// grow makes the buffer larger, if that is allowed. A request that is forwarded
+// needs some buffer, whatever the budget says.
+func (a *ahead) grow() {
+	size := cap(a.buf)
+	next := min(a.most, max(2*size, firstBuffer))
+	if next <= size {
+		return
+	}
+	if a.budget.Reserve(next - a.reserved) {
+		a.reserved = next
+	} else if !a.flowing || size > 0 {
+		return
+	}
+	a.resize(next)
+}
+
+// resize moves what is unread to a buffer of another size. What it is smaller
+// than what was reserved goes back.
+func (a *ahead) resize(size int) {
+	if spare := a.reserved - size; spare > 0 {
+		a.budget.Release(spare)
+		a.reserved = size
+	}
+	moved := make([]byte, len(a.buf)-a.taken, size)
+	copy(moved, a.buf[a.taken:])
+	a.buf, a.taken = moved, 0
+}
+
+// free gives the buffer back.
+func (a *ahead) free() {
+	a.budget.Release(a.reserved)
+	a.buf, a.taken, a.reserved = nil, 0, 0
+}
+
+// settle reports whether the body is there as a whole; the first report counts.
+func (a *ahead) settle(whole bool) {
+	if a.known {
+		return
+	}
+	a.known, a.whole = true, whole
+	close(a.settled)
+}
+
+// fail reports that holding the request is pointless; the first reason counts.
+func (a *ahead) fail(err error) {
+	if a.failure == nil {
+		a.failure = err
+		close(a.failed)
+	}
+}
+
+// watch begins to hold the upload to the rule on stalls.
+func (a *ahead) watch() {
+	if a.stall == nil {
+		a.stall = time.AfterFunc(stallTimeout, a.check)
+	}
+}
+
+// unwatch ends that.
+func (a *ahead) unwatch() {
+	if a.stall != nil {
+		a.stall.Stop()
+		a.stall = nil
+	}
+}
+
+// check fails an upload that has stalled. It runs when the timer fires, and takes
+// the lock itself.
+func (a *ahead) check() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch rest := stallTimeout - time.Since(a.progress); {
+	case a.stall == nil: // in the meantime
+	case rest > 0:
+		a.stall.Reset(rest)
+	default:
+		a.fail(&clienterror.Error{
+			Status: http.StatusRequestTimeout, Message: "the request body did not arrive in time",
+			Err: fmt.Errorf("reading request body: %w", errStalled),
+		})
+	}
+}

@@ -1,0 +1,159 @@
+// Package body is the body of a request, from the moment in which it is accepted to
+// the backend that gets it. One type serves everybody who looks at it: the edge asks
+// whether it has ended, a cold request is read ahead within a budget, a dialect is
+// recognised by the whole of it, and the forwarder sends it, again if need be.
+//
+// The package knows HTTP, and neither routes nor backends.
+package body
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Body is the body of one request, and the Body of the http.Request that the handlers
+// get. A nil *Body is that of a request without one: whole, and never failing.
+//
+// Read is for one goroutine at a time; the other methods are safe for concurrent use.
+type Body struct {
+	request *http.Request // as the server made it: its trailers arrive with the end
+	source  io.ReadCloser // net/http's body
+	w       http.ResponseWriter
+	ended   atomic.Bool
+
+	// ahead reads ahead once ReadAhead was called; until then Read passes through.
+	ahead *ahead
+
+	mu      sync.Mutex
+	reading bool // Read waits for the client
+}
+
+// Open returns the body of r and makes it r.Body, or nil if r has none. w is the
+// response to r.
+func Open(w http.ResponseWriter, r *http.Request) *Body {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	b := &Body{request: r, source: r.Body, w: w}
+	r.Body = b
+	return b
+}
+
+// Ended reports whether everything that the client sends was read.
+func (b *Body) Ended() bool { return b == nil || b.ended.Load() }
+
+// ReadAhead begins to read the body, up to limit bytes before it is forwarded, and
+// returns the request to go on with. That is a copy: net/http writes the trailers of a
+// request when its body ends, which may be at any time, and the copy gets them when its
+// reader does. object means that the body is of interest as a whole only if it is a JSON
+// object.
+//
+// A body that is longer than limit, or for which the budget has no room, arrives all the
+// same: it is read as it is taken. One whose Content-Length is over the limit is not
+// touched before, so that a client that waits for 100 Continue does not send what nobody
+// would keep.
+//
+// The caller calls ReadAhead once, before anybody reads, and Close before its handler
+// returns or answers by itself.
+func (b *Body) ReadAhead(budget *Budget, limit int64, object bool) *http.Request {
+	b.ahead = readAhead(b, budget, limit, object)
+	return b.ahead.chain
+}
+
+// Settled is closed when it is known whether the body can be had whole.
+func (b *Body) Settled() <-chan struct{} { return b.ahead.settled }
+
+// Whole returns the body, if it is in memory from its first byte to its end. The bytes
+// must not be changed, nor used once the request is forwarded.
+func (b *Body) Whole() ([]byte, bool) {
+	if b == nil {
+		return nil, true
+	}
+	if b.ahead == nil {
+		return nil, false
+	}
+	return b.ahead.get()
+}
+
+// Replay is Whole for the forwarder, which calls it in place of Read: the bytes may be
+// sent any number of times, until Close. The trailers are there from then on.
+func (b *Body) Replay() ([]byte, bool) {
+	if b == nil {
+		return nil, true
+	}
+	if b.ahead == nil {
+		return nil, false
+	}
+	return b.ahead.replay()
+}
+
+// Failed is closed once holding the request is pointless; Err then returns why. A body
+// stalls if it makes no progress for 30 seconds; the rule holds for a body that says its
+// length and for a JSON object that must be had whole.
+func (b *Body) Failed() <-chan struct{} {
+	if b == nil || b.ahead == nil {
+		return nil
+	}
+	return b.ahead.failed
+}
+
+// Err is a *clienterror.Error for an upload that stalled, or wraps context.Canceled if
+// the client has left or sends something that is not a body.
+func (b *Body) Err() error { return b.ahead.reason() }
+
+// Read returns what was read ahead, and then what the client sends.
+func (b *Body) Read(p []byte) (int, error) {
+	b.setReading(true)
+	defer b.setReading(false)
+	if b.ahead != nil {
+		return b.ahead.read(p)
+	}
+	return b.readSource(p)
+}
+
+func (b *Body) setReading(reading bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = reading
+}
+
+// readSource reads what the client sends.
+func (b *Body) readSource(p []byte) (int, error) {
+	n, err := b.source.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.ended.Store(true)
+	}
+	return n, err
+}
+
+// Interrupt ends a Read that waits for the client, if there is one. The connection is
+// of no further use then.
+func (b *Body) Interrupt() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reading {
+		b.interrupt()
+	}
+}
+
+// interrupt ends a read from the client. A response without a connection has no
+// deadlines, but then its body does not block either.
+func (b *Body) interrupt() {
+	_ = http.NewResponseController(b.w).SetReadDeadline(time.Unix(1, 0))
+}
+
+// Close ends reading ahead and gives the memory back. It never fails, and may be called
+// again. net/http closes its own body.
+func (b *Body) Close() error {
+	if b != nil && b.ahead != nil {
+		b.ahead.close()
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+package body
+
+import "sync/atomic"
+
+// Budget bounds the memory of everything that is held back at a time: request bodies
+// that are read ahead, and answers that must be had whole. It is safe for concurrent
+// use.
+type Budget struct {
+	max  int64
+	used atomic.Int64
+}
+
+// NewBudget returns a budget of that many bytes; 0 or less means no limit.
+func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
+
+// Reserve takes n bytes and reports whether there were as many.
+func (b *Budget) Reserve(n int) bool {
+	if used := b.used.Add(int64(n)); b.max > 0 && used > b.max {
+		b.used.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
+// Release returns n bytes.
+func (b *Budget) Release(n int) { b.used.Add(-int64(n)) }

@@ -1,0 +1,102 @@
+// Package coldstart is what a request gets whose target has no endpoint for it yet. The
+// request is pending: it waits in the one loop of pending.go, while its responder says
+// what the client gets at the start, at a tick, on failure and at the end. A responder
+// is one file: hold.go, page.go, placeholder.go, stream.go.
+//
+// The encoders below it (stream, page, eta) render bytes; they know neither endpoints
+// nor API types nor each other.
+package coldstart
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+)
+
+// Header tells a client whether it met a sleeping target. The key is in net/http's
+// canonical form, so that it can be set without a conversion.
+const Header = "X-Keda-Http-Cold-Start"
+
+// Options configure a ColdStart.
+type Options struct {
+	// Budget bounds everything that is buffered at a time.
+	Budget *body.Budget
+	// MaxBody bounds the body that is read to find out whether a request is
+	// streaming, in bytes.
+	MaxBody int64
+	// Header sets Header on responses.
+	Header bool
+	// Metrics of cold starts.
+	Metrics *metrics.Metrics
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// ColdStart is the step for requests that no endpoint takes yet. It shows their demand,
+// and passes them on to next when an endpoint is ready.
+type ColdStart struct {
+	next    exchange.Handler
+	budget  *body.Budget
+	maxBody int64
+	header  bool
+	metrics *metrics.Metrics
+	now     func() time.Time
+}
+
+// New returns the step before next, which forwards.
+func New(next exchange.Handler, o Options) *ColdStart {
+	return &ColdStart{next: next, budget: o.Budget, maxBody: o.MaxBody, header: o.Header, metrics: o.Metrics, now: o.Now}
+}
+
+// ServeExchange answers a request that no endpoint takes yet.
+func (c *ColdStart) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
+	demand(x)
+	if c.header {
+		// A request that only waits for its turn has met no sleeping target.
+		value := "false"
+		if x.Cold {
+			value = "true"
+		}
+		w.Header()[Header] = []string{value}
+	}
+	p := &pending{ColdStart: c, w: w, r: r, x: x}
+	defer x.Body.Close()
+	return p.respond()
+}
+
+// demand shows the demand of a request to the scaler, unless its target is awake: then
+// the request waits for its turn.
+func demand(x *exchange.Exchange) {
+	if x.Awake = x.Route.Target.Endpoints.Ready(); !x.Awake {
+		x.Cold = true
+		x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
+	}
+}
+
+// respond picks what the client gets, most specific first.
+func (p *pending) respond() error {
+	route := p.x.Route
+	if route.Callback != nil {
+		if dialect, ok := stream.Candidate(p.r); ok {
+			return p.wait(&candidate{dialect: dialect, callback: route.Callback})
+		}
+	}
+	// While the target is awake, a page would reload itself at once.
+	if !p.x.Awake {
+		if route.Page != nil && page.IsNavigation(p.r) {
+			if page.IsLive(p.r) {
+				return p.wait(&livePage{})
+			}
+			return p.finitePage()
+		}
+		if answersAtOnce(route) {
+			return p.placeholder()
+		}
+	}
+	return p.wait(hold{})
+}

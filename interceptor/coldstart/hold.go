@@ -1,0 +1,52 @@
+package coldstart
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
+)
+
+// hold keeps a request until an endpoint is ready, and sends nothing before.
+type hold struct{}
+
+// start reads the body ahead: net/http does not notice that an HTTP/1.1 client has left
+// while its body is unread.
+func (hold) start(p *pending) (time.Duration, error) {
+	p.held(body.ReadAheadLimit, false)
+	return 0, nil
+}
+
+func (hold) tick(*pending) (time.Duration, error) { return 0, nil }
+
+// ready forwards the request that was held.
+func (hold) ready(p *pending) error { return p.next.ServeExchange(p.w, p.r, p.x) }
+
+// failed leaves the answer to the edge.
+func (hold) failed(_ *pending, failure *clienterror.Error) error { return failure }
+
+// overflow answers with the placeholder if the route has one for the overflow, else
+// rejects.
+func (hold) overflow(p *pending) error {
+	route := p.x.Route
+	p.metrics.Rejected(p.r.Context(), route)
+	p.x.Trace.Event(tracing.Rejected)
+	if route.Placeholder != nil && (route.OverflowPlaceholder || answersAtOnce(route)) {
+		return p.placeholder()
+	}
+	return &clienterror.Error{
+		Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start",
+		RetryAfter: p.progress().RetryAfter(retryAfter),
+	}
+}
+
+// held begins to hold the request: its body is read ahead, up to limit bytes, and as a
+// whole only if it is a JSON object where object is set.
+func (p *pending) held(limit int64, object bool) {
+	p.x.Trace.Event(tracing.Held)
+	if p.x.Body != nil {
+		p.r = p.x.Body.ReadAhead(p.budget, limit, object)
+	}
+}

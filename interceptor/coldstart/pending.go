@@ -1,0 +1,241 @@
+package coldstart
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+)
+
+// retryAfter is what a client that found every place taken is told, unless it is known
+// how long the wake takes.
+const retryAfter = 5 * time.Second
+
+// responder says what a client gets while its request is pending, and how the request
+// ends for it. The goroutine that serves the request calls it.
+type responder interface {
+	// start is called when the wait begins, and tick when the time that either of them
+	// returned is over, or p.notify is closed. A time of 0 leaves the next tick as it
+	// is; answered ends the wait, and so does an error.
+	start(p *pending) (next time.Duration, err error)
+	tick(p *pending) (next time.Duration, err error)
+	// ready ends the request at p.x.Upstream.
+	ready(p *pending) error
+	// failed ends the request with a failure.
+	failed(p *pending, failure *clienterror.Error) error
+	// overflow answers a request that found every place taken.
+	overflow(p *pending) error
+}
+
+// answered, in place of the time of the next tick, means that the client has its answer.
+const answered time.Duration = -1
+
+// pending is a request that waits for an endpoint: a place in the queue of its target's
+// port, and a place among the held requests of its route. The goroutine that serves the
+// request owns it.
+type pending struct {
+	*ColdStart
+	w http.ResponseWriter
+	r *http.Request
+	x *exchange.Exchange
+
+	responder responder
+	// due fires when the responder's tick is due, notify is closed when it is due
+	// early; nil means never.
+	due    *time.Timer
+	notify <-chan struct{}
+
+	port    *endpoints.Port
+	waiter  *endpoints.Waiter
+	release func() // the place among the held requests
+
+	// deadline fires when the readiness or the request timeout is over, whichever is
+	// first; nil means no limit. last reports that it is the request's, after which
+	// there is no time left for a fallback.
+	deadline *time.Timer
+	last     bool
+}
+
+// wait is THE wait of a cold request. It ends with an endpoint, a timeout, the departure
+// of the client, the failure of its body, or an answer of the responder.
+func (p *pending) wait(as responder) error {
+	release, ok := p.x.Route.InFlight.Hold(p.x.Route.MaxPending)
+	if !ok {
+		return as.overflow(p)
+	}
+	p.responder, p.release = as, release
+	p.enqueue()
+	if over, err := p.respondBy(responder.start); over {
+		return err
+	}
+	for {
+		select {
+		case slot := <-p.waiter.C:
+			return p.ready(slot)
+		case <-fires(p.deadline):
+			// An endpoint that comes with the end of the time is taken.
+			select {
+			case slot := <-p.waiter.C:
+				return p.ready(slot)
+			default:
+				return p.expire()
+			}
+		case <-p.r.Context().Done():
+			return p.cancel(context.Cause(p.r.Context()))
+		case <-p.x.Body.Failed():
+			return p.cancel(p.x.Body.Err())
+		case <-p.x.Route.Replaced():
+			p.follow()
+		case <-p.notify:
+			p.notify = nil
+			if over, err := p.respondBy(responder.tick); over {
+				return err
+			}
+		case <-fires(p.due):
+			if over, err := p.respondBy(responder.tick); over {
+				return err
+			}
+		}
+	}
+}
+
+// fires returns the channel of a timer, nil for none.
+func fires(t *time.Timer) <-chan time.Time {
+	if t == nil {
+		return nil
+	}
+	return t.C
+}
+
+// enqueue takes a place in the queue and starts the clock.
+func (p *pending) enqueue() {
+	route := p.x.Route
+	p.port = route.Target.Endpoints
+	p.waiter = p.port.Enqueue(route.ReleaseConcurrency)
+	left := route.Readiness
+	if route.Request > 0 {
+		if request := route.Request - p.now().Sub(p.x.Start); left == 0 || request <= left {
+			left, p.last = max(request, 1), true
+		}
+	}
+	if left > 0 {
+		p.deadline = time.NewTimer(left)
+	}
+}
+
+// respondBy lets the responder send something and sets the time of its next tick. It
+// reports whether the wait is over.
+func (p *pending) respondBy(step func(responder, *pending) (time.Duration, error)) (over bool, err error) {
+	next, err := step(p.responder, p)
+	switch {
+	case err != nil:
+		return true, p.cancel(err)
+	case next == answered:
+		p.finish("")
+		return true, nil
+	case p.due == nil && next > 0:
+		p.due = time.NewTimer(next)
+	case next > 0:
+		p.due.Reset(next)
+	}
+	return false, nil
+}
+
+// become makes another responder take over the wait.
+func (p *pending) become(r responder) (next time.Duration, err error) {
+	p.responder = r
+	return r.start(p)
+}
+
+// follow goes on waiting under the route that replaced the request's: whoever mends the
+// name of a target while requests wait for it frees them. The demand moves along.
+func (p *pending) follow() {
+	p.x.Route = p.x.Route.Successor()
+	if port := p.x.Route.Target.Endpoints; port != p.port {
+		p.waiter.Leave()
+		p.port, p.waiter = port, port.Enqueue(p.x.Route.ReleaseConcurrency)
+	} else {
+		p.waiter.Limit(p.x.Route.ReleaseConcurrency)
+	}
+	// A route that was deleted in between has forgotten its lease.
+	demand(p.x)
+}
+
+// ready ends the wait with an endpoint. One that arrives for a client that has left goes
+// to the next request.
+func (p *pending) ready(slot endpoints.Slot) error {
+	if err := context.Cause(p.r.Context()); err != nil {
+		slot.Release()
+		return p.cancel(err)
+	}
+	p.finish(metrics.OutcomeReady)
+	p.x.Upstream = exchange.Upstream{Target: p.x.Route.Target, Slot: slot}
+	return p.responder.ready(p)
+}
+
+// expire ends the wait without an endpoint: with the fallback if the route has one, else
+// with a failure.
+func (p *pending) expire() error {
+	p.finish(metrics.OutcomeTimeout)
+	if p.x.Route.Fallback != nil && !p.last {
+		slot, _ := p.x.Route.Fallback.Endpoints.Pick() // else its Service is dialled by name
+		p.x.Upstream = exchange.Upstream{Target: p.x.Route.Fallback, Slot: slot}
+		return p.responder.ready(p)
+	}
+	return p.responder.failed(p, p.timedOut())
+}
+
+// cancel ends the wait for a request that nobody needs an answer to any more.
+func (p *pending) cancel(err error) error {
+	p.finish(metrics.OutcomeCancelled)
+	return err
+}
+
+// finish gives up everything that waiting takes, and records the outcome. The first
+// request that got an endpoint ends the wake. A wait for a turn is no cold start, and a
+// client that was answered comes back or does not want to wait: neither has an outcome.
+func (p *pending) finish(outcome metrics.Outcome) {
+	p.waiter.Leave()
+	p.release()
+	for _, timer := range [...]*time.Timer{p.deadline, p.due} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	if !p.x.Cold || outcome == "" {
+		return
+	}
+	if outcome == metrics.OutcomeReady {
+		p.x.Route.InFlight.Woke()
+	}
+	now := p.now()
+	p.metrics.ColdStart(p.r.Context(), p.x.Route, outcome, now.Sub(p.x.Start))
+	p.x.Trace.ColdStart(string(outcome), now)
+}
+
+// progress is how far the wake is that the request waits for. The time until its turn
+// cannot be estimated.
+func (p *pending) progress() eta.Progress {
+	if p.x.Awake {
+		return eta.Progress{Elapsed: p.now().Sub(p.x.Start)}
+	}
+	elapsed, estimate := p.x.Route.InFlight.Wake()
+	return eta.Progress{Elapsed: elapsed, Estimate: estimate}
+}
+
+// timedOut is the failure of a request that has waited long enough. A target that cannot
+// exist is not a slow one. A slow one has a Retry-After only if its time is known.
+func (p *pending) timedOut() *clienterror.Error {
+	if p.x.Route.Target.Problem != "" {
+		return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "the service behind this route is not available", RetryAfter: retryAfter}
+	}
+	return &clienterror.Error{
+		Status: http.StatusGatewayTimeout, Message: "the service did not become ready in time",
+		RetryAfter: p.progress().RetryAfter(0),
+	}
+}

@@ -1,0 +1,247 @@
+package coldstart
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+)
+
+// recorder is a responder that notes when it is called, and with what.
+type recorder struct {
+	hold
+	began time.Time
+	// nexts are what start and tick return, one after the other; the last one stays.
+	nexts []time.Duration
+	err   error // of the last one
+	calls []string
+	upon  func(p *pending) // called by each tick
+}
+
+func (r *recorder) note(call string) {
+	r.calls = append(r.calls, time.Since(r.began).String()+" "+call)
+}
+
+func (r *recorder) next() (time.Duration, error) {
+	next := r.nexts[0]
+	if len(r.nexts) > 1 {
+		r.nexts = r.nexts[1:]
+		return next, nil
+	}
+	return next, r.err
+}
+
+func (r *recorder) start(*pending) (time.Duration, error) {
+	r.note("start")
+	return r.next()
+}
+
+func (r *recorder) tick(p *pending) (time.Duration, error) {
+	r.note("tick")
+	if r.upon != nil {
+		r.upon(p)
+	}
+	return r.next()
+}
+
+func (r *recorder) ready(p *pending) error {
+	r.note("ready " + p.x.Upstream.Target.Service + " " + p.x.Upstream.Slot.Addr())
+	p.x.Upstream.Slot.Release()
+	return nil
+}
+
+func (r *recorder) failed(_ *pending, failure *clienterror.Error) error {
+	r.note("failed")
+	return failure
+}
+
+// world is a target that can become ready, and a request for it.
+type world struct {
+	store *endpoints.Store
+	p     *pending
+}
+
+func newWorld(t *testing.T, route *exchange.Route) *world {
+	t.Helper()
+	m, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{store: endpoints.NewStore()}
+	route.Target = w.target("app")
+	route.InFlight = inflight.NewTracker(nil).Route("default/app")
+	x := &exchange.Exchange{Route: route, Start: time.Now(), Cold: true}
+	c := New(nil, Options{Budget: body.NewBudget(0), Metrics: m, Now: time.Now})
+	w.p = &pending{ColdStart: c, w: httptest.NewRecorder(), r: httptest.NewRequest(http.MethodGet, "/", nil), x: x}
+	return w
+}
+
+func (w *world) target(service string) *exchange.Target {
+	return &exchange.Target{Service: service, Endpoints: w.store.Port(endpoints.Key{Namespace: "default", Service: service, Port: "http"})}
+}
+
+// ready makes a Service ready.
+func (w *world) ready(service, address string) {
+	w.store.Update("default", service, map[string][]string{"http": {address}})
+}
+
+func TestWaitEnds(t *testing.T) {
+	const second = time.Second
+	lost := errors.New("the client does not read")
+	for _, c := range []struct {
+		reason    string
+		route     *exchange.Route // nil is one without timeouts
+		nexts     []time.Duration
+		err       error         // of the responder's last call
+		ready     time.Duration // when the target is ready; 0 is never
+		leaves    time.Duration // when the client does; 0 is never
+		fallback  bool
+		want      []string
+		wantError any // an error or a status; nil is none
+	}{
+		{reason: "with an endpoint", nexts: []time.Duration{0}, ready: 3 * second, want: []string{"0s start", "3s ready app 192.0.2.1:80"}},
+		{reason: "ticks come when they are asked for", nexts: []time.Duration{second, 2 * second, 0}, ready: 9 * second,
+			want: []string{"0s start", "1s tick", "3s tick", "9s ready app 192.0.2.1:80"}},
+		{reason: "the readiness timeout", route: &exchange.Route{Readiness: second}, nexts: []time.Duration{0},
+			want: []string{"0s start", "1s failed"}, wantError: 504},
+		{reason: "the request's timeout", route: &exchange.Route{Request: second}, nexts: []time.Duration{0},
+			want: []string{"0s start", "1s failed"}, wantError: 504},
+		{reason: "readiness before the request's", route: &exchange.Route{Readiness: second, Request: 2 * second}, nexts: []time.Duration{0}, fallback: true,
+			want: []string{"0s start", "1s ready other 192.0.2.9:80"}},
+		{reason: "the request's before readiness: nobody can answer any more", route: &exchange.Route{Readiness: 2 * second, Request: second},
+			nexts: []time.Duration{0}, fallback: true, want: []string{"0s start", "1s failed"}, wantError: 504},
+		{reason: "both at a time", route: &exchange.Route{Readiness: second, Request: second}, nexts: []time.Duration{0}, fallback: true,
+			want: []string{"0s start", "1s failed"}, wantError: 504},
+		{reason: "the client leaves", nexts: []time.Duration{second}, leaves: 1500 * time.Millisecond,
+			want: []string{"0s start", "1s tick"}, wantError: context.Canceled},
+		{reason: "answered at the start", nexts: []time.Duration{answered}, want: []string{"0s start"}},
+		{reason: "answered at a tick", nexts: []time.Duration{second, answered}, want: []string{"0s start", "1s tick"}},
+		{reason: "the responder fails", nexts: []time.Duration{second, second}, err: lost, want: []string{"0s start", "1s tick"}, wantError: lost},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				route := c.route
+				if route == nil {
+					route = &exchange.Route{}
+				}
+				w := newWorld(t, route)
+				if c.fallback {
+					route.Fallback = w.target("other")
+					w.ready("other", "192.0.2.9:80")
+				}
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				w.p.r = w.p.r.WithContext(ctx)
+				if c.ready > 0 {
+					time.AfterFunc(c.ready, func() { w.ready("app", "192.0.2.1:80") })
+				}
+				if c.leaves > 0 {
+					time.AfterFunc(c.leaves, leave)
+				}
+				r := &recorder{began: time.Now(), nexts: c.nexts, err: c.err}
+				err := w.p.wait(r)
+				if !slices.Equal(r.calls, c.want) {
+					t.Errorf("got %q, want %q", r.calls, c.want)
+				}
+				var failure *clienterror.Error
+				switch want := c.wantError.(type) {
+				case nil:
+					if err != nil {
+						t.Error(err)
+					}
+				case int:
+					if !errors.As(err, &failure) || failure.Status != want {
+						t.Errorf("got %v", err)
+					}
+				case error:
+					if !errors.Is(err, want) {
+						t.Errorf("got %v", err)
+					}
+				}
+				// Its place is free again.
+				if _, ok := route.InFlight.Hold(1); !ok {
+					t.Error("it still is among the held requests")
+				}
+			})
+		})
+	}
+}
+
+// TestTwoEndingsAtATime: an endpoint that is there when the time is up is used, one that
+// is there when the client has left is not. Select picks at random, so each is tried
+// often.
+func TestTwoEndingsAtATime(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, &exchange.Route{Readiness: time.Second})
+			time.AfterFunc(time.Second, func() { w.ready("app", "192.0.2.1:80") })
+			r := &recorder{began: time.Now(), nexts: []time.Duration{0}}
+			r.nexts = []time.Duration{500 * time.Millisecond, 0}
+			r.upon = func(p *pending) { <-time.After(time.Second) } // both are there when it returns
+			if err := w.p.wait(r); err != nil || r.calls[len(r.calls)-1] != "1.5s ready app 192.0.2.1:80" {
+				t.Fatalf("in the last moment: %q, %v", r.calls, err)
+			}
+
+			w = newWorld(t, &exchange.Route{})
+			gone, leave := context.WithCancel(t.Context())
+			leave()
+			w.p.r = w.p.r.WithContext(gone)
+			w.ready("app", "192.0.2.1:80")
+			r = &recorder{began: time.Now(), nexts: []time.Duration{0}}
+			if err := w.p.wait(r); !errors.Is(err, context.Canceled) || len(r.calls) != 1 {
+				t.Fatalf("for nobody: %q, %v", r.calls, err)
+			}
+			if slot, ok := w.p.x.Route.Target.Endpoints.PickWithin(1); !ok {
+				t.Fatal("the endpoint was not given back")
+			} else {
+				slot.Release()
+			}
+		})
+	}
+}
+
+// TestWaitFollowsItsRoute: the endpoint of the new target counts, and ticks go on.
+func TestWaitFollowsItsRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		route := &exchange.Route{Replacement: exchange.NewReplacement()}
+		w := newWorld(t, route)
+		next := &exchange.Route{Target: w.target("mended"), InFlight: route.InFlight, Replacement: exchange.NewReplacement()}
+		time.AfterFunc(500*time.Millisecond, func() { route.Replace(next) })
+		time.AfterFunc(1500*time.Millisecond, func() { w.ready("app", "192.0.2.1:80") }) // nobody waits for that any more
+		time.AfterFunc(2500*time.Millisecond, func() { w.ready("mended", "192.0.2.2:80") })
+		r := &recorder{began: time.Now(), nexts: []time.Duration{time.Second}}
+		if err := w.p.wait(r); err != nil {
+			t.Error(err)
+		}
+		if want := []string{"0s start", "1s tick", "2s tick", "2.5s ready mended 192.0.2.2:80"}; !slices.Equal(r.calls, want) {
+			t.Errorf("got %q, want %q", r.calls, want)
+		}
+	})
+}
+
+// TestCapCountsWhoWaits: the one over it is answered at once.
+func TestCapCountsWhoWaits(t *testing.T) {
+	w := newWorld(t, &exchange.Route{MaxPending: 1})
+	release, ok := w.p.x.Route.InFlight.Hold(1)
+	if !ok {
+		t.Fatal("the first place is taken")
+	}
+	defer release()
+	var failure *clienterror.Error
+	if err := w.p.wait(&recorder{}); !errors.As(err, &failure) || failure.Status != 503 || failure.RetryAfter == 0 {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,123 @@
+package coldstart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
+)
+
+// candidate is a request that may be a streaming one, which only its whole body can
+// tell. Until that is there it is held like any other: it may never end, or only after an
+// answer.
+type candidate struct {
+	hold
+	dialect  *stream.Dialect
+	callback *stream.Callback // a route that replaces the request's may have none
+}
+
+func (c *candidate) start(p *pending) (time.Duration, error) {
+	p.held(p.maxBody, c.dialect.Object())
+	if p.x.Body == nil {
+		return c.tick(p)
+	}
+	p.notify = p.x.Body.Settled()
+	return 0, nil
+}
+
+// tick decides what the request is.
+func (c *candidate) tick(p *pending) (time.Duration, error) {
+	if body, whole := p.x.Body.Whole(); whole {
+		if request, ok := c.dialect.Parse(p.r, body); ok {
+			return p.become(&streaming{callback: c.callback, request: request})
+		}
+	}
+	if answersAtOnce(p.x.Route) && !p.x.Route.Target.Endpoints.Ready() {
+		_ = p.x.Body.Close() // never fails
+		return answered, p.placeholder()
+	}
+	p.responder = c.hold
+	return 0, nil
+}
+
+// streaming keeps the client of a streaming request on the line, and splices the real
+// answer into the response. Until the callback's initial delay is over, it is a hold.
+type streaming struct {
+	hold
+	callback *stream.Callback
+	request  stream.Request
+	stream   *stream.Stream // nil until the response is committed
+}
+
+func (s *streaming) start(p *pending) (time.Duration, error) {
+	if delay := s.callback.InitialDelay(); delay > 0 {
+		return delay, nil
+	}
+	return s.tick(p)
+}
+
+// tick commits the response, and then sends keepalives.
+func (s *streaming) tick(p *pending) (next time.Duration, err error) {
+	if s.stream != nil {
+		return s.stream.Interval(), s.stream.Tick()
+	}
+	if s.stream, err = s.callback.Open(p.w, s.request, p.progress); err != nil {
+		return 0, err
+	}
+	p.x.Trace.Event(tracing.Committed)
+	return s.stream.Interval(), nil
+}
+
+// ready forwards the request and splices the answer into the stream. The client was told
+// to go on long ago, and cannot decode what it did not ask for in this response.
+func (s *streaming) ready(p *pending) error {
+	if s.stream == nil {
+		return s.hold.ready(p)
+	}
+	r := *p.r
+	r.Header = maps.Clone(r.Header)
+	r.Header["Accept-Encoding"] = []string{"identity"}
+	delete(r.Header, "Expect")
+
+	splicer := s.stream.Splice(&r, p.budget)
+	err := p.next.ServeExchange(splicer, &r, p.x)
+	var failure *clienterror.Error
+	if !errors.As(err, &failure) {
+		failure = &clienterror.Error{Status: http.StatusBadGateway, Message: "the backend did not answer", Err: err}
+	}
+	err = splicer.Close(err, failure.Status, failure.Message)
+	if status := splicer.Status(); status >= http.StatusMultipleChoices {
+		// The record has the backend's real status.
+		failure = &clienterror.Error{Status: status, Message: "the backend did not answer with a stream", Err: failure.Err}
+		return sent(failure, err)
+	}
+	return err
+}
+
+// failed ends the stream with the failure.
+func (s *streaming) failed(_ *pending, failure *clienterror.Error) error {
+	if s.stream == nil {
+		return failure
+	}
+	return sent(failure, s.stream.Fail(failure.Status, failure.Message))
+}
+
+// sent returns the failure of a stream that has ended with it. err says why the
+// connection must be aborted; nil means that the client has read the failure.
+func sent(failure *clienterror.Error, err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", err, failure)
+	}
+	read := *failure
+	read.Sent = true
+	return &read
+}
