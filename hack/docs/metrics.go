@@ -150,6 +150,7 @@ func measureInterceptor(out *telemetry.Metrics) error {
 	ctx := context.Background()
 	m.Request(ctx, &exchange.Exchange{Route: route}, http.StatusOK, http.MethodGet, time.Second)
 	m.Rejected(ctx, route)
+	m.LostAnswer(ctx, route)
 	m.ColdStart(ctx, route, interceptor.OutcomeReady, time.Second)
 	return nil
 }

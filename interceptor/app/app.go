@@ -166,5 +166,6 @@ func (a *App) coldStartOptions() coldstart.Options {
 		Header:  a.cfg.ColdStart.Header,
 		Metrics: a.metrics,
 		Now:     a.now,
+		Log:     a.log.WithName("coldstart"),
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
@@ -21,6 +24,9 @@ import (
 // Header tells a client whether it met a sleeping target. The key is in net/http's
 // canonical form, so that it can be set without a conversion.
 const Header = "X-Keda-Http-Cold-Start"
+
+// lossLines is how many lost answers are logged a second.
+const lossLines = 10
 
 // Options configure a ColdStart.
 type Options struct {
@@ -35,6 +41,8 @@ type Options struct {
 	Metrics *metrics.Metrics
 	// Now is the clock.
 	Now func() time.Time
+	// Log of answers that are lost.
+	Log logr.Logger
 }
 
 // ColdStart is the step for requests that no endpoint takes yet. It shows their demand,
@@ -46,11 +54,17 @@ type ColdStart struct {
 	header  bool
 	metrics *metrics.Metrics
 	now     func() time.Time
+	log     logr.Logger
+	// losses bounds the log: a backend that fits no client fails with each request.
+	losses *rate.Limiter
 }
 
 // New returns the step before next, which forwards.
 func New(next exchange.Handler, o Options) *ColdStart {
-	return &ColdStart{next: next, budget: o.Budget, maxBody: o.MaxBody, header: o.Header, metrics: o.Metrics, now: o.Now}
+	return &ColdStart{
+		next: next, budget: o.Budget, maxBody: o.MaxBody, header: o.Header, metrics: o.Metrics, now: o.Now,
+		log: o.Log, losses: rate.NewLimiter(lossLines, lossLines),
+	}
 }
 
 // ServeExchange answers a request that no endpoint takes yet.
@@ -82,8 +96,8 @@ func demand(x *exchange.Exchange) {
 func (p *pending) respond() error {
 	route := p.x.Route
 	if route.Callback != nil {
-		if dialect, ok := stream.Candidate(p.r); ok {
-			return p.wait(&candidate{dialect: dialect, callback: route.Callback})
+		if found := stream.Detect(p.r); found != nil {
+			return p.wait(&candidate{request: found, callback: route.Callback})
 		}
 	}
 	// While the target is awake, a page would reload itself at once.

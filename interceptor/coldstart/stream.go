@@ -18,12 +18,12 @@ import (
 // answer.
 type candidate struct {
 	hold
-	dialect  *stream.Dialect
+	request  *stream.Candidate
 	callback *stream.Callback // a route that replaces the request's may have none
 }
 
 func (c *candidate) start(p *pending) (time.Duration, error) {
-	p.held(p.maxBody, c.dialect.Object())
+	p.held(p.maxBody, c.request.Object())
 	if p.x.Body == nil {
 		return c.tick(p)
 	}
@@ -34,7 +34,7 @@ func (c *candidate) start(p *pending) (time.Duration, error) {
 // tick decides what the request is.
 func (c *candidate) tick(p *pending) (time.Duration, error) {
 	if body, whole := p.x.Body.Whole(); whole {
-		if request, ok := c.dialect.Parse(p.r, body); ok {
+		if request, ok := c.request.Parse(p.r, body); ok {
 			return p.become(&streaming{callback: c.callback, request: request})
 		}
 	}
@@ -92,6 +92,13 @@ func (s *streaming) ready(p *pending) error {
 		failure = &clienterror.Error{Status: http.StatusBadGateway, Message: "the backend did not answer", Err: err}
 	}
 	err = splicer.Close(err, failure.Status, failure.Message)
+	if splicer.Lost() {
+		p.metrics.LostAnswer(p.r.Context(), p.x.Route)
+		if p.losses.Allow() {
+			p.log.Info("backend answered a streaming request with something that its client cannot read",
+				"route", p.x.Route.Namespace+"/"+p.x.Route.Name, "status", splicer.Status(), "contentType", splicer.Header().Get("Content-Type"))
+		}
+	}
 	if status := splicer.Status(); status >= http.StatusMultipleChoices {
 		// The record has the backend's real status.
 		failure = &clienterror.Error{Status: status, Message: "the backend did not answer with a stream", Err: failure.Err}

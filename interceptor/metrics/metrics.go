@@ -26,6 +26,7 @@ const (
 	nameDuration    = "interceptor_request_duration"
 	nameRejections  = "interceptor_cold_start_rejections"
 	nameColdStart   = "interceptor_cold_start_duration"
+	nameLostAnswers = "interceptor_cold_start_lost_answers"
 )
 
 // Labels.
@@ -68,6 +69,7 @@ type Metrics struct {
 	duration   metric.Float64Histogram
 	rejections metric.Int64Counter
 	coldStart  metric.Float64Histogram
+	lost       metric.Int64Counter
 
 	// unrouted is the cache of requests that matched no route.
 	unrouted exchange.Measurements
@@ -98,6 +100,10 @@ func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, erro
 	if m.coldStart, err = meter.Float64Histogram(nameColdStart, metric.WithUnit("s"), buckets(),
 		metric.WithDescription("How long cold requests waited for an endpoint")); err != nil {
 		return nil, fmt.Errorf("making instrument %s: %w", nameColdStart, err)
+	}
+	if m.lost, err = meter.Int64Counter(nameLostAnswers,
+		metric.WithDescription("Successful answers that a stream replaced by a failure, as they were neither a stream nor JSON of the API")); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameLostAnswers, err)
 	}
 	if concurrency == nil {
 		return m, nil
@@ -139,6 +145,11 @@ func (m *Metrics) Request(ctx context.Context, x *exchange.Exchange, code int, m
 // Rejected counts a cold request of a route that found every place taken.
 func (m *Metrics) Rejected(ctx context.Context, route *exchange.Route) {
 	m.rejections.Add(ctx, 1, metric.WithAttributeSet(routeAttributes(route.Namespace, route.Name)))
+}
+
+// LostAnswer counts a successful answer that a stream replaced by a failure.
+func (m *Metrics) LostAnswer(ctx context.Context, route *exchange.Route) {
+	m.lost.Add(ctx, 1, metric.WithAttributeSet(routeAttributes(route.Namespace, route.Name)))
 }
 
 // ColdStart records how long a cold request waited, and how that ended. There is

@@ -8,9 +8,7 @@ import (
 // anthropic is Anthropic's Messages API. It has a ping event of its own, and no
 // place for text before message_start: one of ours breaks its SDK's helper.
 var anthropic = Dialect{
-	name:      "anthropic",
-	suffixes:  []string{"/messages"},
-	streaming: asked,
+	name: "anthropic",
 	script: func(*Request, texts, bool, time.Time) script {
 		ping := []byte("event: ping\ndata: {\"type\":\"ping\"}\n\n")
 		return script{first: ping, tick: ping}
@@ -19,6 +17,7 @@ var anthropic = Dialect{
 		// Without the event line the SDK ignores it.
 		return append([]byte("event: error\n"), event(anthropicProblem(p))...)
 	},
+	answer:  anthropicAnswer,
 	problem: anthropicProblem,
 }
 

@@ -12,34 +12,7 @@ const eventStream = "text/event-stream"
 // grpc is how the media types of gRPC begin.
 const grpc = "application/grpc"
 
-// Candidate says whether a request may be a streaming one, by method, path and
-// header alone, and in which dialect. Parse, which sees the body, has the last
-// word.
-func Candidate(r *http.Request) (*Dialect, bool) {
-	if r.Method != http.MethodPost && r.Method != http.MethodGet || !eligible(r) {
-		return nil, false
-	}
-	if r.Method == http.MethodPost {
-		if d := DialectOf(r); d != nil {
-			return d, d.wants == nil || d.wants(r)
-		}
-	}
-	accept := r.Header.Values("Accept")
-	events := len(accept) == 1 && accept[0] == eventStream
-	switch {
-	case events && (r.Body == nil || r.Body == http.NoBody):
-		return &eventSource, true
-	case events:
-		// The body must be read whole before the response begins, and may still
-		// show that the client expects chat chunks.
-		return &eventSourceBody, true
-	case r.Method == http.MethodPost:
-		return &anyPath, true
-	}
-	return nil, false
-}
-
-// eligible says that nothing in the header forbids to answer before the backend.
+// eligible reports whether the headers permit an answer before the backend's.
 func eligible(r *http.Request) bool {
 	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) {
 		return false
@@ -78,17 +51,4 @@ func crossOrigin(r *http.Request) bool {
 	}
 	u, err := url.Parse(origin)
 	return err != nil || !strings.EqualFold(u.Host, r.Host)
-}
-
-// DialectOf is the dialect that a path belongs to, streaming or not; nil if it
-// belongs to none.
-func DialectOf(r *http.Request) *Dialect {
-	for _, d := range dialects {
-		for _, suffix := range d.suffixes {
-			if strings.HasSuffix(r.URL.Path, suffix) {
-				return d
-			}
-		}
-	}
-	return nil
 }

@@ -7,7 +7,10 @@ import (
 	"testing"
 )
 
-func TestCandidate(t *testing.T) {
+// anyChat stands for a path of no known API.
+var anyChat = &Dialect{}
+
+func TestDetect(t *testing.T) {
 	for _, c := range []struct {
 		reason, method, target string
 		header                 http.Header
@@ -22,11 +25,13 @@ func TestCandidate(t *testing.T) {
 		{"ollama generate", "POST", "/api/generate", nil, &ollamaGenerate},
 		{"gemini", "POST", "/v1beta/models/g:streamGenerateContent?alt=sse&key=k", nil, &gemini},
 		{"gemini without alt=sse is a JSON list", "POST", "/v1beta/models/g:streamGenerateContent", nil, nil},
-		{"any other path", "POST", "/", nil, &anyPath},
-		{"a suffix is whole segments", "POST", "/v1/autocompletions", nil, &anyPath},
-		{"paths are compared with case", "POST", "/v1/Chat/Completions", nil, &anyPath},
+		{"any other path", "POST", "/ask", nil, anyChat},
+		{"a trailing slash", "POST", "/v1/messages/", nil, &anthropic},
+		{"the longest path wins", "POST", "/v1/fim/completions", nil, &eventSource},
+		{"a suffix is whole segments", "POST", "/v1/autocompletions", nil, anyChat},
+		{"paths are compared with case", "POST", "/v1/Chat/Completions", nil, anyChat},
 		{"events by GET", "GET", "/events", http.Header{"Accept": {"text/event-stream"}}, &eventSource},
-		{"events by POST", "POST", "/events", http.Header{"Accept": {"text/event-stream"}}, &eventSourceBody},
+		{"events by POST", "POST", "/events", http.Header{"Accept": {"text/event-stream"}}, &eventSource},
 		{"an API's path wins over Accept", "POST", "/v1/messages", http.Header{"Accept": {"text/event-stream"}}, &anthropic},
 		{"GET on an API's path", "GET", "/v1/responses", http.Header{"Accept": {"text/event-stream"}}, &eventSource},
 		{"Accept must be exactly that", "GET", "/events", http.Header{"Accept": {"text/event-stream, */*"}}, nil},
@@ -63,32 +68,21 @@ func TestCandidate(t *testing.T) {
 			for name, values := range c.header {
 				r.Header[name] = values
 			}
-			got, ok := Candidate(r)
-			if ok != (c.want != nil) || ok && got != c.want {
-				t.Errorf("got %+v %v, want %+v", got, ok, c.want)
+			got := Detect(r)
+			var speaks *Dialect
+			switch {
+			case got == nil:
+			case got.rule != nil:
+				speaks = got.rule.speaks
+			case got.events:
+				speaks = &eventSource
+			default:
+				speaks = anyChat
+			}
+			if speaks != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
-	}
-}
-
-func TestRowsBelowTheAPIs(t *testing.T) {
-	if q, ok := anyPath.Parse(&http.Request{}, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
-		t.Error("stream:true on any path is served as chat")
-	}
-	if _, ok := anyPath.Parse(&http.Request{}, []byte(`{"stream":false}`)); ok {
-		t.Error("anything else on any path is held")
-	}
-	if q, ok := eventSourceBody.Parse(&http.Request{}, []byte(`{"stream":true}`)); !ok || q.dialect != &openAIChat {
-		t.Error("stream:true comes before Accept")
-	}
-	if q, ok := eventSourceBody.Parse(&http.Request{}, []byte(`query=1`)); !ok || q.dialect != &eventSource {
-		t.Error("Accept alone is served with comments")
-	}
-	if q, ok := eventSource.Parse(&http.Request{}, nil); !ok || q.dialect != &eventSource {
-		t.Error("a GET for events needs no body")
-	}
-	if eventSourceBody.Object() || !anyPath.Object() || !gemini.Object() {
-		t.Error("only Accept streams what is no JSON object")
 	}
 }
 

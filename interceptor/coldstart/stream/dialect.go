@@ -4,12 +4,13 @@
 // with an error that the client's SDK understands. It is an encoder: it knows neither
 // endpoints, routes nor API types, it does not wait and does not dial.
 //
-// A dialect is one file and one Dialect value; what every dialect shares is
-// here, in stream.go and in splice.go.
+// Which requests get which dialect is a table (table.go). A dialect is one file and one
+// Dialect value; what every dialect shares is here, in stream.go and in splice.go.
 package stream
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -18,23 +19,8 @@ import (
 // Dialect is the way one API streams. Dialects are constants of this package.
 type Dialect struct {
 	name string
-	// suffixes of the paths that belong to the API; none for the dialects that
-	// are found by other traits.
-	suffixes []string
 	// ndjson streams JSON lines instead of server-sent events.
 	ndjson bool
-
-	// wants is what path and method do not say; nil is true.
-	wants func(r *http.Request) bool
-	// streaming says whether the body asks for a stream; nil means that the
-	// body does not matter.
-	streaming func(f *facts) bool
-	// speaks is the dialect that requests found by this one are served in; nil
-	// is this one itself.
-	speaks *Dialect
-	// otherwise serves requests whose body does not ask for a stream; nil is a
-	// silent hold.
-	otherwise *Dialect
 
 	// script renders the events before the real answer of a stream that is opened
 	// now. It shows the texts only if visible is set.
@@ -42,14 +28,17 @@ type Dialect struct {
 	// failure is what ends a stream that failed, after sent data events of
 	// ours; nil aborts the connection.
 	failure func(q *Request, p *problem, sent int, opened time.Time) []byte
-	// answer turns a whole JSON answer, given although a stream was asked for,
-	// into events. It is false for JSON that is no answer of the API. A nil
-	// function knows no such answers.
-	answer func(body []byte) ([]byte, bool)
+	// cutsFailures aborts the connection behind a failure event: clients of the API
+	// take a clean end for a complete answer.
+	cutsFailures bool
+	// answer turns a whole JSON answer, given although a stream was asked for, into
+	// events, after sent data events of ours. It reports false for JSON that is not
+	// an answer of the API.
+	answer func(q *Request, sent int, body []byte) ([]byte, bool)
 	// dropRole takes the role out of the backend's first delta if a data event of
 	// ours had one.
 	dropRole bool
-	// problem is the API's error as a JSON document.
+	// problem is the API's error as a JSON document; nil if it has none.
 	problem func(p *problem) []byte
 }
 
@@ -72,19 +61,6 @@ type script struct {
 	sent int
 }
 
-// dialects that are found by their path; the first suffix that fits wins.
-var dialects = []*Dialect{
-	&openAIChat, &openAICompletions, &openAIResponses, &anthropic, &ollamaChat, &ollamaGenerate, &gemini,
-}
-
-// anyPath serves requests to paths of no known API whose body says stream:true.
-// The feature was first defined as that.
-var anyPath = Dialect{name: "any", streaming: asked, speaks: &openAIChat}
-
-// Object says that only a JSON object can ask for a stream, so that a body which
-// is none need not be read.
-func (d *Dialect) Object() bool { return d.streaming != nil && d.otherwise == nil }
-
 // WriteError answers with the API's own error, before anything was committed.
 // Headers that are set already, Retry-After for one, are kept.
 func (d *Dialect) WriteError(w http.ResponseWriter, status int, message string) {
@@ -102,21 +78,45 @@ func (d *Dialect) mediaType() string {
 	return eventStream
 }
 
-// begins says whether a body begins like a stream of the dialect, and whether b
-// is enough to know.
-func (d *Dialect) begins(b []byte) (begins, enough bool) {
-	starts := []string{"data:", "event:", "id:", "retry:", ":"}
-	if d.ndjson {
-		starts = []string{"{"}
-	}
-	enough = true
-	for _, start := range starts {
-		if bytes.HasPrefix(b, []byte(start)) {
-			return true, true
+// form is what a body looks like by its beginning.
+type form uint8
+
+const (
+	unclear form = iota // there is too little of it
+	streamed
+	document // JSON, as a whole
+	neither
+)
+
+// byteOrderMark may precede any text, and belongs to no answer.
+var byteOrderMark = []byte("\ufeff")
+
+// formOf recognises a body by its beginning, whatever its Content-Type says. all means that
+// there is no more of it than b. At most maxLine bytes are looked at.
+func (d *Dialect) formOf(b []byte, all bool) form {
+	all = all || len(b) >= maxLine
+	text := bytes.TrimLeft(b[:min(len(b), maxLine)], " \t\r\n")
+	for _, start := range []string{"data:", "event:", "id:", "retry:", ":"} {
+		if bytes.HasPrefix(text, []byte(start)) {
+			return streamed
 		}
-		if strings.HasPrefix(start, string(b[:min(len(b), len(start))])) {
-			enough = false
+		if !all && strings.HasPrefix(start, string(text[:min(len(text), len(start))])) {
+			return unclear
 		}
 	}
-	return false, enough
+	switch {
+	case len(text) == 0 || text[0] != '{' && text[0] != '[':
+		return neither
+	case !d.ndjson:
+		return document
+	}
+	// A line of a stream, or a whole answer, which may have many lines.
+	line, _, ended := bytes.Cut(text, []byte("\n"))
+	switch {
+	case !ended && !all:
+		return unclear
+	case wholeOllama(line) || !json.Valid(line):
+		return document
+	}
+	return streamed
 }

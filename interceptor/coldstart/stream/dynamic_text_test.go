@@ -2,7 +2,6 @@ package stream
 
 import (
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -21,10 +20,7 @@ func waiting(t *testing.T, d *Dialect, body string, estimate time.Duration, spec
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, ok := d.Parse(&http.Request{}, []byte(body))
-	if !ok {
-		t.Fatalf("not a streaming request: %s", body)
-	}
+	request := asking(d, nil, body)
 	w := httptest.NewRecorder()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now().Add(-5 * time.Second)

@@ -10,15 +10,21 @@ import (
 // gemini is Google's generateContent API, which streams server-sent events if
 // alt=sse asks for them.
 var gemini = Dialect{
-	name:      "gemini",
-	suffixes:  []string{":streamGenerateContent"},
-	wants:     func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" },
-	streaming: func(*facts) bool { return true }, // the URL has said so
-	script: func(*Request, texts, bool, time.Time) script {
-		empty := event([]byte(`{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"index":0}]}`))
+	name: "gemini",
+	script: func(q *Request, _ texts, _ bool, _ time.Time) script {
+		parts := `"parts":[{"text":""}],`
+		if q.needs&noParts != 0 {
+			parts = ""
+		}
+		empty := event([]byte(`{"candidates":[{"content":{` + parts + `"role":"model"},"index":0}]}`))
 		return script{first: empty, tick: empty, sent: 1}
 	},
-	failure: func(_ *Request, p *problem, _ int, _ time.Time) []byte { return event(geminiProblem(p)) },
+	// The older SDKs end a stream with an error event as if it were complete. What they
+	// cannot parse at the end of a stream is an error to them.
+	failure: func(_ *Request, p *problem, _ int, _ time.Time) []byte {
+		failed := geminiProblem(p)
+		return append(append(event(failed), failed...), '\n')
+	},
 	answer:  geminiAnswer,
 	problem: geminiProblem,
 }
@@ -72,7 +78,7 @@ func geminiStatus(status int) string {
 
 // geminiAnswer is a whole answer as an event; the list that a stream without
 // alt=sse is, as one event each.
-func geminiAnswer(body []byte) ([]byte, bool) {
+func geminiAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
 	var out []byte
 	if elements(body, func(start, end int) {
 		if isGeminiAnswer(body[start:end]) {

@@ -199,6 +199,9 @@ func text(value []byte) string {
 	return s
 }
 
+// isText reports whether a value is a string that is not empty.
+func isText(value []byte) bool { return len(value) > 2 && value[0] == '"' }
+
 // isNull says that a value is null.
 func isNull(value []byte) bool { return string(value) == "null" }
 

@@ -1,32 +1,31 @@
 package stream
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // ollamaChat and ollamaGenerate are Ollama's own API: JSON lines, and streams
 // unless told not to. Without messages or a prompt it only loads the model.
 var (
 	ollamaChat = Dialect{
-		name:      "ollama",
-		suffixes:  []string{"/api/chat"},
-		ndjson:    true,
-		streaming: func(f *facts) bool { return f.stream != isFalse && f.messages },
+		name:   "ollama",
+		ndjson: true,
 		script: ollamaScript(func(content, thinking []byte) []byte {
 			line := append([]byte(`"message":{"role":"assistant","content":`), content...)
 			return append(appendThinking(line, thinking), '}')
 		}),
-		failure: ollamaFailure,
+		failure: ollamaFailure, cutsFailures: true,
 		answer:  ollamaAnswer,
 		problem: ollamaProblem,
 	}
 	ollamaGenerate = Dialect{
-		name:      "ollama",
-		suffixes:  []string{"/api/generate"},
-		ndjson:    true,
-		streaming: func(f *facts) bool { return f.stream != isFalse && f.prompt },
+		name:   "ollama",
+		ndjson: true,
 		script: ollamaScript(func(content, thinking []byte) []byte {
 			return appendThinking(append([]byte(`"response":`), content...), thinking)
 		}),
-		failure: ollamaFailure,
+		failure: ollamaFailure, cutsFailures: true,
 		answer:  ollamaAnswer,
 		problem: ollamaProblem,
 	}
@@ -83,13 +82,58 @@ func ollamaProblem(p *problem) []byte {
 	}{p.message})
 }
 
-// ollamaAnswer is a whole answer as the only line.
-func ollamaAnswer(body []byte) ([]byte, bool) {
-	text := false
-	if !members(body, func(m member) {
-		text = text || string(m.key) == "message" && body[m.value] == '{' || string(m.key) == "response"
-	}) || !text {
+// wholeOllama reports whether a line is a whole answer: the only one of its stream, with its
+// text. The last line of a stream has none.
+func wholeOllama(line []byte) bool {
+	if !json.Valid(line) {
+		return false
+	}
+	done, text := false, false
+	members(line, func(m member) {
+		switch v := line[m.value:m.end]; string(m.key) {
+		case "done":
+			done = string(v) == "true"
+		case "response":
+			text = text || isText(v)
+		case "message":
+			members(v, func(m member) { text = text || string(m.key) != "role" && isSet(v[m.value:m.end]) })
+		}
+	})
+	return done && text
+}
+
+// ollamaAnswer is a whole answer as Ollama streams it: a line with the text, and a last one
+// with the counts. Clients that take the text from lines before the last would lose it.
+func ollamaAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
+	if !wholeOllama(body) {
 		return nil, false
 	}
-	return append(appendCompact(nil, body), '\n'), true
+	kept := func(key string) bool {
+		switch key {
+		case "model", "created_at", "remote_model", "remote_host", "message", "response", "thinking", "logprobs":
+			return true
+		}
+		return false
+	}
+	first := rewriteObject(body, func(key string, value []byte) (string, []byte) {
+		if key == "done" {
+			return key, []byte("false")
+		}
+		if !kept(key) {
+			return "", nil
+		}
+		return key, value
+	})
+	last := rewriteObject(body, func(key string, value []byte) (string, []byte) {
+		switch key {
+		case "message":
+			return key, []byte(`{"role":"assistant","content":""}`)
+		case "response":
+			return key, quote("")
+		case "thinking", "logprobs":
+			return "", nil
+		}
+		return key, value
+	})
+	return append(append(append(first, '\n'), last...), '\n'), true
 }

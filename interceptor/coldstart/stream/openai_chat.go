@@ -8,14 +8,12 @@ import (
 
 // openAIChat is OpenAI's chat completions API, which most model servers speak.
 var openAIChat = Dialect{
-	name:      "openai-chat",
-	suffixes:  []string{"/chat/completions"},
-	streaming: asked,
-	script:    chatScript,
-	failure:   openAIFailure,
-	answer:    chatAnswer,
-	dropRole:  true,
-	problem:   openAIProblem,
+	name:     "openai-chat",
+	script:   chatScript,
+	failure:  openAIFailure,
+	answer:   chatAnswer,
+	dropRole: true,
+	problem:  openAIProblem,
 }
 
 // comment is a keepalive that no client shows. One newline, not two: the blank
@@ -31,7 +29,7 @@ func chatScript(q *Request, t texts, visible bool, now time.Time) script {
 	}
 	if !visible {
 		empty := chunk(false, nil, nil)
-		if q.dataOnly {
+		if q.needs&dataOnly != 0 {
 			return script{first: chunk(true, nil, nil), tick: empty, sent: 1}
 		}
 		return script{
@@ -89,10 +87,10 @@ func chatChunk(model string, now time.Time, role bool, content, reasoning []byte
 	return append(b, "},\"finish_reason\":null}]}\n\n"...)
 }
 
-// openAIFailure is an error event and the end of the stream: SDKs raise on the
-// member "error", and those that do not know it end on [DONE].
+// openAIFailure is an error event: SDKs raise on the member "error". [DONE] does not follow,
+// as azopenai takes it for the end of a complete answer.
 func openAIFailure(_ *Request, p *problem, _ int, _ time.Time) []byte {
-	return append(event(openAIProblem(p)), done...)
+	return event(openAIProblem(p))
 }
 
 // openAIProblem is OpenAI's error object.

@@ -28,7 +28,7 @@ func (f *roleFilter) next(b []byte) []byte {
 	}
 	var out []byte
 	for !f.ended {
-		end := bytes.IndexByte(b, '\n') + 1
+		end := bytes.IndexAny(b, "\r\n") + 1 // a line may end with either, or both
 		if end == 0 {
 			end = len(b)
 		}
@@ -38,7 +38,7 @@ func (f *roleFilter) next(b []byte) []byte {
 		case len(f.line) > maxLine:
 			f.ended = true
 			out = append(out, f.rest()...)
-		case len(f.line) > 0 && f.line[len(f.line)-1] == '\n':
+		case len(f.line) > 0 && (f.line[len(f.line)-1] == '\n' || f.line[len(f.line)-1] == '\r'):
 			line, found := withoutRole(f.line)
 			f.ended = found
 			out = append(out, line...)
@@ -141,7 +141,7 @@ func memberSpan(object []byte, key string) (at span) {
 // chatAnswer is a whole chat completion as one chunk and the end of the stream,
 // for backends that ignore "stream". Its id, model and usage are the backend's;
 // the message becomes the delta.
-func chatAnswer(body []byte) ([]byte, bool) {
+func chatAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
 	ok := false
 	chunk := rewriteObject(body, func(key string, value []byte) (string, []byte) {
 		switch key {

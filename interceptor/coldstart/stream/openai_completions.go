@@ -8,13 +8,11 @@ import (
 // openAICompletions is OpenAI's older completions API. Its text is the
 // continuation of a prompt, so nothing of ours is ever shown.
 var openAICompletions = Dialect{
-	name:      "openai-completions",
-	suffixes:  []string{"/completions"},
-	streaming: asked,
-	script:    completionsScript,
-	failure:   openAIFailure,
-	answer:    completionsAnswer,
-	problem:   openAIProblem,
+	name:    "openai-completions",
+	script:  completionsScript,
+	failure: openAIFailure,
+	answer:  completionsAnswer,
+	problem: openAIProblem,
 }
 
 func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {
@@ -26,7 +24,7 @@ func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {
 }
 
 // completionsAnswer is a whole completion as one chunk: they have the same shape.
-func completionsAnswer(body []byte) ([]byte, bool) {
+func completionsAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
 	choices := false
 	members(body, func(m member) {
 		choices = choices || string(m.key) == "choices" && body[m.value] == '['

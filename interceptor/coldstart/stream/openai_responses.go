@@ -9,18 +9,18 @@ import (
 // response.created breaks openai-node's helper, so there are comments only,
 // until the event timers of clients come near; then the response is created.
 var openAIResponses = Dialect{
-	name:      "openai-responses",
-	suffixes:  []string{"/responses"},
-	streaming: asked,
-	script:    responsesScript,
-	failure:   responsesFailure,
-	problem:   openAIProblem,
+	name:    "openai-responses",
+	script:  responsesScript,
+	failure: responsesFailure,
+	answer:  responsesAnswer,
+	problem: openAIProblem,
 }
 
 func responsesScript(q *Request, _ texts, _ bool, now time.Time) script {
 	s := script{first: []byte(comment), tick: []byte(comment)}
-	if q.background {
-		return s // its client may fetch the response by an id that we cannot know
+	if q.background || q.needs&commentsOnly != 0 {
+		// A client may fetch a background response by its id, which is not known yet.
+		return s
 	}
 	s.data = func(n int) []byte {
 		kind := "response.in_progress"

@@ -61,10 +61,7 @@ func play(t *testing.T, p part) (out played) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, ok := p.dialect.Parse(&http.Request{Header: p.client}, []byte(p.body))
-	if !ok {
-		t.Fatalf("not a streaming request: %s", p.body)
-	}
+	q := asking(p.dialect, p.client, p.body)
 	synctest.Test(t, func(t *testing.T) {
 		w := &timedRecorder{ResponseRecorder: httptest.NewRecorder(), start: time.Now()}
 		r := httptest.NewRequest("POST", "/", nil)
@@ -125,6 +122,12 @@ func golden(t *testing.T, name, got string) {
 	if got != string(want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+}
+
+// asking is a request that is served in a dialect.
+func asking(d *Dialect, header http.Header, body string) Request {
+	f, _ := parseFacts([]byte(body))
+	return d.request(&http.Request{Header: header}, &f)
 }
 
 // unknown is the progress of a wake that nothing is known of.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -38,6 +39,9 @@ func (p *problem) codeOrStatus() json.RawMessage {
 // The body is nil if it is not readable.
 func problemOf(status int, body []byte) *problem {
 	p := &problem{status: status}
+	if data := firstData(body); data != nil {
+		body = data
+	}
 	isJSON := json.Valid(body)
 	if isJSON {
 		p.read(body)
@@ -58,6 +62,24 @@ func problemOf(status int, body []byte) *problem {
 		p.status = http.StatusBadGateway
 	}
 	return p
+}
+
+// firstData returns the data of the first event that has a JSON document, if body is a
+// stream of events.
+func firstData(body []byte) []byte {
+	for line := range bytes.SplitSeq(bytes.ReplaceAll(body, []byte("\r"), []byte("\n")), []byte("\n")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch string(name) {
+		case "data":
+			if value = bytes.TrimSpace(value); json.Valid(value) {
+				return value
+			}
+		case "", "event", "id", "retry":
+		default:
+			return nil // not a stream of events
+		}
+	}
+	return nil
 }
 
 // read takes message, type and code out of the shapes that model servers use:

@@ -62,7 +62,7 @@ func TestReverseProxyWritesToTheSplicer(t *testing.T) {
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				r.Body = io.NopCloser(strings.NewReader(string(body)))
-				q, _ := openAIChat.Parse(r, body)
+				q := asking(&openAIChat, r.Header, string(body))
 				s, err := callback.Open(w, q, unknown)
 				if err != nil {
 					t.Error(err)

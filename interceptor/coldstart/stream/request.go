@@ -5,64 +5,56 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 )
 
 // maxModel bounds the model name that is repeated to the client; a longer one
 // is left out.
 const maxModel = 256
 
-// Request is what a streaming request says about how its client waits. It keeps
-// a few small facts and nothing of the body.
+// Request is what a streaming request says about how its client waits. It keeps a few small
+// facts and nothing of the body.
 type Request struct {
 	dialect    *Dialect
 	model      string
 	harmless   bool // waiting text can do no harm
 	background bool // openai-responses: the client will poll
-	dataOnly   bool // the client takes no comments
+	needs      need // of the client
 	http1      bool // the protocol of its connection
 }
 
-// Parse reads the facts out of a request's whole body. It is false when the
-// client did not ask for a stream, or the body is not the JSON that the API
-// takes: such a request is held silently and its backend says what is wrong.
-// The body is neither kept nor changed.
-func (d *Dialect) Parse(r *http.Request, body []byte) (Request, bool) {
-	http1 := r.ProtoMajor == 1
-	if d.streaming == nil {
-		return Request{dialect: d, http1: http1}, true
-	}
+// Parse reads the facts out of a request's whole body. It reports false when the client did
+// not ask for a stream that is known: such a request is held silently, and its backend says
+// what is wrong. The body is neither kept nor changed.
+func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 	f, ok := parseFacts(body)
-	if ok && d.streaming(&f) {
-		speaks := d
-		if d.speaks != nil {
-			speaks = d.speaks
-		}
-		return Request{
-			dialect: speaks, model: f.model, harmless: f.restricted == 0, background: f.background, dataOnly: losesErrors(r), http1: http1,
-		}, true
+	known := &f
+	if !ok {
+		known = nil
 	}
-	if d.otherwise != nil {
-		return Request{dialect: d.otherwise, http1: http1}, true
+	d := c.dialect(known)
+	if d == nil {
+		return Request{}, false
 	}
-	return Request{}, false
+	return d.request(r, &f), true
 }
 
-// losesErrors says that the client looks like go-openai (1.43): a Go program that
-// gives no name of its own and asks for events as that one does. It takes a
-// comment for the beginning of an error and then loses the real one, however much
-// comes between them.
-func losesErrors(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("User-Agent"), "Go-http-client/") &&
-		r.Header.Get("Accept") == "text/event-stream" && r.Header.Get("Cache-Control") == "no-cache"
+// request returns the request of a client that is served in the dialect.
+func (d *Dialect) request(r *http.Request, f *facts) Request {
+	return Request{
+		dialect: d, model: f.model, harmless: f.restricted == 0, background: f.background,
+		needs: needsOf(r, d), http1: r.ProtoMajor == 1,
+	}
 }
 
 // facts are the top-level members of a request body that matter.
 type facts struct {
 	stream     ternary
 	model      string
-	messages   bool // not empty
-	prompt     bool // not empty
+	messages   bool // an array
+	content    bool // of the first message, a text that is not empty
+	prompt     bool // a text that is not empty
+	inputs     bool
+	anthropic  bool // the version that Anthropic's API on Vertex asks for
 	background bool
 	restricted restriction
 }
@@ -77,26 +69,33 @@ const (
 	isOther
 )
 
-// restriction is a set of reasons for which text of ours would harm the answer:
-// a client that parses it, counts it, or shows another choice beside it.
+// restriction is a set of reasons for which text of the interceptor would harm the answer:
+// the client parses it, counts it, continues it, or shows another choice beside it.
 type restriction uint32
 
 const (
-	byTools restriction = 1 << iota
-	byFunctions
+	byPresence restriction = 1 << iota // a member of restrictive
 	byResponseFormat
-	byStructuredOutputs
-	byGrammar
-	byJSONSchema
-	byRegex
-	byFormat
 	byChoices
-	byLogprobs
-	byTopLogprobs
-	byAudio
 	byModalities
-	byGuided
+	byGeneration // add_generation_prompt is false: the answer continues the last message
+	byLastMessage
 )
+
+// restrictive are the members that restrict by asking for something. They are from the
+// request schemas of OpenAI, vLLM, SGLang, llama.cpp, TGI, Mistral, DeepSeek and Ollama.
+var restrictive = map[string]bool{
+	// The answer is parsed.
+	"tools": true, "functions": true, "structured_outputs": true, "structural_tag": true, "response_schema": true,
+	"grammar": true, "ebnf": true, "json_schema": true, "regex": true, "format": true, "choice": true,
+	// Its tokens or characters are counted.
+	"logprobs": true, "top_logprobs": true, "prompt_logprobs": true, "n_probs": true, "return_token_ids": true,
+	"return_tokens_as_token_ids": true, "web_search_options": true, "prediction": true,
+	// It is more than text, or one of several.
+	"audio": true, "best_of": true, "use_beam_search": true,
+	// It continues a text of the client's.
+	"continue_final_message": true, "echo": true, "suffix": true, "raw": true, "template": true,
+}
 
 // parseFacts reads the top level of a JSON object: keys in exact case, the last
 // duplicate wins. Anything else than one JSON object is false.
@@ -117,53 +116,69 @@ func (f *facts) note(key, value []byte) {
 	case "model":
 		f.model = text(value)
 	case "messages":
-		f.messages = value[0] == '[' && isSet(value)
+		f.noteMessages(value)
 	case "prompt":
-		f.prompt = isSet(value)
+		f.prompt = isText(value)
+	case "inputs":
+		f.inputs = isSet(value)
+	case "anthropic_version":
+		f.anthropic = isText(value)
 	case "background":
 		f.background = string(value) == "true"
-	case "tools":
-		f.restrict(byTools, isSet(value))
-	case "functions":
-		f.restrict(byFunctions, isSet(value))
 	case "response_format":
 		f.restrict(byResponseFormat, !plainText(value))
-	case "structured_outputs":
-		f.restrict(byStructuredOutputs, isSet(value))
-	case "grammar":
-		f.restrict(byGrammar, isSet(value))
-	case "json_schema":
-		f.restrict(byJSONSchema, isSet(value))
-	case "regex":
-		f.restrict(byRegex, isSet(value))
-	case "format":
-		f.restrict(byFormat, isSet(value))
 	case "n":
 		f.restrict(byChoices, !isNull(value) && !isOne(value))
-	case "logprobs":
-		f.restrict(byLogprobs, isSet(value))
-	case "top_logprobs":
-		f.restrict(byTopLogprobs, isSet(value))
-	case "audio":
-		f.restrict(byAudio, isSet(value))
 	case "modalities":
 		f.restrict(byModalities, !textOnly(value))
+	case "add_generation_prompt":
+		f.restrict(byGeneration, string(value) == "false")
 	default:
-		// Any of the guided_* family counts; one that was given counts even if
-		// a duplicate takes it back.
-		if bytes.HasPrefix(key, []byte("guided_")) && isSet(value) {
-			f.restrict(byGuided, true)
+		// One that was given counts, even if a duplicate takes it back.
+		if restrictive[string(key)] || bytes.HasPrefix(key, []byte("guided_")) {
+			f.restricted |= restrictIf(byPresence, isSet(value))
 		}
 	}
 }
 
+// noteMessages records the first and the last message.
+func (f *facts) noteMessages(value []byte) {
+	var first, last []byte
+	f.messages = elements(value, func(start, end int) {
+		last = value[start:end]
+		if first == nil {
+			first = last
+		}
+	})
+	f.content = false
+	members(first, func(m member) {
+		if string(m.key) == "content" {
+			f.content = isText(first[m.value:m.end])
+		}
+	})
+	// An assistant's last message is one that the answer continues.
+	continues, prefix := false, false
+	members(last, func(m member) {
+		switch v := last[m.value:m.end]; string(m.key) {
+		case "role":
+			continues = text(v) == "assistant"
+		case "prefix":
+			prefix = string(v) == "true"
+		}
+	})
+	f.restrict(byLastMessage, continues || prefix)
+}
+
 // restrict records the last word about one reason.
 func (f *facts) restrict(reason restriction, holds bool) {
+	f.restricted = f.restricted&^reason | restrictIf(reason, holds)
+}
+
+func restrictIf(reason restriction, holds bool) restriction {
 	if holds {
-		f.restricted |= reason
-	} else {
-		f.restricted &^= reason
+		return reason
 	}
+	return 0
 }
 
 func ternaryOf(value []byte) ternary {
@@ -214,6 +229,3 @@ func isOne(value []byte) bool {
 	n, err := strconv.ParseFloat(string(value), 64)
 	return err == nil && n == 1
 }
-
-// asked is the rule of the APIs that stream when they are told to.
-func asked(f *facts) bool { return f.stream == isTrue }

@@ -37,7 +37,20 @@ func TestParse(t *testing.T) {
 		{"invalid UTF-8 in a text is the backend's business", "{\"stream\":true,\"user\":\"\xff\"}", true, true, ""},
 		{"tools", `{"stream":true,"tools":[{"type":"function"}]}`, true, false, ""},
 		{"no tools", `{"stream":true,"tools":[]}`, true, true, ""},
-		{"tools taken back", `{"stream":true,"tools":[{}],"tools":null}`, true, true, ""},
+		{"tools taken back are not believed", `{"stream":true,"tools":[{}],"tools":null}`, true, false, ""},
+		{"a suffix", `{"stream":true,"suffix":"}"}`, true, false, ""},
+		{"raw", `{"stream":true,"raw":true}`, true, false, ""},
+		{"a template", `{"stream":true,"template":"{{ .Prompt }}"}`, true, false, ""},
+		{"a prediction", `{"stream":true,"prediction":{"type":"content","content":"x"}}`, true, false, ""},
+		{"an EBNF grammar", `{"stream":true,"ebnf":"root ::= x"}`, true, false, ""},
+		{"citations are counted in characters", `{"stream":true,"web_search_options":{"a":1}}`, true, false, ""},
+		{"the answer continues the last message", `{"stream":true,"continue_final_message":true}`, true, false, ""},
+		{"no generation prompt", `{"stream":true,"add_generation_prompt":false}`, true, false, ""},
+		{"a generation prompt", `{"stream":true,"add_generation_prompt":true}`, true, true, ""},
+		{"the last message is the assistant's", `{"stream":true,"messages":[{"role":"user"},{"role":"assistant","content":"{"}]}`, true, false, ""},
+		{"an earlier message is the assistant's", `{"stream":true,"messages":[{"role":"assistant"},{"role":"user"}]}`, true, true, ""},
+		{"a prefix", `{"stream":true,"messages":[{"role":"user"},{"prefix":true}]}`, true, false, ""},
+		{"messages taken back", `{"stream":true,"messages":[{"role":"assistant"}],"messages":[{"role":"user"}]}`, true, true, ""},
 		{"functions", `{"stream":true,"functions":[{"name":"f"}]}`, true, false, ""},
 		{"text is the default format", `{"stream":true,"response_format":{"type":"text"}}`, true, true, ""},
 		{"null format", `{"stream":true,"response_format":null}`, true, true, ""},
@@ -62,7 +75,7 @@ func TestParse(t *testing.T) {
 		{"a model that is no string", `{"stream":true,"model":{"a":1}}`, true, true, ""},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			q, streaming := openAIChat.Parse(&http.Request{}, []byte(c.body))
+			q, streaming := (&Candidate{rule: ruleOf("/v1/chat/completions")}).Parse(&http.Request{}, []byte(c.body))
 			if streaming != c.streaming || q.harmless != c.harmless || q.model != c.model {
 				t.Errorf("got streaming %v harmless %v model %q, want %v %v %q",
 					streaming, q.harmless, q.model, c.streaming, c.harmless, c.model)
@@ -73,20 +86,24 @@ func TestParse(t *testing.T) {
 
 func TestParseOllama(t *testing.T) {
 	for _, c := range []struct {
-		reason  string
-		dialect *Dialect
-		body    string
-		want    bool
+		reason, path, body string
+		want               bool
 	}{
-		{"streams by default", &ollamaChat, `{"messages":[{"role":"user"}]}`, true},
-		{"unless told not to", &ollamaChat, `{"messages":[{"role":"user"}],"stream":false}`, false},
-		{"no messages only load the model", &ollamaChat, `{"messages":[]}`, false},
-		{"a prompt", &ollamaGenerate, `{"prompt":"hi"}`, true},
-		{"no prompt only loads the model", &ollamaGenerate, `{"prompt":""}`, false},
-		{"messages are for chat", &ollamaGenerate, `{"messages":[{}]}`, false},
+		{"streams by default", "/api/chat", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, true},
+		{"unless told not to", "/api/chat", `{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":false}`, false},
+		{"no messages only load the model", "/api/chat", `{"model":"m","messages":[]}`, false},
+		{"useChat of AI SDK: parts, no model", "/api/chat", `{"id":"1","messages":[{"role":"user","parts":[{"type":"text","text":"hi"}]}]}`, false},
+		{"useChat that names a model", "/api/chat", `{"model":"m","messages":[{"role":"user","parts":[]}]}`, false},
+		{"no model", "/api/chat", `{"messages":[{"role":"user","content":"hi"}],"stream":true}`, false},
+		{"content in parts", "/api/chat", `{"model":"m","messages":[{"role":"user","content":[{"text":"hi"}]}]}`, false},
+		{"a prompt", "/api/generate", `{"model":"m","prompt":"hi"}`, true},
+		{"a prompt without a model", "/api/generate", `{"prompt":"hi"}`, false},
+		{"no prompt only loads the model", "/api/generate", `{"model":"m","prompt":""}`, false},
+		{"messages are for chat", "/api/generate", `{"model":"m","messages":[{"content":"hi"}]}`, false},
+		{"a model that is no text", "/api/generate", `{"model":{"a":1},"prompt":"hi"}`, false},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			if _, got := c.dialect.Parse(&http.Request{}, []byte(c.body)); got != c.want {
+			if _, got := (&Candidate{rule: ruleOf(c.path)}).Parse(&http.Request{}, []byte(c.body)); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
@@ -105,7 +122,7 @@ func TestParseKeepsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, ok := openAIChat.Parse(&http.Request{}, body)
+			_, ok := (&Candidate{rule: ruleOf("/v1/chat/completions")}).Parse(&http.Request{}, body)
 			runtime.ReadMemStats(&after)
 			if !ok {
 				t.Fatal("not streaming")
@@ -132,8 +149,8 @@ func FuzzParse(f *testing.F) {
 		if ok != wantOK {
 			t.Fatalf("object: got %v, want %v", ok, wantOK)
 		}
-		// A duplicate that takes guided_* back is not believed.
-		want.restricted |= got.restricted & byGuided
+		// A duplicate that takes a member back is not believed.
+		want.restricted |= got.restricted & byPresence
 		if ok && got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
@@ -146,12 +163,13 @@ func TestParseAgreesWithTheModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(from []string) string { return from[random.IntN(len(from))] }
 	keys := []string{
-		"stream", "model", "messages", "prompt", "background", "tools", "functions", "response_format", "structured_outputs", "grammar",
+		"stream", "model", "messages", "prompt", "inputs", "anthropic_version", "add_generation_prompt", "continue_final_message", "background", "tools", "functions", "response_format", "structured_outputs", "grammar",
 		"json_schema", "regex", "format", "n", "logprobs", "top_logprobs", "audio", "modalities", "guided_json", "Stream", "", `st\u0072eam`, `\"`,
 	}
 	values := []string{
 		"true", "false", "null", "1", "1.0", "10e-1", "-0", "0", `""`, `"text"`, `"a\\"`, `"\"}"`, `"\ud800"`, "[]", "[ ]", "{}", "{\n}", `["text"]`,
 		`["text","audio"]`, `[1,[2]]`, `{"type":"text"}`, `{"type":"json_object","type":"text"}`, `{"a":{"type":"text"}}`, `{"stream":true,"x":[{}]}`,
+		`[{"role":"assistant"}]`, `[{"content":"a"},{"role":"user","prefix":true}]`, `[{"role":"assistant","content":""},{}]`, `[{"content":"a","content":1}]`,
 	}
 	spaces := []string{"", "", "", " ", "\n\t"}
 	for range 20_000 {
@@ -165,7 +183,7 @@ func TestParseAgreesWithTheModel(t *testing.T) {
 		body += "}" + pick(spaces)
 		got, ok := parseFacts([]byte(body))
 		want, wantOK := modelFacts([]byte(body))
-		want.restricted |= got.restricted & byGuided
+		want.restricted |= got.restricted & byPresence
 		if ok != wantOK || got != want {
 			t.Fatalf("%s\ngot  %v %+v\nwant %v %+v", body, ok, got, wantOK, want)
 		}
@@ -208,15 +226,23 @@ func modelFacts(body []byte) (facts, bool) {
 	if s, isText := m["model"].(string); isText && len(s) <= maxModel {
 		f.model = s
 	}
-	messages, _ := m["messages"].([]any)
-	f.messages = len(messages) > 0
-	f.prompt = set(m["prompt"])
+	isText := func(v any) bool { s, is := v.(string); return is && s != "" }
+	if messages, is := m["messages"].([]any); is {
+		f.messages = true
+		if len(messages) > 0 {
+			first, _ := messages[0].(map[string]any)
+			last, _ := messages[len(messages)-1].(map[string]any)
+			f.content = isText(first["content"])
+			f.restrict(byLastMessage, last["role"] == "assistant" || last["prefix"] == true)
+		}
+	}
+	f.prompt, f.inputs, f.anthropic = isText(m["prompt"]), set(m["inputs"]), isText(m["anthropic_version"])
 	f.background = m["background"] == true
-	for key, reason := range map[string]restriction{
-		"tools": byTools, "functions": byFunctions, "structured_outputs": byStructuredOutputs, "grammar": byGrammar, "json_schema": byJSONSchema,
-		"regex": byRegex, "format": byFormat, "logprobs": byLogprobs, "top_logprobs": byTopLogprobs, "audio": byAudio,
-	} {
-		f.restrict(reason, set(m[key]))
+	f.restrict(byGeneration, m["add_generation_prompt"] == false)
+	for key := range restrictive {
+		if set(m[key]) {
+			f.restricted |= byPresence
+		}
 	}
 	if v := m["response_format"]; set(v) {
 		object, _ := v.(map[string]any)
@@ -238,7 +264,7 @@ func modelFacts(body []byte) (facts, bool) {
 	}
 	for key, v := range m {
 		if strings.HasPrefix(key, "guided_") && set(v) {
-			f.restrict(byGuided, true)
+			f.restrict(byPresence, true)
 		}
 	}
 	return f, true

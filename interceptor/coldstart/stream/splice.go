@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,16 +17,15 @@ type mode uint8
 
 const (
 	undecided  mode = iota // no header yet
-	sniffing               // the media type says nothing; the first bytes do
-	copying                // the dialect's own stream: verbatim
+	sniffing               // the first bytes decide
+	copying                // a stream: verbatim
 	converting             // a JSON answer to a streaming request
 	failing                // anything else: a failure event
 )
 
-// Splicer is the http.ResponseWriter that a backend handler writes to, so that
-// its answer goes on where the stream waited. Its header is a scratch one: ours
-// is long out. It cannot be hijacked. Whatever the size of the writes, the
-// client gets the same bytes.
+// Splicer is the http.ResponseWriter that a backend handler writes to, so that its answer
+// goes on where the stream waited. Its header is a scratch one: the client's is long out.
+// It cannot be hijacked. Whatever the size of the writes, the client gets the same bytes.
 type Splicer struct {
 	stream *Stream
 	ctx    context.Context // the client's, to know that it has left
@@ -34,19 +34,22 @@ type Splicer struct {
 
 	mode     mode
 	status   int
-	buf      []byte // what is held back in every mode but copying
-	reserved int    // bytes of memory
-	tooLong  bool   // buf met its bound
+	decoder  *decoder // of a compressed body; nil passes it as it is
+	buf      []byte   // what is held back in every mode but copying
+	reserved int      // bytes of memory
+	tooLong  bool     // buf met its bound
+	unread   bool     // the body cannot be decoded
 	filter   *roleFilter
-	received int64   // bytes of a copied answer
+	received int64   // bytes of the body, as they came
 	out      bool    // bytes of the answer went out
+	lost     bool    // a 2xx answer that was neither a stream nor the API's JSON
 	err      error   // the client's connection failed
 	failure  problem // shown to the client if there is no answer
 }
 
-// Splice returns the writer for the answer to r, the client's request. An answer
-// that must be had whole takes its memory from m. Close must be called when the
-// handler has returned.
+// Splice returns the writer for the answer to r, the client's request. An answer that must
+// be had whole takes its memory from m. The caller calls Close when the handler has
+// returned.
 func (s *Stream) Splice(r *http.Request, m Memory) *Splicer {
 	s.client.lift()
 	return &Splicer{stream: s, ctx: r.Context(), memory: m, header: http.Header{}}
@@ -55,141 +58,143 @@ func (s *Stream) Splice(r *http.Request, m Memory) *Splicer {
 // Header is where the backend's header goes. The client sees none of it.
 func (p *Splicer) Header() http.Header { return p.header }
 
-// Status is the backend's real status, for records. If it gave none it is 0
-// until Close, and then that of the failure that the client was told.
+// Status is the backend's real status, for records. If it gave none, it is 0 until Close,
+// and then that of the failure that the client was shown.
 func (p *Splicer) Status() int { return p.status }
+
+// Lost reports whether a successful answer was replaced by a failure, since it was neither a
+// stream nor JSON of the API.
+func (p *Splicer) Lost() bool { return p.lost }
 
 // Flush does nothing: every write is flushed.
 func (p *Splicer) Flush() {}
 
-// WriteHeader decides from status and header what becomes of the body.
-// Informational answers are for a header that is long out.
+// WriteHeader decides by the status what becomes of the body. Informational answers are for
+// a header that is long out.
 func (p *Splicer) WriteHeader(status int) {
 	if p.status != 0 || status < 200 && status != http.StatusSwitchingProtocols {
 		return
 	}
 	p.status = status
-	p.mode = p.decide()
-	if p.mode == copying {
-		p.startCopying()
+	p.mode = failing
+	if status >= 200 && status <= 299 {
+		p.mode = sniffing
+	}
+	// The backend was asked for no coding, and may have chosen one all the same.
+	switch coding := p.coding(); coding {
+	case "":
+	case "gzip", "x-gzip", "deflate":
+		p.decoder = newDecoder(coding)
+	default:
+		p.mode, p.unread = failing, true
 	}
 }
 
-// decide is the mode by status and header.
-func (p *Splicer) decide() mode {
-	if p.status < 200 || p.status > 299 || p.encoded() {
-		return failing
-	}
-	contentType := p.header.Get("Content-Type")
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		media, _, _ = strings.Cut(contentType, ";")
-		media = strings.ToLower(strings.TrimSpace(media))
-	}
-	d := p.stream.request.dialect
-	switch {
-	case media == d.mediaType(), d.ndjson && media == "application/ndjson":
-		return copying
-	case media == "", media == "text/plain", media == "application/octet-stream":
-		return sniffing
-	case (media == "application/json" || strings.HasSuffix(media, "+json")) && d.answer != nil:
-		return converting
-	}
-	return failing
-}
-
-// encoded says that the body is compressed though we asked that it be not.
-func (p *Splicer) encoded() bool {
-	for _, coding := range p.header.Values("Content-Encoding") {
-		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return true
+// coding is the one content coding of the body; several are no coding that is known.
+func (p *Splicer) coding() string {
+	var all []string
+	for _, value := range p.header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(value, ",") {
+			if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" && coding != "identity" {
+				all = append(all, coding)
+			}
 		}
 	}
-	return false
+	return strings.Join(all, ",")
 }
 
-// Write takes a piece of the backend's body. An error means that no more is
-// wanted; Close says why.
+// Write takes a piece of the backend's body. An error means that no more is wanted; Close
+// returns the reason.
 func (p *Splicer) Write(b []byte) (int, error) {
 	if p.mode == undecided {
 		p.WriteHeader(http.StatusOK)
 	}
-	if p.err != nil {
-		return 0, p.err
+	p.received += int64(len(b))
+	if p.decoder == nil {
+		return len(b), p.take(b)
 	}
-	switch p.mode {
-	case copying:
-		if err := p.copy(b); err != nil {
-			return 0, err
-		}
-	case sniffing:
-		p.buf = append(p.buf, b...)
-		if err := p.sniff(); err != nil {
-			return 0, err
-		}
-	default:
-		if err := p.collect(b); err != nil {
-			return 0, err
-		}
+	if err := p.decoder.write(b, p.take); err != nil {
+		return 0, err
 	}
 	return len(b), nil
 }
 
-// sniff decides by the first bytes of the body, as soon as there are enough.
-func (p *Splicer) sniff() error {
-	begins, enough := p.stream.request.dialect.begins(p.buf)
-	if !enough {
-		return nil
+// take takes a piece of the body, decoded.
+func (p *Splicer) take(b []byte) error {
+	if p.err != nil {
+		return p.err
 	}
-	held := p.buf
-	p.buf = nil
-	if !begins {
-		p.mode = failing
-		return p.collect(held)
+	switch p.mode {
+	case copying:
+		return p.copy(b)
+	case sniffing:
+		p.buf = append(p.buf, b...)
+		return p.sniff(false)
 	}
-	p.mode = copying
-	p.startCopying()
-	return p.copy(held)
+	return p.collect(b)
 }
 
-func (p *Splicer) startCopying() {
-	// A second role is one too many for some clients, the only one is not.
-	if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
-		p.filter = &roleFilter{}
+// sniff decides by the first bytes of the body, as soon as there are enough. all means that
+// there are no more.
+func (p *Splicer) sniff(all bool) error {
+	held, marked := bytes.CutPrefix(p.buf, byteOrderMark)
+	if !marked && !all && bytes.HasPrefix(byteOrderMark, held) {
+		return nil
 	}
+	switch p.stream.request.dialect.formOf(held, all) {
+	case unclear:
+		return nil
+	case streamed:
+		p.mode, p.buf = copying, nil
+		// A second role is one too many for some clients, the only one is not.
+		if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
+			p.filter = &roleFilter{}
+		}
+		return p.copy(held)
+	case document:
+		p.mode = converting
+	case neither:
+		p.mode = failing
+	}
+	p.buf = nil
+	return p.collect(held)
 }
 
 // copy passes a piece of a stream on.
 func (p *Splicer) copy(b []byte) error {
-	p.received += int64(len(b))
 	if p.filter != nil {
 		b = p.filter.next(b)
 	}
 	return p.send(b)
 }
 
-// send writes bytes of the answer, the first of them after what leads to it.
+// send writes bytes of the answer, the first of them after the separator. It has no
+// deadline: a client that reads slowly is not dead, and a warm one has none either.
 func (p *Splicer) send(b []byte) error {
 	if len(b) == 0 || p.err != nil {
 		return p.err
 	}
 	if !p.out {
 		p.out = true
-		if lead := p.stream.script.separator; lead != nil {
-			b = append(lead[:len(lead):len(lead)], b...)
+		if separator := p.stream.script.separator; separator != nil {
+			b = append(separator[:len(separator):len(separator)], b...)
 		}
 	}
-	p.err = p.stream.client.write(b)
+	p.err = p.stream.client.send(b)
 	return p.err
 }
 
-// Close ends the answer after the backend handler has returned. If that failed, err
-// is its error, and status and message are what the client is shown when nothing of
-// an answer has gone out. The caller must abort the client's connection after an
-// error of Close.
+// Close ends the answer after the backend handler has returned. If that failed, err is its
+// error, and status and message are what the client is shown when nothing of an answer has
+// gone out. The caller must abort the client's connection after an error of Close.
 func (p *Splicer) Close(err error, status int, message string) error {
 	p.failure = problem{status: status, message: truncate(message)}
 	defer p.release()
+	if p.decoder != nil {
+		if broken := p.decoder.close(p.take); broken != nil && err == nil && !errors.Is(broken, errEnough) {
+			err = fmt.Errorf("decoding the answer: %w", broken)
+		}
+	}
 	switch {
 	case p.err != nil:
 		return p.err
@@ -198,18 +203,29 @@ func (p *Splicer) Close(err error, status int, message string) error {
 	case p.mode == undecided && err == nil:
 		p.WriteHeader(http.StatusOK) // a handler that writes nothing means that
 	}
+	if p.mode == sniffing && err == nil {
+		if len(p.buf) == 0 && p.labelled() {
+			return nil // a stream without events
+		}
+		if err := p.sniff(true); err != nil && !errors.Is(err, errEnough) {
+			return err
+		}
+	}
 	switch p.mode {
 	case copying:
 		return p.endCopy(err)
 	case converting:
 		return p.convert(err)
 	case failing:
-		return p.stream.fail(p.refusal())
+		return p.refuse()
 	}
-	if err != nil {
-		return p.unanswered() // no header, or too little to know it by
-	}
-	return p.stream.fail(p.refusal())
+	return p.unanswered() // no header, or too little to know it by
+}
+
+// labelled reports whether the Content-Type is that of the dialect's streams.
+func (p *Splicer) labelled() bool {
+	media, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
+	return err == nil && media == p.stream.request.dialect.mediaType()
 }
 
 // unanswered ends the stream for a backend that gave no answer to speak of.
@@ -220,8 +236,8 @@ func (p *Splicer) unanswered() error {
 	return p.stream.fail(&p.failure)
 }
 
-// endCopy ends a copied stream. One that was cut is cut: a clean end would make
-// half an answer look whole.
+// endCopy ends a copied stream. One that was cut is cut: a clean end would make half an
+// answer look whole.
 func (p *Splicer) endCopy(err error) error {
 	if err == nil {
 		if n, bad := strconv.ParseInt(p.header.Get("Content-Length"), 10, 64); bad == nil && p.received < n {
@@ -239,11 +255,12 @@ func (p *Splicer) endCopy(err error) error {
 	return nil
 }
 
-// refusal is the failure that the backend's answer says.
-func (p *Splicer) refusal() *problem {
+// refuse ends the stream with the failure that the backend's answer tells.
+func (p *Splicer) refuse() error {
+	p.lost = p.status >= 200 && p.status <= 299
 	body := p.buf
-	if p.encoded() {
+	if p.unread {
 		body = nil
 	}
-	return problemOf(p.status, body)
+	return p.stream.fail(problemOf(p.status, body))
 }

@@ -1,6 +1,10 @@
 package stream
 
 import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -21,10 +25,7 @@ func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWr
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, ok := d.Parse(&http.Request{}, []byte(body))
-	if !ok {
-		t.Fatal("not a streaming request")
-	}
+	q := asking(d, nil, body)
 	w := httptest.NewRecorder()
 	s, err := c.Open(w, q, unknown)
 	if err != nil {
@@ -45,7 +46,7 @@ func spliced(t *testing.T, d *Dialect, body string, handler func(http.ResponseWr
 }
 
 func chatFailure(message, kind, code string) string {
-	return fmt.Sprintf(`data: {"error":{"message":%s,"type":%q,"param":null,"code":%s}}`, quote(message), kind, code) + "\n\ndata: [DONE]\n\n"
+	return fmt.Sprintf(`data: {"error":{"message":%s,"type":%q,"param":null,"code":%s}}`, quote(message), kind, code) + "\n\n"
 }
 
 // TestBackendErrorAfterTheCommitIsAnErrorEvent: never masked as a 200, and never
@@ -79,7 +80,8 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 		{"the first 4 KiB of text", "text/plain", 503, long, chatFailure(long[:4096], "server_error", `"503"`)},
 		{"nothing but a status", "", 503, "", chatFailure("Service Unavailable", "server_error", `"503"`)},
 		{"bytes that are no text", "application/octet-stream", 500, "\xff\x00", chatFailure("Internal Server Error", "server_error", `"500"`)},
-		{"an error that is a stream", "text/event-stream", 500, "data: {\"error\":1}\n\n", chatFailure(`data: {"error":1}`, "server_error", `"500"`)},
+		{"an error that is a stream", "text/event-stream", 429, "event: error\ndata: " + openAIError + "\n\ndata: [DONE]\n\n", chatFailure("no such model", "NotFoundError", "404")},
+		{"a stream that is no error", "text/event-stream", 500, "data: {\"a\":1}\n\n", chatFailure(`{"a":1}`, "server_error", `"500"`)},
 		{"HTML", "text/html", 200, "<html>login</html>", chatFailure("<html>login</html>", "server_error", `"502"`)},
 		{"a redirect", "", 307, "", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
 		{"no content", "", 204, "", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
@@ -103,14 +105,201 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 	}
 }
 
-func TestCompressedAnswersAreFailures(t *testing.T) {
-	got, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
-		w.Header().Set("Content-Encoding", "gzip")
-		answer(200, eventStream, "\x1f\x8bdata: x\n\n")(w)
+// compressed is a text in a content coding, with a flush behind each piece.
+func compressed(t *testing.T, coding string, pieces ...string) []string {
+	t.Helper()
+	var out bytes.Buffer
+	var w interface {
+		io.WriteCloser
+		Flush() error
+	}
+	switch coding {
+	case "gzip":
+		w = gzip.NewWriter(&out)
+	case "deflate":
+		w = zlib.NewWriter(&out)
+	case "raw deflate":
+		w, _ = flate.NewWriter(&out, flate.DefaultCompression) // the level is valid
+	}
+	var all []string
+	for _, piece := range pieces {
+		if _, err := io.WriteString(w, piece); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, out.String())
+		out.Reset()
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return append(all, out.String())
+}
+
+// TestCompressedStreamsAreDecodedAsTheyArrive: each event is there as soon as its bytes are.
+func TestCompressedStreamsAreDecodedAsTheyArrive(t *testing.T) {
+	events := []string{chatChunk1, chatChunk2, "data: " + strings.Repeat("x", 100_000) + "\n\n"}
+	for _, coding := range []string{"gzip", "deflate", "raw deflate"} {
+		t.Run(coding, func(t *testing.T) {
+			pieces := compressed(t, coding, events...)
+			c, err := Compile(Options{Message: "m"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := httptest.NewRecorder()
+			s, err := c.Open(w, asking(&anthropic, nil, chatBody), unknown)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := s.Splice(httptest.NewRequest("POST", "/", nil), plenty{})
+			p.Header().Set("Content-Encoding", strings.TrimPrefix(coding, "raw "))
+			for i, event := range events {
+				before := w.Body.Len()
+				for _, b := range []byte(pieces[i]) { // in the smallest pieces there are
+					if _, err := p.Write([]byte{b}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := w.Body.String()[before:]; got != event {
+					t.Errorf("event %d: got %d bytes of %d: %.80q", i, len(got), len(event), got)
+				}
+			}
+			if _, err := io.WriteString(p, pieces[len(events)]); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Close(nil, 0, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestCompressedAnswers(t *testing.T) {
+	whole := func(coding, text string) string { return strings.Join(compressed(t, coding, text), "") }
+	plain, status, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		answer(200, "application/json", chatJSON)(w)
 		return nil
 	})
-	if want := chatFailure("the backend did not answer with a stream", "server_error", `"502"`); got != want || err != nil {
-		t.Errorf("got %v %q", err, got)
+	if err != nil || status != 200 {
+		t.Fatal(err)
+	}
+	notStream := chatFailure("the backend did not answer with a stream", "server_error", `"502"`)
+	for _, c := range []struct {
+		reason, coding, body string
+		status               int
+		want                 string
+		cut                  bool
+	}{
+		{"JSON in gzip", "gzip", whole("gzip", chatJSON), 200, plain, false},
+		{"an error in gzip", "GZip", whole("gzip", openAIError), 404, chatFailure("no such model", "NotFoundError", "404"), false},
+		{"identity is no coding", "identity", chatJSON, 200, plain, false},
+		{"another coding", "br", "\x0b\x02\x80", 200, notStream, false},
+		{"an error in another coding", "zstd", "\x28\xb5", 500, chatFailure("Internal Server Error", "server_error", `"500"`), false},
+		{"two codings", "gzip, br", whole("gzip", chatJSON), 200, notStream, false},
+		{"no gzip at all", "gzip", "data: x\n\n", 200, chatFailure("the backend did not answer", "server_error", `"502"`), false},
+		{"cut gzip before any byte", "gzip", whole("gzip", chatJSON)[:20], 200, chatFailure("the backend did not answer", "server_error", `"502"`), false},
+		{"cut gzip in a stream", "gzip", compressed(t, "gzip", chatChunk2)[0], 200, chatChunk2, true},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+				w.Header().Set("Content-Encoding", c.coding)
+				answer(c.status, "", c.body)(w)
+				return nil
+			})
+			if got != c.want || errors.Is(err, http.ErrAbortHandler) != c.cut {
+				t.Errorf("got %v\n%s\nwant\n%s", err, got, c.want)
+			}
+		})
+	}
+}
+
+// TestContentTypeIsAHint: what an answer is shows its beginning.
+func TestContentTypeIsAHint(t *testing.T) {
+	plain, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		answer(200, "application/json", chatJSON)(w)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crOnly := strings.ReplaceAll(chatChunk2, "\n", "\r")
+	for _, media := range []string{"", "application/json", "text/html", "application/x-ndjson", "text/event-stream", "audio/mpeg"} {
+		for _, c := range []struct{ reason, body, want string }{
+			{"a stream", chatChunk2, chatChunk2},
+			{"a stream behind a byte order mark", "\ufeff" + chatChunk2, chatChunk2},
+			{"a stream behind blank lines", "\r\n\n" + chatChunk2, "\r\n\n" + chatChunk2},
+			{"a stream whose lines end with CR", crOnly, crOnly},
+			{"a whole answer", chatJSON, plain},
+			{"a whole answer behind a byte order mark", "\ufeff \n" + chatJSON, plain},
+			{"an error", openAIError, chatFailure("no such model", "NotFoundError", "404")},
+			{"a page", "<!doctype html>", chatFailure("<!doctype html>", "server_error", `"502"`)},
+		} {
+			t.Run(media+"/"+c.reason, func(t *testing.T) {
+				for _, pieces := range [][]string{{c.body}, strings.SplitAfter(c.body, "")} {
+					got, status, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+						answer(200, media, pieces...)(w)
+						return nil
+					})
+					if got != c.want || err != nil || status != 200 {
+						t.Errorf("got %d %v\n%q\nwant\n%q", status, err, got, c.want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestEventsWithCRPassOneByOne: each is out before the next one comes.
+func TestEventsWithCRPassOneByOne(t *testing.T) {
+	event := `data: {"choices":[{"index":1,"delta":{"content":"a"}}]}` + "\r\r"
+	_, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		p := w.(*Splicer)
+		recorder := p.stream.client.w.(*httptest.ResponseRecorder)
+		for i := range 3 {
+			before := recorder.Body.Len()
+			if _, err := io.WriteString(w, event); err != nil {
+				return err
+			}
+			if got := recorder.Body.String()[before:]; got != event {
+				t.Errorf("event %d: got %q", i, got)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOllamaAnswers: a stream and a whole answer begin alike.
+func TestOllamaAnswers(t *testing.T) {
+	const request = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+	line := `{"model":"m","message":{"role":"assistant","content":"Hello"},"done":false}` + "\n"
+	last := `{"model":"m","message":{"role":"assistant","content":""},"done":true,"eval_count":3}` + "\n"
+	whole := `{"model":"m","message":{"role":"assistant","content":"Hello"},"done":true,"eval_count":3}`
+	separator := "" // the helper has none
+	for _, c := range []struct{ reason, body, want string }{
+		{"a stream", line + last, line + last},
+		{"a stream that is only an end", last, last},
+		{"a whole answer", whole, line + last},
+		{"a whole answer and a line end", whole + "\n", line + last},
+		{"a whole answer on many lines", strings.ReplaceAll(whole, ",", ",\n  "), line + last},
+		{"events", chatChunk2, chatChunk2},
+		{"an empty stream of events", ": hi\n\n", ": hi\n\n"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			for _, pieces := range [][]string{{c.body}, strings.SplitAfter(c.body, "")} {
+				got, _, err := spliced(t, &ollamaChat, request, func(w http.ResponseWriter) error {
+					answer(200, "application/json", pieces...)(w)
+					return nil
+				})
+				if got != separator+c.want || err != nil {
+					t.Errorf("got %v\n%s\nwant\n%s", err, got, c.want)
+				}
+			}
+		})
 	}
 }
 
@@ -245,18 +434,19 @@ func TestInformationalAnswersAreNotTheAnswer(t *testing.T) {
 // nor read on for ever.
 func TestLongAnswersAreBounded(t *testing.T) {
 	for _, c := range []struct {
-		reason, media string
-		status, bound int
-		want          string
+		reason, media, first string
+		status, bound        int
+		want                 string
 	}{
-		{"JSON", "application/json", 200, maxAnswer, chatFailure("the backend's answer is too large", "server_error", `"502"`)},
-		{"an error", "text/plain", 500, maxFailure, chatFailure(strings.Repeat("x", 4096), "server_error", `"500"`)},
+		{"JSON", "application/json", "{\"a\":\"", 200, maxAnswer, chatFailure("the backend's answer is too large", "server_error", `"502"`)},
+		{"an error", "text/plain", "", 500, maxFailure, chatFailure(strings.Repeat("x", 4096), "server_error", `"500"`)},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			piece := []byte(strings.Repeat("x", 32<<10))
+			piece, first := []byte(strings.Repeat("x", 32<<10)), []byte(c.first)
 			got, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
 				w.Header().Set("Content-Type", c.media)
 				w.WriteHeader(c.status)
+				_, _ = w.Write(first)
 				for written := 0; ; written += len(piece) {
 					if _, err := w.Write(piece); err != nil {
 						return fmt.Errorf("%w: copying: %w", http.ErrAbortHandler, err)
@@ -277,7 +467,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 func TestHostileAnswersAreQuick(t *testing.T) {
 	start := time.Now()
 	body := `{"choices":[{` + strings.Repeat(`"message":{},`, 80_000) + `"index":0}]}`
-	if _, ok := chatAnswer([]byte(body)); !ok {
+	if _, ok := chatAnswer(nil, 0, []byte(body)); !ok {
 		t.Error("it is an answer")
 	}
 	if took := time.Since(start); took > 20*time.Second {
@@ -419,7 +609,7 @@ func FuzzSplice(f *testing.F) {
 		}
 	}
 	medias := []string{"text/event-stream", "application/json", "", "text/html", "application/x-ndjson"}
-	all := append([]*Dialect{&eventSource}, dialects...)
+	all := []*Dialect{&eventSource, &openAIChat, &openAICompletions, &openAIResponses, &anthropic, &ollamaChat, &ollamaGenerate, &gemini}
 	// The two streams may be opened in different seconds.
 	created := regexp.MustCompile(`"created(_at)?":\d+`)
 	f.Fuzz(func(t *testing.T, body, cuts []byte, dialect, media byte, fails bool) {

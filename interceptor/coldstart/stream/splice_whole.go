@@ -75,11 +75,11 @@ func (p *Splicer) convert(err error) error {
 		return p.unanswered()
 	}
 	if !json.Valid(p.buf) {
-		return p.stream.fail(p.refusal())
+		return p.refuse()
 	}
-	events, ok := p.stream.request.dialect.answer(p.buf)
+	events, ok := p.stream.request.dialect.answer(&p.stream.request, p.stream.sent, p.buf)
 	if !ok {
-		return p.stream.fail(p.refusal())
+		return p.refuse()
 	}
 	if lead := p.stream.afterComments(); lead != nil {
 		events = append(lead[:len(lead):len(lead)], events...)

@@ -2,15 +2,17 @@ package stream
 
 import "time"
 
-// eventSource is any server-sent event stream that a client asks for by Accept
-// alone. Its events are the backend's own business, so it gets comments only,
-// and a failure cuts the connection: EventSource then reconnects.
-var eventSource = Dialect{name: "sse", script: sseScript}
-
-// eventSourceBody is the same for requests with a body.
-var eventSourceBody = Dialect{name: "sse", streaming: asked, speaks: &openAIChat, otherwise: &eventSource}
+// eventSource is any stream of server-sent events that is the backend's own business: it
+// gets comments only, and a failure cuts the connection, after which EventSource
+// reconnects. Each comment has ONE newline: fetch-event-source delivers an empty message
+// at a blank line.
+var eventSource = Dialect{name: "sse", script: sseScript, answer: sseAnswer}
 
 func sseScript(*Request, texts, bool, time.Time) script {
-	comment := []byte(": keepalive\n\n")
-	return script{first: comment, tick: comment}
+	return script{first: []byte(comment), tick: []byte(comment)}
+}
+
+// sseAnswer is any JSON as one event.
+func sseAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
+	return event(appendCompact(nil, body)), true
 }

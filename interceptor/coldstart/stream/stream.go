@@ -24,7 +24,7 @@ const (
 // Stream is a committed response that waits for its real answer. The goroutine
 // that serves the request owns it.
 type Stream struct {
-	client  client
+	client  writer
 	request Request
 	script  script
 
@@ -47,7 +47,7 @@ func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.
 	visible := req.harmless && c.display != DisplayNone
 	opened := time.Now()
 	s := &Stream{
-		client:   client{w: w, control: http.NewResponseController(w), http1: req.http1},
+		client:   writer{w: w, control: http.NewResponseController(w), http1: req.http1},
 		request:  req,
 		script:   req.dialect.script(&req, c.texts(progress()), visible, opened),
 		opened:   opened,
@@ -123,11 +123,17 @@ func (s *Stream) fail(p *problem) error {
 		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)
 	}
 	lead := s.afterComments()
-	return s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, s.opened)...))
+	if err := s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, s.opened)...)); err != nil {
+		return err
+	}
+	if s.request.dialect.cutsFailures || s.request.needs&abortAfterFailure != 0 {
+		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)
+	}
+	return nil
 }
 
-// client is the connection to the client of a stream.
-type client struct {
+// writer is the connection to the client of a stream.
+type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	http1   bool
@@ -145,7 +151,7 @@ func unwritten(err error) error {
 // write sends p at once, within a bound. The bound is lifted afterwards: on
 // HTTP/2 it would reset a stream that is merely idle, and on HTTP/1.1 the end of a
 // response that net/http writes.
-func (c *client) write(p []byte) error {
+func (c *writer) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -158,7 +164,7 @@ func (c *client) write(p []byte) error {
 // keepalive is write for those that come again and again. On HTTP/1.1, where a
 // deadline is about writes only, it serves several of them: a thousand idle streams
 // spend a good part of their time on timers otherwise.
-func (c *client) keepalive(p []byte) error {
+func (c *writer) keepalive(p []byte) error {
 	if !c.http1 || len(p) == 0 {
 		return c.write(p)
 	}
@@ -169,7 +175,7 @@ func (c *client) keepalive(p []byte) error {
 }
 
 // limit bounds the writes to come.
-func (c *client) limit(at time.Time) {
+func (c *writer) limit(at time.Time) {
 	if c.bare {
 		return
 	}
@@ -178,7 +184,7 @@ func (c *client) limit(at time.Time) {
 }
 
 // lift takes the bound away.
-func (c *client) lift() {
+func (c *writer) lift() {
 	if c.bare || c.bound.IsZero() {
 		return
 	}
@@ -188,7 +194,7 @@ func (c *client) lift() {
 }
 
 // send writes p and flushes it.
-func (c *client) send(p []byte) error {
+func (c *writer) send(p []byte) error {
 	if _, err := c.w.Write(p); err != nil {
 		return unwritten(err)
 	}

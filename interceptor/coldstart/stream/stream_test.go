@@ -174,8 +174,9 @@ func TestWritesHaveADeadline(t *testing.T) {
 		if err := splicer.Close(nil, 0, ""); err != nil {
 			t.Fatal(err)
 		}
-		once := []string{"deadline 30s", "write", "flush", "no deadline"}
-		want := append([]string{"header"}, slices.Repeat(once, 3)...)
+		// A client that reads the backend's answer slowly is not dead.
+		keepalive := []string{"deadline 30s", "write", "flush", "no deadline"}
+		want := slices.Concat([]string{"header"}, keepalive, keepalive, []string{"write", "flush"})
 		if diff := cmp.Diff(want, w.calls); diff != "" {
 			t.Error(diff)
 		}

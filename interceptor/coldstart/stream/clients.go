@@ -1,0 +1,80 @@
+package stream
+
+import (
+	"net/http"
+	"strings"
+)
+
+// need is a set of things in which a client differs from what its dialect says.
+type need uint8
+
+const (
+	// dataOnly sends data events in place of comments.
+	dataOnly need = 1 << iota
+	// commentsOnly sends no data events.
+	commentsOnly
+	// noParts sends chunks without parts.
+	noParts
+	// abortAfterFailure aborts the connection behind the failure event.
+	abortAfterFailure
+)
+
+// client is a library that is recognised by its headers.
+type client struct {
+	name, version string // the version that was measured
+	dialect       *Dialect
+	headers       []header
+	needs         need
+	reason        string
+}
+
+// header matches the first value of a header: one that contains value, or is the whole of it.
+type header struct {
+	name, value string
+	whole       bool
+}
+
+// clients are all exceptions from the dialects.
+var clients = []client{
+	{
+		name: "go-openai", version: "1.43", dialect: &openAIChat, needs: dataOnly,
+		headers: []header{{"User-Agent", "Go-http-client/", false}, {"Accept", eventStream, true}, {"Cache-Control", "no-cache", true}},
+		reason:  "it takes a comment for the beginning of an error and then loses the real one (ADR 8)",
+	},
+	{
+		name: "langchaingo", version: "0.1.14", dialect: &openAIChat, needs: abortAfterFailure,
+		headers: []header{{"User-Agent", "langchaingo/", false}},
+		reason:  "it ignores events that it does not know, so that the end of the stream completes the answer",
+	},
+	{
+		name: "openai-node", version: "7.3", dialect: &openAIResponses, needs: commentsOnly,
+		headers: []header{{"X-Stainless-Lang", "js", true}},
+		reason:  "its helper refuses a response whose id changes, and every other event before response.created",
+	},
+	{
+		name: "@google/generative-ai", version: "0.24", dialect: &gemini, needs: noParts,
+		headers: []header{{"X-Goog-Api-Client", "genai-js/", false}},
+		reason:  "an empty text part wipes the history of its ChatSession; newer SDKs lose theirs without one",
+	},
+}
+
+// needsOf returns what the client of a request needs.
+func needsOf(r *http.Request, d *Dialect) (all need) {
+	for i := range clients {
+		if c := &clients[i]; c.dialect == d && c.sent(r) {
+			all |= c.needs
+		}
+	}
+	return all
+}
+
+// sent reports whether the client looks like the one that sent r.
+func (c *client) sent(r *http.Request) bool {
+	for _, h := range c.headers {
+		value := r.Header.Get(h.name)
+		if h.whole && value != h.value || !strings.Contains(value, h.value) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,115 @@
+package stream
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"io"
+	"iter"
+)
+
+// decoder decodes a compressed body as it arrives. The decoders of the standard library
+// pull their input, so one runs as a coroutine that stops where it needs more of it. What
+// it decodes is passed on in pieces, so that no body grows in memory.
+type decoder struct {
+	input bytes.Buffer
+	ended bool // no more input comes
+	next  func() (piece []byte, ok bool)
+	stop  func()
+	err   error
+}
+
+// newDecoder returns a decoder of gzip or deflate.
+func newDecoder(coding string) *decoder {
+	d := &decoder{}
+	d.next, d.stop = iter.Pull(func(yield func([]byte) bool) {
+		source := &pulled{decoder: d, yield: yield}
+		d.err = decode(coding, bufio.NewReader(source), yield)
+	})
+	return d
+}
+
+// decode passes a decoded body to yield, until that returns false.
+func decode(coding string, source *bufio.Reader, yield func([]byte) bool) error {
+	reader, err := decoding(coding, source)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := reader.Read(buf)
+		if n > 0 && !yield(buf[:n]) {
+			return nil
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// decoding returns the decoded body. "deflate" is zlib's format (RFC 9110, 8.4.1.2), but
+// some servers send the bare one, which has no header.
+func decoding(coding string, source *bufio.Reader) (io.Reader, error) {
+	if coding != "deflate" {
+		return gzip.NewReader(source)
+	}
+	head, err := source.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(source)
+	}
+	return flate.NewReader(source), nil
+}
+
+// write decodes a piece of the body.
+func (d *decoder) write(b []byte, take func([]byte) error) error {
+	d.input.Write(b)
+	return d.run(take)
+}
+
+// close decodes what is left, and returns what is wrong with the body.
+func (d *decoder) close(take func([]byte) error) error {
+	d.ended = true
+	defer d.stop()
+	return d.run(take)
+}
+
+// run lets the coroutine decode until it needs more input.
+func (d *decoder) run(take func([]byte) error) error {
+	for {
+		piece, ok := d.next()
+		switch {
+		case !ok: // the end; what follows it is not part of the body
+			d.input.Reset()
+			return d.err
+		case piece == nil:
+			return nil
+		}
+		if err := take(piece); err != nil {
+			return err
+		}
+	}
+}
+
+// pulled is the input of the coroutine.
+type pulled struct {
+	decoder *decoder
+	yield   func([]byte) bool
+}
+
+// Read stops the coroutine while there is no input.
+func (p *pulled) Read(b []byte) (int, error) {
+	for p.decoder.input.Len() == 0 {
+		if p.decoder.ended || !p.yield(nil) {
+			return 0, io.EOF
+		}
+	}
+	return p.decoder.input.Read(b)
+}

@@ -1,0 +1,169 @@
+package stream
+
+import (
+	"net/http"
+	"strings"
+)
+
+// rule is a row of the table that decides how a cold request is kept on the line:
+// (path × body × Accept) → dialect or silence. docs/cold-start.md is checked against it.
+type rule struct {
+	// path is what the request's path ends with, in whole segments, without a trailing
+	// slash. The longest one wins.
+	path string
+	// exact means that path is the whole path, and that other APIs may use it too.
+	exact bool
+	// speaks is the dialect of the API's streams; nil means that its answers must
+	// arrive whole, so that the request is held silently.
+	speaks *Dialect
+	// query reports whether the URL asks for a stream; nil means that it need not.
+	query func(r *http.Request) bool
+	// body is what a body that asks for a stream has; nil means anything.
+	body *condition
+}
+
+// condition is a condition on a body, in code and in words for the documentation.
+type condition struct {
+	words string
+	holds func(f *facts) bool
+}
+
+var (
+	// asked is the condition of the APIs that stream when they are told to.
+	asked = &condition{"`\"stream\": true`", func(f *facts) bool { return f.stream == isTrue }}
+	// chats recognises a chat by its body alone. The feature was first defined as this,
+	// on any path.
+	chats = &condition{"`\"stream\": true`, and `messages` is a list", func(f *facts) bool { return f.stream == isTrue && f.messages }}
+
+	askedOnVertex = &condition{"`\"stream\": true` and `anthropic_version`", func(f *facts) bool { return f.stream == isTrue && f.anthropic }}
+	askedInputs   = &condition{"`\"stream\": true` and `inputs`", func(f *facts) bool { return f.stream == isTrue && f.inputs }}
+	anyInputs     = &condition{"`inputs`, or `\"stream\": true`", func(f *facts) bool { return f.stream == isTrue || f.inputs }}
+	ollamaChats   = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts",
+		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.content }}
+	ollamaPrompts = &condition{"not `\"stream\": false`; `model` and `prompt` are texts",
+		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.prompt }}
+)
+
+// rules know the paths of APIs. A rule that speaks eventSource belongs to an API whose
+// streams are events of its own: its client gets comments only, and a failure cuts. A path that is not here belongs to no API that is known:
+// then chats decides.
+var rules = []rule{
+	// OpenAI, and everybody who speaks its API below some prefix: Azure
+	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp,
+	// Ollama (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
+	{path: "/chat/completions", speaks: &openAIChat, body: asked},
+	{path: "/completions", speaks: &openAICompletions, body: asked},
+	{path: "/responses", speaks: &openAIResponses, body: asked},
+	{path: "/images/generations", speaks: &eventSource, body: asked},
+	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/tokenize"},
+
+	// Anthropic, on Vertex too.
+	{path: "/messages", speaks: &anthropic, body: asked},
+	{path: "/messages/count_tokens"}, {path: "/messages/batches"},
+	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex},
+
+	// Gemini. Without alt=sse it streams a JSON list.
+	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }},
+
+	// Ollama streams unless it is told not to. Its paths are common: AI SDK's useChat
+	// posts to /api/chat too, without a model and with messages that have parts.
+	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats},
+	{path: "/api/generate", speaks: &ollamaGenerate, body: ollamaPrompts},
+	{path: "/api/pull"}, {path: "/api/push"}, {path: "/api/create"}, {path: "/api/embed"}, {path: "/api/embeddings"},
+
+	// Mistral streams chat chunks where its paths look like OpenAI's completions.
+	{path: "/fim/completions", speaks: &eventSource, body: asked},
+	{path: "/agents/completions", speaks: &eventSource, body: asked},
+	{path: "/conversations", speaks: &eventSource, body: askedInputs},
+	// Cohere.
+	{path: "/v2/chat", speaks: &eventSource, body: asked},
+	// llama.cpp's own API. Its /completions without /v1 is OpenAI's to most clients.
+	{path: "/completion", speaks: &eventSource, body: asked},
+	{path: "/infill", speaks: &eventSource, body: asked},
+	// SGLang and TGI; KServe and Triton have generate_stream too, which always streams.
+	{path: "/generate", speaks: &eventSource, body: asked},
+	{path: "/generate_stream", speaks: &eventSource, body: anyInputs},
+	{path: "/", exact: true, speaks: &eventSource, body: askedInputs},
+	// vLLM and SageMaker: chat or completion, by the body.
+	{path: "/invocations", speaks: &openAIChat, body: chats},
+	// Bedrock's event streams are binary.
+	{path: "/invoke-with-response-stream"}, {path: "/converse-stream"},
+}
+
+// ruleOf returns the rule of a path, nil if it belongs to no API that is known.
+func ruleOf(path string) *rule {
+	if path != "/" {
+		path = strings.TrimRight(path, "/")
+	}
+	var longest *rule
+	for i := range rules {
+		r := &rules[i]
+		if r.exact && path != r.path || !strings.HasSuffix(path, r.path) {
+			continue
+		}
+		if longest == nil || len(r.path) > len(longest.path) {
+			longest = r
+		}
+	}
+	return longest
+}
+
+// Candidate is a request that may be a streaming one, by its method, path and headers
+// alone. Its body has the last word.
+type Candidate struct {
+	rule   *rule // nil on a path of no known API
+	events bool  // Accept is exactly text/event-stream
+}
+
+// Detect returns the candidate that a request is, or nil.
+func Detect(r *http.Request) *Candidate {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet || !eligible(r) {
+		return nil
+	}
+	accept := r.Header["Accept"]
+	c := Candidate{events: len(accept) == 1 && accept[0] == eventStream}
+	if r.Method == http.MethodPost {
+		c.rule = ruleOf(r.URL.Path)
+		switch {
+		case c.rule == nil, c.rule.exact:
+			return &c
+		case c.rule.speaks != nil && (c.rule.query == nil || c.rule.query(r)):
+			return &c
+		}
+	}
+	if !c.events {
+		return nil
+	}
+	c.rule = nil
+	return &c
+}
+
+// Object reports whether only a JSON object can ask for the stream, so that no other body
+// has to be read as a whole.
+func (c *Candidate) Object() bool { return !c.events }
+
+// dialect returns the dialect that a request is served in, nil for silence. f is nil if the
+// body is not a JSON object.
+func (c *Candidate) dialect(f *facts) *Dialect {
+	known := c.rule != nil && !c.rule.exact
+	switch {
+	case c.rule != nil && f != nil && (c.rule.body == nil || c.rule.body.holds(f)):
+		return c.rule.speaks
+	case c.events:
+		// The client reads any event stream, and nobody knows more of the backend's.
+		return &eventSource
+	case !known && f != nil && chats.holds(f):
+		return &openAIChat
+	}
+	return nil
+}
+
+// DialectOf returns the dialect of the API that a path belongs to, streaming or not; nil if
+// it belongs to none, or to one whose errors have no shape here.
+func DialectOf(r *http.Request) *Dialect {
+	rule := ruleOf(r.URL.Path)
+	if rule == nil || rule.speaks == nil || rule.speaks.problem == nil {
+		return nil
+	}
+	return rule.speaks
+}

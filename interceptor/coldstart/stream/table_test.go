@@ -1,0 +1,160 @@
+package stream
+
+import (
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestTable asks the table for requests of real APIs: what they get while their target
+// wakes. The bodies are those of the APIs' own documentation, shortened.
+func TestTable(t *testing.T) {
+	const (
+		chat     = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
+		prompt   = `{"model":"m","stream":true,"prompt":"hi"}`
+		events   = "text/event-stream"
+		anything = "*/*"
+	)
+	silence := (*Dialect)(nil)
+	for _, c := range []struct {
+		api, path, accept, body string
+		want                    *Dialect
+	}{
+		{"OpenAI", "/v1/chat/completions", anything, chat, &openAIChat},
+		{"OpenAI, not streaming", "/v1/chat/completions", anything, `{"model":"m","messages":[]}`, silence},
+		{"OpenAI completions", "/v1/completions", anything, prompt, &openAICompletions},
+		{"OpenAI responses", "/v1/responses", anything, `{"model":"m","stream":true,"input":"hi"}`, &openAIResponses},
+		{"OpenAI images", "/v1/images/generations", anything, `{"model":"gpt-image-1","stream":true,"prompt":"x"}`, &eventSource},
+		{"OpenAI speech", "/v1/audio/speech", anything, `{"model":"tts","stream":true,"input":"hi","voice":"alloy"}`, silence},
+		{"OpenAI speech, any shape", "/v1/audio/speech", anything, chat, silence},
+		{"OpenAI embeddings", "/v1/embeddings", anything, chat, silence},
+		{"Azure", "/openai/deployments/gpt/chat/completions", anything, chat, &openAIChat},
+		{"Azure completions", "/openai/deployments/gpt/completions", anything, prompt, &openAICompletions},
+		{"Azure images", "/openai/deployments/gpt/images/generations", anything, `{"stream":true,"prompt":"x"}`, &eventSource},
+		{"Azure speech", "/openai/deployments/tts/audio/speech", anything, `{"stream":true}`, silence},
+		{"Azure AI inference", "/models/chat/completions", anything, chat, &openAIChat},
+		{"Groq", "/openai/v1/chat/completions", anything, chat, &openAIChat},
+		{"LiteLLM without /v1", "/chat/completions", anything, chat, &openAIChat},
+		{"LiteLLM pass-through", "/anthropic/v1/messages", anything, chat, &anthropic},
+		{"vLLM tokenize", "/tokenize", anything, chat, silence},
+		{"vLLM on SageMaker, a chat", "/invocations", anything, chat, &openAIChat},
+		{"vLLM on SageMaker, a completion", "/invocations", anything, prompt, silence},
+		{"Anthropic", "/v1/messages", anything, chat, &anthropic},
+		{"Anthropic with a slash", "/v1/messages/", anything, chat, &anthropic},
+		{"Anthropic token count", "/v1/messages/count_tokens", anything, chat, silence},
+		{"Anthropic on Vertex", "/v1/projects/p/publishers/anthropic/models/c:streamRawPredict", anything,
+			`{"anthropic_version":"vertex-2023-10-16","stream":true,"messages":[]}`, &anthropic},
+		{"Mistral on Vertex", "/v1/projects/p/publishers/mistralai/models/c:streamRawPredict", anything, chat, silence},
+		{"Gemini", "/v1beta/models/g:streamGenerateContent?alt=sse", anything, `{"contents":[]}`, &gemini},
+		{"Gemini as a list", "/v1beta/models/g:streamGenerateContent", anything, `{"contents":[]}`, silence},
+		{"Ollama", "/api/chat", anything, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, &ollamaChat},
+		{"Ollama, whole", "/api/chat", anything, `{"model":"m","stream":false,"messages":[{"role":"user","content":"hi"}]}`, silence},
+		{"Ollama generate", "/api/generate", anything, `{"model":"m","prompt":"hi"}`, &ollamaGenerate},
+		{"Ollama pull", "/api/pull", anything, `{"model":"m","stream":true}`, silence},
+		{"Ollama push", "/api/push", anything, `{"model":"m","stream":true}`, silence},
+		{"Ollama create", "/api/create", anything, `{"model":"m","stream":true,"from":"x","messages":[{"role":"user","content":"hi"}]}`, silence},
+		{"AI SDK's useChat", "/api/chat", anything, `{"id":"1","trigger":"submit","messages":[{"id":"2","role":"user","parts":[{"type":"text","text":"hi"}]}]}`, silence},
+		{"Mistral", "/v1/chat/completions", anything, chat, &openAIChat},
+		{"Mistral FIM", "/v1/fim/completions", anything, prompt, &eventSource},
+		{"Mistral agents", "/v1/agents/completions", anything, chat, &eventSource},
+		{"Mistral conversations", "/v1/conversations", anything, `{"stream":true,"inputs":"hi"}`, &eventSource},
+		{"an application's conversations", "/api/conversations", anything, `{"stream":true,"title":"hi"}`, silence},
+		{"Cohere", "/v2/chat", anything, chat, &eventSource},
+		{"Cohere v1 streams JSON lines", "/v1/chat", anything, `{"stream":true,"message":"hi"}`, silence},
+		{"TGI", "/generate_stream", anything, `{"inputs":"hi","parameters":{}}`, &eventSource},
+		{"TGI at the root", "/", anything, `{"inputs":"hi","stream":true}`, &eventSource},
+		{"TGI at the root, whole", "/", anything, `{"inputs":"hi"}`, silence},
+		{"SGLang", "/generate", anything, `{"text":"hi","stream":true}`, &eventSource},
+		{"Triton", "/v2/models/m/generate_stream", anything, `{"text_input":"hi","stream":true}`, &eventSource},
+		{"llama.cpp", "/completion", anything, prompt, &eventSource},
+		{"llama.cpp infill", "/infill", anything, `{"input_prefix":"a","stream":true}`, &eventSource},
+		{"LM Studio", "/api/v0/chat/completions", anything, chat, &openAIChat},
+		{"Bedrock", "/model/m/invoke-with-response-stream", anything, chat, silence},
+
+		{"the first proposal", "/", anything, `{"stream":true,"messages":[]}`, &openAIChat},
+		{"a chat on a path of its own", "/assistant/ask", anything, chat, &openAIChat},
+		{"a webhook with a member stream", "/hooks/video", anything, `{"stream":true,"url":"x"}`, silence},
+		{"messages that are no list", "/hooks/mail", anything, `{"stream":true,"messages":"all"}`, silence},
+		{"any events", "/feed", events, `{"stream":true}`, &eventSource},
+		{"any events win over a chat's shape", "/assistant/ask", events, chat, &eventSource},
+		{"an API wins over Accept", "/v1/chat/completions", events, chat, &openAIChat},
+		{"an API whose stream is not asked for, but events are", "/v1/chat/completions", events, `{"messages":[]}`, &eventSource},
+		{"events where answers are whole", "/api/pull", events, `{"model":"m"}`, &eventSource},
+		{"events and no JSON", "/feed", events, `q=1`, &eventSource},
+	} {
+		t.Run(c.api, func(t *testing.T) {
+			r := httptest.NewRequest("POST", c.path, strings.NewReader(c.body))
+			r.Header.Set("Accept", c.accept)
+			var got *Dialect
+			if found := Detect(r); found != nil {
+				if q, ok := found.Parse(r, []byte(c.body)); ok {
+					got = q.dialect
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestDocumentedTable: the table of docs/cold-start.md is the one of the code.
+func TestDocumentedTable(t *testing.T) {
+	const file, begin, end = "../../../docs/cold-start.md", "<!-- table of streams -->\n", "<!-- end of the table -->\n"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	got, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no table between %q and %q", file, begin, end)
+	}
+	want := documentedTable()
+	if *update {
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got = want
+	}
+	if got != want {
+		t.Errorf("%s has another table; run this test with -update", file)
+	}
+}
+
+// documentedTable renders the rules for people.
+func documentedTable() string {
+	dialects := map[*Dialect]string{
+		&openAIChat: "OpenAI chat", &openAICompletions: "OpenAI completions", &openAIResponses: "OpenAI responses", &anthropic: "Anthropic",
+		&gemini: "Gemini", &ollamaChat: "Ollama", &ollamaGenerate: "Ollama", &eventSource: "comments",
+	}
+	var b strings.Builder
+	b.WriteString("| path ends in | the body has | what the client gets |\n| --- | --- | --- |\n")
+	for i := range rules {
+		r := &rules[i]
+		if r.speaks == nil {
+			continue
+		}
+		path, body := "`"+r.path+"`", "anything"
+		if r.exact {
+			path += ", as a whole"
+		}
+		if r.query != nil {
+			path += ", with `alt=sse`"
+		}
+		if r.body != nil {
+			body = r.body.words
+		}
+		b.WriteString("| " + path + " | " + body + " | " + dialects[r.speaks] + " |\n")
+	}
+	b.WriteString("| no path that is known | " + chats.words + " | OpenAI chat |\n")
+	var silent []string
+	for i := range rules {
+		if rules[i].speaks == nil {
+			silent = append(silent, "`"+rules[i].path+"`")
+		}
+	}
+	b.WriteString("| " + strings.Join(silent, ", ") + " | anything | silence: the answer must arrive whole |\n")
+	return b.String()
+}
