@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
@@ -46,7 +47,7 @@ func NewClusterSource(config *rest.Config, o ClusterOptions) (*ClusterSource, er
 		DefaultTransform: trim,
 		ByObject: map[client.Object]cache.ByObject{
 			// Only these may be shown to clients, and only these are kept in memory.
-			&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{responseBodyLabel: "true"})},
+			&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{api.LabelResponseBody: api.True})},
 		},
 	}
 	if o.Namespace != "" {
@@ -87,8 +88,8 @@ func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 		{&corev1.Service{}, handlerOf(sink.Set, sink.Delete)},
 		{&corev1.ConfigMap{}, handlerOf(sink.Set, sink.Delete)},
 		{&discoveryv1.EndpointSlice{}, handlerOf(s.slices.Set, s.slices.Delete)},
-		{routeObject(v1beta1.GroupVersion.String(), KindInterceptorRoute), handlerOf(sink.Set, sink.Delete)},
-		{routeObject(v1alpha1.GroupVersion.String(), KindHTTPScaledObject), handlerOf(sink.Set, sink.Delete)},
+		{routeObject(v1beta1.GroupVersion.String(), api.KindInterceptorRoute), handlerOf(sink.Set, sink.Delete)},
+		{routeObject(v1alpha1.GroupVersion.String(), api.KindHTTPScaledObject), handlerOf(sink.Set, sink.Delete)},
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.cache.Start(ctx) })

@@ -15,6 +15,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/pkg/waitingpage"
@@ -27,8 +28,6 @@ const (
 	// defaultLease is long enough for a model that loads for minutes after its
 	// client gave up.
 	defaultLease = 10 * time.Minute
-	// responseBodyLabel marks the ConfigMaps that responses may be taken from.
-	responseBodyLabel = "http.keda.sh/response-body"
 )
 
 // compiler turns one object into a Route, with every default applied: objects
@@ -252,7 +251,7 @@ func (n *compilation) files(name string) (files map[string][]byte, problem strin
 	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: name})
 	found := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
 	if found == nil {
-		return nil, fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", name, responseBodyLabel)
+		return nil, fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", name, api.LabelResponseBody)
 	}
 	return found.files, ""
 }

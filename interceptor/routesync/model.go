@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/routing"
@@ -68,9 +69,9 @@ func (m *model) apply(changes map[ObjectRef]client.Object) {
 	for ref, obj := range changes {
 		key := routing.Key{Namespace: ref.Namespace, Name: ref.Name}
 		switch ref.Kind {
-		case KindInterceptorRoute:
+		case api.KindInterceptorRoute:
 			applyRoute(m, m.routes, ref, key, obj)
-		case KindHTTPScaledObject:
+		case api.KindHTTPScaledObject:
 			applyRoute(m, m.scaled, ref, key, obj)
 		case KindService:
 			service, _ := obj.(*corev1.Service)
@@ -95,7 +96,7 @@ type configMap struct{ files map[string][]byte }
 
 // newConfigMap is nil for one that is gone or without the label.
 func newConfigMap(object *corev1.ConfigMap) *configMap {
-	if object == nil || object.Labels[responseBodyLabel] != "true" {
+	if object == nil || object.Labels[api.LabelResponseBody] != api.True {
 		return nil
 	}
 	c := &configMap{files: make(map[string][]byte, len(object.Data)+len(object.BinaryData))}
@@ -177,14 +178,14 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 func (m *model) effective(key routing.Key) (*v1beta1.InterceptorRoute, ObjectRef, bool) {
 	route, scaled := m.routes[key], m.scaled[key]
 	if scaled != nil {
-		ref := ObjectRef{Kind: KindHTTPScaledObject, Namespace: key.Namespace, Name: key.Name}
+		ref := ObjectRef{Kind: api.KindHTTPScaledObject, Namespace: key.Namespace, Name: key.Name}
 		if route == nil {
 			return routing.ConvertHTTPScaledObject(scaled), ref, true
 		}
 		m.note(ref, []string{"the InterceptorRoute of the same name wins over this object"})
 	}
 	if route != nil {
-		return route, ObjectRef{Kind: KindInterceptorRoute, Namespace: key.Namespace, Name: key.Name}, true
+		return route, ObjectRef{Kind: api.KindInterceptorRoute, Namespace: key.Namespace, Name: key.Name}, true
 	}
 	return nil, ObjectRef{}, false
 }

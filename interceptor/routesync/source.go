@@ -32,17 +32,15 @@ type Sink interface {
 	Synced()
 }
 
-// The kinds that a Sink understands.
+// The kinds that a Sink understands besides InterceptorRoute and HTTPScaledObject.
 const (
-	KindInterceptorRoute = "InterceptorRoute"
-	KindHTTPScaledObject = "HTTPScaledObject"
-	KindService          = "Service"
-	KindConfigMap        = "ConfigMap"
+	KindService   = "Service"
+	KindConfigMap = "ConfigMap"
 )
 
 // ObjectRef names an object.
 type ObjectRef struct {
-	// Kind is one of the kinds above.
+	// Kind is one of those that a Sink understands.
 	Kind string
 	// Namespace and Name of the object.
 	Namespace, Name string

@@ -22,6 +22,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,7 +138,7 @@ func TestStoredObjectThatDoesNotDecodeHarmsNoOther(t *testing.T) {
 			t.Error("the bad route is not served")
 		}
 		problems := s.Problems()
-		if reason := problems[ObjectRef{Kind: KindInterceptorRoute, Namespace: "ns", Name: "bad"}]; !strings.Contains(reason, "decode") || len(problems) != 1 {
+		if reason := problems[ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "bad"}]; !strings.Contains(reason, "decode") || len(problems) != 1 {
 			t.Errorf("the problem is the bad object's own: %v", problems)
 		}
 		sink.Set(interceptorRoute(t, "bad", "bad.test", `timeouts: {readiness: "30s"}`))
@@ -230,12 +231,12 @@ func TestPartThatDoesNotCompileLeavesTheRest(t *testing.T) {
 		if r == nil || r.Callback != nil || r.Placeholder == nil || r.Placeholder.Problem == "" {
 			t.Fatalf("the route is served without the bad parts: %+v", r)
 		}
-		reason := s.Problems()[ObjectRef{Kind: KindInterceptorRoute, Namespace: "ns", Name: "a"}]
+		reason := s.Problems()[ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "a"}]
 		if !strings.Contains(reason, "streamingCallback") || !strings.Contains(reason, "ConfigMap") {
 			t.Errorf("both parts are named: %q", reason)
 		}
 		sink.Set(&corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "none", Labels: map[string]string{responseBodyLabel: "true"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "none", Labels: map[string]string{api.LabelResponseBody: "true"}},
 			Data:       map[string]string{"index.html": "hello"},
 		})
 		settle()
@@ -266,8 +267,8 @@ func TestDefaultsOfARoute(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			m := newModel(compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), defaults: defaults})
 			m.apply(map[ObjectRef]client.Object{
-				{Kind: KindService, Namespace: "ns", Name: "app"}:            appService(),
-				{Kind: KindInterceptorRoute, Namespace: "ns", Name: "route"}: interceptorRoute(t, "route", "a.test", c.spec),
+				{Kind: KindService, Namespace: "ns", Name: "app"}:                appService(),
+				{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "route"}: interceptorRoute(t, "route", "a.test", c.spec),
 			})
 			route, ok := m.table(nil).Match("a.test", "/", nil)
 			if !ok || !c.check(route) {
@@ -344,7 +345,7 @@ func TestOneChangeCompilesOneRoute(t *testing.T) {
 	all := map[ObjectRef]client.Object{{Kind: KindService, Namespace: "ns", Name: "app"}: appService()}
 	for i := range 2000 {
 		name := fmt.Sprint("r", i)
-		all[ObjectRef{Kind: KindInterceptorRoute, Namespace: "ns", Name: name}] = interceptorRoute(t, name, name+".test", "")
+		all[ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: name}] = interceptorRoute(t, name, name+".test", "")
 	}
 	start := time.Now()
 	m.apply(all)
@@ -353,7 +354,7 @@ func TestOneChangeCompilesOneRoute(t *testing.T) {
 
 	route := interceptorRoute(t, "r5", "changed.test", "")
 	start = time.Now()
-	m.apply(map[ObjectRef]client.Object{{Kind: KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
+	m.apply(map[ObjectRef]client.Object{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
 	table = m.table(table)
 	one := time.Since(start)
 	if _, ok := table.Match("changed.test", "/", nil); !ok || table.Len() != 2000 {
@@ -393,7 +394,7 @@ func TestResponsesShareTheDataOfAConfigMap(t *testing.T) {
 		s, sink := run(t, logr.Discard())
 		sink.Set(appService())
 		sink.Set(&corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "site", Labels: map[string]string{responseBodyLabel: "true"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "site", Labels: map[string]string{api.LabelResponseBody: "true"}},
 			Data:       map[string]string{"index.html": "hello"},
 		})
 		sink.Set(interceptorRoute(t, "a", "a.test", `staticRoutes:

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/config"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
@@ -39,8 +40,6 @@ const (
 	leaderElectionID = "http-add-on-operator.keda.sh"
 	// recorderName is who events say they come from.
 	recorderName = "keda-http-add-on"
-	// responseBodyLabel marks the ConfigMaps that responses may be taken from.
-	responseBodyLabel = "http.keda.sh/response-body"
 	// namespaceFile holds the namespace of the pod that this runs in.
 	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 )
@@ -119,7 +118,7 @@ func managerOptions(cfg config.Config, namespace string, log logr.Logger) ctrl.O
 		Cache: cache.Options{
 			DefaultTransform: trim,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{responseBodyLabel: "true"})},
+				&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{api.LabelResponseBody: api.True})},
 			},
 		},
 		// A process may make more than one operator: their controllers share names.

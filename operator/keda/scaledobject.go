@@ -11,17 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
-// The keys of trigger metadata that KEDA hands to our scaler.
-const (
-	// MetadataScalerAddress is where KEDA finds the scaler.
-	MetadataScalerAddress = "scalerAddress"
-	// MetadataHTTPScaledObject names the HTTPScaledObject that a trigger measures.
-	MetadataHTTPScaledObject = "httpScaledObject"
-	// MetadataInterceptorRoute names the InterceptorRoute that a trigger measures.
-	MetadataInterceptorRoute = "interceptorRoute"
-)
+// MetadataScalerAddress is the key of trigger metadata by which KEDA finds the scaler.
+const MetadataScalerAddress = "scalerAddress"
 
 // The types of triggers that lead to our scaler.
 const (
@@ -111,7 +106,7 @@ func References(scaledObject *unstructured.Unstructured) []Reference {
 		if kind, _, _ := unstructured.NestedString(trigger, "type"); kind != TriggerExternalPush && kind != TriggerExternal {
 			continue
 		}
-		for _, key := range []string{MetadataInterceptorRoute, MetadataHTTPScaledObject} {
+		for _, key := range []string{api.TriggerInterceptorRoute, api.TriggerHTTPScaledObject} {
 			name, _, _ := unstructured.NestedString(trigger, "metadata", key)
 			if name == "" {
 				continue

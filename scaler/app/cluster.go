@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/scaler/config"
@@ -86,9 +87,9 @@ func (k kind) object() client.Object {
 	u := &unstructured.Unstructured{}
 	switch k {
 	case kindRoute:
-		u.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(externalscaler.KindInterceptorRoute))
+		u.SetGroupVersionKind(v1beta1.GroupVersion.WithKind(api.KindInterceptorRoute))
 	case kindLegacyRoute:
-		u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(externalscaler.KindHTTPScaledObject))
+		u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(api.KindHTTPScaledObject))
 	default:
 		return &discoveryv1.EndpointSlice{}
 	}
@@ -107,8 +108,8 @@ func objects(by map[kind]cache.ByObject) map[client.Object]cache.ByObject {
 func mapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []schema.GroupVersionKind{
-		v1beta1.GroupVersion.WithKind(externalscaler.KindInterceptorRoute),
-		v1alpha1.GroupVersion.WithKind(externalscaler.KindHTTPScaledObject),
+		v1beta1.GroupVersion.WithKind(api.KindInterceptorRoute),
+		v1alpha1.GroupVersion.WithKind(api.KindHTTPScaledObject),
 		discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
 	} {
 		m.Add(kind, meta.RESTScopeNamespace)

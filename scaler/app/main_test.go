@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler"
@@ -196,13 +197,13 @@ func listen(t testing.TB) net.Listener {
 // ref is a trigger for one of the routes.
 func ref(route int) *pb.ScaledObjectRef {
 	return &pb.ScaledObjectRef{Name: "so", Namespace: "apps", ScalerMetadata: map[string]string{
-		externalscaler.MetadataInterceptorRoute: fmt.Sprintf("route-%04d", route),
+		api.TriggerInterceptorRoute: fmt.Sprintf("route-%04d", route),
 	}}
 }
 
 func interceptorRoute(route int) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "http.keda.sh/v1beta1", "kind": externalscaler.KindInterceptorRoute,
+		"apiVersion": "http.keda.sh/v1beta1", "kind": api.KindInterceptorRoute,
 		"metadata": map[string]any{"namespace": "apps", "name": fmt.Sprintf("route-%04d", route)},
 		"spec":     map[string]any{"scalingMetric": map[string]any{"concurrency": map[string]any{"targetValue": int64(1)}}},
 	}}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
@@ -137,7 +138,7 @@ func ref(key, value string) *pb.ScaledObjectRef {
 
 // interceptorRoute returns one of the namespace apps.
 func interceptorRoute(name string, metric map[string]any) *unstructured.Unstructured {
-	return object("http.keda.sh/v1beta1", KindInterceptorRoute, name, map[string]any{
+	return object("http.keda.sh/v1beta1", api.KindInterceptorRoute, name, map[string]any{
 		"target": map[string]any{"service": "web", "port": int64(80)}, "scalingMetric": metric,
 	})
 }
@@ -145,7 +146,7 @@ func interceptorRoute(name string, metric map[string]any) *unstructured.Unstruct
 // httpScaledObject returns one of the namespace apps.
 func httpScaledObject(name string, spec map[string]any) *unstructured.Unstructured {
 	spec["scaleTargetRef"] = map[string]any{"service": "web", "port": int64(80)}
-	return object("http.keda.sh/v1alpha1", KindHTTPScaledObject, name, spec)
+	return object("http.keda.sh/v1alpha1", api.KindHTTPScaledObject, name, spec)
 }
 
 func object(version, kind, name string, spec map[string]any) *unstructured.Unstructured {

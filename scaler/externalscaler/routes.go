@@ -10,16 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
-)
-
-// The kinds of routes.
-const (
-	KindInterceptorRoute = "InterceptorRoute"
-	KindHTTPScaledObject = "HTTPScaledObject"
 )
 
 // Defaults of a rate, for objects that no API server has defaulted.
@@ -36,10 +31,10 @@ func (r routeRef) key() string { return r.namespace + "/" + r.name }
 
 // other is the object of the other kind for the same route.
 func (r routeRef) other() routeRef {
-	if r.kind == KindInterceptorRoute {
-		r.kind = KindHTTPScaledObject
+	if r.kind == api.KindInterceptorRoute {
+		r.kind = api.KindHTTPScaledObject
 	} else {
-		r.kind = KindInterceptorRoute
+		r.kind = api.KindInterceptorRoute
 	}
 	return r
 }
@@ -186,7 +181,7 @@ func (r *Routes) hasChanged(ref routeRef, e *entry) {
 	e.changed = make(chan struct{})
 
 	var want rate
-	for _, kind := range []string{KindInterceptorRoute, KindHTTPScaledObject} {
+	for _, kind := range []string{api.KindInterceptorRoute, api.KindHTTPScaledObject} {
 		e := r.entries[routeRef{kind, ref.namespace, ref.name}]
 		if e == nil || e.metric.RequestRate == nil {
 			continue
@@ -217,10 +212,10 @@ func refOf(u *unstructured.Unstructured) routeRef {
 }
 
 func metadataOf(kind string) string {
-	if kind == KindInterceptorRoute {
-		return MetadataInterceptorRoute
+	if kind == api.KindInterceptorRoute {
+		return api.TriggerInterceptorRoute
 	}
-	return MetadataHTTPScaledObject
+	return api.TriggerHTTPScaledObject
 }
 
 // decode returns what an object is scaled on, or why that cannot be told.
@@ -229,7 +224,7 @@ func decode(u *unstructured.Unstructured) (v1beta1.ScalingMetricSpec, string) {
 	Trim(u)
 	route := &v1beta1.InterceptorRoute{}
 	var err error
-	if u.GetKind() == KindHTTPScaledObject {
+	if u.GetKind() == api.KindHTTPScaledObject {
 		legacy := &v1alpha1.HTTPScaledObject{}
 		if err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, legacy); err == nil {
 			route = routing.ConvertHTTPScaledObject(legacy)

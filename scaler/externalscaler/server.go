@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
@@ -152,7 +153,7 @@ func (t trigger) metrics(spec v1beta1.ScalingMetricSpec) []metric {
 	if r := spec.RequestRate; r != nil {
 		all = append(all, metric{name: "http_" + t.name + "_rate", target: float64(r.TargetValue), rate: true})
 	}
-	if t.kind == KindHTTPScaledObject {
+	if t.kind == api.KindHTTPScaledObject {
 		all = all[:1] // they exclude each other
 		all[0].name, all[0].whole = t.legacyName(), true
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
@@ -47,57 +48,57 @@ func TestAnswers(t *testing.T) {
 		active bool
 	}{
 		"concurrency": {
-			interceptorRoute("my-llm", concurrency(10)), ref(MetadataInterceptorRoute, "my-llm"), "", queue.Count{Concurrency: 3},
+			interceptorRoute("my-llm", concurrency(10)), ref(api.TriggerInterceptorRoute, "my-llm"), "", queue.Count{Concurrency: 3},
 			"http_my-llm_concurrency=10", "http_my-llm_concurrency=3", true,
 		},
 		"rate": {
-			interceptorRoute("llm", map[string]any{"requestRate": requestRate(5)}), ref(MetadataInterceptorRoute, "llm"), "", queue.Count{RequestCount: 90},
+			interceptorRoute("llm", map[string]any{"requestRate": requestRate(5)}), ref(api.TriggerInterceptorRoute, "llm"), "", queue.Count{RequestCount: 90},
 			"http_llm_rate=5", "http_llm_rate=1.5", true,
 		},
 		"both": {
-			interceptorRoute("llm", both), ref(MetadataInterceptorRoute, "llm"), "", queue.Count{Concurrency: 2, RequestCount: 90},
+			interceptorRoute("llm", both), ref(api.TriggerInterceptorRoute, "llm"), "", queue.Count{Concurrency: 2, RequestCount: 90},
 			"http_llm_concurrency=10 http_llm_rate=5", "http_llm_concurrency=2 http_llm_rate=1.5", true,
 		},
 		"one of both": {
-			interceptorRoute("llm", both), ref(MetadataInterceptorRoute, "llm"), "http_llm_rate", queue.Count{Concurrency: 2, RequestCount: 90},
+			interceptorRoute("llm", both), ref(api.TriggerInterceptorRoute, "llm"), "http_llm_rate", queue.Count{Concurrency: 2, RequestCount: 90},
 			"http_llm_concurrency=10 http_llm_rate=5", "http_llm_rate=1.5", true,
 		},
 		"a request that is held makes a route active that is scaled by rate": {
-			interceptorRoute("llm", map[string]any{"requestRate": requestRate(5)}), ref(MetadataInterceptorRoute, "llm"), "", queue.Count{Concurrency: 1},
+			interceptorRoute("llm", map[string]any{"requestRate": requestRate(5)}), ref(api.TriggerInterceptorRoute, "llm"), "", queue.Count{Concurrency: 1},
 			"http_llm_rate=5", "http_llm_rate=0", true,
 		},
 		"and so does a lease": {
-			interceptorRoute("llm", map[string]any{"requestRate": requestRate(5)}), ref(MetadataInterceptorRoute, "llm"), "",
+			interceptorRoute("llm", map[string]any{"requestRate": requestRate(5)}), ref(api.TriggerInterceptorRoute, "llm"), "",
 			queue.Count{Concurrency: 1, Leased: true, Cold: true}, "http_llm_rate=5", "http_llm_rate=0", true,
 		},
 		"requests that are over": {
-			interceptorRoute("llm", concurrency(10)), ref(MetadataInterceptorRoute, "llm"), "", queue.Count{RequestCount: 90},
+			interceptorRoute("llm", concurrency(10)), ref(api.TriggerInterceptorRoute, "llm"), "", queue.Count{RequestCount: 90},
 			"http_llm_concurrency=10", "http_llm_concurrency=0", false,
 		},
 		"HTTPScaledObject without a metric": {
-			httpScaledObject("llm", map[string]any{}), ref(MetadataHTTPScaledObject, "llm"), "", queue.Count{Concurrency: 3},
+			httpScaledObject("llm", map[string]any{}), ref(api.TriggerHTTPScaledObject, "llm"), "", queue.Count{Concurrency: 3},
 			"http-apps_002Fllm=100int", "http-apps_002Fllm=3int", true,
 		},
 		"HTTPScaledObject with the deprecated target": {
-			httpScaledObject("llm", map[string]any{"targetPendingRequests": int64(7)}), ref(MetadataHTTPScaledObject, "llm"), "any name", queue.Count{},
+			httpScaledObject("llm", map[string]any{"targetPendingRequests": int64(7)}), ref(api.TriggerHTTPScaledObject, "llm"), "any name", queue.Count{},
 			"http-apps_002Fllm=7int", "http-apps_002Fllm=0", false,
 		},
 		"HTTPScaledObject by rate, rounded up": {
 			httpScaledObject("llm", map[string]any{"scalingMetric": map[string]any{"requestRate": requestRate(20)}}),
-			ref(MetadataHTTPScaledObject, "llm"), "", queue.Count{RequestCount: 90},
+			ref(api.TriggerHTTPScaledObject, "llm"), "", queue.Count{RequestCount: 90},
 			"http-apps_002Fllm=20int", "http-apps_002Fllm=2int", true,
 		},
 		"HTTPScaledObject whose rate is a whole number": {
 			httpScaledObject("llm", map[string]any{"scalingMetric": map[string]any{"requestRate": requestRate(20)}}),
-			ref(MetadataHTTPScaledObject, "llm"), "", queue.Count{RequestCount: 180},
+			ref(api.TriggerHTTPScaledObject, "llm"), "", queue.Count{RequestCount: 180},
 			"http-apps_002Fllm=20int", "http-apps_002Fllm=3int", true,
 		},
 		"the fleet": {
-			interceptorRoute("llm", concurrency(10)), ref(MetadataTargetPendingRequests, "200"), "", queue.Count{Concurrency: 3},
+			interceptorRoute("llm", concurrency(10)), ref(api.TriggerPendingRequests, "200"), "", queue.Count{Concurrency: 3},
 			"http-apps_002Fso=200int", "http-apps_002Fso=3int", true,
 		},
 		"a lease is no load of the fleet": {
-			interceptorRoute("llm", concurrency(10)), ref(MetadataTargetPendingRequests, "200"), "whatever", queue.Count{Concurrency: 1, Leased: true, Cold: true},
+			interceptorRoute("llm", concurrency(10)), ref(api.TriggerPendingRequests, "200"), "whatever", queue.Count{Concurrency: 1, Leased: true, Cold: true},
 			"http-apps_002Fso=200int", "http-apps_002Fso=0", false,
 		},
 	} {
@@ -132,13 +133,13 @@ func TestErrorsHelp(t *testing.T) {
 	}{
 		"no metadata":    {&pb.ScaledObjectRef{Name: "so", Namespace: "apps"}, codes.InvalidArgument, []string{"apps/so", "interceptorRoute", "httpScaledObject"}},
 		"nothing at all": {nil, codes.InvalidArgument, []string{"interceptorRoute"}},
-		"no number":      {ref(MetadataTargetPendingRequests, "many"), codes.InvalidArgument, []string{"apps/so", "interceptorTargetPendingRequests", `"many"`}},
-		"zero":           {ref(MetadataTargetPendingRequests, "0"), codes.InvalidArgument, []string{"above 0"}},
-		"unknown":        {ref(MetadataInterceptorRoute, "nope"), codes.NotFound, []string{"no InterceptorRoute apps/nope", "metadata interceptorRoute", "namespace of the ScaledObject"}},
-		"the other kind": {ref(MetadataInterceptorRoute, "legacy"), codes.NotFound, []string{"no InterceptorRoute apps/legacy", "an HTTPScaledObject", "httpScaledObject instead of interceptorRoute"}},
-		"and vice versa": {ref(MetadataHTTPScaledObject, "llm"), codes.NotFound, []string{"no HTTPScaledObject apps/llm", "interceptorRoute instead of httpScaledObject"}},
-		"does not parse": {ref(MetadataInterceptorRoute, "bad"), codes.FailedPrecondition, []string{"InterceptorRoute apps/bad", "duration"}},
-		"no metric":      {ref(MetadataInterceptorRoute, "none"), codes.FailedPrecondition, []string{"spec.scalingMetric"}},
+		"no number":      {ref(api.TriggerPendingRequests, "many"), codes.InvalidArgument, []string{"apps/so", "interceptorTargetPendingRequests", `"many"`}},
+		"zero":           {ref(api.TriggerPendingRequests, "0"), codes.InvalidArgument, []string{"above 0"}},
+		"unknown":        {ref(api.TriggerInterceptorRoute, "nope"), codes.NotFound, []string{"no InterceptorRoute apps/nope", "metadata interceptorRoute", "namespace of the ScaledObject"}},
+		"the other kind": {ref(api.TriggerInterceptorRoute, "legacy"), codes.NotFound, []string{"no InterceptorRoute apps/legacy", "an HTTPScaledObject", "httpScaledObject instead of interceptorRoute"}},
+		"and vice versa": {ref(api.TriggerHTTPScaledObject, "llm"), codes.NotFound, []string{"no HTTPScaledObject apps/llm", "interceptorRoute instead of httpScaledObject"}},
+		"does not parse": {ref(api.TriggerInterceptorRoute, "bad"), codes.FailedPrecondition, []string{"InterceptorRoute apps/bad", "duration"}},
+		"no metric":      {ref(api.TriggerInterceptorRoute, "none"), codes.FailedPrecondition, []string{"spec.scalingMetric"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, bad, interceptorRoute("llm", concurrency(1)), interceptorRoute("none", nil), httpScaledObject("legacy", map[string]any{}))
@@ -161,7 +162,7 @@ func TestErrorsHelp(t *testing.T) {
 
 func TestUnknownMetrics(t *testing.T) {
 	w := newWorld(t, interceptorRoute("llm", concurrency(1)))
-	_, err := w.keda.GetMetrics(t.Context(), &pb.GetMetricsRequest{ScaledObjectRef: ref(MetadataInterceptorRoute, "llm"), MetricName: "http_llm_rate"})
+	_, err := w.keda.GetMetrics(t.Context(), &pb.GetMetricsRequest{ScaledObjectRef: ref(api.TriggerInterceptorRoute, "llm"), MetricName: "http_llm_rate"})
 	if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "http_llm_concurrency") {
 		t.Errorf("got %v, want the names that there are", err)
 	}
@@ -171,7 +172,7 @@ func TestUnknownMetrics(t *testing.T) {
 func TestNoNumbersBeforeTheFirstReports(t *testing.T) {
 	w := newStartingWorld(t)
 	w.routes.Set(interceptorRoute("llm", concurrency(1)))
-	r := ref(MetadataInterceptorRoute, "llm")
+	r := ref(api.TriggerInterceptorRoute, "llm")
 	check := func(reason string, specs, numbers codes.Code) {
 		t.Helper()
 		_, err1 := w.keda.GetMetricSpec(t.Context(), r)
@@ -217,7 +218,7 @@ func TestObjectsAreDecodedAloneAndByWhatMatters(t *testing.T) {
 	odd.Object["spec"].(map[string]any)["timeouts"] = map[string]any{"readiness": "30"}
 	odd.Object["spec"].(map[string]any)["target"] = "nonsense"
 	w.routes.Set(odd)
-	response, err := w.keda.GetMetricSpec(t.Context(), ref(MetadataInterceptorRoute, "odd"))
+	response, err := w.keda.GetMetricSpec(t.Context(), ref(api.TriggerInterceptorRoute, "odd"))
 	if err != nil || told(response) != "http_odd_concurrency=4" {
 		t.Errorf("%q, %v", told(response), err)
 	}
@@ -233,7 +234,7 @@ func TestTrimKeepsWhatSetReads(t *testing.T) {
 	u.SetAnnotations(map[string]string{"a": "b"})
 	u.Object["status"] = map[string]any{"targetWorkload": "x"}
 	Trim(u)
-	if u.GetName() != "llm" || u.GetNamespace() != "apps" || u.GetUID() != "1" || u.GetResourceVersion() != "2" || u.GetKind() != KindHTTPScaledObject {
+	if u.GetName() != "llm" || u.GetNamespace() != "apps" || u.GetUID() != "1" || u.GetResourceVersion() != "2" || u.GetKind() != api.KindHTTPScaledObject {
 		t.Errorf("the object has lost its identity: %v", u.Object)
 	}
 	if u.GetAnnotations() != nil || u.Object["status"] != nil || len(u.Object["spec"].(map[string]any)) != 1 {

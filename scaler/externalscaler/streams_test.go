@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
@@ -95,7 +96,7 @@ func TestStreamIsActive(t *testing.T) {
 				w := newWorld(t, interceptorRoute("llm", concurrency(10)))
 				w.report("apps/llm", test.before)
 				pass(time.Minute) // what was before is none of the stream's business
-				s := w.open(ref(MetadataInterceptorRoute, "llm"))
+				s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
 				synctest.Wait()
 				test.happen(func(c queue.Count) { w.report("apps/llm", c) })
 				synctest.Wait()
@@ -115,7 +116,7 @@ func TestManyRoutesShareABudgetAndColdOnesGoFirst(t *testing.T) {
 		w := newWorld(t)
 		streams := make([]*stream, many+1)
 		for n := range streams {
-			streams[n] = w.open(ref(MetadataInterceptorRoute, fmt.Sprint(n)))
+			streams[n] = w.open(ref(api.TriggerInterceptorRoute, fmt.Sprint(n)))
 		}
 		synctest.Wait()
 		requests := int64(0)
@@ -162,9 +163,9 @@ func TestManyColdRoutesDoNotSilenceTheOthers(t *testing.T) {
 		const many = 200
 		w := newWorld(t)
 		for n := range many {
-			w.open(ref(MetadataInterceptorRoute, fmt.Sprint(n)))
+			w.open(ref(api.TriggerInterceptorRoute, fmt.Sprint(n)))
 		}
-		awake := w.open(ref(MetadataInterceptorRoute, "awake"))
+		awake := w.open(ref(api.TriggerInterceptorRoute, "awake"))
 		synctest.Wait()
 		for n := range many {
 			w.report(fmt.Sprintf("apps/%d", n), queue.Count{Concurrency: 1, RequestCount: 1, Cold: true, Leased: true})
@@ -190,7 +191,7 @@ func TestGoingIdleIsSilent(t *testing.T) {
 		}
 		var streams []*stream
 		for n := range 60 {
-			streams = append(streams, w.open(ref(MetadataInterceptorRoute, fmt.Sprint(n))))
+			streams = append(streams, w.open(ref(api.TriggerInterceptorRoute, fmt.Sprint(n))))
 		}
 		pass(2 * time.Minute) // what was heard before they were opened is told as well
 		for _, s := range streams {
@@ -214,8 +215,8 @@ func TestGoingIdleIsSilent(t *testing.T) {
 func TestEveryStreamOfARouteIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		one, two := w.open(ref(MetadataInterceptorRoute, "llm")), w.open(ref(MetadataHTTPScaledObject, "llm"))
-		other, fleet := w.open(ref(MetadataInterceptorRoute, "web")), w.open(ref(MetadataTargetPendingRequests, "100"))
+		one, two := w.open(ref(api.TriggerInterceptorRoute, "llm")), w.open(ref(api.TriggerHTTPScaledObject, "llm"))
+		other, fleet := w.open(ref(api.TriggerInterceptorRoute, "web")), w.open(ref(api.TriggerPendingRequests, "100"))
 		synctest.Wait()
 		w.report("apps/llm", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true})
 		pass(400 * ms)
@@ -239,7 +240,7 @@ func TestEveryStreamOfARouteIsTold(t *testing.T) {
 func TestStreamsOutliveTheirRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s := w.open(ref(MetadataInterceptorRoute, "llm"))
+		s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
 		cold := queue.Count{Concurrency: 1, RequestCount: 1, Cold: true}
 		for range 3 {
 			w.routes.Set(interceptorRoute("llm", concurrency(1)))
@@ -261,7 +262,7 @@ func TestStreamsOutliveTheirRoute(t *testing.T) {
 func TestStreamsWaitForTheFirstReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newStartingWorld(t)
-		s := w.open(ref(MetadataInterceptorRoute, "llm"))
+		s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
 		w.report("apps/llm", queue.Count{Concurrency: 1})
 		pass(time.Second)
 		if got := s.taken(); len(got) > 0 {
@@ -282,8 +283,8 @@ func TestStopEndsEveryStreamCleanly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := w(t)
-				s := w.open(ref(MetadataInterceptorRoute, "llm"))
-				specs, err := w.keda.StreamMetricSpec(t.Context(), ref(MetadataInterceptorRoute, "llm"))
+				s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
+				specs, err := w.keda.StreamMetricSpec(t.Context(), ref(api.TriggerInterceptorRoute, "llm"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -296,7 +297,7 @@ func TestStopEndsEveryStreamCleanly(t *testing.T) {
 				if _, err := specs.Recv(); !errors.Is(err, io.EOF) {
 					t.Errorf("StreamMetricSpec ends with %v", err)
 				}
-				if err := <-w.open(ref(MetadataInterceptorRoute, "llm")).ended; !errors.Is(err, io.EOF) {
+				if err := <-w.open(ref(api.TriggerInterceptorRoute, "llm")).ended; !errors.Is(err, io.EOF) {
 					t.Errorf("a stream that is opened afterwards ends with %v", err)
 				}
 				if took := time.Since(start); took > 0 {
@@ -310,7 +311,7 @@ func TestStopEndsEveryStreamCleanly(t *testing.T) {
 func TestStreamMetricSpec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, interceptorRoute("llm", concurrency(10)))
-		client, err := w.keda.StreamMetricSpec(t.Context(), ref(MetadataInterceptorRoute, "llm"))
+		client, err := w.keda.StreamMetricSpec(t.Context(), ref(api.TriggerInterceptorRoute, "llm"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,7 +339,7 @@ func TestStreamMetricSpec(t *testing.T) {
 			if len(want) == 0 {
 				return
 			}
-			response, err := w.keda.GetMetricSpec(t.Context(), ref(MetadataInterceptorRoute, "llm"))
+			response, err := w.keda.GetMetricSpec(t.Context(), ref(api.TriggerInterceptorRoute, "llm"))
 			if err != nil || told(response) != want[len(want)-1] {
 				t.Errorf("%s: GetMetricSpec says %q, %v", reason, told(response), err)
 			}

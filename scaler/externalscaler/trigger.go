@@ -8,17 +8,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
-)
-
-// Keys of trigger metadata: a frozen contract with ScaledObjects (0.16).
-const (
-	MetadataInterceptorRoute = "interceptorRoute"
-	MetadataHTTPScaledObject = "httpScaledObject"
-	// MetadataTargetPendingRequests, without one of the others, stands for the
-	// interceptors themselves: its value is how many requests each may have.
-	MetadataTargetPendingRequests = "interceptorTargetPendingRequests"
 )
 
 // trigger is what a ScaledObject asks for.
@@ -32,24 +24,24 @@ type trigger struct {
 func parse(ref *pb.ScaledObjectRef) (trigger, error) {
 	metadata := ref.GetScalerMetadata()
 	t := trigger{routeRef: routeRef{namespace: ref.GetNamespace()}}
-	if name := metadata[MetadataInterceptorRoute]; name != "" {
-		t.kind, t.name = KindInterceptorRoute, name
+	if name := metadata[api.TriggerInterceptorRoute]; name != "" {
+		t.kind, t.name = api.KindInterceptorRoute, name
 		return t, nil
 	}
-	if name := metadata[MetadataHTTPScaledObject]; name != "" {
-		t.kind, t.name = KindHTTPScaledObject, name
+	if name := metadata[api.TriggerHTTPScaledObject]; name != "" {
+		t.kind, t.name = api.KindHTTPScaledObject, name
 		return t, nil
 	}
-	value, ok := metadata[MetadataTargetPendingRequests]
+	value, ok := metadata[api.TriggerPendingRequests]
 	if !ok {
 		return t, status.Errorf(codes.InvalidArgument,
 			"the trigger metadata of ScaledObject %s/%s names nothing to measure: set %s to an InterceptorRoute or %s to an HTTPScaledObject of the same namespace",
-			ref.GetNamespace(), ref.GetName(), MetadataInterceptorRoute, MetadataHTTPScaledObject)
+			ref.GetNamespace(), ref.GetName(), api.TriggerInterceptorRoute, api.TriggerHTTPScaledObject)
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < 1 {
 		return t, status.Errorf(codes.InvalidArgument, "the trigger metadata of ScaledObject %s/%s: %s is %q, which is not a whole number above 0",
-			ref.GetNamespace(), ref.GetName(), MetadataTargetPendingRequests, value)
+			ref.GetNamespace(), ref.GetName(), api.TriggerPendingRequests, value)
 	}
 	t.name, t.pendingRequests = ref.GetName(), n
 	return t, nil

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/routing"
@@ -37,12 +38,12 @@ func routesOf(set *manifest.Set) []*v1beta1.InterceptorRoute {
 	convert := runtime.DefaultUnstructuredConverter.FromUnstructured
 	for _, u := range manifest.All[*unstructured.Unstructured](set) {
 		switch u.GetKind() {
-		case manifest.KindInterceptorRoute:
+		case api.KindInterceptorRoute:
 			route := &v1beta1.InterceptorRoute{}
 			if convert(u.Object, route) == nil {
 				routes = append(routes, route)
 			}
-		case manifest.KindHTTPScaledObject:
+		case api.KindHTTPScaledObject:
 			o := &v1alpha1.HTTPScaledObject{}
 			if convert(u.Object, o) == nil {
 				routes = append(routes, routing.ConvertHTTPScaledObject(o))

@@ -16,18 +16,17 @@ import (
 	kubejson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// Kinds that manifests may hold.
+// Kinds that manifests may hold besides InterceptorRoute and HTTPScaledObject.
 const (
-	KindInterceptorRoute = "InterceptorRoute"
-	KindHTTPScaledObject = "HTTPScaledObject"
-	KindScaledObject     = "ScaledObject"
-	KindDeployment       = "Deployment"
-	KindService          = "Service"
-	KindConfigMap        = "ConfigMap"
+	KindScaledObject = "ScaledObject"
+	KindDeployment   = "Deployment"
+	KindService      = "Service"
+	KindConfigMap    = "ConfigMap"
 )
 
 const understood = "InterceptorRoute, HTTPScaledObject, ScaledObject, Deployment, Service and ConfigMap"
@@ -68,9 +67,9 @@ func (c Checker) decode(d *document) (metav1.Object, Reference, []Problem) {
 	var object metav1.Object
 	var warnings []error
 	switch kind := header.APIVersion + "/" + header.Kind; kind {
-	case v1beta1.GroupVersion.String() + "/" + KindInterceptorRoute:
+	case v1beta1.GroupVersion.String() + "/" + api.KindInterceptorRoute:
 		object, err = c.route(data, &v1beta1.InterceptorRoute{})
-	case v1alpha1.GroupVersion.String() + "/" + KindHTTPScaledObject:
+	case v1alpha1.GroupVersion.String() + "/" + api.KindHTTPScaledObject:
 		object, err = c.route(data, &v1alpha1.HTTPScaledObject{})
 	case "apps/v1/" + KindDeployment:
 		deployment := &appsv1.Deployment{}

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/standalone/schema"
 )
 
@@ -196,7 +197,7 @@ func TestDefinedTwice(t *testing.T) {
 	if len(problems) != 1 || problems[0].String() != want {
 		t.Errorf("problems %v, want %s", problems, want)
 	}
-	if e, _ := set.Lookup(Reference{KindInterceptorRoute, "default", "r"}); e.File != a {
+	if e, _ := set.Lookup(Reference{api.KindInterceptorRoute, "default", "r"}); e.File != a {
 		t.Errorf("the one in effect is from %s", e.File)
 	}
 }
@@ -207,7 +208,7 @@ func TestFaultyFileKeepsItsObjects(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.yaml")
 	checker := newChecker(t)
-	r := Reference{KindInterceptorRoute, "default", "r"}
+	r := Reference{api.KindInterceptorRoute, "default", "r"}
 	write(t, path, route)
 	good, _ := Load([]string{folder}, checker, nil)
 

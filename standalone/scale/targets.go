@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/routing"
@@ -101,13 +102,13 @@ func (c *compiler) readRoutes() {
 	for _, u := range manifest.All[*unstructured.Unstructured](c.set) {
 		r := manifest.Reference{Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName()}
 		switch r.Kind {
-		case manifest.KindInterceptorRoute:
+		case api.KindInterceptorRoute:
 			route := &v1beta1.InterceptorRoute{}
 			if convert(u.Object, route) == nil {
 				c.routes = append(c.routes, r)
 				c.metrics[r] = metric(route)
 			}
-		case manifest.KindHTTPScaledObject:
+		case api.KindHTTPScaledObject:
 			o := &v1alpha1.HTTPScaledObject{}
 			if convert(u.Object, o) == nil {
 				c.httpScaledObjects = append(c.httpScaledObjects, o)
@@ -147,8 +148,8 @@ func (c *compiler) scaledObject(o *manifest.ScaledObject) {
 	}
 	for _, trigger := range o.Spec.Triggers {
 		for kind, name := range map[string]string{
-			manifest.KindInterceptorRoute: trigger.Metadata["interceptorRoute"],
-			manifest.KindHTTPScaledObject: trigger.Metadata["httpScaledObject"],
+			api.KindInterceptorRoute: trigger.Metadata[api.TriggerInterceptorRoute],
+			api.KindHTTPScaledObject: trigger.Metadata[api.TriggerHTTPScaledObject],
 		} {
 			if name == "" {
 				continue
@@ -168,8 +169,8 @@ func (c *compiler) scaledObject(o *manifest.ScaledObject) {
 
 // httpScaledObject does what the operator's ScaledObject for it does.
 func (c *compiler) httpScaledObject(o *v1alpha1.HTTPScaledObject) {
-	self := manifest.Reference{Kind: manifest.KindHTTPScaledObject, Namespace: o.Namespace, Name: o.Name}
-	if o.Annotations[v1alpha1.AnnotationSkipScaledObjectCreation] == "true" {
+	self := manifest.Reference{Kind: api.KindHTTPScaledObject, Namespace: o.Namespace, Name: o.Name}
+	if o.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
 		if !c.named[self] {
 			c.problem(self, "it asks for no ScaledObject and none has a trigger that names it: its requests wake nobody")
 		}

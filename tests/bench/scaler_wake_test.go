@@ -20,8 +20,8 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	scalerapp "github.com/kedacore/http-add-on/scaler/app"
-	"github.com/kedacore/http-add-on/scaler/externalscaler"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
@@ -174,7 +174,7 @@ func connectKEDA(t *testing.T, scaler string) *listener {
 	k := &listener{actives: make(map[string]chan time.Time)}
 	routesOf(func(name string, _ *unstructured.Unstructured) {
 		ref := &pb.ScaledObjectRef{Name: name, Namespace: "default", ScalerMetadata: map[string]string{
-			"scalerAddress": scaler, externalscaler.MetadataInterceptorRoute: name,
+			"scalerAddress": scaler, api.TriggerInterceptorRoute: name,
 		}}
 		stream, err := client.StreamIsActive(ctx, ref)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
 // Scenario d: under a steady load a route is changed, moved from v1alpha1 to v1beta1 as
@@ -57,7 +57,7 @@ func TestRouteMovesUnderLoad(t *testing.T) {
 	s.eventually("the event", func() (bool, error) {
 		return strings.Contains(s.kubectl("get", "events", "--field-selector=reason=Superseded", "--output=name"), "event/"), nil
 	})
-	s.kubectl("annotate", "httpso", "blue", v1alpha1.AnnotationOrphanScaledObject+"=true")
+	s.kubectl("annotate", "httpso", "blue", api.AnnotationOrphanScaledObject+"=true")
 	s.eventually("the ScaledObject to be let go of", func() (bool, error) {
 		return s.kubectl("get", "scaledobject", "blue", "--output=jsonpath={.metadata.ownerReferences}") == "", nil
 	})
@@ -118,9 +118,9 @@ func TestScaledObjectIsSkipped(t *testing.T) {
 	s := together(t, "d-skipped")
 	s.apply(model("llm", 0), oldRoute("llm", "skipped.d.example.com"))
 	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm")
-	s.kubectl("annotate", "httpso", "llm", v1alpha1.AnnotationSkipScaledObjectCreation+"=true")
+	s.kubectl("annotate", "httpso", "llm", api.AnnotationSkipScaledObjectCreation+"=true")
 	s.kubectl("wait", "--for=delete", "scaledobject/llm", "--timeout=60s")
-	s.kubectl("annotate", "httpso", "llm", v1alpha1.AnnotationSkipScaledObjectCreation+"-")
+	s.kubectl("annotate", "httpso", "llm", api.AnnotationSkipScaledObjectCreation+"-")
 	s.awaitReady("ScaledObject/llm")
 }
 

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
@@ -87,7 +88,7 @@ func (s *scenario) deployments() string {
 func (s *scenario) leftBehind(name, host string) {
 	s.Helper()
 	s.apply(strings.Replace(oldRoute(name, host, "scaledownPeriod: 300"), "metadata: {name: "+name+"}",
-		fmt.Sprintf("metadata: {name: %s, finalizers: [%s]}", name, v1alpha1.Finalizer), 1))
+		fmt.Sprintf("metadata: {name: %s, finalizers: [%s]}", name, api.Finalizer), 1))
 	owner := &v1alpha1.HTTPScaledObject{}
 	s.must(s.Client.Get(s.ctx, client.ObjectKey{Namespace: s.Namespace, Name: name}, owner))
 	_, err := s.Kubectl(s.ctx, fmt.Sprintf(`

@@ -20,11 +20,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-)
 
-// TypeReady is the condition that says whether an object is in effect. Both our
-// kinds have it.
-const TypeReady = "Ready"
+	api "github.com/kedacore/http-add-on/operator/apis/http"
+)
 
 // The reasons that both kinds have.
 const (
@@ -67,7 +65,7 @@ type Verdict struct {
 // than a warning. Problems are told in order, those that are no warnings first;
 // the first one's reason is the condition's. Without any the message is fine.
 func Ready(problems []Problem, fine string) Verdict {
-	ready := metav1.Condition{Type: TypeReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
+	ready := metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
 	var messages []string
 	for _, warnings := range []bool{false, true} {
 		for _, p := range problems {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/keda"
 )
@@ -44,7 +45,7 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 	if err := validate(&object.Spec); err != nil {
 		return refusal{err}
 	}
-	orphan := object.Annotations[v1alpha1.AnnotationOrphanScaledObject] == annotationTrue
+	orphan := object.Annotations[api.AnnotationOrphanScaledObject] == api.True
 	existing, err := r.existing(ctx, object)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 			return nil // let go of before: it is the user's now
 		case owner == nil && !asksFor(existing, object):
 			return refuse("a ScaledObject of this name exists and has no trigger with the metadata %s: %s: it is somebody else's",
-				keda.MetadataHTTPScaledObject, object.Name)
+				api.TriggerHTTPScaledObject, object.Name)
 		}
 		if err := r.adopt(ctx, existing); err != nil {
 			return err
@@ -81,7 +82,7 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 // asksFor says whether a ScaledObject has a trigger for the object, as one has that
 // was made for it once and let go of.
 func asksFor(scaledObject *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) bool {
-	return slices.Contains(keda.References(scaledObject), keda.Reference{Metadata: keda.MetadataHTTPScaledObject, Name: object.Name})
+	return slices.Contains(keda.References(scaledObject), keda.Reference{Metadata: api.TriggerHTTPScaledObject, Name: object.Name})
 }
 
 // remove deletes the ScaledObject if it is ours.

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
@@ -54,8 +55,8 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 			Triggers: []keda.Trigger{{
 				Type: keda.TriggerExternalPush,
 				Metadata: map[string]string{
-					keda.MetadataScalerAddress:    scalerAddress,
-					keda.MetadataHTTPScaledObject: object.Name,
+					keda.MetadataScalerAddress:  scalerAddress,
+					api.TriggerHTTPScaledObject: object.Name,
 				},
 			}},
 		},

@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
@@ -51,8 +52,6 @@ const (
 	ReasonCreateError = "CreateError"
 	ReasonSuperseded  = "Superseded"
 )
-
-const annotationTrue = "true"
 
 // refusedAgain is after how long a refused object is tried again: admission may
 // depend on other objects, which nobody watches for us.
@@ -125,7 +124,7 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 // scaledObject brings about what the object and its annotations say, and says
 // what that was.
 func (r *Reconciler) scaledObject(ctx context.Context, object *v1alpha1.HTTPScaledObject) (fine string, err error) {
-	if object.Annotations[v1alpha1.AnnotationSkipScaledObjectCreation] == annotationTrue {
+	if object.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
 		return "no ScaledObject is made, as an annotation says", r.remove(ctx, object)
 	}
 	return "the ScaledObject is up to date", r.apply(ctx, object)
@@ -229,7 +228,7 @@ func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) 
 // finalize lets go of an object that an older version holds.
 func (r *Reconciler) finalize(ctx context.Context, raw *unstructured.Unstructured) error {
 	finalizers := raw.GetFinalizers()
-	rest := slices.DeleteFunc(slices.Clone(finalizers), func(name string) bool { return name == v1alpha1.Finalizer })
+	rest := slices.DeleteFunc(slices.Clone(finalizers), func(name string) bool { return name == api.Finalizer })
 	if len(rest) == len(finalizers) {
 		return nil
 	}

@@ -8,15 +8,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/targets"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
-
-// responseBodyLabel marks the ConfigMaps that responses may be taken from.
-const responseBodyLabel = "http.keda.sh/response-body"
 
 // examination collects what is wrong with one route.
 type examination struct {
@@ -92,7 +90,7 @@ func (x *examination) responses(ctx context.Context) error {
 		err := x.Client.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)
 		if apierrors.IsNotFound(err) {
 			// The cache holds only those with the label.
-			x.warn(ReasonConfigMapNotFound, "%s: ConfigMap %q does not exist or has no label %s: \"true\"", field, ref.Name, responseBodyLabel)
+			x.warn(ReasonConfigMapNotFound, "%s: ConfigMap %q does not exist or has no label %s: \"true\"", field, ref.Name, api.LabelResponseBody)
 			continue
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
@@ -26,24 +27,24 @@ func (x *examination) scaledObject(ctx context.Context) error {
 		x.fail(ReasonNoScaledObject, "nothing wakes the target: KEDA is not installed")
 		return nil
 	}
-	waking, err := x.referring(ctx, keda.MetadataInterceptorRoute)
+	waking, err := x.referring(ctx, api.TriggerInterceptorRoute)
 	if err != nil {
 		return err
 	}
 	if len(waking) == 0 {
-		if waking, err = x.referring(ctx, keda.MetadataHTTPScaledObject); err != nil {
+		if waking, err = x.referring(ctx, api.TriggerHTTPScaledObject); err != nil {
 			return err
 		}
 		if len(waking) == 0 {
 			x.fail(ReasonNoScaledObject, "nothing wakes the target: no ScaledObject of this namespace has an %s trigger with %s: %s",
-				keda.TriggerExternalPush, keda.MetadataInterceptorRoute, x.route.Name)
+				keda.TriggerExternalPush, api.TriggerInterceptorRoute, x.route.Name)
 			return nil
 		}
 		if there, err := x.hasHTTPScaledObject(ctx); err != nil {
 			return err
 		} else if !there {
 			x.fail(ReasonNoScaledObject, "nothing wakes the target: the trigger of the ScaledObject %q has %s in place of %s: %s",
-				waking[0].GetName(), keda.MetadataHTTPScaledObject, keda.MetadataInterceptorRoute, x.route.Name)
+				waking[0].GetName(), api.TriggerHTTPScaledObject, api.TriggerInterceptorRoute, x.route.Name)
 			return nil
 		}
 		x.fine += ", as long as there is an HTTPScaledObject of the same name"

@@ -13,18 +13,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // HTTPScaledObject is the older kind.
 func HTTPScaledObject() schema.GroupVersionKind {
-	return v1alpha1.GroupVersion.WithKind("HTTPScaledObject")
+	return v1alpha1.GroupVersion.WithKind(api.KindHTTPScaledObject)
 }
 
 // InterceptorRoute is the newer kind.
 func InterceptorRoute() schema.GroupVersionKind {
-	return v1beta1.GroupVersion.WithKind("InterceptorRoute")
+	return v1beta1.GroupVersion.WithKind(api.KindInterceptorRoute)
 }
 
 // New returns an empty object of a kind, to read into or to watch.

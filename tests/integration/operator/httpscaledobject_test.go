@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	names "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
@@ -184,11 +185,11 @@ spec:
 	}, NodeTimeout(time.Minute))
 
 	It("makes a ScaledObject without an owner for an object that is an orphan's from the start", func(ctx SpecContext) {
-		Expect(made(ctx, annotated(v1alpha1.AnnotationOrphanScaledObject)).GetOwnerReferences()).To(BeEmpty())
+		Expect(made(ctx, annotated(names.AnnotationOrphanScaledObject)).GetOwnerReferences()).To(BeEmpty())
 	}, NodeTimeout(time.Minute))
 
 	It("removes the finalizer of an older version when the object is deleted", func(ctx SpecContext) {
-		made(ctx, func(o *v1alpha1.HTTPScaledObject) { o.Finalizers = []string{v1alpha1.Finalizer} })
+		made(ctx, func(o *v1alpha1.HTTPScaledObject) { o.Finalizers = []string{names.Finalizer} })
 		object := get(ctx, Default, httpScaledObjectKind, ns, "shop")
 		Expect(object.GetFinalizers()).To(HaveLen(1))
 		Expect(api.Delete(ctx, object)).To(Succeed())

@@ -2,20 +2,12 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
-// Annotations, the finalizer and the condition of an HTTPScaledObject.
-const (
-	// AnnotationSkipScaledObjectCreation set to "true" makes no ScaledObject, and deletes ours.
-	AnnotationSkipScaledObjectCreation = "httpscaledobject.keda.sh/skip-scaledobject-creation"
-	// AnnotationOrphanScaledObject set to "true" drops the owner reference and keeps the ScaledObject.
-	AnnotationOrphanScaledObject = "httpscaledobject.keda.sh/orphan-scaledobject"
-	// Finalizer is found on objects that older versions made.
-	Finalizer = "httpscaledobject.http.keda.sh"
-
-	// ConditionTypeReady is the condition that says whether the object is in effect.
-	ConditionTypeReady = "Ready"
-)
+// ConditionTypeReady is the condition that reports whether the object is in effect.
+const ConditionTypeReady = api.ConditionReady
 
 // ScaleTargetRef names the workload to scale and the Service to route to.
 //

@@ -8,11 +8,13 @@ package v1beta1
 import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/scheme"
+
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
 var (
 	// GroupVersion is the group and version of the types in this package.
-	GroupVersion = schema.GroupVersion{Group: "http.keda.sh", Version: "v1beta1"}
+	GroupVersion = schema.GroupVersion{Group: api.Group, Version: "v1beta1"}
 
 	// SchemeGroupVersion is GroupVersion under the name that code generators look for.
 	SchemeGroupVersion = GroupVersion

@@ -2,10 +2,12 @@ package v1beta1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
-// ConditionTypeReady is the condition that says whether a route is in effect.
-const ConditionTypeReady = "Ready"
+// ConditionTypeReady is the condition that reports whether a route is in effect.
+const ConditionTypeReady = api.ConditionReady
 
 // TargetRef names a Service and one of its ports.
 //
