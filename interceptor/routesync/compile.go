@@ -15,20 +15,14 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
-	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
-	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
 
-const (
-	// fallbackReadiness bounds the wait of a route with a fallback but without a
-	// readiness timeout of its own: without a bound the fallback never answers.
-	fallbackReadiness = 30 * time.Second
-	// defaultLease is long enough for a model that loads for minutes after its
-	// client gave up.
-	defaultLease = 10 * time.Minute
-)
+// defaultLease is long enough for a model that loads for minutes after its
+// client gave up.
+const defaultLease = 10 * time.Minute
 
 // compiler turns one object into a Route, with every default applied: objects
 // that were converted or read from files have met no API server.
@@ -50,87 +44,87 @@ type compilation struct {
 
 // compile returns the route, the objects it depends on (whether they exist or
 // not), and what is wrong with it. A part that does not compile is left out;
-// the rest is served.
-func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []ObjectRef, []string) {
+// the rest is served. The rules are those of the object.
+func (c compiler) compile(obj *v1beta1.InterceptorRoute, rules []routing.Rule) (*exchange.Route, []ObjectRef, []string) {
 	n := &compilation{compiler: c, namespace: obj.Namespace}
 	spec := &obj.Spec
-	route := &exchange.Route{
+	compiled := &exchange.Route{
 		Namespace:      obj.Namespace,
 		Name:           obj.Name,
-		InFlight:       c.tracker.Route(obj.Namespace + "/" + obj.Name),
-		Target:         n.target(spec.Target.Service, spec.Target.Port, spec.Target.PortName),
+		InFlight:       c.tracker.Route(routing.Key{Namespace: obj.Namespace, Name: obj.Name}.String()),
+		Target:         n.target(spec.Target),
 		Readiness:      timeout(spec.Timeouts.Readiness, c.defaults.Readiness),
 		Request:        timeout(spec.Timeouts.Request, c.defaults.Request),
 		ResponseHeader: timeout(spec.Timeouts.ResponseHeader, c.defaults.ResponseHeader),
 		MaxPending:     c.defaults.MaxPending,
 		Replacement:    exchange.NewReplacement(),
 	}
-	if route.Target.Problem != "" {
-		n.problem("target: %s", route.Target.Problem)
+	if compiled.Target.Problem != "" {
+		n.problem("target: %s", compiled.Target.Problem)
 	}
-	if err := routing.Validate(spec.Rules); err != nil {
+	if err := routing.Validate(rules); err != nil {
 		n.problem("rules: %v", err)
 	}
 	for i := range spec.StaticRoutes {
 		static := &spec.StaticRoutes[i]
-		if err := routing.Validate(static.Rules); err != nil {
+		staticRules := route.Rules(static.Rules)
+		if err := routing.Validate(staticRules); err != nil {
 			n.problem("staticRoutes[%d].rules: %v", i, err)
 		}
-		route.Static = append(route.Static, exchange.StaticRoute{
-			Rules:    routing.CompileMatcher(static.Rules),
+		compiled.Static = append(compiled.Static, exchange.StaticRoute{
+			Rules:    routing.CompileMatcher(staticRules),
 			Response: n.response(fmt.Sprintf("staticRoutes[%d]", i), &static.Response, http.StatusOK),
 			Always:   static.ResponseMode == v1beta1.StaticResponseAlways,
 		})
 	}
-	n.coldStart(route, spec.ColdStart)
-	if route.Fallback != nil && route.Readiness == 0 {
-		route.Readiness = fallbackReadiness
+	n.coldStart(compiled, spec.ColdStart)
+	if compiled.Fallback != nil && compiled.Readiness == 0 {
+		compiled.Readiness = route.FallbackReadiness
 	}
-	if route.Lease == 0 {
-		route.Lease = n.lease(route.Readiness)
+	if compiled.Lease == 0 {
+		compiled.Lease = n.lease(compiled.Readiness)
 	}
-	return route, n.uses, n.problems
+	return compiled, n.uses, n.problems
 }
 
-func (n *compilation) coldStart(route *exchange.Route, spec *v1beta1.ColdStartSpec) {
+func (n *compilation) coldStart(to *exchange.Route, spec *v1beta1.ColdStartSpec) {
 	if spec == nil {
 		return
 	}
 	if spec.Fallback != nil {
-		service := spec.Fallback.Service
-		route.Fallback = n.target(service.Name, service.Port, service.PortName)
-		if route.Fallback.Problem != "" {
-			n.problem("coldStart.fallback: %s", route.Fallback.Problem)
+		to.Fallback = n.target(route.FallbackTarget(spec.Fallback.Service))
+		if to.Fallback.Problem != "" {
+			n.problem("coldStart.fallback: %s", to.Fallback.Problem)
 		}
 	}
 	if spec.Placeholder != nil {
-		route.Placeholder = n.response("coldStart.placeholder", &spec.Placeholder.Response, http.StatusServiceUnavailable)
+		to.Placeholder = n.response("coldStart.placeholder", &spec.Placeholder.Response, http.StatusServiceUnavailable)
 	}
 	if spec.MaxPendingRequests != nil && *spec.MaxPendingRequests > 0 {
-		route.MaxPending, route.CapOwn = int(*spec.MaxPendingRequests), true
+		to.MaxPending, to.CapOwn = int(*spec.MaxPendingRequests), true
 	}
 	if spec.ReleaseConcurrency != nil {
-		route.ReleaseConcurrency = max(int(*spec.ReleaseConcurrency), 0)
+		to.ReleaseConcurrency = max(int(*spec.ReleaseConcurrency), 0)
 	}
-	route.OverflowPlaceholder = spec.Overflow == v1beta1.OverflowPlaceholder
+	to.OverflowPlaceholder = spec.Overflow == v1beta1.OverflowPlaceholder
 	if spec.ActivationLease != nil && spec.ActivationLease.Duration > 0 {
-		route.Lease = spec.ActivationLease.Duration
+		to.Lease = spec.ActivationLease.Duration
 	}
 	if spec.StreamingCallback != nil {
 		callback, err := stream.Compile(callbackOptions(spec.StreamingCallback))
 		if err != nil {
 			n.problem("coldStart.streamingCallback: %v", err)
 		}
-		route.Callback = callback
+		to.Callback = callback
 	}
 	if spec.WaitingPage != nil {
 		compiled, err := page.Compile(pageOptions(spec.WaitingPage))
 		if err != nil {
 			n.problem("coldStart.waitingPage: %v", err)
 		}
-		route.Page = compiled
+		to.Page = compiled
 		if from := spec.WaitingPage.BodyFromConfigMap; from != nil && compiled != nil {
-			route.Page = n.ownPage(compiled, from)
+			to.Page = n.ownPage(compiled, from)
 		}
 	}
 }
@@ -150,50 +144,24 @@ func pageOptions(spec *v1beta1.WaitingPageSpec) page.Options {
 
 // target resolves a Service and port. What cannot be resolved (yet) stays a
 // target that never is ready, and is resolved again when the Service changes.
-func (n *compilation) target(service string, port int32, portName string) *exchange.Target {
-	n.uses = append(n.uses, ObjectRef{Kind: KindService, Namespace: n.namespace, Name: service})
-	name := service + "." + n.namespace
-	target := &exchange.Target{Namespace: n.namespace, Service: service, ServerName: name}
-	found, problem := n.port(service, port, portName)
-	if problem != "" {
-		target.Problem = problem
+func (n *compilation) target(ref v1beta1.TargetRef) *exchange.Target {
+	n.uses = append(n.uses, ObjectRef{Kind: KindService, Namespace: n.namespace, Name: ref.Service})
+	name := ref.Service + "." + n.namespace
+	target := &exchange.Target{Namespace: n.namespace, Service: ref.Service, ServerName: name}
+	port, problem := route.ServicePort(n.services[routing.Key{Namespace: n.namespace, Name: ref.Service}], ref)
+	if problem != nil {
+		target.Problem = problem.Message
 		// No Service port has this name: it is no DNS label.
-		target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: service, Port: "?"})
-		target.Address = fmt.Sprintf("%s:%d", name, max(port, 1))
+		target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: ref.Service, Port: "?"})
+		target.Address = fmt.Sprintf("%s:%d", name, max(ref.Port, 1))
 		return target
 	}
-	target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: service, Port: found.Name})
-	target.Address = fmt.Sprintf("%s:%d", name, found.Port)
-	if found.AppProtocol != nil && *found.AppProtocol == "kubernetes.io/h2c" {
+	target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: ref.Service, Port: port.Name})
+	target.Address = fmt.Sprintf("%s:%d", name, port.Port)
+	if port.AppProtocol != nil && *port.AppProtocol == "kubernetes.io/h2c" {
 		target.Protocol = exchange.H2C
 	}
 	return target
-}
-
-// port finds the port that a spec means, or says why there is none.
-func (n *compilation) port(name string, port int32, portName string) (*corev1.ServicePort, string) {
-	service := n.services[routing.Key{Namespace: n.namespace, Name: name}]
-	if service == nil {
-		return nil, fmt.Sprintf("Service %q does not exist", name)
-	}
-	if service.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil, fmt.Sprintf("Service %q is of type ExternalName and has no endpoints", name)
-	}
-	ports := service.Spec.Ports
-	for i := range ports {
-		if (portName != "" && ports[i].Name == portName) || (port != 0 && ports[i].Port == port) {
-			return &ports[i], ""
-		}
-	}
-	switch {
-	case portName != "":
-		return nil, fmt.Sprintf("Service %q has no port named %q", name, portName)
-	case port != 0:
-		return nil, fmt.Sprintf("Service %q has no port %d", name, port)
-	case len(ports) == 1:
-		return &ports[0], ""
-	}
-	return nil, fmt.Sprintf("Service %q has %d ports: set 'port' or 'portName'", name, len(ports))
 }
 
 // response compiles a static response.
@@ -223,18 +191,14 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 // that cannot be used.
 func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef) *page.Page {
 	const field = "coldStart.waitingPage"
-	key := from.Key
-	if key == "" {
-		key = waitingpage.DefaultKey
-	}
 	files, problem := n.files(from.Name)
-	source, ok := files[key]
+	source, ok := files[from.Key]
 	switch {
 	case problem != "":
 		n.problem("%s: %s", field, problem)
 		return builtIn
 	case !ok:
-		n.problem("%s: ConfigMap %q has no key %q", field, from.Name, key)
+		n.problem("%s: %s", field, route.NoKey(from.Name, from.Key).Message)
 		return builtIn
 	}
 	own, err := builtIn.WithTemplate(string(source))
@@ -251,7 +215,7 @@ func (n *compilation) files(name string) (files map[string][]byte, problem strin
 	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: name})
 	found := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
 	if found == nil {
-		return nil, fmt.Sprintf("ConfigMap %q does not exist or has no label %s: \"true\"", name, api.LabelResponseBody)
+		return nil, route.NoConfigMap(name).Message
 	}
 	return found.files, ""
 }
@@ -269,7 +233,7 @@ func (n *compilation) responseBody(field string, response *exchange.StaticRespon
 	}
 	body, ok := files[from.Key]
 	if !ok {
-		response.Problem = fmt.Sprintf("ConfigMap %q has no key %q", from.Name, from.Key)
+		response.Problem = route.NoKey(from.Name, from.Key).Message
 		n.problem("%s: %s", field, response.Problem)
 		return
 	}

@@ -9,13 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -25,8 +24,7 @@ import (
 type model struct {
 	compiler compiler
 
-	routes     map[routing.Key]*v1beta1.InterceptorRoute
-	scaled     map[routing.Key]*v1alpha1.HTTPScaledObject
+	routes     map[routing.Key]*route.Named[v1beta1.InterceptorRoute]
 	services   map[routing.Key]*corev1.Service
 	configMaps map[routing.Key]*configMap
 
@@ -47,8 +45,7 @@ type model struct {
 
 func newModel(c compiler) *model {
 	m := &model{
-		routes:     map[routing.Key]*v1beta1.InterceptorRoute{},
-		scaled:     map[routing.Key]*v1alpha1.HTTPScaledObject{},
+		routes:     map[routing.Key]*route.Named[v1beta1.InterceptorRoute]{},
 		services:   map[routing.Key]*corev1.Service{},
 		configMaps: map[routing.Key]*configMap{},
 		users:      map[ObjectRef]map[routing.Key]struct{}{},
@@ -69,10 +66,8 @@ func (m *model) apply(changes map[ObjectRef]client.Object) {
 	for ref, obj := range changes {
 		key := routing.Key{Namespace: ref.Namespace, Name: ref.Name}
 		switch ref.Kind {
-		case api.KindInterceptorRoute:
-			applyRoute(m, m.routes, ref, key, obj)
-		case api.KindHTTPScaledObject:
-			applyRoute(m, m.scaled, ref, key, obj)
+		case api.KindInterceptorRoute, api.KindHTTPScaledObject:
+			m.applyRoute(ref, key, obj)
 		case KindService:
 			service, _ := obj.(*corev1.Service)
 			if old := m.services[key]; service != nil && old != nil && equality.Semantic.DeepEqual(old.Spec, service.Spec) {
@@ -94,9 +89,9 @@ func (m *model) apply(changes map[ObjectRef]client.Object) {
 // who refer to it.
 type configMap struct{ files map[string][]byte }
 
-// newConfigMap is nil for one that is gone or without the label.
+// newConfigMap returns nil for one that is gone or has no label.
 func newConfigMap(object *corev1.ConfigMap) *configMap {
-	if object == nil || object.Labels[api.LabelResponseBody] != api.True {
+	if object == nil || !route.HoldsResponseBodies(object) {
 		return nil
 	}
 	c := &configMap{files: make(map[string][]byte, len(object.Data)+len(object.BinaryData))}
@@ -109,20 +104,22 @@ func newConfigMap(object *corev1.ConfigMap) *configMap {
 
 // applyRoute decodes one route by itself. One that does not decode is a problem
 // of its own and leaves the table; it harms no other route.
-func applyRoute[T any](m *model, into map[routing.Key]*T, ref ObjectRef, key routing.Key, obj client.Object) {
+func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj client.Object) {
 	m.dirty[key] = struct{}{}
-	delete(into, key)
 	delete(m.problems, ref)
-	u, _ := obj.(*unstructured.Unstructured)
-	if u == nil {
-		return
+	var decoded *v1beta1.InterceptorRoute
+	if u, _ := obj.(*unstructured.Unstructured); u != nil {
+		var err error
+		if decoded, err = route.Decode(u); err != nil {
+			m.problems[ref] = fmt.Sprintf("the object does not decode: %v", err)
+		}
 	}
-	decoded := new(T)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, decoded); err != nil {
-		m.problems[ref] = fmt.Sprintf("the object does not decode: %v", err)
-		return
+	named := m.routes[key]
+	if named == nil {
+		named = &route.Named[v1beta1.InterceptorRoute]{}
+		m.routes[key] = named
 	}
-	into[key] = decoded
+	named.Set(ref.Kind, decoded)
 }
 
 // applyDependency takes a Service or ConfigMap in and marks the routes that use it.
@@ -143,13 +140,15 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 	var set []routing.Route[*exchange.Route]
 	var remove []routing.Key
 	for key := range m.dirty {
-		spec, ref, ok := m.effective(key)
-		if !ok {
+		object, ref := m.effective(key)
+		if object == nil {
+			delete(m.routes, key)
 			m.forget(key)
 			remove = append(remove, key)
 			continue
 		}
-		compiled, uses, problems := m.compiler.compile(spec)
+		rules := route.Rules(object.Spec.Rules)
+		compiled, uses, problems := m.compiler.compile(object, rules)
 		if replaced := m.live[key]; replaced != nil {
 			replaced.Replace(compiled)
 		} else if orphan := m.orphans[key]; orphan != nil {
@@ -160,7 +159,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 		m.depend(key, uses)
 		m.note(ref, problems)
 		set = append(set, routing.Route[*exchange.Route]{
-			Key: key, Created: spec.CreationTimestamp.Time, Rules: spec.Spec.Rules, Value: compiled,
+			Key: key, Created: object.CreationTimestamp.Time, Rules: rules, Value: compiled,
 		})
 	}
 	clear(m.dirty)
@@ -173,21 +172,15 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 	return old.With(set, remove)
 }
 
-// effective is the object in force for a name: an InterceptorRoute that decodes
-// wins over an HTTPScaledObject.
-func (m *model) effective(key routing.Key) (*v1beta1.InterceptorRoute, ObjectRef, bool) {
-	route, scaled := m.routes[key], m.scaled[key]
-	if scaled != nil {
+// effective returns the object in force for a name, nil if there is none.
+func (m *model) effective(key routing.Key) (*v1beta1.InterceptorRoute, ObjectRef) {
+	named := m.routes[key]
+	if named.Superseded() {
 		ref := ObjectRef{Kind: api.KindHTTPScaledObject, Namespace: key.Namespace, Name: key.Name}
-		if route == nil {
-			return routing.ConvertHTTPScaledObject(scaled), ref, true
-		}
 		m.note(ref, []string{"the InterceptorRoute of the same name wins over this object"})
 	}
-	if route != nil {
-		return route, ObjectRef{Kind: api.KindInterceptorRoute, Namespace: key.Namespace, Name: key.Name}, true
-	}
-	return nil, ObjectRef{}, false
+	kind, object := named.InForce()
+	return object, ObjectRef{Kind: kind, Namespace: key.Namespace, Name: key.Name}
 }
 
 func (m *model) note(ref ObjectRef, problems []string) {
@@ -222,8 +215,8 @@ func (m *model) depend(key routing.Key, uses []ObjectRef) {
 // under it are an orphan's, until the name is there again.
 func (m *model) forget(key routing.Key) {
 	m.depend(key, nil)
-	route := m.live[key]
-	if route == nil {
+	forgotten := m.live[key]
+	if forgotten == nil {
 		return
 	}
 	delete(m.live, key)
@@ -235,5 +228,5 @@ func (m *model) forget(key routing.Key) {
 			delete(m.orphans, orphaned)
 		}
 	}
-	m.orphans[key] = route
+	m.orphans[key] = forgotten
 }

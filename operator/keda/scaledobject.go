@@ -1,5 +1,5 @@
 // Package keda is what the operator knows of KEDA: the shape of a ScaledObject,
-// as far as it writes or reads one. It must not know a client or our own kinds.
+// as far as it writes or reads one. It must not know a client.
 //
 // The types are our own and few, as KEDA's come with its whole module: see
 // docs/adr/0005-own-types-of-scaledobjects.md.
@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // MetadataScalerAddress is the key of trigger metadata by which KEDA finds the scaler.
@@ -87,17 +87,16 @@ type Trigger struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
-// Reference is what a trigger says it measures.
+// Reference is a route that a trigger measures.
 type Reference struct {
-	// Metadata is the key: that of an InterceptorRoute or of an HTTPScaledObject.
-	Metadata string
-	// Name is that of the object, in the ScaledObject's namespace.
+	// Kind is InterceptorRoute or HTTPScaledObject.
+	Kind string
+	// Name of the route, in the namespace of the ScaledObject.
 	Name string
 }
 
 // References returns the routes that the triggers of a ScaledObject refer to, each
-// once. What does not look like a trigger is passed over. Of two keys in one
-// trigger the scaler reads that of the InterceptorRoute.
+// once. It skips what does not look like a trigger.
 func References(scaledObject *unstructured.Unstructured) []Reference {
 	triggers, _, _ := unstructured.NestedSlice(scaledObject.Object, "spec", "triggers")
 	var references []Reference
@@ -106,15 +105,13 @@ func References(scaledObject *unstructured.Unstructured) []Reference {
 		if kind, _, _ := unstructured.NestedString(trigger, "type"); kind != TriggerExternalPush && kind != TriggerExternal {
 			continue
 		}
-		for _, key := range []string{api.TriggerInterceptorRoute, api.TriggerHTTPScaledObject} {
-			name, _, _ := unstructured.NestedString(trigger, "metadata", key)
-			if name == "" {
-				continue
-			}
-			if r := (Reference{Metadata: key, Name: name}); !slices.Contains(references, r) {
-				references = append(references, r)
-			}
-			break
+		metadata, _ := trigger["metadata"].(map[string]any)
+		kind, name := route.OfTrigger(func(key string) string {
+			value, _ := metadata[key].(string)
+			return value
+		})
+		if r := (Reference{Kind: kind, Name: name}); name != "" && !slices.Contains(references, r) {
+			references = append(references, r)
 		}
 	}
 	return references

@@ -12,19 +12,19 @@ func trigger(kind string, metadata any) map[string]any {
 }
 
 func TestReferences(t *testing.T) {
-	route := func(name string) map[string]any { return map[string]any{"interceptorRoute": name} }
-	ofRoute := func(name string) Reference { return Reference{Metadata: "interceptorRoute", Name: name} }
+	named := func(name string) map[string]any { return map[string]any{"interceptorRoute": name} }
+	ofRoute := func(name string) Reference { return Reference{Kind: "InterceptorRoute", Name: name} }
 	tests := []struct {
 		reason   string
 		triggers any
 		want     []Reference
 	}{
 		{"no triggers", nil, nil},
-		{"a pushed and a polled one", []any{trigger("external-push", route("a")), trigger("external", route("b"))}, []Reference{ofRoute("a"), ofRoute("b")}},
-		{"twice the same", []any{trigger("external-push", route("a")), trigger("external-push", route("a"))}, []Reference{ofRoute("a")}},
-		{"of the older kind", []any{trigger("external-push", map[string]any{"httpScaledObject": "a"})}, []Reference{{"httpScaledObject", "a"}}},
+		{"a pushed and a polled one", []any{trigger("external-push", named("a")), trigger("external", named("b"))}, []Reference{ofRoute("a"), ofRoute("b")}},
+		{"twice the same", []any{trigger("external-push", named("a")), trigger("external-push", named("a"))}, []Reference{ofRoute("a")}},
+		{"of the older kind", []any{trigger("external-push", map[string]any{"httpScaledObject": "a"})}, []Reference{{"HTTPScaledObject", "a"}}},
 		{"both keys", []any{trigger("external-push", map[string]any{"httpScaledObject": "a", "interceptorRoute": "b"})}, []Reference{ofRoute("b")}},
-		{"other scalers", []any{trigger("cpu", route("a"))}, nil},
+		{"other scalers", []any{trigger("cpu", named("a"))}, nil},
 		{"nonsense", []any{"x", trigger("external-push", "x"), trigger("external-push", map[string]any{"interceptorRoute": int64(1)}), map[string]any{}}, nil},
 		{"no list", "x", nil},
 	}

@@ -8,14 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // shape is a way to have many routes: request i of a shape belongs to route i.
 type shape struct {
 	name    string
-	rule    func(i int) v1beta1.RoutingRule
+	rule    func(i int) Rule
 	request func(i int) (host, path string, header http.Header)
 }
 
@@ -23,7 +21,7 @@ func hostShape() shape {
 	host := func(i int) string { return fmt.Sprintf("app-%d.team-%d.example.com", i, i%100) }
 	return shape{
 		"hosts",
-		func(i int) v1beta1.RoutingRule { return makeRule(host(i)) },
+		func(i int) Rule { return makeRule(host(i)) },
 		func(i int) (string, string, http.Header) { return host(i) + ":8080", "/v1/chat/completions", nil },
 	}
 }
@@ -32,7 +30,7 @@ func pathShape() shape {
 	path := func(i int) string { return fmt.Sprintf("/tenants/tenant-%d/api", i) }
 	return shape{
 		"paths",
-		func(i int) v1beta1.RoutingRule { return makeRule("api.example.com " + path(i)) },
+		func(i int) Rule { return makeRule("api.example.com " + path(i)) },
 		func(i int) (string, string, http.Header) { return "api.example.com", path(i) + "/v1/models", nil },
 	}
 }
@@ -40,7 +38,7 @@ func pathShape() shape {
 func headerShape() shape {
 	return shape{
 		"headers",
-		func(i int) v1beta1.RoutingRule { return makeRule(fmt.Sprint("api.example.com X-Tenant=", i)) },
+		func(i int) Rule { return makeRule(fmt.Sprint("api.example.com X-Tenant=", i)) },
 		func(i int) (string, string, http.Header) {
 			return "api.example.com", "/", http.Header{"X-Tenant": {fmt.Sprint(i)}}
 		},
@@ -59,7 +57,7 @@ func (s shape) route(i int) Route[int] {
 	return Route[int]{
 		Key:     Key{Namespace: "ns", Name: fmt.Sprint("route-", i)},
 		Created: time.Unix(int64(i), 0),
-		Rules:   []v1beta1.RoutingRule{s.rule(i)},
+		Rules:   []Rule{s.rule(i)},
 		Value:   i,
 	}
 }
@@ -160,7 +158,7 @@ func hostile() []hostileRequest {
 func hostileTable() *Table[int] {
 	routes := hostShape().routes(10_000)
 	for i := range 120 {
-		routes = append(routes, Route[int]{Key: Key{"deep", fmt.Sprint(i)}, Rules: []v1beta1.RoutingRule{
+		routes = append(routes, Route[int]{Key: Key{"deep", fmt.Sprint(i)}, Rules: []Rule{
 			makeRule("*." + strings.Repeat("a.", i) + "example.com /only-this"),
 			makeRule("a.example.com " + strings.Repeat("/a", i+1)),
 		}})
@@ -200,10 +198,10 @@ func BenchmarkWith(b *testing.B) {
 func TestMatchAllocatesNothing(t *testing.T) {
 	upper := http.Header{"X-Tenant": {"1", "2"}}
 	mixed := Compile([]Route[int]{
-		{Key: Key{"ns", "a"}, Rules: []v1beta1.RoutingRule{makeRule("a.example.com /a X-Tenant=2")}},
-		{Key: Key{"ns", "b"}, Rules: []v1beta1.RoutingRule{makeRule("*.example.com /a/b")}},
-		{Key: Key{"ns", "c"}, Rules: []v1beta1.RoutingRule{makeRule("*")}},
-		{Key: Key{"ns", "d"}, Rules: []v1beta1.RoutingRule{makeRule("[::1]")}},
+		{Key: Key{"ns", "a"}, Rules: []Rule{makeRule("a.example.com /a X-Tenant=2")}},
+		{Key: Key{"ns", "b"}, Rules: []Rule{makeRule("*.example.com /a/b")}},
+		{Key: Key{"ns", "c"}, Rules: []Rule{makeRule("*")}},
+		{Key: Key{"ns", "d"}, Rules: []Rule{makeRule("[::1]")}},
 	})
 	for reason, l := range map[string]lookup{
 		"an exact host with a header":    {"a.example.com", "/a/b", upper},

@@ -17,6 +17,17 @@ type pattern struct {
 	any  bool
 }
 
+// String returns the pattern as a host of a rule.
+func (p pattern) String() string {
+	switch {
+	case !p.any:
+		return p.name
+	case p.name == "":
+		return "*"
+	}
+	return "*." + p.name
+}
+
 // catchAll is the pattern of every host.
 func catchAll() pattern { return pattern{any: true} }
 

@@ -2,8 +2,6 @@ package routing
 
 import (
 	"net/http"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // Matcher says whether a request matches any of some rules: those of a static
@@ -11,7 +9,7 @@ import (
 type Matcher struct{ table *Table[struct{}] }
 
 // CompileMatcher makes a matcher. Without rules it matches nothing.
-func CompileMatcher(rules []v1beta1.RoutingRule) Matcher {
+func CompileMatcher(rules []Rule) Matcher {
 	return Matcher{table: Compile([]Route[struct{}]{{Rules: rules}})}
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // modelHit is one way in which a rule of a route matches a request.
@@ -36,8 +34,8 @@ func modelMatch(routes map[Key]*Route[string], host, path string, header http.He
 				if !ok {
 					continue
 				}
-				for _, p := range orDefault(rule.Paths, v1beta1.PathMatch{Value: "/"}) {
-					if segments, ok := modelPath(p.Value, path); ok {
+				for _, p := range orDefault(rule.Paths, "/") {
+					if segments, ok := modelPath(p, path); ok {
 						hits = append(hits, modelHit{r, exact, labels, segments, len(rule.Headers), withValues})
 					}
 				}
@@ -72,7 +70,7 @@ func orDefault[E any](list []E, otherwise E) []E {
 	return list
 }
 
-func modelHeaders(matches []v1beta1.HeaderMatch, header http.Header) (withValues int, ok bool) {
+func modelHeaders(matches []HeaderMatch, header http.Header) (withValues int, ok bool) {
 	for _, m := range matches {
 		values := header.Values(m.Name)
 		if m.Value != nil {
@@ -155,16 +153,16 @@ func (d draw) some(least, most int, of ...string) []string {
 	return out
 }
 
-func (d draw) rule() v1beta1.RoutingRule {
-	var rule v1beta1.RoutingRule
+func (d draw) rule() Rule {
+	var rule Rule
 	for range d.IntN(3) {
 		rule.Hosts = append(rule.Hosts, d.host())
 	}
 	for range d.IntN(3) {
-		rule.Paths = append(rule.Paths, v1beta1.PathMatch{Value: d.path()})
+		rule.Paths = append(rule.Paths, d.path())
 	}
 	for range max(d.IntN(5)-2, 0) {
-		match := v1beta1.HeaderMatch{Name: d.some(1, 1, "X-A", "x-b", "x-a")[0]}
+		match := HeaderMatch{Name: d.some(1, 1, "X-A", "x-b", "x-a")[0]}
 		if d.IntN(2) == 0 {
 			match.Value = &d.some(1, 1, "v", "w", "")[0]
 		}

@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // MaxCombinations is how many pairs of a host and a path the rules of one route
@@ -17,9 +14,25 @@ import (
 // with it the routes of everybody else.
 const MaxCombinations = 1 << 16
 
-// Validate says why rules cannot be put into a table. A route that it refuses
+// Rule matches requests that have one of its hosts, one of its paths and all of
+// its headers. What is empty matches everything.
+type Rule struct {
+	// Hosts are exact, or wildcards ("*.example.com"; "*" is every host).
+	Hosts []string
+	// Paths are prefixes of whole segments.
+	Paths   []string
+	Headers []HeaderMatch
+}
+
+// HeaderMatch matches a header that has the value; nil is any value.
+type HeaderMatch struct {
+	Name  string
+	Value *string
+}
+
+// Validate reports why rules cannot be put into a table. A route that it refuses
 // matches nothing.
-func Validate(rules []v1beta1.RoutingRule) error {
+func Validate(rules []Rule) error {
 	total := 0
 	for i := range rules {
 		total += max(len(rules[i].Hosts), 1) * max(len(rules[i].Paths), 1)
@@ -81,7 +94,7 @@ func compileRoute[T any](in *Route[T]) *route[T] {
 
 // compileRule normalises a rule. Its hosts and paths are without duplicates, so
 // that a rule stands at a node once.
-func compileRule[T any](in *v1beta1.RoutingRule) *rule[T] {
+func compileRule[T any](in *Rule) *rule[T] {
 	out := new(rule[T])
 	for _, host := range in.Hosts {
 		if p, ok := parsePattern(host); ok {
@@ -92,7 +105,7 @@ func compileRule[T any](in *v1beta1.RoutingRule) *rule[T] {
 		out.hosts = []pattern{catchAll()}
 	}
 	for _, path := range in.Paths {
-		out.paths = append(out.paths, normalizePath(path.Value))
+		out.paths = append(out.paths, normalizePath(path))
 	}
 	if len(in.Paths) == 0 {
 		out.paths = []string{""}
@@ -131,8 +144,7 @@ func compareRules[T any](a, b *rule[T]) int {
 	return cmp.Or(
 		cmp.Compare(len(b.headers), len(a.headers)),
 		cmp.Compare(b.values, a.values),
-		a.route.created.Compare(b.route.created),
-		strings.Compare(b.route.id, a.route.id),
+		comparePrecedence(a.route.created, a.route.id, b.route.created, b.route.id),
 	)
 }
 

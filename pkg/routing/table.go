@@ -1,6 +1,6 @@
-// Package routing says which route a request belongs to. A [Table] holds the
-// rules of many routes, a [Matcher] those of one static route, and
-// [ConvertHTTPScaledObject] turns the older kind of route into the newer one.
+// Package routing finds the route that a request belongs to. A [Table] holds the
+// rules of many routes, a [Matcher] those of one static route, and [Places] are
+// what routes compete for.
 //
 // Of all rules that match a request the one that comes first in this order wins:
 //
@@ -15,16 +15,13 @@
 // route for shop.example.com/api takes nothing but /api away from one for
 // *.example.com.
 //
-// The package knows the API types of routes and net/http's header. It must not
-// know a Kubernetes client, what a route leads to, or who serves it.
+// The package must not know Kubernetes, what a route leads to, or who serves it.
 package routing
 
 import (
 	"hash/maphash"
 	"net/http"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // Key names a route.
@@ -41,7 +38,7 @@ type Route[T any] struct {
 	Created time.Time
 	// Rules of which one must match. A route without rules matches nothing, a
 	// rule without hosts, paths and headers everything.
-	Rules []v1beta1.RoutingRule
+	Rules []Rule
 	// Value is what Match returns for the route.
 	Value T
 }

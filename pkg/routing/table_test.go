@@ -5,12 +5,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // rt makes a route named ns/name whose value is its name.
-func rt(name string, rules ...v1beta1.RoutingRule) Route[string] {
+func rt(name string, rules ...Rule) Route[string] {
 	return Route[string]{Key: Key{Namespace: "ns", Name: name}, Created: time.Unix(1000, 0), Rules: rules, Value: name}
 }
 
@@ -22,15 +20,15 @@ func older(r Route[string]) Route[string] {
 
 // makeRule makes a rule from "host host path path X-Name X-Name=value": words that
 // begin with a slash are paths, those that begin with "X-" or "x-" headers.
-func makeRule(words string) v1beta1.RoutingRule {
-	var rule v1beta1.RoutingRule
+func makeRule(words string) Rule {
+	var rule Rule
 	for _, word := range strings.Fields(words) {
 		switch {
 		case strings.HasPrefix(word, "/"):
-			rule.Paths = append(rule.Paths, v1beta1.PathMatch{Value: word})
+			rule.Paths = append(rule.Paths, word)
 		case strings.HasPrefix(strings.ToUpper(word), "X-"):
 			name, value, ok := strings.Cut(word, "=")
-			match := v1beta1.HeaderMatch{Name: name}
+			match := HeaderMatch{Name: name}
 			if ok {
 				match.Value = &value
 			}
@@ -68,9 +66,9 @@ func TestMatch(t *testing.T) {
 		{"a wildcard of nothing matches nothing", []Route[string]{rt("w", makeRule("*..")), rt("v", makeRule("*.:80"))}, "a.", "/", nil, "v"},
 		{"a wildcard goes before the catch-all", []Route[string]{older(rt("c", makeRule("*"))), rt("w", makeRule("*.example.com"))}, "a.example.com", "/", nil, "w"},
 		{"a star is a catch-all", []Route[string]{rt("c", makeRule("*"))}, "a.example.com", "/", nil, "c"},
-		{"an empty host is a catch-all", []Route[string]{rt("c", v1beta1.RoutingRule{Hosts: []string{""}})}, "a.example.com", "/", nil, "c"},
+		{"an empty host is a catch-all", []Route[string]{rt("c", Rule{Hosts: []string{""}})}, "a.example.com", "/", nil, "c"},
 		{"no host is a catch-all", []Route[string]{rt("c", makeRule("/"))}, "a.example.com", "/x", nil, "c"},
-		{"an empty rule matches everything", []Route[string]{rt("c", v1beta1.RoutingRule{})}, "", "", nil, "c"},
+		{"an empty rule matches everything", []Route[string]{rt("c", Rule{})}, "", "", nil, "c"},
 		{"a request without host (HTTP/1.0) meets the catch-all", []Route[string]{rt("a", makeRule("a")), rt("c", makeRule("*"))}, "", "/", nil, "c"},
 		{"a route without rules matches nothing", []Route[string]{rt("a")}, "a.example.com", "/", nil, none},
 		{"the request's port is cut off", []Route[string]{rt("a", makeRule("a.example.com"))}, "a.example.com:8080", "/", nil, "a"},
@@ -104,7 +102,7 @@ func TestMatch(t *testing.T) {
 		{"in whole segments", []Route[string]{rt("a", makeRule("/api")), rt("b", makeRule("/api/v1"))}, "h", "/api/v10", nil, "a"},
 		{"slashes around a rule's path do not count", []Route[string]{rt("a", makeRule("//api//"))}, "h", "/api", nil, "a"},
 		{"nor around the request's", []Route[string]{rt("a", makeRule("/api"))}, "h", "//api//", nil, "a"},
-		{"a rule's path need not begin with a slash", []Route[string]{rt("a", v1beta1.RoutingRule{Paths: []v1beta1.PathMatch{{Value: "api"}}})}, "h", "/api", nil, "a"},
+		{"a rule's path need not begin with a slash", []Route[string]{rt("a", Rule{Paths: []string{"api"}})}, "h", "/api", nil, "a"},
 		{"slashes between are kept", []Route[string]{rt("a", makeRule("/a//b")), rt("b", makeRule("/a/b"))}, "h", "/a//b/c", nil, "a"},
 		{"and make another path", []Route[string]{rt("a", makeRule("/a//b"))}, "h", "/a/b", nil, none},
 		{"a path has case", []Route[string]{rt("a", makeRule("/API"))}, "h", "/api", nil, none},
@@ -139,8 +137,8 @@ func TestMatch(t *testing.T) {
 		{"the older route wins", []Route[string]{rt("z", makeRule("/a")), older(rt("a", makeRule("/a")))}, "h", "/a", nil, "a"},
 		{"then the later name", []Route[string]{rt("a", makeRule("/a")), rt("c", makeRule("/a")), rt("b", makeRule("/a"))}, "h", "/a", nil, "c"},
 		{"namespace and name compare as one string", []Route[string]{
-			{Key: Key{"n", "x"}, Rules: []v1beta1.RoutingRule{makeRule("/a")}, Value: "n/x"},
-			{Key: Key{"n-a", "x"}, Rules: []v1beta1.RoutingRule{makeRule("/a")}, Value: "n-a/x"},
+			{Key: Key{"n", "x"}, Rules: []Rule{makeRule("/a")}, Value: "n/x"},
+			{Key: Key{"n-a", "x"}, Rules: []Rule{makeRule("/a")}, Value: "n-a/x"},
 		}, "h", "/a", nil, "n/x"},
 		{"of one key the last route counts", []Route[string]{rt("a", makeRule("/a")), rt("a", makeRule("/b"))}, "h", "/a", nil, none},
 	}
@@ -162,7 +160,7 @@ func TestNilAndZeroTable(t *testing.T) {
 		if _, ok := table.Match("a.example.com", "/", nil); ok || table.Len() != 0 {
 			t.Errorf("the %s table matches or has routes", reason)
 		}
-		next := table.With([]Route[int]{{Key: Key{"ns", "a"}, Rules: make([]v1beta1.RoutingRule, 1), Value: 7}}, nil)
+		next := table.With([]Route[int]{{Key: Key{"ns", "a"}, Rules: make([]Rule, 1), Value: 7}}, nil)
 		if got, ok := next.Match("a.example.com", "/", nil); !ok || got != 7 || next.Len() != 1 {
 			t.Errorf("With on the %s table: got %d, %v", reason, got, ok)
 		}
@@ -200,10 +198,10 @@ func TestWith(t *testing.T) {
 func TestValidate(t *testing.T) {
 	hosts := strings.Repeat("h ", 1<<8)
 	paths := strings.Repeat("/p ", 1<<8)
-	if err := Validate([]v1beta1.RoutingRule{makeRule(hosts + paths)}); err != nil {
+	if err := Validate([]Rule{makeRule(hosts + paths)}); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
-	over := []v1beta1.RoutingRule{makeRule(hosts + paths), makeRule("one.more")}
+	over := []Rule{makeRule(hosts + paths), makeRule("one.more")}
 	if err := Validate(over); err == nil {
 		t.Error("rules over the limit are accepted")
 	}
@@ -217,7 +215,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestMatcher(t *testing.T) {
-	m := CompileMatcher([]v1beta1.RoutingRule{makeRule("/healthz"), makeRule("a.example.com /favicon.ico X-A")})
+	m := CompileMatcher([]Rule{makeRule("/healthz"), makeRule("a.example.com /favicon.ico X-A")})
 	header := http.Header{"X-A": {"v"}}
 	tests := []struct {
 		reason, host, path string

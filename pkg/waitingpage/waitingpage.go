@@ -19,12 +19,8 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	// DefaultKey is the key of a page in a ConfigMap when none is named.
-	DefaultKey = "index.html"
-	// MaxBytes bounds a template and, by itself, the page that comes of it.
-	MaxBytes = 64 << 10
-)
+// MaxBytes bounds a template and, by itself, the page that comes of it.
+const MaxBytes = 64 << 10
 
 // Fields are what a template may show.
 type Fields struct {

@@ -8,19 +8,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
-)
-
-// Defaults of a rate, for objects that no API server has defaulted.
-const (
-	defaultWindow      = time.Minute
-	defaultGranularity = time.Second
 )
 
 // routeRef names an object.
@@ -46,9 +38,9 @@ type Routes struct {
 	demand *aggregate.Demand
 	synced chan struct{}
 
-	mu       sync.Mutex
-	entries  map[routeRef]*entry
-	measured map[string]rate // by key of the route
+	mu      sync.Mutex
+	entries map[routeRef]*entry
+	rates   map[string]*route.Named[rate] // by key of the route
 }
 
 // entry is an object that exists or that a stream waits for.
@@ -67,7 +59,7 @@ type rate struct{ window, granularity time.Duration }
 func NewRoutes(demand *aggregate.Demand) *Routes {
 	return &Routes{
 		demand: demand, synced: make(chan struct{}),
-		entries: make(map[routeRef]*entry), measured: make(map[string]rate),
+		entries: make(map[routeRef]*entry), rates: make(map[string]*route.Named[rate]),
 	}
 }
 
@@ -79,7 +71,7 @@ func Trim(u *unstructured.Unstructured) {
 		return field != "scalingMetric" && field != "targetPendingRequests"
 	})
 	metadata := map[string]any{}
-	for _, field := range []string{"namespace", "name", "uid", "resourceVersion"} {
+	for _, field := range []string{"namespace", "name", "uid", "resourceVersion", "generation"} {
 		if value, ok, _ := unstructured.NestedFieldNoCopy(content, "metadata", field); ok {
 			metadata[field] = value
 		}
@@ -134,10 +126,10 @@ func (r *Routes) lookup(ref routeRef) (v1beta1.ScalingMetricSpec, error) {
 	}
 	if other := r.entries[ref.other()]; other != nil && other.exists {
 		return v1beta1.ScalingMetricSpec{}, status.Errorf(codes.NotFound, "there is no %s, but an %s: set the trigger metadata %s instead of %s",
-			ref, ref.other().kind, metadataOf(ref.other().kind), metadataOf(ref.kind))
+			ref, ref.other().kind, route.TriggerKey(ref.other().kind), route.TriggerKey(ref.kind))
 	}
 	return v1beta1.ScalingMetricSpec{}, status.Errorf(codes.NotFound, "there is no %s: the trigger metadata %s must name one in the namespace of the ScaledObject",
-		ref, metadataOf(ref.kind))
+		ref, route.TriggerKey(ref.kind))
 }
 
 // watch returns a function that returns a channel which is closed when lookup may
@@ -174,36 +166,32 @@ func (r *Routes) sweep(ref routeRef, e *entry) {
 	}
 }
 
-// hasChanged wakes who waits, and has the route's rate measured as wanted. An
-// InterceptorRoute goes before an HTTPScaledObject of the same name.
+// hasChanged wakes the streams that wait for the object, and measures the rate of
+// its route as the object in force says.
 func (r *Routes) hasChanged(ref routeRef, e *entry) {
 	close(e.changed)
 	e.changed = make(chan struct{})
-
-	var want rate
-	for _, kind := range []string{api.KindInterceptorRoute, api.KindHTTPScaledObject} {
-		e := r.entries[routeRef{kind, ref.namespace, ref.name}]
-		if e == nil || e.metric.RequestRate == nil {
-			continue
-		}
-		want = rate{e.metric.RequestRate.Window.Duration, e.metric.RequestRate.Granularity.Duration}
-		if want.window <= 0 {
-			want.window = defaultWindow
-		}
-		if want.granularity <= 0 {
-			want.granularity = defaultGranularity
-		}
-		break
-	}
 	key := ref.key()
-	switch want {
-	case r.measured[key]: // as it is
-	case rate{}:
-		delete(r.measured, key)
-		r.demand.Forget(key)
-	default:
-		r.measured[key] = want
-		r.demand.Measure(key, want.window, want.granularity)
+	rates := r.rates[key]
+	if rates == nil {
+		rates = &route.Named[rate]{}
+		r.rates[key] = rates
+	}
+	_, before := rates.InForce()
+	if m := e.metric.RequestRate; m != nil {
+		rates.Set(ref.kind, &rate{m.Window.Duration, m.Granularity.Duration})
+	} else {
+		rates.Set(ref.kind, nil)
+	}
+	_, after := rates.InForce()
+	switch {
+	case after == nil:
+		delete(r.rates, key)
+		if before != nil {
+			r.demand.Forget(key)
+		}
+	case before == nil || *before != *after:
+		r.demand.Measure(key, after.window, after.granularity)
 	}
 }
 
@@ -211,32 +199,16 @@ func refOf(u *unstructured.Unstructured) routeRef {
 	return routeRef{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName()}
 }
 
-func metadataOf(kind string) string {
-	if kind == api.KindInterceptorRoute {
-		return api.TriggerInterceptorRoute
-	}
-	return api.TriggerHTTPScaledObject
-}
-
 // decode returns what an object is scaled on, or why that cannot be told.
 func decode(u *unstructured.Unstructured) (v1beta1.ScalingMetricSpec, string) {
 	u = u.DeepCopy()
 	Trim(u)
-	route := &v1beta1.InterceptorRoute{}
-	var err error
-	if u.GetKind() == api.KindHTTPScaledObject {
-		legacy := &v1alpha1.HTTPScaledObject{}
-		if err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, legacy); err == nil {
-			route = routing.ConvertHTTPScaledObject(legacy)
-		}
-	} else {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, route)
-	}
-	metric := route.Spec.ScalingMetric
-	switch {
-	case err != nil:
+	decoded, err := route.Decode(u)
+	if err != nil {
 		return v1beta1.ScalingMetricSpec{}, err.Error()
-	case metric.Concurrency == nil && metric.RequestRate == nil:
+	}
+	metric := decoded.Spec.ScalingMetric
+	if metric.Concurrency == nil && metric.RequestRate == nil {
 		return v1beta1.ScalingMetricSpec{}, "spec.scalingMetric has neither concurrency nor requestRate"
 	}
 	return metric, ""

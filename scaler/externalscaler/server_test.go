@@ -265,7 +265,7 @@ func TestAnInterceptorRouteMeasuresBeforeAnHTTPScaledObject(t *testing.T) {
 		rate(1)
 		w.routes.Delete(httpScaledObject("llm", map[string]any{}))
 		rate(0)
-		if len(w.routes.entries) > 0 || len(w.routes.measured) > 0 {
+		if len(w.routes.entries) > 0 || len(w.routes.rates) > 0 {
 			t.Error("something is left behind")
 		}
 	})

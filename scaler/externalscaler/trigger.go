@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
@@ -24,12 +25,8 @@ type trigger struct {
 func parse(ref *pb.ScaledObjectRef) (trigger, error) {
 	metadata := ref.GetScalerMetadata()
 	t := trigger{routeRef: routeRef{namespace: ref.GetNamespace()}}
-	if name := metadata[api.TriggerInterceptorRoute]; name != "" {
-		t.kind, t.name = api.KindInterceptorRoute, name
-		return t, nil
-	}
-	if name := metadata[api.TriggerHTTPScaledObject]; name != "" {
-		t.kind, t.name = api.KindHTTPScaledObject, name
+	lookup := func(key string) string { return metadata[key] }
+	if t.kind, t.name = route.OfTrigger(lookup); t.name != "" {
 		return t, nil
 	}
 	value, ok := metadata[api.TriggerPendingRequests]

@@ -10,8 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
 // FieldPaths that an environment variable may take its value from.
@@ -173,7 +171,8 @@ func checkScaledObject(s *ScaledObject) error {
 	}
 	known := false
 	for _, trigger := range s.Spec.Triggers {
-		known = known || trigger.Metadata[api.TriggerInterceptorRoute] != "" || trigger.Metadata[api.TriggerHTTPScaledObject] != ""
+		_, name := trigger.Route()
+		known = known || name != ""
 	}
 	if !known {
 		errs = append(errs, field.Required(spec.Child("triggers"), "a local process scales by a trigger with metadata interceptorRoute or httpScaledObject"))

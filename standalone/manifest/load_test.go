@@ -59,7 +59,7 @@ spec:
               containerPort: 8000
 `
 
-const route = `apiVersion: http.keda.sh/v1beta1
+const interceptorRoute = `apiVersion: http.keda.sh/v1beta1
 kind: InterceptorRoute
 metadata:
   name: r
@@ -84,7 +84,7 @@ func TestProblems(t *testing.T) {
 		text string
 		want []string // "line: reason", the reason from its beginning
 	}{
-		"nothing wrong": {text: "# comment\n---\n" + route + "---\n" + deployment + "--- # and\n" + fmt.Sprintf(service, "s")},
+		"nothing wrong": {text: "# comment\n---\n" + interceptorRoute + "---\n" + deployment + "--- # and\n" + fmt.Sprintf(service, "s")},
 		"syntax":        {text: "kind: Service\nmetadata: {name: x\nspec:\n", want: []string{"2: reading YAML: did not find expected"}},
 		"not an object": {text: "- a\n- b\n", want: []string{"1: json: cannot unmarshal array"}},
 		"tab":           {text: "kind: Service\nmetadata:\n\tname: x\n", want: []string{"3: reading YAML: found character that cannot start any token"}},
@@ -97,21 +97,21 @@ func TestProblems(t *testing.T) {
 			want: []string{`3: apiVersion "batch/v1", kind "Job" is not understood here: only InterceptorRoute`},
 		},
 		"unknown version": {
-			text: swap(route, "v1beta1", "v2"),
+			text: swap(interceptorRoute, "v1beta1", "v2"),
 			want: []string{`2: apiVersion "http.keda.sh/v2", kind "InterceptorRoute" is not understood here`},
 		},
 		"no kind and no name": {
 			text: "apiVersion: v1\nmetadata:\n  labels: {}\n",
 			want: []string{"1: kind: Required value", "2: metadata.name: Required value"},
 		},
-		"bad name": {text: swap(route, "name: r", "name: R_1"), want: []string{`4: metadata.name: Invalid value: "R_1"`}},
+		"bad name": {text: swap(interceptorRoute, "name: r", "name: R_1"), want: []string{`4: metadata.name: Invalid value: "R_1"`}},
 
-		"route: unknown field":  {text: swap(route, "    port: 80", "    port: 80\n    host: x"), want: []string{`9: unknown field "spec.target.host"`}},
-		"route: missing field":  {text: swap(route, "    concurrency:\n      targetValue: 1\n", "    {}\n"), want: []string{`9: spec.scalingMetric: Invalid value: at least one of 'concurrency' or 'requestRate' must be set`}},
-		"route: CEL rule":       {text: swap(route, "    port: 80", "    port: 80\n    portName: http"), want: []string{"6: spec.target: Invalid value: exactly one of 'port' or 'portName' must be set"}},
-		"route: wrong type":     {text: swap(route, "port: 80", "port: http"), want: []string{"8: spec.target.port: Invalid value"}},
-		"route: two mistakes":   {text: swap(swap(route, "port: 80", "port: 0"), "targetValue: 1", "targetValue: 0"), want: []string{"8: spec.target.port: ", "11: spec.scalingMetric.concurrency.targetValue: "}},
-		"route: wrong duration": {text: route + "  timeouts:\n    readiness: soon\n", want: []string{`13: time: invalid duration "soon"`}},
+		"route: unknown field":  {text: swap(interceptorRoute, "    port: 80", "    port: 80\n    host: x"), want: []string{`9: unknown field "spec.target.host"`}},
+		"route: missing field":  {text: swap(interceptorRoute, "    concurrency:\n      targetValue: 1\n", "    {}\n"), want: []string{`9: spec.scalingMetric: Invalid value: at least one of 'concurrency' or 'requestRate' must be set`}},
+		"route: CEL rule":       {text: swap(interceptorRoute, "    port: 80", "    port: 80\n    portName: http"), want: []string{"6: spec.target: Invalid value: exactly one of 'port' or 'portName' must be set"}},
+		"route: wrong type":     {text: swap(interceptorRoute, "port: 80", "port: http"), want: []string{"8: spec.target.port: Invalid value"}},
+		"route: two mistakes":   {text: swap(swap(interceptorRoute, "port: 80", "port: 0"), "targetValue: 1", "targetValue: 0"), want: []string{"8: spec.target.port: ", "11: spec.scalingMetric.concurrency.targetValue: "}},
+		"route: wrong duration": {text: interceptorRoute + "  timeouts:\n    readiness: soon\n", want: []string{`13: time: invalid duration "soon"`}},
 
 		"deployment: unknown field": {text: swap(deployment, "          command", "          comand: [x]\n          command"), want: []string{`14: unknown field "spec.template.spec.containers[0].comand"`}},
 		"deployment: wrong type":    {text: swap(deployment, "spec:\n", "spec:\n  replicas: two\n"), want: []string{"6: json: cannot unmarshal string into Go struct field"}},
@@ -163,7 +163,7 @@ func TestProblems(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	folder := t.TempDir()
-	write(t, filepath.Join(folder, "a.yaml"), route+"---\n"+deployment)
+	write(t, filepath.Join(folder, "a.yaml"), interceptorRoute+"---\n"+deployment)
 	write(t, filepath.Join(folder, "b.json"), `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"other"},"data":{"k":"v"}}`)
 	write(t, filepath.Join(folder, "notes.txt"), "not YAML: [")
 	write(t, filepath.Join(folder, ".hidden.yaml"), "not YAML: [")
@@ -190,8 +190,8 @@ func TestLoad(t *testing.T) {
 func TestDefinedTwice(t *testing.T) {
 	folder := t.TempDir()
 	a, b := filepath.Join(folder, "a.yaml"), filepath.Join(folder, "b.yaml")
-	write(t, a, route)
-	write(t, b, "# again\n"+route)
+	write(t, a, interceptorRoute)
+	write(t, b, "# again\n"+interceptorRoute)
 	set, problems := Load([]string{folder}, newChecker(t), nil)
 	want := b + ":2: InterceptorRoute default/r is already defined at " + a + ":1"
 	if len(problems) != 1 || problems[0].String() != want {
@@ -209,10 +209,10 @@ func TestFaultyFileKeepsItsObjects(t *testing.T) {
 	path := filepath.Join(folder, "a.yaml")
 	checker := newChecker(t)
 	r := Reference{api.KindInterceptorRoute, "default", "r"}
-	write(t, path, route)
+	write(t, path, interceptorRoute)
 	good, _ := Load([]string{folder}, checker, nil)
 
-	write(t, path, strings.Replace(route, "port: 80", "port: 0", 1))
+	write(t, path, strings.Replace(interceptorRoute, "port: 80", "port: 0", 1))
 	kept, problems := Load([]string{folder}, checker, good)
 	if _, found := kept.Lookup(r); !found || len(problems) != 1 {
 		t.Errorf("kept %t, problems %v", found, problems)
@@ -234,7 +234,7 @@ func TestUnreadableFile(t *testing.T) {
 	if err := os.Symlink(filepath.Join(folder, "nowhere"), filepath.Join(folder, "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(folder, "b.yaml"), route)
+	write(t, filepath.Join(folder, "b.yaml"), interceptorRoute)
 	set, problems := Load([]string{folder}, newChecker(t), nil)
 	if len(problems) != 1 || len(set.References()) != 1 {
 		t.Errorf("problems %v, objects %v", problems, set.References())

@@ -2,6 +2,8 @@ package manifest
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // ScaledObject holds those fields of KEDA's kind that decide how a local
@@ -36,4 +38,10 @@ type ScaleTarget struct {
 type Trigger struct {
 	Type     string            `json:"type"`
 	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
+// Route returns the kind and the name of the route that the trigger measures; the
+// name is empty if it measures none.
+func (t Trigger) Route() (kind, name string) {
+	return route.OfTrigger(func(key string) string { return t.Metadata[key] })
 }

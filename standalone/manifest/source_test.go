@@ -41,7 +41,7 @@ func (s sink) expect(t *testing.T, want ...string) {
 func TestSourceFollowsChanges(t *testing.T) {
 	folder := t.TempDir()
 	a, b := filepath.Join(folder, "a.yaml"), filepath.Join(folder, "b.yaml")
-	write(t, a, route+"---\n"+deployment+"---\n"+fmt.Sprintf(service, "s"))
+	write(t, a, interceptorRoute+"---\n"+deployment+"---\n"+fmt.Sprintf(service, "s"))
 	lines, told := make(chan string, 10), make(sink, 100)
 	log := funcr.New(func(_, args string) {
 		if strings.Contains(args, "refused") {
@@ -121,7 +121,7 @@ func TestSplit(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
-	f.Add(route + "---\n" + deployment)
+	f.Add(interceptorRoute + "---\n" + deployment)
 	f.Add("a: &a [*a]\n---\nkind: {")
 	f.Fuzz(func(_ *testing.T, text string) {
 		for _, d := range split([]byte(text)) {

@@ -6,22 +6,19 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/standalone/manifest"
 )
 
-// Defaults of KEDA, and of a rate.
+// Defaults of KEDA.
 const (
-	defaultMax         = 100
-	defaultCooldown    = 300 * time.Second
-	defaultWindow      = time.Minute
-	defaultGranularity = time.Second
+	defaultMax      = 100
+	defaultCooldown = 300 * time.Second
 )
 
 // Target is a workload and what decides how many replicas it has.
@@ -96,43 +93,32 @@ func (c *compiler) problem(r manifest.Reference, reason string) {
 }
 
 // readRoutes decodes both kinds of route. What the manifest's checks let pass
-// decodes; an object that does not is reported by the interceptor.
+// decodes; the interceptor reports an object that does not.
 func (c *compiler) readRoutes() {
-	convert := runtime.DefaultUnstructuredConverter.FromUnstructured
 	for _, u := range manifest.All[*unstructured.Unstructured](c.set) {
 		r := manifest.Reference{Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName()}
-		switch r.Kind {
-		case api.KindInterceptorRoute:
-			route := &v1beta1.InterceptorRoute{}
-			if convert(u.Object, route) == nil {
-				c.routes = append(c.routes, r)
-				c.metrics[r] = metric(route)
-			}
-		case api.KindHTTPScaledObject:
-			o := &v1alpha1.HTTPScaledObject{}
-			if convert(u.Object, o) == nil {
-				c.httpScaledObjects = append(c.httpScaledObjects, o)
-				c.metrics[r] = metric(routing.ConvertHTTPScaledObject(o))
-			}
+		decoded, err := route.Decode(u)
+		if err != nil {
+			continue
+		}
+		c.metrics[r] = metric(decoded)
+		if r.Kind == api.KindInterceptorRoute {
+			c.routes = append(c.routes, r)
+		} else if o, err := route.DecodeHTTPScaledObject(u); err == nil {
+			c.httpScaledObjects = append(c.httpScaledObjects, o)
 		}
 	}
 }
 
-func metric(route *v1beta1.InterceptorRoute) Metric {
-	m := Metric{Route: route.Namespace + "/" + route.Name}
-	if concurrency := route.Spec.ScalingMetric.Concurrency; concurrency != nil {
+func metric(of *v1beta1.InterceptorRoute) Metric {
+	m := Metric{Route: types.NamespacedName{Namespace: of.Namespace, Name: of.Name}.String()}
+	if concurrency := of.Spec.ScalingMetric.Concurrency; concurrency != nil {
 		m.Concurrency = int64(concurrency.TargetValue)
 	}
-	if rate := route.Spec.ScalingMetric.RequestRate; rate != nil {
+	if rate := of.Spec.ScalingMetric.RequestRate; rate != nil {
 		m.Rate = int64(rate.TargetValue)
-		m.Window, m.Granularity = rate.Window.Duration, rate.Granularity.Duration
-		if m.Window <= 0 {
-			m.Window = defaultWindow
-		}
-		if m.Granularity <= 0 {
-			m.Granularity = defaultGranularity
-		}
-		m.Granularity = min(m.Granularity, m.Window)
+		m.Window = rate.Window.Duration
+		m.Granularity = min(rate.Granularity.Duration, m.Window)
 	}
 	return m
 }
@@ -147,22 +133,18 @@ func (c *compiler) scaledObject(o *manifest.ScaledObject) {
 		InitialCooldown: seconds(o.Spec.InitialCooldownPeriod, 0),
 	}
 	for _, trigger := range o.Spec.Triggers {
-		for kind, name := range map[string]string{
-			api.KindInterceptorRoute: trigger.Metadata[api.TriggerInterceptorRoute],
-			api.KindHTTPScaledObject: trigger.Metadata[api.TriggerHTTPScaledObject],
-		} {
-			if name == "" {
-				continue
-			}
-			r := manifest.Reference{Kind: kind, Namespace: o.Namespace, Name: name}
-			m, known := c.metrics[r]
-			if !known {
-				c.problem(self, fmt.Sprintf("its trigger names %s, which does not exist", r))
-				continue
-			}
-			c.named[r] = true
-			target.Metrics = append(target.Metrics, m)
+		kind, name := trigger.Route()
+		if name == "" {
+			continue
 		}
+		r := manifest.Reference{Kind: kind, Namespace: o.Namespace, Name: name}
+		m, known := c.metrics[r]
+		if !known {
+			c.problem(self, fmt.Sprintf("its trigger names %s, which does not exist", r))
+			continue
+		}
+		c.named[r] = true
+		target.Metrics = append(target.Metrics, m)
 	}
 	c.add(self, target)
 }

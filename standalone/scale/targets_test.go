@@ -47,7 +47,7 @@ spec:
 `
 }
 
-func route(name string) string {
+func interceptorRoute(name string) string {
 	return `
 ---
 apiVersion: http.keda.sh/v1beta1
@@ -98,7 +98,7 @@ func TestCompile(t *testing.T) {
 		problems  []string
 	}{
 		"by a ScaledObject": {
-			manifests: deployment("d", "replicas: 2") + route("r") + scaledObject("s", "d", "r"),
+			manifests: deployment("d", "replicas: 2") + interceptorRoute("r") + scaledObject("s", "d", "r"),
 			targets:   []Target{{Workload: key("d"), Metrics: metrics, Max: 3, Cooldown: 20 * time.Second, Initial: 2}},
 		},
 		"by an HTTPScaledObject, by default": {
@@ -109,12 +109,12 @@ func TestCompile(t *testing.T) {
 			}},
 		},
 		"by nobody": {
-			manifests: deployment("d", "replicas: 2") + deployment("e", "") + route("r"),
+			manifests: deployment("d", "replicas: 2") + deployment("e", "") + interceptorRoute("r"),
 			targets:   []Target{{Workload: key("d"), Min: 2, Max: 2}, {Workload: key("e"), Min: 1, Max: 1}},
 			problems:  []string{"InterceptorRoute default/r no ScaledObject has a trigger that names it"},
 		},
 		"twice": {
-			manifests: deployment("d", "") + route("r") + scaledObject("s", "d", "r") + httpScaledObject("h", "d", ""),
+			manifests: deployment("d", "") + interceptorRoute("r") + scaledObject("s", "d", "r") + httpScaledObject("h", "d", ""),
 			targets:   []Target{{Workload: key("d"), Metrics: metrics, Max: 3, Cooldown: 20 * time.Second, Initial: 1}},
 			problems:  []string{"HTTPScaledObject default/h Deployment default/d is already scaled by ScaledObject default/s"},
 		},

@@ -1,15 +1,11 @@
-// Package claims knows which routes ask for the same requests, and says of a route
-// which of them others get. It must not know what is done about that.
+// Package claims knows which routes ask for the same requests, and reports which
+// requests of a route others get. It must not know what is done about that.
 package claims
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,61 +14,40 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// ReasonRouteConflict is the reason of a route that others take requests from.
+// ReasonRouteConflict is the reason of a route that loses requests to others.
 const ReasonRouteConflict = "RouteConflict"
-
-// spot is what one rule asks for with one host and one path. Of the routes that
-// claim the same spot one gets all of its requests; other overlaps (a wildcard,
-// a shorter path, fewer headers) are what routing is for.
-type spot struct{ host, path, headers string }
-
-func (s spot) String() string {
-	text := s.host + "/" + s.path
-	if s.headers != "" {
-		text += " with headers " + s.headers
-	}
-	return text
-}
 
 // claim is what a route asks for.
 type claim struct {
 	created time.Time
-	spots   map[spot]struct{}
+	places  map[routing.Place]struct{}
 }
 
-// claimKind says which kind of object a claim comes from.
-type claimKind int
-
-const (
-	ofHTTPScaledObject claimKind = iota
-	ofInterceptorRoute           // wins over an HTTPScaledObject of its name
-	claimKinds
-)
-
-// Claims knows which routes ask for the same spots. It is safe for concurrent
+// Claims knows which routes ask for the same places. It is safe for concurrent
 // use: the handlers of two watches write, reconciliations read.
 type Claims struct {
 	mu      sync.RWMutex
-	objects map[types.NamespacedName]*[claimKinds]*claim
-	// claimants of a spot: those claims that are in force.
-	claimants map[spot]map[types.NamespacedName]time.Time
+	objects map[types.NamespacedName]*route.Named[claim]
+	// claimants of a place: the routes whose claims are in force, and their ages.
+	claimants map[routing.Place]map[types.NamespacedName]time.Time
 }
 
 // New returns no claims.
 func New() *Claims {
 	return &Claims{
-		objects:   map[types.NamespacedName]*[claimKinds]*claim{},
-		claimants: map[spot]map[types.NamespacedName]time.Time{},
+		objects:   map[types.NamespacedName]*route.Named[claim]{},
+		claimants: map[routing.Place]map[types.NamespacedName]time.Time{},
 	}
 }
 
 // set replaces the claim of an object, nil if it is gone or makes none. It
-// returns the names of the other routes that claim, or claimed, a spot with it:
+// returns the names of the other routes that claim, or claimed, a place with it:
 // what is true of them may have changed.
-func (c *Claims) set(kind claimKind, name types.NamespacedName, claimed *claim) []types.NamespacedName {
+func (c *Claims) set(kind string, name types.NamespacedName, claimed *claim) []types.NamespacedName {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	object := c.objects[name]
@@ -80,13 +55,13 @@ func (c *Claims) set(kind claimKind, name types.NamespacedName, claimed *claim) 
 		if claimed == nil {
 			return nil
 		}
-		object = &[claimKinds]*claim{}
+		object = &route.Named[claim]{}
 		c.objects[name] = object
 	}
-	before := inForce(object)
-	object[kind] = claimed
-	after := inForce(object)
-	if *object == [claimKinds]*claim{} {
+	_, before := object.InForce()
+	object.Set(kind, claimed)
+	_, after := object.InForce()
+	if after == nil {
 		delete(c.objects, name)
 	}
 	if before.equal(after) {
@@ -94,21 +69,21 @@ func (c *Claims) set(kind claimKind, name types.NamespacedName, claimed *claim) 
 	}
 	affected := map[types.NamespacedName]struct{}{}
 	if before != nil {
-		for s := range before.spots {
-			delete(c.claimants[s], name)
-			if len(c.claimants[s]) == 0 {
-				delete(c.claimants, s)
+		for place := range before.places {
+			delete(c.claimants[place], name)
+			if len(c.claimants[place]) == 0 {
+				delete(c.claimants, place)
 			}
-			collect(affected, c.claimants[s])
+			collect(affected, c.claimants[place])
 		}
 	}
 	if after != nil {
-		for s := range after.spots {
-			collect(affected, c.claimants[s])
-			if c.claimants[s] == nil {
-				c.claimants[s] = map[types.NamespacedName]time.Time{}
+		for place := range after.places {
+			collect(affected, c.claimants[place])
+			if c.claimants[place] == nil {
+				c.claimants[place] = map[types.NamespacedName]time.Time{}
 			}
-			c.claimants[s][name] = after.created
+			c.claimants[place][name] = after.created
 		}
 	}
 	delete(affected, name)
@@ -121,120 +96,55 @@ func collect(into map[types.NamespacedName]struct{}, from map[types.NamespacedNa
 	}
 }
 
-func inForce(object *[claimKinds]*claim) *claim {
-	return cmp.Or(object[ofInterceptorRoute], object[ofHTTPScaledObject])
-}
-
 func (c *claim) equal(other *claim) bool {
 	if c == nil || other == nil {
 		return c == other
 	}
-	return c.created.Equal(other.created) && maps.Equal(c.spots, other.spots)
+	return c.created.Equal(other.created) && maps.Equal(c.places, other.places)
 }
 
-// Conflicts says which of a route's requests other routes get: warnings, unless
-// none is left to it. A route whose rules are out of bounds has none to lose.
-func (c *Claims) Conflicts(route *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
-	asked := claimOf(route)
-	if asked == nil {
-		return nil
-	}
-	losses := c.losses(client.ObjectKeyFromObject(route), asked)
+// Conflicts reports which requests of a route other routes get: as warnings, unless
+// none is left to it. A route that asks for nothing has nothing to lose.
+func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
+	asked := claimOf(object)
+	losses := c.losses(client.ObjectKeyFromObject(object), asked)
 	for _, l := range losses {
 		problems = append(problems, conditions.Problem{
 			Reason:  ReasonRouteConflict,
-			Message: fmt.Sprintf("requests for %s go to the route %s, which has the same rule and comes first", l.spot, l.winner),
-			Warning: len(losses) < len(asked.spots),
+			Message: fmt.Sprintf("requests for %s go to the route %s, which has the same rule and comes first", l.place, l.winner),
+			Warning: len(losses) < len(asked.places),
 		})
 	}
 	return problems
 }
 
-// lost is a spot that another route gets.
+// lost is a place that another route gets.
 type lost struct {
-	spot   spot
+	place  routing.Place
 	winner types.NamespacedName
 }
 
-// losses returns the spots of a claim that other routes get, in a stable order.
+// losses returns the places of a claim that other routes get, in a stable order.
 func (c *Claims) losses(name types.NamespacedName, of *claim) []lost {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var losses []lost
-	for s := range of.spots {
+	for place := range of.places {
 		winner, created := name, of.created
-		for other, otherCreated := range c.claimants[s] {
-			if other != name && precedes(otherCreated, other, created, winner) {
+		for other, otherCreated := range c.claimants[place] {
+			if other != name && routing.Precedes(otherCreated, other.String(), created, winner.String()) {
 				winner, created = other, otherCreated
 			}
 		}
 		if winner != name {
-			losses = append(losses, lost{spot: s, winner: winner})
+			losses = append(losses, lost{place: place, winner: winner})
 		}
 	}
-	slices.SortFunc(losses, func(a, b lost) int {
-		return cmp.Or(cmp.Compare(a.spot.host, b.spot.host), cmp.Compare(a.spot.path, b.spot.path), cmp.Compare(a.spot.headers, b.spot.headers))
-	})
+	slices.SortFunc(losses, func(a, b lost) int { return a.place.Compare(b.place) })
 	return losses
 }
 
-// precedes is how package routing decides between equal rules.
-func precedes(created time.Time, name types.NamespacedName, otherCreated time.Time, other types.NamespacedName) bool {
-	return cmp.Or(created.Compare(otherCreated), cmp.Compare(other.String(), name.String())) < 0
-}
-
-// claimOf returns what a route asks for; nil if its rules are out of bounds, so
-// that it gets nothing.
-func claimOf(route *v1beta1.InterceptorRoute) *claim {
-	if routing.Validate(route.Spec.Rules) != nil {
-		return nil
-	}
-	c := &claim{created: route.CreationTimestamp.Time, spots: map[spot]struct{}{}}
-	for i := range route.Spec.Rules {
-		rule := &route.Spec.Rules[i]
-		headers := headersOf(rule.Headers)
-		for _, host := range orAny(rule.Hosts) {
-			for _, path := range orAnyPath(rule.Paths) {
-				c.spots[spot{host: hostOf(host), path: strings.Trim(path.Value, "/"), headers: headers}] = struct{}{}
-			}
-		}
-	}
-	return c
-}
-
-func orAny(hosts []string) []string {
-	if len(hosts) == 0 {
-		return []string{""}
-	}
-	return hosts
-}
-
-func orAnyPath(paths []v1beta1.PathMatch) []v1beta1.PathMatch {
-	if len(paths) == 0 {
-		return []v1beta1.PathMatch{{}}
-	}
-	return paths
-}
-
-// hostOf is a host as requests are compared with it.
-func hostOf(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	return cmp.Or(host, "*")
-}
-
-// headersOf is a form of headers that is equal for equal ones.
-func headersOf(matches []v1beta1.HeaderMatch) string {
-	all := make([]string, 0, len(matches))
-	for _, match := range matches {
-		text := http.CanonicalHeaderKey(match.Name)
-		if match.Value != nil {
-			text += "=" + *match.Value
-		}
-		all = append(all, text)
-	}
-	slices.Sort(all)
-	return strings.Join(slices.Compact(all), ", ")
+// claimOf returns what a route asks for.
+func claimOf(object *v1beta1.InterceptorRoute) *claim {
+	return &claim{created: object.CreationTimestamp.Time, places: routing.Places(route.Rules(object.Spec.Rules))}
 }

@@ -14,14 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
-// route returns a route made that many seconds after the others began.
-func route(name string, age int, rules ...v1beta1.RoutingRule) *v1beta1.InterceptorRoute {
+// made returns a route made that many seconds after the others began.
+func made(name string, age int, rules ...v1beta1.RoutingRule) *v1beta1.InterceptorRoute {
 	return objects.InterceptorRoute("apps", name, "", func(r *v1beta1.InterceptorRoute) {
 		r.CreationTimestamp = metav1.Unix(int64(age), 0)
 		r.Spec.Rules = rules
@@ -32,42 +34,42 @@ func rule(host, path string, headers ...v1beta1.HeaderMatch) v1beta1.RoutingRule
 	return v1beta1.RoutingRule{Hosts: []string{host}, Paths: []v1beta1.PathMatch{{Value: path}}, Headers: headers}
 }
 
-func (c *Claims) put(kind claimKind, r *v1beta1.InterceptorRoute) []types.NamespacedName {
+func (c *Claims) put(kind string, r *v1beta1.InterceptorRoute) []types.NamespacedName {
 	return c.set(kind, client.ObjectKeyFromObject(r), claimOf(r))
 }
 
 // winners are who gets what a route asks for in vain.
 func (c *Claims) winners(r *v1beta1.InterceptorRoute) (winners []string) {
 	for _, l := range c.losses(client.ObjectKeyFromObject(r), claimOf(r)) {
-		winners = append(winners, l.spot.String()+" "+l.winner.Name)
+		winners = append(winners, l.place.String()+" "+l.winner.Name)
 	}
 	return winners
 }
 
 func TestLosses(t *testing.T) {
 	value := "blue"
-	old := route("old", 1, rule("shop.test", "/cart"))
+	old := made("old", 1, rule("shop.test", "/cart"))
 	tests := []struct {
 		reason string
 		route  *v1beta1.InterceptorRoute
 		want   []string
 	}{
-		{"the same rule, younger", route("new", 2, rule("shop.test", "/cart")), []string{"shop.test/cart old"}},
-		{"the same rule, older", route("new", 0, rule("shop.test", "/cart")), nil},
-		{"the same age, a name before", route("new", 1, rule("shop.test", "/cart")), []string{"shop.test/cart old"}},
-		{"the same age, a name after", route("older", 1, rule("shop.test", "/cart")), nil},
-		{"written otherwise", route("new", 2, rule("SHOP.test:8080", "cart/")), []string{"shop.test/cart old"}},
-		{"a fully qualified name", route("new", 2, rule("shop.test.", "/cart")), []string{"shop.test/cart old"}},
-		{"another path", route("new", 2, rule("shop.test", "/car")), nil},
-		{"a shorter path", route("new", 2, rule("shop.test", "/")), nil},
-		{"a wildcard", route("new", 2, rule("*.test", "/cart")), nil},
-		{"a header more", route("new", 2, rule("shop.test", "/cart", v1beta1.HeaderMatch{Name: "X", Value: &value})), nil},
-		{"one of two", route("new", 2, rule("shop.test", "/cart"), rule("new.test", "/cart")), []string{"shop.test/cart old"}},
+		{"the same rule, younger", made("new", 2, rule("shop.test", "/cart")), []string{"shop.test/cart old"}},
+		{"the same rule, older", made("new", 0, rule("shop.test", "/cart")), nil},
+		{"the same age, a name before", made("new", 1, rule("shop.test", "/cart")), []string{"shop.test/cart old"}},
+		{"the same age, a name after", made("older", 1, rule("shop.test", "/cart")), nil},
+		{"written otherwise", made("new", 2, rule("SHOP.test:8080", "cart/")), []string{"shop.test/cart old"}},
+		{"a fully qualified name", made("new", 2, rule("shop.test.", "/cart")), []string{"shop.test/cart old"}},
+		{"another path", made("new", 2, rule("shop.test", "/car")), nil},
+		{"a shorter path", made("new", 2, rule("shop.test", "/")), nil},
+		{"a wildcard", made("new", 2, rule("*.test", "/cart")), nil},
+		{"a header more", made("new", 2, rule("shop.test", "/cart", v1beta1.HeaderMatch{Name: "X", Value: &value})), nil},
+		{"one of two", made("new", 2, rule("shop.test", "/cart"), rule("new.test", "/cart")), []string{"shop.test/cart old"}},
 	}
 	for _, test := range tests {
 		c := New()
-		c.put(ofInterceptorRoute, old)
-		c.put(ofInterceptorRoute, test.route)
+		c.put(api.KindInterceptorRoute, old)
+		c.put(api.KindInterceptorRoute, test.route)
 		if diff := cmp.Diff(test.want, c.winners(test.route)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", test.reason, diff)
 		}
@@ -77,10 +79,10 @@ func TestLosses(t *testing.T) {
 func TestHeadersAreToldAndCompared(t *testing.T) {
 	blue := "blue"
 	c := New()
-	a := route("a", 1, rule("", "", v1beta1.HeaderMatch{Name: "x-tenant", Value: &blue}, v1beta1.HeaderMatch{Name: "A"}))
-	b := route("b", 2, rule("*", "/", v1beta1.HeaderMatch{Name: "a"}, v1beta1.HeaderMatch{Name: "X-Tenant", Value: &blue}))
-	c.put(ofInterceptorRoute, a)
-	c.put(ofInterceptorRoute, b)
+	a := made("a", 1, rule("", "", v1beta1.HeaderMatch{Name: "x-tenant", Value: &blue}, v1beta1.HeaderMatch{Name: "A"}))
+	b := made("b", 2, rule("*", "/", v1beta1.HeaderMatch{Name: "a"}, v1beta1.HeaderMatch{Name: "X-Tenant", Value: &blue}))
+	c.put(api.KindInterceptorRoute, a)
+	c.put(api.KindInterceptorRoute, b)
 	if diff := cmp.Diff([]string{"*/ with headers A, X-Tenant=blue a"}, c.winners(b)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -88,7 +90,7 @@ func TestHeadersAreToldAndCompared(t *testing.T) {
 
 func TestConflicts(t *testing.T) {
 	c := New()
-	c.put(ofInterceptorRoute, route("old", 1, rule("shop.test", "")))
+	c.put(api.KindInterceptorRoute, made("old", 1, rule("shop.test", "")))
 	taken := conditions.Problem{Reason: ReasonRouteConflict, Message: "requests for shop.test/ go to the route apps/old, which has the same rule and comes first"}
 	warned := taken
 	warned.Warning = true
@@ -97,11 +99,11 @@ func TestConflicts(t *testing.T) {
 		route  *v1beta1.InterceptorRoute
 		want   []conditions.Problem
 	}{
-		{"all is lost", route("new", 2, rule("shop.test", "")), []conditions.Problem{taken}},
-		{"some is lost", route("new", 2, rule("shop.test", ""), rule("blog.test", "")), []conditions.Problem{warned}},
-		{"nothing is lost", route("new", 2, rule("blog.test", "")), nil},
-		{"nothing is asked for", route("new", 2), nil},
-		{"out of bounds", route("new", 2, v1beta1.RoutingRule{Hosts: make([]string, 300), Paths: make([]v1beta1.PathMatch, 300)}), nil},
+		{"all is lost", made("new", 2, rule("shop.test", "")), []conditions.Problem{taken}},
+		{"some is lost", made("new", 2, rule("shop.test", ""), rule("blog.test", "")), []conditions.Problem{warned}},
+		{"nothing is lost", made("new", 2, rule("blog.test", "")), nil},
+		{"nothing is asked for", made("new", 2), nil},
+		{"out of bounds", made("new", 2, v1beta1.RoutingRule{Hosts: make([]string, 300), Paths: make([]v1beta1.PathMatch, 300)}), nil},
 	} {
 		if diff := cmp.Diff(test.want, c.Conflicts(test.route)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", test.reason, diff)
@@ -114,22 +116,22 @@ func TestAffectedRoutes(t *testing.T) {
 	c := New()
 	steps := []struct {
 		reason string
-		kind   claimKind
+		kind   string
 		route  *v1beta1.InterceptorRoute
 		gone   bool
 		want   []string
 	}{
-		{reason: "the first", kind: ofInterceptorRoute, route: route("a", 1, rule("a.test", ""))},
-		{reason: "a second", kind: ofInterceptorRoute, route: route("b", 2, rule("a.test", "")), want: []string{"a"}},
-		{reason: "again the same", kind: ofInterceptorRoute, route: route("b", 2, rule("a.test", ""))},
-		{reason: "an HTTPScaledObject behind a route of its name", kind: ofHTTPScaledObject, route: route("b", 3, rule("b.test", ""))},
-		{reason: "a third moves in", kind: ofInterceptorRoute, route: route("c", 4, rule("b.test", ""))},
-		{reason: "the route goes: its HTTPScaledObject counts", kind: ofInterceptorRoute, route: route("b", 2), gone: true, want: []string{"a", "c"}},
-		{reason: "a rule moves", kind: ofInterceptorRoute, route: route("a", 1, rule("b.test", "")), want: []string{"b", "c"}},
-		{reason: "the HTTPScaledObject goes", kind: ofHTTPScaledObject, route: route("b", 3), gone: true, want: []string{"a", "c"}},
-		{reason: "it was gone", kind: ofHTTPScaledObject, route: route("b", 3), gone: true},
-		{reason: "the last but one", kind: ofInterceptorRoute, route: route("a", 1), gone: true, want: []string{"c"}},
-		{reason: "the last", kind: ofInterceptorRoute, route: route("c", 4), gone: true},
+		{reason: "the first", kind: api.KindInterceptorRoute, route: made("a", 1, rule("a.test", ""))},
+		{reason: "a second", kind: api.KindInterceptorRoute, route: made("b", 2, rule("a.test", "")), want: []string{"a"}},
+		{reason: "again the same", kind: api.KindInterceptorRoute, route: made("b", 2, rule("a.test", ""))},
+		{reason: "an HTTPScaledObject behind a route of its name", kind: api.KindHTTPScaledObject, route: made("b", 3, rule("b.test", ""))},
+		{reason: "a third moves in", kind: api.KindInterceptorRoute, route: made("c", 4, rule("b.test", ""))},
+		{reason: "the route goes: its HTTPScaledObject counts", kind: api.KindInterceptorRoute, route: made("b", 2), gone: true, want: []string{"a", "c"}},
+		{reason: "a rule moves", kind: api.KindInterceptorRoute, route: made("a", 1, rule("b.test", "")), want: []string{"b", "c"}},
+		{reason: "the HTTPScaledObject goes", kind: api.KindHTTPScaledObject, route: made("b", 3), gone: true, want: []string{"a", "c"}},
+		{reason: "it was gone", kind: api.KindHTTPScaledObject, route: made("b", 3), gone: true},
+		{reason: "the last but one", kind: api.KindInterceptorRoute, route: made("a", 1), gone: true, want: []string{"c"}},
+		{reason: "the last", kind: api.KindInterceptorRoute, route: made("c", 4), gone: true},
 	}
 	for _, step := range steps {
 		var affected []types.NamespacedName
@@ -153,7 +155,7 @@ func TestAffectedRoutes(t *testing.T) {
 }
 
 // What we tell is what package routing does: whoever we say wins gets a request
-// made for the spot, and a route without losses gets its own.
+// made for the place, and a route without losses gets its own.
 func TestTheTableAgrees(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	hosts := []string{"a.test", "A.test:80", "a.test.", "*.test", "*", "", "[::1]", "[::1]:80", "::1"}
@@ -161,18 +163,18 @@ func TestTheTableAgrees(t *testing.T) {
 	headers := [][]v1beta1.HeaderMatch{nil, {{Name: "a"}}, {{Name: "A"}}, {{Name: "a"}, {Name: "B"}}}
 	for range 200 {
 		c := New()
-		var routes []*v1beta1.InterceptorRoute
+		var all []*v1beta1.InterceptorRoute
 		var set []routing.Route[string]
 		for i := range 8 {
-			r := route(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
-			routes = append(routes, r)
-			c.put(ofInterceptorRoute, r)
+			r := made(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
+			all = append(all, r)
+			c.put(api.KindInterceptorRoute, r)
 			set = append(set, routing.Route[string]{
-				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: r.Spec.Rules, Value: r.Name,
+				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: route.Rules(r.Spec.Rules), Value: r.Name,
 			})
 		}
 		table := routing.Compile(set)
-		for _, r := range routes {
+		for _, r := range all {
 			want := r.Name
 			losses := c.losses(client.ObjectKeyFromObject(r), claimOf(r))
 			if len(losses) > 0 {
@@ -201,18 +203,18 @@ func request(rule *v1beta1.RoutingRule) (host, path string, header http.Header) 
 
 func TestRulesOutOfBoundsClaimNothing(t *testing.T) {
 	many := v1beta1.RoutingRule{Hosts: make([]string, 300), Paths: make([]v1beta1.PathMatch, 300)}
-	if c := claimOf(route("many", 1, many)); c != nil {
-		t.Errorf("a claim of %d spots", len(c.spots))
+	if c := claimOf(made("many", 1, many)); len(c.places) > 0 {
+		t.Errorf("a claim of %d places", len(c.places))
 	}
 }
 
 func TestClaimsAreEqualByWhatTheyAskFor(t *testing.T) {
-	a := claimOf(route("a", 1, rule("a.test", "")))
-	if !a.equal(claimOf(route("b", 1, rule("A.test", "/")))) || a.equal(nil) || a.equal(claimOf(route("a", 2, rule("a.test", "")))) {
+	a := claimOf(made("a", 1, rule("a.test", "")))
+	if !a.equal(claimOf(made("b", 1, rule("A.test", "/")))) || a.equal(nil) || a.equal(claimOf(made("a", 2, rule("a.test", "")))) {
 		t.Error("equal claims differ, or others do not")
 	}
 	a.created = a.created.In(time.FixedZone("elsewhere", 3600))
-	if !a.equal(claimOf(route("a", 1, rule("a.test", "")))) {
+	if !a.equal(claimOf(made("a", 1, rule("a.test", "")))) {
 		t.Error("a time zone is no difference")
 	}
 }

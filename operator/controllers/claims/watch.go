@@ -10,49 +10,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
-	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// InterceptorRoutes keeps the claims of InterceptorRoutes, and queues the names of
-// the objects that a change of them touches. Objects of the kind that the queue is
-// not for are queued too, in vain: one that is may be behind them.
-func (c *Claims) InterceptorRoutes() handler.EventHandler {
-	return c.watch(ofInterceptorRoute, func(raw *unstructured.Unstructured) *claim {
-		route, err := stored.Decode[v1beta1.InterceptorRoute](raw)
-		if err != nil {
-			return nil // it is not in effect
-		}
-		return claimOf(route)
-	})
-}
-
-// HTTPScaledObjects is InterceptorRoutes for the other kind.
-func (c *Claims) HTTPScaledObjects() handler.EventHandler {
-	return c.watch(ofHTTPScaledObject, func(raw *unstructured.Unstructured) *claim {
-		object, err := stored.Decode[v1alpha1.HTTPScaledObject](raw)
-		if err != nil {
-			return nil
-		}
-		return claimOf(routing.ConvertHTTPScaledObject(object))
-	})
-}
-
-func (c *Claims) watch(kind claimKind, of func(*unstructured.Unstructured) *claim) handler.EventHandler {
+// Handler keeps the claims of InterceptorRoutes and HTTPScaledObjects, and queues
+// the names of the objects whose conflicts a change may affect. A name is queued
+// whatever its kind: the queue ignores names that its kind does not have.
+func (c *Claims) Handler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	set := func(object client.Object, claimed *claim, q queue) {
 		name := client.ObjectKeyFromObject(object)
-		for _, affected := range c.set(kind, name, claimed) {
+		for _, affected := range c.set(object.GetObjectKind().GroupVersionKind().Kind, name, claimed) {
 			q.Add(reconcile.Request{NamespacedName: affected})
 		}
-		// Its own losses may have been told before its claim was known.
+		// It may have been reconciled before its own claim was known.
 		q.Add(reconcile.Request{NamespacedName: name})
 	}
 	update := func(object client.Object, q queue) {
+		var claimed *claim
 		raw, _ := object.(*unstructured.Unstructured)
-		set(object, of(raw), q)
+		if decoded, err := route.Decode(raw); err == nil { // else it is not in effect
+			claimed = claimOf(decoded)
+		}
+		set(object, claimed, q)
 	}
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { update(e.Object, q) },

@@ -18,8 +18,8 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
@@ -33,17 +33,17 @@ func TestAConflictIsNoFact(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := &unstructured.Unstructured{Object: content}
-	raw.SetGroupVersionKind(stored.HTTPScaledObject())
+	raw.SetGroupVersionKind(route.HTTPScaledObjectKind())
 	old := keda.NewScaledObject()
 	old.SetNamespace("apps")
 	old.SetName("shop")
-	old.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(object, stored.HTTPScaledObject())})
+	old.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(object, route.HTTPScaledObjectKind())})
 	old.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: "operator", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "keda.sh/v1alpha1", FieldsType: "FieldsV1",
 		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:ownerReferences":{}}}`),
 	}})
 	scheme := runtime.NewScheme()
-	for _, kind := range []schema.GroupVersionKind{stored.HTTPScaledObject(), stored.InterceptorRoute(), keda.ScaledObjectKind()} {
+	for _, kind := range []schema.GroupVersionKind{route.HTTPScaledObjectKind(), route.InterceptorRouteKind(), keda.ScaledObjectKind()} {
 		scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 		scheme.AddKnownTypeWithName(kind.GroupVersion().WithKind(kind.Kind+"List"), &unstructured.UnstructuredList{})
 	}

@@ -82,7 +82,7 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 // asksFor says whether a ScaledObject has a trigger for the object, as one has that
 // was made for it once and let go of.
 func asksFor(scaledObject *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) bool {
-	return slices.Contains(keda.References(scaledObject), keda.Reference{Metadata: api.TriggerHTTPScaledObject, Name: object.Name})
+	return slices.Contains(keda.References(scaledObject), keda.Reference{Kind: api.KindHTTPScaledObject, Name: object.Name})
 }
 
 // remove deletes the ScaledObject if it is ours.

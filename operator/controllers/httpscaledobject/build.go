@@ -10,8 +10,8 @@ import (
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // pollingInterval is how often, in seconds, KEDA asks the scaler besides being
@@ -65,7 +65,7 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 		scaledObject.Spec.MinReplicaCount, scaledObject.Spec.MaxReplicaCount = replicas.Min, replicas.Max
 	}
 	if !orphan {
-		owner := metav1.NewControllerRef(object, stored.HTTPScaledObject())
+		owner := metav1.NewControllerRef(object, route.HTTPScaledObjectKind())
 		scaledObject.Metadata.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
 	return scaledObject

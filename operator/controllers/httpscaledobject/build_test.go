@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
@@ -21,7 +21,7 @@ func complete(t *testing.T) *v1alpha1.HTTPScaledObject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	object, err := stored.Decode[v1alpha1.HTTPScaledObject](raw)
+	object, err := route.DecodeHTTPScaledObject(raw)
 	if err != nil {
 		t.Fatal(err)
 	}

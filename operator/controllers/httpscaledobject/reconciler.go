@@ -8,7 +8,7 @@
 //     of that name, the API server refused it or KEDA is not installed (CreateError),
 //   - KEDA refuses the ScaledObject (ScaledObjectNotReady),
 //   - the Service is missing or does not have the port, or has several ports and
-//     the object names none (the reasons of package targets).
+//     the object names none (the reasons of package route).
 //
 // Else it is True with the reason Reconciled, as 0.16 has it. What there is to warn
 // of is in the message, and in an event of that reason:
@@ -41,10 +41,9 @@ import (
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
+	"github.com/kedacore/http-add-on/operator/controllers/lookup"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
-	"github.com/kedacore/http-add-on/operator/controllers/targets"
-	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // The reasons of conditions and events that are this kind's own.
@@ -73,7 +72,7 @@ type Reconciler struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	raw := stored.New(stored.HTTPScaledObject())
+	raw := route.NewObject(route.HTTPScaledObjectKind())
 	if err := r.Client.Get(ctx, request.NamespacedName, raw); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
@@ -81,7 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		// The ScaledObject goes with its owner, or stays as an orphan.
 		return reconcile.Result{}, r.finalize(ctx, raw)
 	}
-	object, err := stored.Decode[v1alpha1.HTTPScaledObject](raw)
+	object, err := route.DecodeHTTPScaledObject(raw)
 	if err != nil {
 		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
 		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
@@ -102,14 +101,15 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 			result.RequeueAfter, failed = refusedAgain, nil
 		}
 	}
-	port, problem, err := r.target(ctx, object)
+	converted := route.Convert(object)
+	port, problem, err := r.target(ctx, converted)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if problem != nil {
 		problems = append(problems, *problem)
 	}
-	warnings, err := r.warnings(ctx, object)
+	warnings, err := r.warnings(ctx, object, converted)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -131,16 +131,14 @@ func (r *Reconciler) scaledObject(ctx context.Context, object *v1alpha1.HTTPScal
 }
 
 // target returns the Service's port as status.targetService shows it.
-func (r *Reconciler) target(ctx context.Context, object *v1alpha1.HTTPScaledObject) (string, *conditions.Problem, error) {
-	ref := &object.Spec.ScaleTargetRef
+func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorRoute) (string, *conditions.Problem, error) {
+	ref := converted.Spec.Target
 	number := ref.Port
 	var problem *conditions.Problem
 	if r.Services.Available() {
 		var found int32
 		var err error
-		found, problem, err = targets.Resolve(ctx, r.Client, targets.Ref{
-			Namespace: object.Namespace, Service: ref.Service, Port: ref.Port, PortName: ref.PortName,
-		})
+		found, problem, err = lookup.Port(ctx, r.Client, converted.Namespace, ref)
 		if err != nil {
 			return "", nil, err
 		}
@@ -154,14 +152,14 @@ func (r *Reconciler) target(ctx context.Context, object *v1alpha1.HTTPScaledObje
 
 // warnings are what else the author of an object wants to know, most of them no
 // reason for the object not to be in effect.
-func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledObject) ([]conditions.Problem, error) {
+func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledObject, converted *v1beta1.InterceptorRoute) ([]conditions.Problem, error) {
 	var warnings []conditions.Problem
 	if problem, err := r.asleep(ctx, object); err != nil {
 		return nil, err
 	} else if problem != nil {
 		warnings = append(warnings, *problem)
 	}
-	if problem, err := r.fallback(ctx, object); err != nil {
+	if problem, err := r.fallback(ctx, converted); err != nil {
 		return nil, err
 	} else if problem != nil {
 		warnings = append(warnings, *problem)
@@ -173,7 +171,7 @@ func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledOb
 			Reason: ReasonSuperseded, Message: "the InterceptorRoute of the same name takes the requests", Warning: true,
 		})
 	} else {
-		for _, conflict := range r.claims.Conflicts(routing.ConvertHTTPScaledObject(object)) {
+		for _, conflict := range r.claims.Conflicts(converted) {
 			conflict.Warning = true // 0.16 says True
 			warnings = append(warnings, conflict)
 		}
@@ -197,14 +195,12 @@ func (r *Reconciler) asleep(ctx context.Context, object *v1alpha1.HTTPScaledObje
 	return scaledobjects.Problem(existing), nil
 }
 
-func (r *Reconciler) fallback(ctx context.Context, object *v1alpha1.HTTPScaledObject) (*conditions.Problem, error) {
-	ref := object.Spec.ColdStartTimeoutFailoverRef
-	if ref == nil || !r.Services.Available() {
+func (r *Reconciler) fallback(ctx context.Context, converted *v1beta1.InterceptorRoute) (*conditions.Problem, error) {
+	coldStart := converted.Spec.ColdStart
+	if coldStart == nil || coldStart.Fallback == nil || !r.Services.Available() {
 		return nil, nil
 	}
-	_, problem, err := targets.Resolve(ctx, r.Client, targets.Ref{
-		Namespace: object.Namespace, Service: ref.Service, Port: ref.Port, PortName: ref.PortName,
-	})
+	_, problem, err := lookup.Port(ctx, r.Client, converted.Namespace, route.FallbackTarget(coldStart.Fallback.Service))
 	if problem != nil {
 		problem.Message, problem.Warning = "coldStartTimeoutFailoverRef: "+problem.Message, true
 	}
@@ -213,15 +209,15 @@ func (r *Reconciler) fallback(ctx context.Context, object *v1alpha1.HTTPScaledOb
 
 // superseded says whether a route of the same name is in effect.
 func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) (bool, error) {
-	route := stored.New(stored.InterceptorRoute())
-	err := r.Client.Get(ctx, name, route)
+	object := route.NewObject(route.InterceptorRouteKind())
+	err := r.Client.Get(ctx, name, object)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("reading the InterceptorRoute of the same name: %w", err)
 	}
-	_, err = stored.Decode[v1beta1.InterceptorRoute](route)
+	_, err = route.Decode(object)
 	return err == nil, nil
 }
 

@@ -15,9 +15,10 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/claims"
+	"github.com/kedacore/http-add-on/operator/controllers/lookup"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // serviceIndex finds objects by the Services that they send requests to.
@@ -29,7 +30,7 @@ const serviceIndex = "services"
 // controlled and that is gone makes room for ours.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	r.claims = claims.New()
-	object := stored.New(stored.HTTPScaledObject())
+	object := route.NewObject(route.HTTPScaledObjectKind())
 	err := m.GetFieldIndexer().IndexField(ctx, object, serviceIndex, func(o client.Object) []string {
 		u, _ := o.(*unstructured.Unstructured)
 		service, _, _ := unstructured.NestedString(u.Object, "spec", "scaleTargetRef", "service")
@@ -47,8 +48,8 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	specs := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	err = builder.ControllerManagedBy(m).Named("httpscaledobject").
 		For(object).
-		Watches(stored.New(stored.HTTPScaledObject()), r.claims.HTTPScaledObjects(), specs).
-		Watches(stored.New(stored.InterceptorRoute()), r.claims.InterceptorRoutes(), specs). // of the same name too
+		Watches(route.NewObject(route.HTTPScaledObjectKind()), r.claims.Handler(), specs).
+		Watches(route.NewObject(route.InterceptorRouteKind()), r.claims.Handler(), specs). // of the same name too
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		Complete(r)
@@ -59,7 +60,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 }
 
 func (r *Reconciler) usersOf(ctx context.Context, service *corev1.Service) []reconcile.Request {
-	requests, err := stored.Requests(ctx, r.Client, stored.HTTPScaledObject(),
+	requests, err := lookup.Requests(ctx, r.Client, route.HTTPScaledObjectKind(),
 		client.InNamespace(service.Namespace), client.MatchingFields{serviceIndex: service.Name})
 	if err != nil {
 		return nil // the cache has stopped
@@ -68,5 +69,5 @@ func (r *Reconciler) usersOf(ctx context.Context, service *corev1.Service) []rec
 }
 
 func (r *Reconciler) everything(ctx context.Context) ([]reconcile.Request, error) {
-	return stored.Requests(ctx, r.Client, stored.HTTPScaledObject())
+	return lookup.Requests(ctx, r.Client, route.HTTPScaledObjectKind())
 }

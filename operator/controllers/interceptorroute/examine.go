@@ -8,10 +8,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
-	"github.com/kedacore/http-add-on/operator/controllers/targets"
+	"github.com/kedacore/http-add-on/operator/controllers/lookup"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
@@ -27,8 +27,8 @@ type examination struct {
 
 // examine says all that is wrong with a route: what keeps requests from it and
 // from its target first, as it is the answer to most questions.
-func (r *Reconciler) examine(ctx context.Context, route *v1beta1.InterceptorRoute) (conditions.Verdict, error) {
-	x := &examination{Reconciler: r, route: route, fine: "requests are routed and wake the target"}
+func (r *Reconciler) examine(ctx context.Context, object *v1beta1.InterceptorRoute) (conditions.Verdict, error) {
+	x := &examination{Reconciler: r, route: object, fine: "requests are routed and wake the target"}
 	x.rules()
 	for _, step := range []func(context.Context) error{x.target, x.scaledObject, x.fallback, x.responses} {
 		if err := step(ctx); err != nil {
@@ -46,9 +46,14 @@ func (x *examination) warn(reason, format string, args ...any) {
 	x.problems = append(x.problems, conditions.Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Warning: true})
 }
 
+// broken warns of a reference of a field.
+func (x *examination) broken(field string, problem *route.Problem) {
+	x.warn(problem.Reason, "%s: %s", field, problem.Message)
+}
+
 // rules finds out whether any request can be the route's.
 func (x *examination) rules() {
-	if err := routing.Validate(x.route.Spec.Rules); err != nil {
+	if err := routing.Validate(route.Rules(x.route.Spec.Rules)); err != nil {
 		x.fail(ReasonInvalidRules, "no request matches: %v", err)
 		return
 	}
@@ -60,10 +65,9 @@ func (x *examination) rules() {
 }
 
 func (x *examination) target(ctx context.Context) error {
-	target := &x.route.Spec.Target
-	problem, err := x.service(ctx, target.Service, target.Port, target.PortName)
+	problem, err := x.port(ctx, x.route.Spec.Target)
 	if problem != nil {
-		x.fail(problem.Reason, "%s", problem.Message)
+		x.problems = append(x.problems, *problem)
 	}
 	return err
 }
@@ -73,8 +77,7 @@ func (x *examination) fallback(ctx context.Context) error {
 	if coldStart == nil || coldStart.Fallback == nil {
 		return nil
 	}
-	service := &coldStart.Fallback.Service
-	problem, err := x.service(ctx, service.Name, service.Port, service.PortName)
+	problem, err := x.port(ctx, route.FallbackTarget(coldStart.Fallback.Service))
 	if problem != nil {
 		x.warn(problem.Reason, "coldStart.fallback: %s", problem.Message)
 	}
@@ -90,7 +93,7 @@ func (x *examination) responses(ctx context.Context) error {
 		err := x.Client.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)
 		if apierrors.IsNotFound(err) {
 			// The cache holds only those with the label.
-			x.warn(ReasonConfigMapNotFound, "%s: ConfigMap %q does not exist or has no label %s: \"true\"", field, ref.Name, api.LabelResponseBody)
+			x.broken(field, route.NoConfigMap(ref.Name))
 			continue
 		}
 		if err != nil {
@@ -99,7 +102,7 @@ func (x *examination) responses(ctx context.Context) error {
 		_, text := configMap.Data[ref.Key]
 		_, binary := configMap.BinaryData[ref.Key]
 		if ref.Key != "" && !text && !binary {
-			x.warn(ReasonConfigMapKeyNotFound, "%s: ConfigMap %q has no key %q", field, ref.Name, ref.Key)
+			x.broken(field, route.NoKey(ref.Name, ref.Key))
 			continue
 		}
 		if field == waitingPageField {
@@ -133,12 +136,10 @@ func (x *examination) template(ctx context.Context, ref *v1beta1.ConfigMapKeyRef
 	return nil
 }
 
-func (x *examination) service(ctx context.Context, name string, port int32, portName string) (*conditions.Problem, error) {
+func (x *examination) port(ctx context.Context, ref v1beta1.TargetRef) (*conditions.Problem, error) {
 	if !x.Services.Available() {
 		return nil, nil
 	}
-	_, problem, err := targets.Resolve(ctx, x.Client, targets.Ref{
-		Namespace: x.route.Namespace, Service: name, Port: port, PortName: portName,
-	})
+	_, problem, err := lookup.Port(ctx, x.Client, x.route.Namespace, ref)
 	return problem, err
 }

@@ -32,21 +32,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // The reasons of the Ready condition that are this kind's own.
 const (
-	ReasonNoRules              = "NoRules"
-	ReasonInvalidRules         = "InvalidRules"
-	ReasonNoScaledObject       = "NoScaledObject"
-	ReasonConfigMapNotFound    = "ConfigMapNotFound"
-	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
-	ReasonInvalidTemplate      = "InvalidTemplate"
+	ReasonNoRules         = "NoRules"
+	ReasonInvalidRules    = "InvalidRules"
+	ReasonNoScaledObject  = "NoScaledObject"
+	ReasonInvalidTemplate = "InvalidTemplate"
 )
 
 // Reconciler reconciles InterceptorRoutes.
@@ -65,19 +62,19 @@ type Reconciler struct {
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	raw := stored.New(stored.InterceptorRoute())
+	raw := route.NewObject(route.InterceptorRouteKind())
 	if err := r.Client.Get(ctx, request.NamespacedName, raw); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if raw.GetDeletionTimestamp() != nil {
 		return reconcile.Result{}, nil
 	}
-	route, err := stored.Decode[v1beta1.InterceptorRoute](raw)
+	decoded, err := route.Decode(raw)
 	if err != nil {
 		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
 		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
 	}
-	ready, err := r.examine(ctx, route)
+	ready, err := r.examine(ctx, decoded)
 	if err != nil {
 		return reconcile.Result{}, err
 	}

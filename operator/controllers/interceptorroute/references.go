@@ -5,7 +5,6 @@ import (
 	"iter"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
 
 // services are the names of the Services that a route refers to.
@@ -42,16 +41,12 @@ func bodies(spec *v1beta1.InterceptorRouteSpec) iter.Seq2[string, *v1beta1.Confi
 // waitingPageField is the field of a waiting page's reference.
 const waitingPageField = "coldStart.waitingPage"
 
-// waitingPage is the reference to a route's own waiting page, with its key; nil if
-// it has none.
+// waitingPage returns the reference to a route's own waiting page, nil if it has
+// none.
 func waitingPage(spec *v1beta1.InterceptorRouteSpec) *v1beta1.ConfigMapKeyRef {
 	c := spec.ColdStart
-	if c == nil || c.WaitingPage == nil || c.WaitingPage.BodyFromConfigMap == nil {
+	if c == nil || c.WaitingPage == nil {
 		return nil
 	}
-	ref := *c.WaitingPage.BodyFromConfigMap
-	if ref.Key == "" {
-		ref.Key = waitingpage.DefaultKey
-	}
-	return &ref
+	return c.WaitingPage.BodyFromConfigMap
 }

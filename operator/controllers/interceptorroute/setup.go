@@ -16,9 +16,10 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/claims"
+	"github.com/kedacore/http-add-on/operator/controllers/lookup"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // The indexes find routes by what they refer to, and ScaledObjects by the routes
@@ -32,10 +33,10 @@ const (
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	r.claims = claims.New()
-	route, scaled := stored.New(stored.InterceptorRoute()), stored.New(stored.HTTPScaledObject())
+	routes, scaled := route.NewObject(route.InterceptorRouteKind()), route.NewObject(route.HTTPScaledObjectKind())
 	index := m.GetFieldIndexer()
 	for name, names := range map[string]client.IndexerFunc{serviceIndex: serviceNames, configMapIndex: configMapNames} {
-		if err := index.IndexField(ctx, route, name, names); err != nil {
+		if err := index.IndexField(ctx, routes, name, names); err != nil {
 			return fmt.Errorf("indexing InterceptorRoutes: %w", err)
 		}
 	}
@@ -50,9 +51,9 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	configMaps := availability.Source(r.ConfigMaps, objects, &corev1.ConfigMap{},
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.ConfigMap](r, configMapIndex)), r.everything)
 	err := builder.ControllerManagedBy(m).Named("interceptorroute").
-		For(route).
-		Watches(route, r.claims.InterceptorRoutes()).
-		Watches(scaled, r.claims.HTTPScaledObjects()).
+		For(routes).
+		Watches(routes, r.claims.Handler()).
+		Watches(scaled, r.claims.Handler()).
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		WatchesRawSource(configMaps).
@@ -65,23 +66,23 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 
 func decoded(object client.Object) *v1beta1.InterceptorRoute {
 	raw, _ := object.(*unstructured.Unstructured)
-	route, err := stored.Decode[v1beta1.InterceptorRoute](raw)
+	decoded, err := route.Decode(raw)
 	if err != nil {
 		return nil
 	}
-	return route
+	return decoded
 }
 
 func serviceNames(object client.Object) []string {
-	if route := decoded(object); route != nil {
-		return services(&route.Spec)
+	if r := decoded(object); r != nil {
+		return services(&r.Spec)
 	}
 	return nil
 }
 
 func configMapNames(object client.Object) (names []string) {
-	if route := decoded(object); route != nil {
-		for _, ref := range bodies(&route.Spec) {
+	if r := decoded(object); r != nil {
+		for _, ref := range bodies(&r.Spec) {
 			names = append(names, ref.Name)
 		}
 	}
@@ -109,7 +110,7 @@ func routesOf(_ context.Context, scaledObject *unstructured.Unstructured) (reque
 // usersOf returns the routes that refer to an object.
 func usersOf[T client.Object](r *Reconciler, index string) func(context.Context, T) []reconcile.Request {
 	return func(ctx context.Context, object T) []reconcile.Request {
-		requests, err := stored.Requests(ctx, r.Client, stored.InterceptorRoute(),
+		requests, err := lookup.Requests(ctx, r.Client, route.InterceptorRouteKind(),
 			client.InNamespace(object.GetNamespace()), client.MatchingFields{index: object.GetName()})
 		if err != nil {
 			return nil // the cache has stopped
@@ -119,5 +120,5 @@ func usersOf[T client.Object](r *Reconciler, index string) func(context.Context,
 }
 
 func (r *Reconciler) everything(ctx context.Context) ([]reconcile.Request, error) {
-	return stored.Requests(ctx, r.Client, stored.InterceptorRoute())
+	return lookup.Requests(ctx, r.Client, route.InterceptorRouteKind())
 }

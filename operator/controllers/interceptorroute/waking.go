@@ -11,11 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
-	"github.com/kedacore/http-add-on/operator/controllers/stored"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // scaledObject finds out whether anything would wake the target.
@@ -27,12 +26,12 @@ func (x *examination) scaledObject(ctx context.Context) error {
 		x.fail(ReasonNoScaledObject, "nothing wakes the target: KEDA is not installed")
 		return nil
 	}
-	waking, err := x.referring(ctx, api.TriggerInterceptorRoute)
+	waking, err := x.referring(ctx, api.KindInterceptorRoute)
 	if err != nil {
 		return err
 	}
 	if len(waking) == 0 {
-		if waking, err = x.referring(ctx, api.TriggerHTTPScaledObject); err != nil {
+		if waking, err = x.referring(ctx, api.KindHTTPScaledObject); err != nil {
 			return err
 		}
 		if len(waking) == 0 {
@@ -63,13 +62,14 @@ func (x *examination) scaledObject(ctx context.Context) error {
 	return nil
 }
 
-// referring returns the ScaledObjects of which a trigger names the route by a key,
-// in a stable order. They are the cache's: nobody may change them.
-func (x *examination) referring(ctx context.Context, key string) ([]unstructured.Unstructured, error) {
+// referring returns the ScaledObjects of which a trigger names an object of a kind
+// with the route's name, in a stable order. The cache owns them: they must not be
+// changed.
+func (x *examination) referring(ctx context.Context, kind string) ([]unstructured.Unstructured, error) {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(keda.ScaledObjectKind())
 	err := x.Client.List(ctx, list, client.InNamespace(x.route.Namespace), client.UnsafeDisableDeepCopy,
-		client.MatchingFields{routeIndex: indexed(keda.Reference{Metadata: key, Name: x.route.Name})})
+		client.MatchingFields{routeIndex: indexed(keda.Reference{Kind: kind, Name: x.route.Name})})
 	if err != nil {
 		return nil, fmt.Errorf("listing ScaledObjects: %w", err)
 	}
@@ -78,11 +78,11 @@ func (x *examination) referring(ctx context.Context, key string) ([]unstructured
 }
 
 // indexed is a reference as the index has it.
-func indexed(r keda.Reference) string { return r.Metadata + "/" + r.Name }
+func indexed(r keda.Reference) string { return r.Kind + "/" + r.Name }
 
 // hasHTTPScaledObject says whether there is one of the route's name that can be read.
 func (x *examination) hasHTTPScaledObject(ctx context.Context) (bool, error) {
-	object := stored.New(stored.HTTPScaledObject())
+	object := route.NewObject(route.HTTPScaledObjectKind())
 	err := x.Client.Get(ctx, client.ObjectKeyFromObject(x.route), object)
 	if apierrors.IsNotFound(err) {
 		return false, nil
@@ -90,6 +90,6 @@ func (x *examination) hasHTTPScaledObject(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reading the HTTPScaledObject of the same name: %w", err)
 	}
-	_, err = stored.Decode[v1alpha1.HTTPScaledObject](object)
+	_, err = route.Decode(object)
 	return err == nil, nil
 }

@@ -1,4 +1,4 @@
-package routing
+package route
 
 import (
 	"maps"
@@ -8,32 +8,23 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// Defaults of an HTTPScaledObject. They are those of its schema, for objects
-// that no API server has defaulted.
-const (
-	defaultFailoverTimeout  = 30 * time.Second
-	defaultMetricTarget     = 100
-	defaultRateWindow       = time.Minute
-	defaultRateGranularity  = time.Second
-	defaultCallbackInterval = 5 * time.Second
-)
-
-// ConvertHTTPScaledObject returns the route that an HTTPScaledObject stands for.
-// The result shares nothing with it. Of the metadata it keeps what names and
-// dates the object and what users put on it. What only the ScaledObject needs
+// Convert returns the InterceptorRoute that an HTTPScaledObject stands for, with
+// its defaults set. The result shares nothing with it. Of the metadata it keeps
+// the names, the dates and what users wrote. What only the ScaledObject needs
 // (the workload, replicas, cooldown periods) and the status have no counterpart.
 //
 // An object without hosts is a catch-all. One without port and portName leaves
 // both empty in the target: the Service's only port is meant.
-func ConvertHTTPScaledObject(o *v1alpha1.HTTPScaledObject) *v1beta1.InterceptorRoute {
+func Convert(o *v1alpha1.HTTPScaledObject) *v1beta1.InterceptorRoute {
 	return &v1beta1.InterceptorRoute{
 		TypeMeta: metav1.TypeMeta{
 			APIVersion: v1beta1.GroupVersion.String(),
-			Kind:       "InterceptorRoute",
+			Kind:       api.KindInterceptorRoute,
 		},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:         o.Namespace,
@@ -74,7 +65,7 @@ func convertRule(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.RoutingRule {
 }
 
 // convertMetric converts both metrics if both are there: that they exclude each
-// other is for the operator to say.
+// other is for the operator to report.
 func convertMetric(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.ScalingMetricSpec {
 	var metric v1beta1.ScalingMetricSpec
 	if m := spec.ScalingMetric; m != nil {
@@ -138,7 +129,7 @@ func convertTimeouts(spec *v1alpha1.HTTPScaledObjectSpec) v1beta1.InterceptorRou
 		case ref.TimeoutSeconds > 0:
 			out.Readiness = positive(time.Duration(ref.TimeoutSeconds) * time.Second)
 		case out.Readiness == nil:
-			out.Readiness = positive(defaultFailoverTimeout)
+			out.Readiness = positive(FallbackReadiness)
 		}
 	}
 	return out
@@ -150,13 +141,6 @@ func metricTarget(value int) int32 {
 		return defaultMetricTarget
 	}
 	return int32(min(value, math.MaxInt32))
-}
-
-func durationOr(d metav1.Duration, otherwise time.Duration) metav1.Duration {
-	if d.Duration <= 0 {
-		return metav1.Duration{Duration: otherwise}
-	}
-	return d
 }
 
 // positive returns nil, the interceptor's default, for a duration that does not count.

@@ -1,4 +1,4 @@
-package routing
+package route
 
 import (
 	"flag"
@@ -15,10 +15,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of the conversion")
 
-// TestConvertHTTPScaledObject converts each testdata/convert/*.in.yaml, whose
+// TestConvert converts each testdata/convert/*.in.yaml, whose
 // first line is a comment that gives the reason, and compares with *.out.yaml.
 // Run with -update to write those; then read the difference.
-func TestConvertHTTPScaledObject(t *testing.T) {
+func TestConvert(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/convert/*.in.yaml")
 	if err != nil || len(inputs) == 0 {
 		t.Fatalf("no inputs: %v", err)
@@ -35,7 +35,7 @@ func TestConvertHTTPScaledObject(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := o.DeepCopy()
-			got, err := yaml.Marshal(ConvertHTTPScaledObject(o))
+			got, err := yaml.Marshal(Convert(o))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestConvertSharesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := o.DeepCopy()
-	out := ConvertHTTPScaledObject(o)
+	out := Convert(o)
 	clear(out.Labels)
 	clear(out.Annotations)
 	rule := &out.Spec.Rules[0]

@@ -1,0 +1,62 @@
+package routing
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Place is one host, one path and the headers of a rule in the form in which the
+// table compares them. All requests of a place go to one of the routes that have
+// it, the one that [Precedes] the others. Places that differ but overlap (a
+// wildcard, a shorter path, fewer headers) take nothing from each other unasked.
+type Place struct{ Host, Path, Headers string }
+
+// String returns the place as messages show it.
+func (p Place) String() string {
+	text := p.Host + "/" + p.Path
+	if p.Headers != "" {
+		text += " with headers " + p.Headers
+	}
+	return text
+}
+
+// Compare orders places by host, path and headers.
+func (p Place) Compare(other Place) int {
+	return cmp.Or(cmp.Compare(p.Host, other.Host), cmp.Compare(p.Path, other.Path), cmp.Compare(p.Headers, other.Headers))
+}
+
+// Places returns the places of rules: none if the table refuses the rules.
+func Places(rules []Rule) map[Place]struct{} {
+	places := map[Place]struct{}{}
+	for _, r := range compileRoute(&Route[struct{}]{Rules: rules}).rules {
+		headers := make([]string, 0, len(r.headers))
+		for _, match := range r.headers {
+			text := match.name
+			if !match.anyValue {
+				text += "=" + match.value
+			}
+			headers = append(headers, text)
+		}
+		slices.Sort(headers)
+		place := Place{Headers: strings.Join(slices.Compact(headers), ", ")}
+		for _, host := range r.hosts {
+			for _, path := range r.paths {
+				place.Host, place.Path = host.String(), path
+				places[place] = struct{}{}
+			}
+		}
+	}
+	return places
+}
+
+// Precedes reports whether, of two routes that have the same place, the first one
+// gets its requests: it is older or, at the same age, its name is greater.
+func Precedes(created time.Time, name string, otherCreated time.Time, otherName string) bool {
+	return comparePrecedence(created, name, otherCreated, otherName) < 0
+}
+
+func comparePrecedence(created time.Time, name string, otherCreated time.Time, otherName string) int {
+	return cmp.Or(created.Compare(otherCreated), strings.Compare(otherName, name))
+}
