@@ -26,7 +26,6 @@ import (
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/config"
-	"github.com/kedacore/http-add-on/scaler/externalscaler"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 

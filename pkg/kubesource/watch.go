@@ -1,0 +1,101 @@
+package kubesource
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/pkg/route"
+)
+
+// Watch is a kind of objects to watch, made by [For] or [Routes].
+type Watch struct {
+	object  client.Object
+	handler toolscache.ResourceEventHandler
+	options cache.ByObject
+}
+
+// Handler takes the objects of a kind. Set and Delete are called from one goroutine
+// for each kind, and must not change the objects.
+type Handler[T client.Object] struct {
+	// Set takes an object that is new or has changed.
+	Set func(T)
+	// Delete takes the last known state of an object that is gone.
+	Delete func(T)
+	// Trim drops what is not needed before an object is kept in memory. Managed
+	// fields and annotations are always dropped. Nil keeps the rest.
+	Trim func(T)
+	// Namespace to watch, if it is not that of the Source.
+	Namespace string
+	// Labels that the objects must have; nil selects all.
+	Labels labels.Selector
+}
+
+// For returns a watch of the kind of an object.
+func For[T client.Object](object T, h Handler[T]) Watch {
+	return newWatch(object, h, newVersion)
+}
+
+// Routes returns watches of InterceptorRoutes and HTTPScaledObjects. Their status
+// is not kept, and a change of it is not delivered.
+func Routes(h Handler[*unstructured.Unstructured]) []Watch {
+	trim := h.Trim
+	h.Trim = func(u *unstructured.Unstructured) {
+		delete(u.Object, "status")
+		if trim != nil {
+			trim(u)
+		}
+	}
+	return []Watch{
+		newWatch(route.NewObject(route.InterceptorRouteKind()), h, newSpec),
+		newWatch(route.NewObject(route.HTTPScaledObjectKind()), h, newSpec),
+	}
+}
+
+// newVersion reports whether an update is more than a resync.
+func newVersion(before, after client.Object) bool {
+	return before.GetResourceVersion() != after.GetResourceVersion()
+}
+
+// newSpec reports whether an update changes more than the status.
+func newSpec(before, after client.Object) bool {
+	return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration()
+}
+
+func newWatch[T client.Object](object T, h Handler[T], changed func(before, after client.Object) bool) Watch {
+	w := Watch{object: object, options: cache.ByObject{Label: h.Labels}}
+	if h.Namespace != "" {
+		w.options.Namespaces = map[string]cache.Config{h.Namespace: {}}
+	}
+	w.options.Transform = func(obj any) (any, error) {
+		if o, ok := obj.(T); ok {
+			o.SetManagedFields(nil)
+			o.SetAnnotations(nil)
+			if h.Trim != nil {
+				h.Trim(o)
+			}
+		}
+		return obj, nil
+	}
+	call := func(f func(T), obj any) {
+		// A deletion that was missed leaves only the last known state.
+		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+			obj = gone.Obj
+		}
+		if o, ok := obj.(T); ok {
+			f(o)
+		}
+	}
+	w.handler = toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { call(h.Set, obj) },
+		UpdateFunc: func(before, after any) {
+			if changed(before.(client.Object), after.(client.Object)) {
+				call(h.Set, after)
+			}
+		},
+		DeleteFunc: func(obj any) { call(h.Delete, obj) },
+	}
+	return w
+}
