@@ -187,8 +187,8 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 	return response
 }
 
-// ownPage is the page with the template of a ConfigMap, or the built-in one if
-// that cannot be used.
+// ownPage returns the page with the template of a ConfigMap, or the built-in page
+// if the template cannot be used.
 func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef) *page.Page {
 	const field = "coldStart.waitingPage"
 	files, problem := n.files(from.Name)
@@ -209,8 +209,8 @@ func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef)
 	return own
 }
 
-// files are the data of a ConfigMap that responses may be taken from, shared by all
-// of them; problem says why there are none.
+// files returns the data of a ConfigMap that responses may be taken from, which
+// they share, or the problem with the ConfigMap.
 func (n *compilation) files(name string) (files map[string][]byte, problem string) {
 	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: name})
 	found := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
@@ -245,7 +245,7 @@ func (n *compilation) responseBody(field string, response *exchange.StaticRespon
 	}
 }
 
-// lease is the activation lease of a route that sets none.
+// lease returns the activation lease of a route that sets none.
 func (n *compilation) lease(readiness time.Duration) time.Duration {
 	switch {
 	case n.defaults.Lease > 0:
@@ -260,7 +260,7 @@ func (n *compilation) problem(format string, args ...any) {
 	n.problems = append(n.problems, fmt.Sprintf(format, args...))
 }
 
-// timeout is a route's own setting, else the default. Negative ones are off.
+// timeout returns the setting of a route, or the default. Negative ones are off.
 func timeout(own *metav1.Duration, fallback time.Duration) time.Duration {
 	if own == nil {
 		return fallback

@@ -86,7 +86,7 @@ func (m *model) apply(changes map[ObjectRef]client.Object) {
 }
 
 // configMap is one that responses may be taken from: its data, decoded once for all
-// who refer to it.
+// routes that refer to it.
 type configMap struct{ files map[string][]byte }
 
 // newConfigMap returns nil for one that is gone or has no label.

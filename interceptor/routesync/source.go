@@ -10,25 +10,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Source says what exists and what changes: a cluster, or files.
+// Source reports objects and their changes: those of a cluster, or of files.
 type Source interface {
-	// Run tells the sink everything until ctx ends. It returns nil then, and an
-	// error when it cannot go on.
+	// Run reports to the sink until ctx ends, and returns nil then. It returns an
+	// error if it cannot go on.
 	Run(ctx context.Context, sink Sink) error
 }
 
-// Sink takes what a source sees. Its methods never block, keep the object (the
+// Sink takes what a source reports. Its methods never block, keep the object (the
 // source must not change it afterwards) and are safe for concurrent use.
 //
 // Routes come as *unstructured.Unstructured, so that one that does not decode
 // harms no other; Services and ConfigMaps come typed.
 type Sink interface {
-	// Set tells of an object that is new or has changed.
+	// Set takes an object that is new or has changed.
 	Set(obj client.Object)
-	// Delete tells of an object that is gone.
+	// Delete takes an object that is gone.
 	Delete(obj client.Object)
-	// Synced tells that everything that existed at the start has been told.
-	// Nothing is published before.
+	// Synced is called once, after everything that existed at the start has been
+	// reported. Nothing is published before.
 	Synced()
 }
 

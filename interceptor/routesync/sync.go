@@ -81,7 +81,7 @@ func New(o Options) *Sync {
 // concurrent use.
 func (s *Sync) Table() *routing.Table[*exchange.Route] { return s.table.Load() }
 
-// Ready says that a table has been published.
+// Ready reports whether a table has been published.
 func (s *Sync) Ready() bool { return s.table.Load() != nil }
 
 // Problems returns the objects that are not, or not fully, in effect, and why.

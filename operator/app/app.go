@@ -37,7 +37,7 @@ import (
 const (
 	// leaderElectionID is the name of the Lease.
 	leaderElectionID = "http-add-on-operator.keda.sh"
-	// recorderName is who events say they come from.
+	// recorderName is the reporting controller of events.
 	recorderName = "keda-http-add-on"
 	// namespaceFile holds the namespace of the pod that this runs in.
 	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -155,7 +155,7 @@ func metricsOptions(flags config.Flags) metricsserver.Options {
 	return options
 }
 
-// trim drops what nobody here reads before it is kept in the cache.
+// trim drops what the operator does not read before the cache keeps it.
 func trim(object any) (any, error) {
 	switch o := object.(type) {
 	case *corev1.ConfigMap: // which keys there are is all we ask the cache
@@ -170,7 +170,7 @@ func trim(object any) (any, error) {
 		o.ManagedFields, o.Annotations, o.Status = nil, nil, corev1.ServiceStatus{}
 	case *unstructured.Unstructured:
 		if o.GroupVersionKind() == keda.ScaledObjectKind() {
-			keda.TrimStatus(o) // the managed fields tell who made it
+			keda.TrimStatus(o) // the managed fields show who created it
 		} else {
 			o.SetManagedFields(nil)
 		}

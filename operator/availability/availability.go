@@ -1,5 +1,5 @@
 // Package availability lets the operator run without kinds that it reads only to
-// tell more: KEDA may be installed later, and roles made for 0.16 give no right
+// report more: KEDA may be installed later, and roles made for 0.16 give no right
 // to Services and ConfigMaps. A watch of such a kind would keep every controller
 // from starting, so it begins when the kind can be listed. The package must not
 // know what the kinds are used for.
@@ -50,7 +50,7 @@ func New(kind schema.GroupVersionKind, reader client.Reader, namespace, hint str
 	}
 }
 
-// Available says whether objects of the kind can be read from the cache.
+// Available reports whether objects of the kind can be read from the cache.
 func (k *Kind) Available() bool {
 	select {
 	case <-k.available:
@@ -65,8 +65,8 @@ func (k *Kind) Available() bool {
 func (k *Kind) Prepare(f func(context.Context) error) { k.prepare = append(k.prepare, f) }
 
 // Probe looks once; it must be called before the manager starts, so that the
-// controllers know from their first reconciliation on. What it finds missing it
-// says once.
+// controllers know from their first reconciliation on. It logs once if the kind is
+// missing.
 func (k *Kind) Probe(ctx context.Context) {
 	if err := k.look(ctx); err != nil {
 		k.log.Info("Kind is not available; working without it until it is", "reason", err.Error(), "hint", k.hint)
@@ -124,8 +124,8 @@ func (k *Kind) list(ctx context.Context) error {
 }
 
 // Source watches objects of the kind, from now or from when it is available.
-// Then, as everything may look different, all that the controller reconciles is
-// queued, which everything tells.
+// Then, as everything may look different, all objects that the controller
+// reconciles are queued: everything lists them.
 func Source[T client.Object](k *Kind, objects cache.Cache, object T, h handler.TypedEventHandler[T, reconcile.Request],
 	everything func(context.Context) ([]reconcile.Request, error), predicates ...predicate.TypedPredicate[T],
 ) source.SyncingSource {
@@ -136,7 +136,7 @@ type watch struct {
 	kind       *Kind
 	inner      source.SyncingSource
 	everything func(context.Context) ([]reconcile.Request, error)
-	// late says that the kind was not available when the controller started.
+	// late reports whether the kind was not available when the controller started.
 	late bool
 }
 

@@ -20,9 +20,9 @@ const MetadataScalerAddress = "scalerAddress"
 
 // The types of triggers that lead to our scaler.
 const (
-	// TriggerExternalPush is told of activity at once and polled besides.
+	// TriggerExternalPush is a trigger that the scaler pushes to and KEDA polls.
 	TriggerExternalPush = "external-push"
-	// TriggerExternal is polled only.
+	// TriggerExternal is a trigger that KEDA polls only.
 	TriggerExternal = "external"
 )
 
@@ -55,7 +55,7 @@ type Metadata struct {
 	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`
 }
 
-// ScaledObjectSpec says what is scaled, between which bounds, and on what.
+// ScaledObjectSpec is what is scaled, between which bounds, and on what.
 type ScaledObjectSpec struct {
 	ScaleTargetRef  ScaleTargetRef `json:"scaleTargetRef"`
 	PollingInterval int32          `json:"pollingInterval"`

@@ -7,7 +7,7 @@ import (
 )
 
 // The annotations by which users tell KEDA not to wake a workload. One more,
-// paused-scale-in, keeps it from going to sleep, which is none of our concern.
+// paused-scale-in, keeps it from going to sleep, which is harmless.
 const (
 	annotationPaused         = "autoscaling.keda.sh/paused"
 	annotationPausedReplicas = "autoscaling.keda.sh/paused-replicas"
@@ -39,7 +39,7 @@ func PausedBy(scaledObject *unstructured.Unstructured) string {
 	return ""
 }
 
-// Ready returns what KEDA says of a ScaledObject; nothing if it has not looked yet.
+// Ready returns the Ready condition that KEDA wrote; zero if it wrote none yet.
 func Ready(scaledObject *unstructured.Unstructured) Condition {
 	ready := readyOf(scaledObject)
 	text := func(field string) string {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// Matcher says whether a request matches any of some rules: those of a static
+// Matcher finds out whether a request matches one of some rules: those of a static
 // route. It is immutable; the zero Matcher matches nothing.
 type Matcher struct{ table *Table[struct{}] }
 
@@ -13,7 +13,7 @@ func CompileMatcher(rules []Rule) Matcher {
 	return Matcher{table: Compile([]Route[struct{}]{{Rules: rules}})}
 }
 
-// Match says whether one of the rules matches; arguments as for [Table.Match].
+// Match reports whether one of the rules matches; arguments as for [Table.Match].
 func (m *Matcher) Match(host, path string, header http.Header) bool {
 	_, ok := m.table.Match(host, path, header)
 	return ok

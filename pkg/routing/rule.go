@@ -126,7 +126,7 @@ func compileRule[T any](in *Rule) *rule[T] {
 	return out
 }
 
-// matchHeaders says whether a header has all that is asked for. Of several values
+// matchHeaders reports whether a header has all that is asked for. Of several values
 // of one header any may be the one.
 func matchHeaders(matches []headerMatch, header http.Header) bool {
 	for i := range matches {

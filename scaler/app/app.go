@@ -147,7 +147,7 @@ func traced(traces trace.TracerProvider) grpc.ServerOption {
 // GRPCAddr is the address that KEDA connects to.
 func (a *App) GRPCAddr() net.Addr { return a.grpcListener.Addr() }
 
-// sink takes what the source tells.
+// sink takes what the source reports.
 type sink struct{ *App }
 
 func (s sink) SetRoute(u *unstructured.Unstructured)        { s.routes.Set(u) }

@@ -55,7 +55,7 @@ type entry struct {
 // rate is how the rate of a route is measured.
 type rate struct{ window, granularity time.Duration }
 
-// NewRoutes returns Routes that have the rates of a Demand measured.
+// NewRoutes returns Routes that configure which rates a Demand measures.
 func NewRoutes(demand *aggregate.Demand) *Routes {
 	return &Routes{
 		demand: demand, synced: make(chan struct{}),
@@ -104,8 +104,7 @@ func (r *Routes) Delete(u *unstructured.Unstructured) {
 	}
 }
 
-// Synced says that all objects which there were at the start are Set. It is
-// called once.
+// Synced is called once, after all objects that existed at the start have been Set.
 func (r *Routes) Synced() { close(r.synced) }
 
 // lookup returns what an object is scaled on, or an error for KEDA's log.
@@ -199,7 +198,7 @@ func refOf(u *unstructured.Unstructured) routeRef {
 	return routeRef{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName()}
 }
 
-// decode returns what an object is scaled on, or why that cannot be told.
+// decode returns what an object is scaled on, or why that is not known.
 func decode(u *unstructured.Unstructured) (v1beta1.ScalingMetricSpec, string) {
 	u = u.DeepCopy()
 	Trim(u)

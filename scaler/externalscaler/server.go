@@ -1,5 +1,5 @@
 // Package externalscaler answers KEDA: what a route is scaled on, how much of it
-// there is, and, on streams, that somebody wants it now. It must not know where
+// there is, and, on streams, that a client wants it now. It must not know where
 // the demand comes from.
 package externalscaler
 
@@ -141,7 +141,7 @@ type metric struct {
 	name   string
 	target float64
 	rate   bool // requests per second; else concurrency
-	whole  bool // told as integers: HTTPScaledObjects and the fleet
+	whole  bool // sent as integers: HTTPScaledObjects and the fleet
 }
 
 // metrics returns what a route is scaled on.
@@ -160,7 +160,7 @@ func (t trigger) metrics(spec v1beta1.ScalingMetricSpec) []metric {
 	return all
 }
 
-// specs tells of metrics and their targets.
+// specs returns metrics and their targets as KEDA reads them.
 func specs(metrics []metric) *pb.GetMetricSpecResponse {
 	response := &pb.GetMetricSpecResponse{}
 	for _, m := range metrics {

@@ -44,7 +44,7 @@ func parse(ref *pb.ScaledObjectRef) (trigger, error) {
 	return t, nil
 }
 
-// fleet says whether the trigger is about all routes together.
+// fleet reports whether the trigger measures all routes together.
 func (t trigger) fleet() bool { return t.kind == "" }
 
 // key of the trigger's demand.

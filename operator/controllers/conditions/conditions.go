@@ -1,6 +1,6 @@
 // Package conditions writes what the operator found out about an object into its
 // status, and an event with it: both only when something has changed. It works
-// on undecoded objects, so that one that does not decode can say so itself. It
+// on undecoded objects, so that one that does not decode has a condition too. It
 // must not know what makes an object ready.
 package conditions
 
@@ -26,15 +26,15 @@ import (
 
 // The reasons that both kinds have.
 const (
-	// ReasonReconciled says that there is nothing to complain of.
+	// ReasonReconciled means that there is no problem.
 	ReasonReconciled = "Reconciled"
-	// ReasonUndecodable says that the stored object cannot be read: the schema of
+	// ReasonUndecodable means that the stored object cannot be read: the schema of
 	// an older version let a value in that its field cannot hold.
 	ReasonUndecodable = "Undecodable"
 )
 
 const (
-	// maxProblems is how many problems a message tells of.
+	// maxProblems is how many problems a message lists.
 	maxProblems = 5
 	// maxMessage is what anybody would read; the API server accepts 32 KiB.
 	maxMessage = 4096
@@ -48,21 +48,21 @@ type Problem struct {
 	Reason string
 	// Message is for people.
 	Message string
-	// Warning says that most of the object works all the same.
+	// Warning means that most of the object works nevertheless.
 	Warning bool
 }
 
-// Verdict is what is found out about an object: its Ready condition, and the event
-// that tells of it when it changes.
+// Verdict is the state of an object: its Ready condition, and the event that is
+// recorded when the condition changes.
 type Verdict struct {
-	// Condition is what the status says.
+	// Condition that the status gets.
 	Condition metav1.Condition
 	// Event is the reason of the event: the gravest problem's, or Reconciled.
 	Event string
 }
 
 // Ready makes the verdict from all that is wrong: False if a problem is more
-// than a warning. Problems are told in order, those that are no warnings first;
+// than a warning. Problems are listed in order, warnings last;
 // the first one's reason is the condition's. Without any the message is fine.
 func Ready(problems []Problem, fine string) Verdict {
 	ready := metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
@@ -175,7 +175,7 @@ func shorten(text string, length int) string {
 }
 
 // current decodes the conditions of an object one by one. Those that cannot be
-// written back are left out; dropped says that there were any.
+// written back are left out; dropped reports whether there were any.
 func current(object *unstructured.Unstructured) (conditions []metav1.Condition, dropped bool) {
 	stored, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, item := range stored {

@@ -26,8 +26,8 @@ import (
 // never change: fields of another name would never be removed again.
 const FieldOwner = "keda-http-add-on"
 
-// refusal is an error that trying again soon does not help: the condition tells
-// it, and a change of the object, or of what it met, heals it.
+// refusal is an error that an early retry does not help. The condition reports it,
+// and a change of the object, or of what refused it, heals it.
 type refusal struct{ error }
 
 func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
@@ -37,7 +37,7 @@ func isRefusal(err error) bool {
 	return errors.As(err, &r)
 }
 
-// apply makes the ScaledObject what the object says, whatever it was before.
+// apply makes the ScaledObject what the object asks for, whatever it was before.
 func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObject) error {
 	if !r.KEDA.Available() {
 		return refuse("KEDA is not installed: the API server knows no ScaledObjects")
@@ -79,7 +79,7 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 	return nil
 }
 
-// asksFor says whether a ScaledObject has a trigger for the object, as one has that
+// asksFor reports whether a ScaledObject has a trigger for the object, as one has that
 // was made for it once and let go of.
 func asksFor(scaledObject *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) bool {
 	return slices.Contains(keda.References(scaledObject), keda.Reference{Kind: api.KindHTTPScaledObject, Name: object.Name})
@@ -94,7 +94,7 @@ func (r *Reconciler) remove(ctx context.Context, object *v1alpha1.HTTPScaledObje
 	if err != nil || existing == nil || !metav1.IsControlledBy(existing, object) || existing.GetDeletionTimestamp() != nil {
 		return err
 	}
-	// Nobody else's may be hit if it was replaced since.
+	// If it was replaced in the meantime, the new one must not be deleted.
 	err = r.Client.Delete(ctx, existing, client.Preconditions{UID: new(existing.GetUID())})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting the ScaledObject: %w", err)
@@ -116,8 +116,8 @@ func (r *Reconciler) existing(ctx context.Context, object *v1alpha1.HTTPScaledOb
 }
 
 // adopt makes fields ours that an older version created or merge-patched.
-// Without it they would stay for ever: to leave a field out removes it only if
-// nobody else owns it.
+// Without it they would stay forever: leaving a field out removes it only if there
+// is no other owner.
 func (r *Reconciler) adopt(ctx context.Context, existing *unstructured.Unstructured) error {
 	creators := olderVersions(existing.GetManagedFields())
 	if creators.Len() == 0 {

@@ -14,8 +14,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// pollingInterval is how often, in seconds, KEDA asks the scaler besides being
-// told: it is how a workload goes to sleep, and the safety net for waking it.
+// pollingInterval is how often, in seconds, KEDA asks the scaler besides what the
+// scaler pushes: it puts workloads to sleep, and is the safety net for waking them.
 const pollingInterval = 15
 
 // validate finds what no ScaledObject can be made of.

@@ -1,6 +1,6 @@
 // Package httpscaledobject keeps, for each HTTPScaledObject, the ScaledObject by
-// which KEDA scales its workload, and tells in its status how that went. It must
-// not know how requests are routed, but for the Service they go to and who gets them.
+// which KEDA scales its workload, and reports the result in its status. It must not
+// know how requests are routed, except which Service they go to and which route wins.
 //
 // Ready is False, and the workload may never wake, when
 //   - the object does not decode (Undecodable),
@@ -53,7 +53,7 @@ const (
 )
 
 // refusedAgain is after how long a refused object is tried again: admission may
-// depend on other objects, which nobody watches for us.
+// depend on other objects, which the operator does not watch.
 const refusedAgain = time.Minute
 
 // Reconciler reconciles HTTPScaledObjects.
@@ -92,7 +92,7 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	var result reconcile.Result
 	var problems []conditions.Problem
 	fine, failed := r.scaledObject(ctx, object)
-	if apierrors.IsConflict(failed) { // the cache lags behind: no fact to tell
+	if apierrors.IsConflict(failed) { // the cache lags behind: nothing to report
 		return result, failed
 	}
 	if failed != nil {
@@ -121,8 +121,8 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	return result, cmp.Or(failed, r.Status.Write(ctx, raw, ready, status))
 }
 
-// scaledObject brings about what the object and its annotations say, and says
-// what that was.
+// scaledObject creates or removes the ScaledObject as the object and its annotations
+// ask. It returns the message of the condition if nothing is wrong.
 func (r *Reconciler) scaledObject(ctx context.Context, object *v1alpha1.HTTPScaledObject) (fine string, err error) {
 	if object.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
 		return "no ScaledObject is made, as an annotation says", r.remove(ctx, object)
@@ -150,8 +150,8 @@ func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorR
 	return ref.PortName, problem, nil
 }
 
-// warnings are what else the author of an object wants to know, most of them no
-// reason for the object not to be in effect.
+// warnings returns what else the author of an object wants to know. Most of it does
+// not keep the object from being in effect.
 func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledObject, converted *v1beta1.InterceptorRoute) ([]conditions.Problem, error) {
 	var warnings []conditions.Problem
 	if problem, err := r.asleep(ctx, object); err != nil {
@@ -179,7 +179,7 @@ func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledOb
 	return warnings, nil
 }
 
-// asleep says why KEDA does not scale by the object's ScaledObject, if there is one
+// asleep returns why KEDA does not scale by the object's ScaledObject, if there is one
 // and it is ours or was.
 func (r *Reconciler) asleep(ctx context.Context, object *v1alpha1.HTTPScaledObject) (*conditions.Problem, error) {
 	if !r.KEDA.Available() {
@@ -207,7 +207,7 @@ func (r *Reconciler) fallback(ctx context.Context, converted *v1beta1.Intercepto
 	return problem, err
 }
 
-// superseded says whether a route of the same name is in effect.
+// superseded reports whether an InterceptorRoute of the same name is in effect.
 func (r *Reconciler) superseded(ctx context.Context, name types.NamespacedName) (bool, error) {
 	object := route.NewObject(route.InterceptorRouteKind())
 	err := r.Client.Get(ctx, name, object)

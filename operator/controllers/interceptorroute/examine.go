@@ -21,12 +21,12 @@ type examination struct {
 	*Reconciler
 	route    *v1beta1.InterceptorRoute
 	problems []conditions.Problem
-	// fine is what there is to say if nothing is wrong.
+	// fine is the message of the condition if nothing is wrong.
 	fine string
 }
 
-// examine says all that is wrong with a route: what keeps requests from it and
-// from its target first, as it is the answer to most questions.
+// examine collects all that is wrong with a route. What keeps requests from it and
+// from its target comes first: it is the answer to most questions.
 func (r *Reconciler) examine(ctx context.Context, object *v1beta1.InterceptorRoute) (conditions.Verdict, error) {
 	x := &examination{Reconciler: r, route: object, fine: "requests are routed and wake the target"}
 	x.rules()
@@ -120,7 +120,7 @@ func (x *examination) template(ctx context.Context, ref *v1beta1.ConfigMapKeyRef
 	var configMap corev1.ConfigMap
 	err := x.Live.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
-		return nil // the cache will know soon; or nobody may
+		return nil // the cache will know soon, or the operator must not
 	}
 	if err != nil {
 		return fmt.Errorf("reading the waiting page of ConfigMap %s: %w", ref.Name, err)

@@ -1,4 +1,4 @@
-// Package interceptorroute tells, in the Ready condition of each InterceptorRoute,
+// Package interceptorroute reports in the Ready condition of each InterceptorRoute
 // whether requests reach its target and wake it, and why not. It writes nothing
 // else and must not know how a request is served.
 //
@@ -23,7 +23,7 @@
 // or when the target would not wake for now: somebody paused its ScaledObject
 // (ScaledObjectPaused), or KEDA failed to ask or to scale (ScaledObjectNotReady).
 //
-// What the operator has no right to read it says nothing about.
+// The condition ignores what the operator has no right to read.
 package interceptorroute
 
 import (

@@ -80,7 +80,7 @@ func (x *examination) referring(ctx context.Context, kind string) ([]unstructure
 // indexed is a reference as the index has it.
 func indexed(r keda.Reference) string { return r.Kind + "/" + r.Name }
 
-// hasHTTPScaledObject says whether there is one of the route's name that can be read.
+// hasHTTPScaledObject reports whether there is one of the route's name that decodes.
 func (x *examination) hasHTTPScaledObject(ctx context.Context) (bool, error) {
 	object := route.NewObject(route.HTTPScaledObjectKind())
 	err := x.Client.Get(ctx, client.ObjectKeyFromObject(x.route), object)

@@ -1,5 +1,5 @@
-// Package scaledobjects says, in the words of a condition, why KEDA does not scale
-// by a ScaledObject, and which of KEDA's many writes to one may change that. It
+// Package scaledobjects explains, in the words of a condition, why KEDA does not
+// scale by a ScaledObject, and which of KEDA's many writes to one may change that. It
 // must not know who made the ScaledObject.
 package scaledobjects
 
@@ -24,7 +24,7 @@ const (
 	ReasonNotReady = "ScaledObjectNotReady"
 )
 
-// Problem says what keeps KEDA from waking the workload of a ScaledObject; nil if
+// Problem returns what keeps KEDA from waking the workload of a ScaledObject; nil if
 // nothing does, or if KEDA has not looked at it yet. It is a warning if somebody
 // wants it so, or if it may pass by itself: a trigger that KEDA cannot ask, as the
 // scaler restarts, must not turn every route over.
