@@ -70,9 +70,7 @@ type api struct {
 	questions map[string]string
 	// visible says that waiting text can be shown at all.
 	visible bool
-	// json says that an answer in JSON becomes a stream.
-	json   bool
-	idHead string // of every id
+	idHead  string // of every id
 	// finish is the reason why an answer ends, and toolFinish that of a call.
 	finish, toolFinish string
 	kinds              map[string]string // types of errors by status
@@ -94,7 +92,7 @@ var openAIKinds = map[string]string{"503": "server_error", "502": "server_error"
 var (
 	chat = api{
 		name:    "chat",
-		visible: true, json: true, idHead: "chatcmpl-", finish: "stop", toolFinish: "tool_calls", kinds: openAIKinds, codes: true,
+		visible: true, idHead: "chatcmpl-", finish: "stop", toolFinish: "tool_calls", kinds: openAIKinds, codes: true,
 		questions: map[string]string{
 			plain:      `{"model":"%s","messages":[{"role":"user","content":"Hello"}]}`,
 			tools:      `{"model":"%s","messages":[{"role":"user","content":"Hello"}],"tools":[{"type":"function","function":{"name":"weather","parameters":` + schema + `}}]}`,
@@ -104,8 +102,8 @@ var (
 		},
 	}
 	completions = api{
-		name: "completions",
-		json: true, idHead: "cmpl-", finish: "stop", kinds: openAIKinds, codes: true,
+		name:   "completions",
+		idHead: "cmpl-", finish: "stop", kinds: openAIKinds, codes: true,
 		questions: map[string]string{
 			plain:   `{"model":"%s","prompt":"Hello"}`,
 			several: `{"model":"%s","prompt":"Hello","n":2}`,

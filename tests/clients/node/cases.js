@@ -69,9 +69,7 @@ for (const [name, client] of Object.entries(clients)) {
     add(`timeout${after}`, shortly + spec, asleep, (on) => fails(client, on, 'simulated', failure('the service did not become ready in time', 504)))
     add(`cut${after}`, spec, waking, (on) => fails(client, on, 'sim-cut', client.cut))
     add(`json${after}`, spec, slowly, (on) =>
-      client.json
-        ? answers(client, on, { model: 'sim-json', shown: shown && 'Content' })
-        : fails(client, on, 'sim-json', failure('the backend did not answer with a stream', 502)),
+      answers(client, on, { model: 'sim-json', shown: shown && 'Content' }),
     )
   }
   add('leaves', one, later, (on) => leaves(client, on))

@@ -80,14 +80,13 @@ export const openAIChat = client(
     variants,
     content: true,
     firstId: 'data',
-    json: true,
     failed: (failure) => (failure.shown ? sent(failure) : called(failure)),
   },
   (base, model) => openAI(base).chat(model),
 )
 
 export const openAICompletions = client(
-  { variants: [], firstId: 'always', json: true, failed: called },
+  { variants: [], firstId: 'always', failed: called },
   (base, model) => openAI(base).completion(model),
 )
 
@@ -102,7 +101,6 @@ export const compatible = client(
     content: true,
     reasoning: /^Waking the model\.\.+\n\n---\n\n$/,
     firstId: 'data',
-    json: true,
     failed: sent,
   },
   (base, model) =>

@@ -45,7 +45,7 @@ export const cases = {
   plain: { app, spec, flags: ['delay=500'], run: sees('/events', answer, cold) },
   503: { app, spec, flags: ['delay=500'], run: sees('/events?always=503', [opened, reconnecting, closed(503)], cold, { status: 503, cold: 'false' }) },
   '503 once': { app, spec, flags: ['delay=500'], run: sees('/events?first=503', [opened, reconnecting, ...answer], cold, warm) },
-  json: { app, spec, flags: ['delay=500'], run: sees('/events?always=json', [opened, reconnecting, closed(200)], cold, warm) },
+  json: { app, spec, flags: ['delay=500'], run: sees('/events?always=json', [opened, 'message : {}', reconnecting, closed(200)], cold, warm) },
   cut: { app, spec, flags: ['delay=500'], run: sees('/events?first=cut', [opened, event(1), reconnecting, opened, event(2), event(3)], cold, warm) },
   timeout: { app, spec: shortly + spec, flags: ['delay=700'], run: sees('/events', [opened, reconnecting, ...answer], cold, warm) },
   leaves: { app, spec: one, flags: ['delay=4000'], run: leaves },

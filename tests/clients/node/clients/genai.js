@@ -41,7 +41,6 @@ const errorOf = ({ message, status }) => JSON.stringify({ error: { code: status,
 
 export const gemini = {
   variants: ['tools', 'structured', 'several'],
-  json: true,
   failed: (failure) => ({ class: 'ApiError', message: `got status: ${names[failure.status]}. ${errorOf(failure)}`, status: failure.status }),
   refused: (failure) => ({ class: 'ApiError', message: errorOf(failure), status: failure.status }),
   cut: { class: 'TypeError', message: 'terminated' },

@@ -75,7 +75,6 @@ export const chat = client(
     content: true,
     reasoning: /^Waking the model\.\.+\n\n---\n\n$/,
     firstId: 'data',
-    json: true,
   },
   {},
 )

@@ -30,7 +30,6 @@ async function* until(signal, asked) {
 const traits = {
   content: true,
   reasoning: /^Waking the model\.\.+\n\n---\n\n$/,
-  json: true,
   // The API's errors have a text and nothing else.
   failed: ({ message }) => ({ class: 'Error', message }),
   refused: ({ message, status }) => ({ class: 'ResponseError', message, status_code: status }),

@@ -44,7 +44,6 @@ export const chat = {
   content: true,
   // The helper adds up what it knows; of other members of a delta the last one stays.
   reasoning: /^\n\n---\n\n$/,
-  json: true,
   async stream({ base, model, variant, signal, saw }) {
     const stream = client(base).chat.completions.stream(chatParams(model, variant), { signal })
     stream.on('content', saw)
@@ -59,7 +58,6 @@ export const chat = {
 export const completions = {
   ...errors,
   variants: ['several', 'usage'],
-  json: true,
   cut: { class: 'TypeError', message: 'terminated' },
   left: { name: 'AbortError' },
   async stream({ base, model, variant, signal, saw }) {
