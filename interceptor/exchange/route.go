@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"sync"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
@@ -51,8 +52,9 @@ type Route struct {
 
 	// Replacement notifies waiting requests when the route is compiled anew.
 	Replacement *Replacement
-	// Measurements caches the metric attribute sets of this route.
-	Measurements Measurements
+	// Series is where package metrics keeps the attribute sets of this route, so that
+	// recording a request allocates nothing.
+	Series sync.Map
 }
 
 // Protocol is what an upstream speaks on a plain connection.

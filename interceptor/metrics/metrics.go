@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -72,7 +73,7 @@ type Metrics struct {
 	lost       metric.Int64Counter
 
 	// unrouted is the cache of requests that matched no route.
-	unrouted exchange.Measurements
+	unrouted sync.Map
 	// outcomes are the attributes of each outcome.
 	outcomes map[Outcome][]metric.RecordOption
 }
@@ -128,16 +129,9 @@ func (m *Metrics) Request(ctx context.Context, x *exchange.Exchange, code int, m
 	cache := &m.unrouted
 	if x.Route != nil {
 		namespace, name = x.Route.Namespace, x.Route.Name
-		cache = &x.Route.Measurements
+		cache = &x.Route.Series
 	}
-	of := exchange.Measurement{Code: code, Method: Method(method), Cold: x.Cold}
-	option := cache.Load(of, func() metric.MeasurementOption { return newSeries(of, namespace, name) })
-	s, ok := option.(*series)
-	if !ok {
-		m.requests.Add(ctx, 1, option)
-		m.duration.Record(ctx, took.Seconds(), option)
-		return
-	}
+	s := seriesOf(cache, seriesKey{code: code, method: Method(method), cold: x.Cold}, namespace, name)
 	m.requests.Add(ctx, 1, s.add...)
 	m.duration.Record(ctx, took.Seconds(), s.record...)
 }
@@ -158,23 +152,35 @@ func (m *Metrics) ColdStart(ctx context.Context, _ *exchange.Route, outcome Outc
 	m.coldStart.Record(ctx, waited.Seconds(), m.outcomes[outcome]...)
 }
 
-// series are the attributes of one kind of request, in the slices that the
-// instruments take: building those for each request would allocate them.
+// seriesKey names one series of a route's request metrics. Method is a standard method or
+// "_OTHER", so that the number of series is bounded.
+type seriesKey struct {
+	code   int
+	method string
+	cold   bool
+}
+
+// series are the attributes of one series, in the slices that the instruments take:
+// building those for each request would allocate them.
 type series struct {
-	metric.MeasurementOption
 	add    []metric.AddOption
 	record []metric.RecordOption
 }
 
-func newSeries(of exchange.Measurement, namespace, name string) *series {
+// seriesOf returns a series, making it on first use.
+func seriesOf(cache *sync.Map, key seriesKey, namespace, name string) *series {
+	if known, ok := cache.Load(key); ok {
+		return known.(*series)
+	}
 	option := metric.WithAttributeSet(attribute.NewSet(
-		attribute.String(labelCode, strconv.Itoa(of.Code)),
-		attribute.String(labelMethod, of.Method),
+		attribute.String(labelCode, strconv.Itoa(key.code)),
+		attribute.String(labelMethod, key.method),
 		attribute.String(labelName, name),
 		attribute.String(labelNamespace, namespace),
-		attribute.String(labelColdStart, strconv.FormatBool(of.Cold)),
+		attribute.String(labelColdStart, strconv.FormatBool(key.cold)),
 	))
-	return &series{MeasurementOption: option, add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
+	made, _ := cache.LoadOrStore(key, &series{add: []metric.AddOption{option}, record: []metric.RecordOption{option}})
+	return made.(*series)
 }
 
 func routeAttributes(namespace, name string) attribute.Set {
