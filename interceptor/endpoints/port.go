@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -11,7 +12,7 @@ import (
 // Port is one port of a Service: its ready endpoints, and the requests that
 // wait for one. It is safe for concurrent use. Ready and Pick take no lock.
 type Port struct {
-	shared   *shared
+	epoch    time.Time
 	interned bool // owned by the Store
 
 	ready  atomic.Pointer[[]*endpoint] // nil: none; else not empty and never written to
@@ -40,7 +41,7 @@ func (p *Port) Ready() bool { return p.ready.Load() != nil }
 
 // Pick takes the ready endpoint with the least requests in flight, and says
 // false if there is none. It does not wait for held requests, takes no lock and
-// allocates nothing. The caller must Release the Slot.
+// allocates nothing but the Slot. The caller must Release the Slot.
 //
 // An endpoint that refused a connection a moment ago is taken only if all did:
 // failing fast, it would else always be the least loaded one.
@@ -163,6 +164,12 @@ func (p *Port) Wakes() uint64 { return p.wakes.Load() }
 
 // update replaces the ready endpoints; addresses may name one twice.
 func (p *Port) update(addresses []string) {
+	var closers []io.Closer
+	defer func() { // without the lock
+		for _, c := range closers {
+			_ = c.Close() // no one can do anything about it
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.endpoints()
@@ -190,6 +197,12 @@ func (p *Port) update(addresses []string) {
 		e.gone = false
 		next = append(next, e)
 	}
+	for _, e := range old {
+		if attached := e.attached.Load(); e.gone && attached != nil {
+			e.attached.Store(nil)
+			closers = append(closers, *attached)
+		}
+	}
 	p.away = nil
 	for address, e := range known {
 		if !e.gone || e.limited == 0 {
@@ -215,7 +228,7 @@ func (p *Port) update(addresses []string) {
 }
 
 // now is the time in nanoseconds since the epoch.
-func (p *Port) now() int64 { return int64(time.Since(p.shared.epoch)) }
+func (p *Port) now() int64 { return int64(time.Since(p.epoch)) }
 
 // endpoints are the ready ones.
 func (p *Port) endpoints() []*endpoint {

@@ -160,7 +160,7 @@ func TestStaleSlotsDoNotTouchTheirSuccessors(t *testing.T) {
 	p := s.Port(web())
 	set(s, "10.0.0.1:80")
 	e := p.endpoints()[0]
-	for range 1000 { // tickets are recycled, sooner or later this one
+	for range 1000 {
 		slot, _ := p.Pick()
 		copied := slot
 		slot.Release()
@@ -189,7 +189,7 @@ func TestZeroSlotIsInert(t *testing.T) {
 	}
 }
 
-func TestWarmPathAllocatesNothing(t *testing.T) {
+func TestWarmPathAllocatesTheSlotOnly(t *testing.T) {
 	for _, n := range []int{1, 3, 100} {
 		s := NewStore()
 		p := s.Port(web())
@@ -202,7 +202,7 @@ func TestWarmPathAllocatesNothing(t *testing.T) {
 			slot.Answered()
 			slot.Release()
 		})
-		if got != 0 {
+		if got > 1 {
 			t.Errorf("%v allocations per request with %d endpoints", got, n)
 		}
 	}

@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"io"
 	"sync/atomic"
 	"time"
 )
@@ -8,67 +9,69 @@ import (
 // Slot is one request's right to be sent to an endpoint. It is a value: copies
 // are the same Slot. The zero Slot has no endpoint, and all its methods do
 // nothing. Methods may be called by several goroutines.
-type Slot struct {
-	endpoint   *endpoint
-	ticket     *ticket
-	generation uint64
+type Slot struct{ ticket *ticket }
+
+// ticket is what the copies of a Slot share.
+type ticket struct {
+	endpoint *endpoint
+	limit    int   // how many such requests its endpoint takes at a time; 0: any number
+	waited   bool  // it came from the line
+	since    int64 // when it came from there, as Port.now returns it
+	phase    atomic.Uint32
 }
 
-// Valid says whether there is an endpoint.
-func (s Slot) Valid() bool { return s.endpoint != nil }
+// The phases of a Slot.
+const (
+	open       = iota // answered, or picked while warm: only in flight
+	unanswered        // released from the line: takes a place of the window
+	released
+)
 
-// Addr is the endpoint's "ip:port", "" if there is none.
+// Valid reports whether there is an endpoint.
+func (s Slot) Valid() bool { return s.ticket != nil }
+
+// Addr returns the endpoint's "ip:port", "" if there is none.
 func (s Slot) Addr() string {
-	if s.endpoint == nil {
+	if s.ticket == nil {
 		return ""
 	}
-	return s.endpoint.address
+	return s.ticket.endpoint.address
 }
 
-// Answered says that the response header has arrived: the endpoint can take
+// Answered notes that the response header has arrived: the endpoint can take
 // more of those who wait. Only the first call of a Slot that came from a Waiter
 // has an effect.
 func (s Slot) Answered() {
-	if s.ticket == nil {
-		return
-	}
-	port, since := s.endpoint.port, s.ticket.since.Load()
-	if s.ticket.state.CompareAndSwap(s.state(unanswered), s.state(open)) {
-		port.answered(s.endpoint, time.Duration(port.now()-since))
+	t := s.ticket
+	if t != nil && t.phase.CompareAndSwap(unanswered, open) {
+		port := t.endpoint.port
+		port.answered(t.endpoint, time.Duration(port.now()-t.since))
 	}
 }
 
-// Refused says that the endpoint could not be connected to: it is sent less for
+// Refused notes that the endpoint could not be connected to: it is sent less for
 // a while. The request keeps its place, for another try, until Release. Each
-// failed attempt may be told.
+// failed attempt may be noted.
 func (s Slot) Refused() {
-	if s.ticket != nil && s.ticket.state.Load()>>phaseBits == s.generation {
-		s.endpoint.port.refused(s.endpoint)
+	if s.held() {
+		s.ticket.endpoint.port.refused(s.ticket.endpoint)
 	}
 }
 
-// Release says that the request is over. It is idempotent; after it the other
-// methods but Addr and Valid have no effect.
+// Release notes that the request is over. It is idempotent; after it Answered,
+// Refused and Another have no effect.
 func (s Slot) Release() {
-	if s.ticket == nil {
+	t := s.ticket
+	if t == nil {
 		return
 	}
-	e := s.endpoint
-	for {
-		state := s.ticket.state.Load()
-		if state>>phaseBits != s.generation {
-			return
-		}
-		if !s.ticket.state.CompareAndSwap(state, (s.generation+1)<<phaseBits) {
-			continue // Answered came in between
-		}
-		limited, waited := s.ticket.limit > 0, s.ticket.waited
-		e.inFlight.Add(-1)
-		e.port.shared.tickets.Put(s.ticket)
-		if state == s.state(unanswered) || limited {
-			e.port.over(e, state == s.state(unanswered), limited, waited)
-		}
+	phase := t.phase.Swap(released)
+	if phase == released {
 		return
+	}
+	t.endpoint.inFlight.Add(-1)
+	if phase == unanswered || t.limit > 0 {
+		t.endpoint.port.over(t.endpoint, phase == unanswered, t.limit > 0, t.waited)
 	}
 }
 
@@ -77,40 +80,42 @@ func (s Slot) Release() {
 // was given out with. The Slot is released then; it stays as it is if there is no
 // such endpoint. Only the request's own goroutine may call it.
 func (s Slot) Another(tried ...string) (Slot, bool) {
-	if s.ticket == nil || s.ticket.state.Load()>>phaseBits != s.generation {
+	if !s.held() {
 		return Slot{}, false
 	}
-	next, ok := s.endpoint.port.move(s.ticket, tried)
+	next, ok := s.ticket.endpoint.port.move(s.ticket, tried)
 	if ok {
 		s.Release()
 	}
 	return next, ok
 }
 
-// state is what the ticket holds while this Slot is in a phase.
-func (s Slot) state(phase uint64) uint64 { return s.generation<<phaseBits | phase }
-
-// ticket is the state that the copies of a Slot share. Tickets are recycled, so
-// that a Pick allocates nothing; the generation tells a Slot from those that had
-// its ticket before.
-type ticket struct {
-	state atomic.Uint64 // generation<<phaseBits | phase
-
-	// What follows is written before the Slot is given out, and read by its owner
-	// and by whoever releases it.
-	limit  int  // how many such requests its endpoint takes at a time; 0: any number
-	waited bool // it came from the line
-
-	// since is when it came from there, as Port.now says. Whoever asks may be too late.
-	since atomic.Int64
+// Attachment returns what is attached to the endpoint. If that is nothing, it attaches
+// what attach returns. An attachment is closed when its endpoint is not ready any more,
+// and after that with each call: requests that the endpoint still has may use it. Slots
+// have endpoints here, Valid reports it.
+func (s Slot) Attachment(attach func(address string) io.Closer) io.Closer {
+	e := s.ticket.endpoint
+	if attached := e.attached.Load(); attached != nil {
+		return *attached
+	}
+	e.port.mu.Lock()
+	defer e.port.mu.Unlock()
+	attached := e.attached.Load()
+	if attached == nil {
+		c := attach(e.address)
+		attached = &c
+		if e.gone {
+			_ = c.Close()
+		} else {
+			e.attached.Store(attached)
+		}
+	}
+	return *attached
 }
 
-// The phases of a Slot that is not yet released.
-const (
-	open       = 1 // answered, or picked while warm: only in flight
-	unanswered = 2 // released from the line: takes a place of the window
-	phaseBits  = 2
-)
+// held reports whether the request has an endpoint and is not over.
+func (s Slot) held() bool { return s.ticket != nil && s.ticket.phase.Load() != released }
 
 // endpoint is one ready address of a port.
 type endpoint struct {
@@ -120,24 +125,25 @@ type endpoint struct {
 	// avoid is until when Pick prefers others, in nanoseconds since the epoch;
 	// 0 is not at all.
 	avoid atomic.Int64
+	// attached is what belongs to the endpoint and goes with it; written under
+	// port.mu.
+	attached atomic.Pointer[io.Closer]
 
 	pacing // guarded by port.mu
 }
 
 // issue makes a Slot. The caller holds the port's lock if there is a limit.
-func (e *endpoint) issue(phase uint64, limit int, waited bool) Slot {
-	t := e.port.shared.tickets.Get().(*ticket)
-	s := Slot{endpoint: e, ticket: t, generation: t.state.Load() >> phaseBits}
-	t.limit, t.waited = limit, waited
+func (e *endpoint) issue(phase uint32, limit int, waited bool) Slot {
+	t := &ticket{endpoint: e, limit: limit, waited: waited}
+	t.phase.Store(phase)
 	if waited {
-		t.since.Store(e.port.now())
+		t.since = e.port.now()
 	}
 	if limit > 0 {
 		e.limited++
 	}
-	t.state.Store(s.state(phase))
 	e.inFlight.Add(1)
-	return s
+	return Slot{t}
 }
 
 // avoided is more than any number of requests in flight.

@@ -25,27 +25,15 @@ type Key struct {
 type Store struct {
 	mu       sync.Mutex
 	services map[service]map[string]*Port
-	shared   shared
+	epoch    time.Time // what the endpoints' times are relative to: monotonic, one word
 }
 
 // service names a Service.
 type service struct{ namespace, name string }
 
-// shared is what all ports of a Store have in common.
-type shared struct {
-	tickets sync.Pool // of *ticket
-	epoch   time.Time // what the endpoints' times are relative to: monotonic, one word
-}
-
 // NewStore returns a Store that knows of no ready endpoint.
 func NewStore() *Store {
-	return &Store{
-		services: make(map[service]map[string]*Port),
-		shared: shared{
-			tickets: sync.Pool{New: func() any { return new(ticket) }},
-			epoch:   time.Now(),
-		},
-	}
+	return &Store{services: make(map[service]map[string]*Port), epoch: time.Now()}
 }
 
 // Port returns the handle of a port, always the same one for a key. A port that
@@ -96,7 +84,7 @@ func (s *Store) port(of service, name string) *Port {
 	}
 	p := ports[name]
 	if p == nil {
-		p = &Port{shared: &s.shared}
+		p = &Port{epoch: s.epoch}
 		ports[name] = p
 	}
 	return p

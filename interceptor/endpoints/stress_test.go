@@ -140,7 +140,7 @@ func (m *model) take(i int, remove bool) (Slot, *pace) {
 	if remove {
 		m.slots = append(m.slots[:i:i], m.slots[i+1:]...)
 	}
-	return s, m.self[s.endpoint]
+	return s, m.self[s.ticket.endpoint]
 }
 
 // step does one thing that the byte picks.
