@@ -93,13 +93,14 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		return nil, fmt.Errorf("configuring TLS to backends: %w", err)
 	}
 	a.forwarder = forward.New(forward.Options{
-		ConnectTimeout:      cfg.Backends.ConnectTimeout,
-		MaxIdleConns:        cfg.Backends.MaxIdleConns,
-		MaxIdleConnsPerHost: cfg.Backends.MaxIdleConnsPerHost,
-		DirectPodRouting:    cfg.DirectPodRouting,
-		TLS:                 backendTLS,
-		DialContext:         deps.DialContext,
-		Log:                 a.log.WithName("forward"),
+		ConnectTimeout:         cfg.Backends.ConnectTimeout,
+		MaxIdleConns:           cfg.Backends.MaxIdleConns,
+		MaxIdleConnsPerHost:    cfg.Backends.MaxIdleConnsPerHost,
+		MaxResponseHeaderBytes: cfg.Backends.MaxResponseHeaderBytes,
+		DirectPodRouting:       cfg.DirectPodRouting,
+		TLS:                    backendTLS,
+		DialContext:            deps.DialContext,
+		Log:                    a.log.WithName("forward"),
 	})
 	a.sync = routesync.New(routesync.Options{
 		Store: store, Tracker: a.tracker, Log: a.log.WithName("routes"),

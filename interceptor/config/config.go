@@ -83,6 +83,8 @@ type Backends struct {
 	MaxIdleConns int
 	// MaxIdleConnsPerHost is the number of idle connections kept for one address.
 	MaxIdleConnsPerHost int
+	// MaxResponseHeaderBytes bounds the head of a response; 0 is 256 KiB.
+	MaxResponseHeaderBytes int64
 }
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of

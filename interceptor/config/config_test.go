@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 		ShutdownDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
 		ColdStart: ColdStart{Header: true, MaxBodyBytes: 16 << 20},
 		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second},
-		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200},
+		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200, MaxResponseHeaderBytes: 256 << 10},
 		TLS:       TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
 		Telemetry: telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
@@ -54,7 +54,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
 		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
 		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s",
-		EnvMaxIdleConns, "5", EnvMaxIdleConnsPerHost, "6",
+		EnvMaxIdleConns, "5", EnvMaxIdleConnsPerHost, "6", EnvMaxResponseHeaderBytes, "7",
 		EnvProxyTLSEnabled, "true", EnvProxyTLSPort, "443", EnvProxyTLSCertPath, "/c", EnvProxyTLSKeyPath, "/k",
 		EnvProxyTLSCertStorePaths, " /a, /b ,", EnvTLSMinVersion, "1.2", EnvTLSMaxVersion, "TLS13",
 		EnvTLSCipherSuites, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", EnvTLSCurvePreferences, "X25519, P-256,CurveP384",
@@ -70,7 +70,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		DrainTimeout: time.Hour, ProfilingAddress: "localhost:6060",
 		ColdStart: ColdStart{MaxPendingRequests: 7, ActivationLease: 20 * time.Minute, MaxBodyBytes: 1024, MaxBufferedBytes: 2048},
 		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second},
-		Backends:  Backends{ConnectTimeout: 4 * time.Second, MaxIdleConns: 5, MaxIdleConnsPerHost: 6},
+		Backends:  Backends{ConnectTimeout: 4 * time.Second, MaxIdleConns: 5, MaxIdleConnsPerHost: 6, MaxResponseHeaderBytes: 7},
 		TLS: TLS{
 			Enabled: true, Port: 443, CertPath: "/c", KeyPath: "/k", CertStorePaths: []string{"/a", "/b"},
 			MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13,

@@ -16,6 +16,9 @@ const (
 	EnvProfilingAddress    = "PROFILING_BIND_ADDRESS"
 )
 
+// EnvMaxResponseHeaderBytes is ours.
+const EnvMaxResponseHeaderBytes = "KEDA_HTTP_MAX_RESPONSE_HEADER_BYTES"
+
 // Cold start. The activation lease and the two bounds of buffered bodies are ours.
 const (
 	EnvColdStartHeader    = "KEDA_HTTP_ENABLE_COLD_START_HEADER"

@@ -33,9 +33,10 @@ func read(r *environment.Reader) Config {
 				environment.DeprecatedWins(EnvOldResponseHeaderTimeout)),
 		},
 		Backends: Backends{
-			ConnectTimeout:      r.Duration(EnvConnectTimeout, "500ms", "How long one attempt to connect to a backend may take; 0s is no bound."),
-			MaxIdleConns:        r.Number(EnvMaxIdleConns, "1000", "Idle connections to backends that are kept for reuse; 0 is no limit."),
-			MaxIdleConnsPerHost: r.Number(EnvMaxIdleConnsPerHost, "200", "Idle connections that are kept for one backend address; 0 is Go's default, 2."),
+			ConnectTimeout:         r.Duration(EnvConnectTimeout, "500ms", "How long one attempt to connect to a backend may take; 0s is no bound."),
+			MaxIdleConns:           r.Number(EnvMaxIdleConns, "1000", "Idle connections to backends that are kept for reuse; 0 is no limit."),
+			MaxIdleConnsPerHost:    r.Number(EnvMaxIdleConnsPerHost, "200", "Idle connections that are kept for one backend address; 0 is Go's default, 2."),
+			MaxResponseHeaderBytes: r.Bytes(EnvMaxResponseHeaderBytes, "262144", "Largest head of a backend's response, in bytes; a longer one is answered with 502. 0 is the default."),
 		},
 		TLS: TLS{
 			Enabled:        r.Flag(EnvProxyTLSEnabled, "false", "Serve TLS on a port of its own beside the plain one; what comes in by TLS goes on to backends by TLS."),

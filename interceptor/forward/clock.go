@@ -17,9 +17,8 @@ var errTimeout = errors.New("a timeout of the route is over")
 // So it cuts neither a long upload nor a call in which client and server talk in
 // turns, and still ends one in which the backend takes nothing.
 type clock struct {
-	expire func() // called once, with the lock held
-
 	mu       sync.Mutex
+	expire   func() // called once, with the lock held
 	timer    *time.Timer
 	fires    time.Time     // when the timer does; zero if it does not run
 	header   time.Duration // 0: none, or answered
@@ -29,13 +28,14 @@ type clock struct {
 }
 
 // start begins to measure: header from now on, request from when it began. 0 is
-// no bound.
-func (c *clock) start(header, request time.Duration, began time.Time) {
+// no bound. It calls expire once a timeout is over, with the lock held.
+func (c *clock) start(expire func(), header, request time.Duration, began time.Time) {
 	if header <= 0 && request <= 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.expire = expire
 	now := time.Now()
 	c.header, c.turn = header, now
 	if request > 0 {
@@ -47,14 +47,14 @@ func (c *clock) start(header, request time.Duration, began time.Time) {
 	c.wind(now)
 }
 
-// pause says that we wait for the client.
+// pause notes that we wait for the client.
 func (c *clock) pause() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn = time.Time{}
 }
 
-// resume says that it is the backend's turn.
+// resume notes that it is the backend's turn.
 func (c *clock) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +64,7 @@ func (c *clock) resume() {
 	}
 }
 
-// answered says that the header has arrived.
+// answered ends the header timeout.
 func (c *clock) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,9 +74,8 @@ func (c *clock) answered() {
 	}
 }
 
-// begun says that the body has begun, or that the call is over: nothing is
-// measured any more.
-func (c *clock) begun() {
+// stop ends all measuring: the body has begun, or the call is over.
+func (c *clock) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.header, c.deadline = 0, time.Time{}
@@ -85,14 +84,14 @@ func (c *clock) begun() {
 	}
 }
 
-// expired says whether a timeout was over.
+// expired reports whether a timeout is over.
 func (c *clock) expired() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.over
 }
 
-// next is what comes first; zero if nothing does. The caller holds the lock.
+// next returns what comes first; zero if nothing does. The caller holds the lock.
 func (c *clock) next() time.Time {
 	next := c.deadline
 	if c.header > 0 && !c.turn.IsZero() {

@@ -24,11 +24,29 @@ func (e *dialError) Error() string { return "connecting: " + e.err.Error() }
 
 func (e *dialError) Unwrap() error { return e.err }
 
-// dialer opens connections, a few at a time per address.
+// dialFunc opens connections.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// connect returns dial with a bound; its errors are *dialErrors.
+func connect(dial dialFunc, timeout time.Duration) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return conn, nil
+	}
+}
+
+// dialer opens connections for net/http's transport, a few at a time per address.
 type dialer struct {
 	places  int
-	timeout time.Duration
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	connect dialFunc
 
 	mu    sync.Mutex
 	lines map[string]*line
@@ -50,22 +68,14 @@ type line struct {
 // that address fail with it, instead of finding out one after the other.
 func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	var unwanted <-chan struct{}
-	if c := callOf(ctx); c != nil {
-		unwanted = c.want.over()
+	if w, ok := ctx.Value(wantKey{}).(*want); ok {
+		unwanted = w.over()
 	}
 	l, err := d.enter(address, unwanted)
 	if err != nil {
 		return nil, err
 	}
-	if d.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.timeout)
-		defer cancel()
-	}
-	conn, err := d.dial(ctx, network, address)
-	if err != nil {
-		err = &dialError{err}
-	}
+	conn, err := d.connect(ctx, network, address)
 	<-l.places
 	_ = d.leave(address, l, err) // err is our own
 	return conn, err
@@ -123,12 +133,16 @@ func (d *dialer) leave(address string, l *line, err error) error {
 	return err
 }
 
-// want is the wish of one request for a connection.
+// want is the wish of one request for a connection. It travels in the context, because
+// a transport gives its dial function nothing else.
 type want struct {
 	mu    sync.Mutex
 	ended bool
 	done  chan struct{} // made when somebody asks; closed when ended
 }
+
+// wantKey is the context key of a *want.
+type wantKey struct{}
 
 // begin is the GetConn hook of a trace: the transport looks for a connection,
 // maybe again.

@@ -4,18 +4,17 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http/httptrace"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// wanting is the context of a call that looks for a connection.
-func wanting() (*call, context.Context) {
-	c := &call{Context: context.Background()}
-	c.want.begin("")
-	return c, context.WithoutCancel(c)
+// wanting is the context of a request that looks for a connection.
+func wanting() (*want, context.Context) {
+	w := new(want)
+	w.begin("")
+	return w, context.WithValue(context.Background(), wantKey{}, w)
 }
 
 // gate is a network whose dials wait until they are let through.
@@ -38,12 +37,12 @@ func (g *gate) dial(context.Context, string, string) (net.Conn, error) {
 func TestDialsAreLimitedPerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		d := &dialer{places: 2, dial: func(ctx context.Context, n, a string) (net.Conn, error) {
+		d := &dialer{places: 2, connect: connect(func(ctx context.Context, n, a string) (net.Conn, error) {
 			if a == "other:80" {
 				return nil, syscall.ECONNREFUSED // at once: nobody waits for another address
 			}
 			return g.dial(ctx, n, a)
-		}, lines: make(map[string]*line)}
+		}, 0), lines: make(map[string]*line)}
 		ended := make(chan error, 5)
 		for range 5 {
 			_, ctx := wanting()
@@ -76,7 +75,7 @@ func TestDialsAreLimitedPerAddress(t *testing.T) {
 func TestFailureIsSharedByTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		d := &dialer{places: 1, dial: g.dial, lines: make(map[string]*line)}
+		d := &dialer{places: 1, connect: connect(g.dial, 0), lines: make(map[string]*line)}
 		ended := make(chan error, 100)
 		for range 100 {
 			_, ctx := wanting()
@@ -110,20 +109,20 @@ func TestFailureIsSharedByTheLine(t *testing.T) {
 func TestUnwantedDialsLeaveTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		d := &dialer{places: 1, dial: g.dial, lines: make(map[string]*line)}
+		d := &dialer{places: 1, connect: connect(g.dial, 0), lines: make(map[string]*line)}
 		ended := make(chan error, 3)
-		var calls []*call
+		var wants []*want
 		for range 3 {
-			c, ctx := wanting()
-			calls = append(calls, c)
+			w, ctx := wanting()
+			wants = append(wants, w)
 			go func() {
 				_, err := d.DialContext(ctx, "tcp", "one:80")
 				ended <- err
 			}()
 			synctest.Wait()
 		}
-		calls[1].gotConn(httptrace.GotConnInfo{}) // an idle connection came first
-		calls[2].want.end()                       // the client has left
+		wants[1].end() // an idle connection came first
+		wants[2].end() // the client has left
 		for range 2 {
 			if err := <-ended; !errors.Is(err, errUnwanted) {
 				t.Error(err)
@@ -157,10 +156,10 @@ func TestWantCanBeginAgain(t *testing.T) {
 
 func TestConnectTimeoutIsPerAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &dialer{places: 1, timeout: time.Second, dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		d := &dialer{places: 1, connect: connect(func(ctx context.Context, _, _ string) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
-		}, lines: make(map[string]*line)}
+		}, time.Second), lines: make(map[string]*line)}
 		for range 2 {
 			start := time.Now()
 			_, ctx := wanting()

@@ -10,15 +10,18 @@ package forward
 import (
 	"context"
 	"crypto/tls"
-	"io"
-	"log"
+	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"net/http"
-	"net/http/httputil"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -27,8 +30,11 @@ type Options struct {
 	// ConnectTimeout bounds each attempt to connect; 0 is no bound.
 	ConnectTimeout time.Duration
 	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept
-	// open for reuse, per protocol; 0 is net/http's default.
+	// open for reuse, per protocol. No more than 0 is no bound for the first, and
+	// net/http's default of 2 for the second.
 	MaxIdleConns, MaxIdleConnsPerHost int
+	// MaxResponseHeaderBytes bounds the head of a response; 0 is 256 KiB.
+	MaxResponseHeaderBytes int64
 	// DirectPodRouting dials the picked endpoint instead of the Service's name.
 	DirectPodRouting bool
 	// TLS is the template for connections to backends; nil is Go's default. It
@@ -36,6 +42,9 @@ type Options struct {
 	TLS *tls.Config
 	// DialContext opens connections; nil is a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// NetHTTP leaves plain HTTP/1.1 to net/http's transport too, which tests
+	// compare our own client with.
+	NetHTTP bool
 	// Log is for what is not an error of one request: retries, at V(1).
 	Log logr.Logger
 }
@@ -45,28 +54,64 @@ type Options struct {
 type Forwarder struct {
 	direct     bool
 	log        logr.Logger
-	transports transports
-	// One proxy serves all requests; what belongs to one of them is its call,
-	// which travels as the context of the request. Measured against a proxy per
-	// request it saves the hooks that would have to be bound to each.
-	proxy httputil.ReverseProxy
+	transports *transports
+	http1      *http1 // nil: transports speak it too
+}
+
+// client sends requests: our own to HTTP/1.1, net/http's to everything else.
+type client interface {
+	// send sends the request of an attempt once and returns the response, whose
+	// body the caller closes. A response to an upgrade has a body that is an
+	// io.ReadWriteCloser. The error is a *sendError.
+	send(ctx context.Context, a *attempt) (*http.Response, error)
+	close()
+}
+
+// attempt is a request on its way to one address.
+type attempt struct {
+	*call
+	request *http.Request
+	address string
+	// fresh asks for a connection that had no request before.
+	fresh bool
 }
 
 // New returns a Forwarder. It holds connections until Close.
 func New(o Options) *Forwarder {
+	if o.MaxResponseHeaderBytes <= 0 {
+		o.MaxResponseHeaderBytes = 256 << 10
+	}
+	if o.DialContext == nil {
+		o.DialContext = new(net.Dialer).DialContext
+	}
 	f := &Forwarder{direct: o.DirectPodRouting, log: o.Log, transports: newTransports(o)}
-	f.proxy = httputil.ReverseProxy{
-		Rewrite:   rewrite,
-		Transport: roundTripper(f.roundTrip),
-		// A token, an event or a byte must not wait for the next: the proxy sees to that
-		// where the length of a response is not known, and ours where it is.
-		FlushInterval: 0,
-		BufferPool:    &buffers{},
-		ErrorHandler:  func(_ http.ResponseWriter, r *http.Request, err error) { callOf(r.Context()).err = err },
-		// What goes wrong is returned, and logged once by the edge.
-		ErrorLog: log.New(io.Discard, "", 0),
+	if !o.NetHTTP {
+		f.http1 = newHTTP1(o)
 	}
 	return f
+}
+
+// Close closes the connections that are idle. Those in use close when they become
+// idle.
+func (f *Forwarder) Close() {
+	f.transports.close()
+	if f.http1 != nil {
+		f.http1.close()
+	}
+}
+
+// call is one request on its way through the forwarder. The goroutine that serves
+// the request owns it; clock and upload have locks of their own.
+type call struct {
+	w   http.ResponseWriter
+	in  *http.Request // the client's
+	x   *exchange.Exchange
+	ctx context.Context // ends with the client, and with a timeout of the route
+	end context.CancelCauseFunc
+
+	clock  clock
+	upload upload
+	client downstream
 }
 
 // ServeExchange sends the request to x.Upstream, and another endpoint of the
@@ -79,26 +124,184 @@ func New(o Options) *Forwarder {
 //   - an error that wraps http.ErrAbortHandler when the response was committed
 //     and its body could not be copied to the end.
 func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	c := newCall(w, r, x)
-	defer c.end()
+	c := &call{w: w, in: r, x: x}
+	// The retry may replace the slot.
+	defer func() { x.Upstream.Slot.Release() }()
+	c.ctx, c.end = context.WithCancelCause(r.Context())
+	defer c.end(nil)
+	c.client.w, c.client.clock = w, &c.clock
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// A backend may answer before it has read everything, and go on reading.
 		// Where this is not supported (recorders, spliced streams), net/http's
 		// rule applies: the rest of the body is read before the answer is sent.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	f.proxy.ServeHTTP(&c.response, r.WithContext(c))
-	return c.result()
+	out, err := outgoing(r, x)
+	if err != nil {
+		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
+	}
+	c.upload.begin(c, out)
+	if route := x.Route; route != nil {
+		c.clock.start(c.expire, route.ResponseHeader, route.Request, x.Start)
+		defer c.clock.stop()
+	}
+	res, err := f.send(c, out)
+	if err != nil {
+		return c.failure(err)
+	}
+	defer res.Body.Close()
+	x.Upstream.Slot.Answered()
+	c.upload.answered()
+	c.clock.answered()
+	switch {
+	case res.StatusCode < 100:
+		return c.failure(fmt.Errorf("malformed HTTP status code %q", res.Status))
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		c.clock.stop()
+		if err := c.upgrade(out, res); err != nil {
+			return c.failure(err)
+		}
+		return nil
+	}
+	return c.answer(res)
 }
 
-// Close closes the connections that are idle. Those in use close when they become
-// idle.
-func (f *Forwarder) Close() { f.transports.close() }
+// expire ends a call when a timeout of its route is over.
+func (c *call) expire() {
+	c.end(errTimeout)
+	c.upload.interrupt()
+}
 
-// address is what is dialled for an upstream.
+// send sends a request to its upstream. As long as there is no connection,
+// nothing of the request is gone: it tries another ready endpoint, or the same
+// one again after a pause. A request that was sent on a connection which then ended
+// without a byte of an answer is sent again too if that is harmless, a few times and
+// to an endpoint only once, unless it is the only one: then twice. A connection that
+// ends after it was idle says nothing of its endpoint, and does not count.
+func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
+	client := f.client(c.x, r)
+	a := attempt{call: c, request: r}
+	var tries backoff
+	var lost []string // the addresses that closed the connection
+	for {
+		a.address = f.address(c.x.Upstream)
+		c.x.Trace.Upstream(a.address)
+		if err := c.upload.rewind(r); err != nil {
+			return nil, err
+		}
+		res, err := client.send(c.ctx, &a)
+		if err == nil {
+			return res, nil
+		}
+		failed := new(sendError)
+		if errors.As(err, &failed); !failed.mayRepeat(c, r) || c.ctx.Err() != nil {
+			return nil, err
+		}
+		if !failed.reused || a.fresh {
+			c.x.Upstream.Slot.Refused()
+			tried := append(slices.Clip(lost), a.address)
+			if failed.reached != refused {
+				lost = tried
+			}
+			switch {
+			case tries.exhausted(c.x), len(lost) == attempts:
+				return nil, err
+			case tries.hop() && f.another(c.x, tried):
+			case failed.reached != refused && len(lost) > 1:
+				return nil, err
+			case !tries.rest(c.ctx):
+				return nil, err
+			}
+		}
+		a.fresh = failed.reused
+		f.log.V(1).Info("sending again", "service", c.x.Upstream.Target.ServerName, "address", a.address, "reason", err.Error())
+	}
+}
+
+// client returns the client that speaks the protocol of a request's upstream.
+func (f *Forwarder) client(x *exchange.Exchange, r *http.Request) client {
+	// HTTP/2 has no upgrades; a server that speaks it speaks HTTP/1.1 too.
+	h2c := x.Upstream.Target.Protocol == exchange.H2C && r.Header["Upgrade"] == nil
+	if x.TLS || h2c || f.http1 == nil {
+		return f.transports
+	}
+	return f.http1
+}
+
+// address returns what is dialled for an upstream.
 func (f *Forwarder) address(u exchange.Upstream) string {
 	if f.direct && u.Slot.Valid() {
 		return u.Slot.Addr()
 	}
 	return u.Target.Address
+}
+
+// another moves the exchange to another ready endpoint of its target. It reports
+// whether there is one that was not tried.
+func (f *Forwarder) another(x *exchange.Exchange, tried []string) bool {
+	if !f.direct {
+		return false
+	}
+	slot, ok := x.Upstream.Slot.Another(tried...)
+	if ok {
+		x.Upstream.Slot = slot
+	}
+	return ok
+}
+
+// informational passes a 1xx response on to a client that can take one (RFC 9110, 15.2).
+func (c *call) informational(status int, header http.Header) {
+	if !c.in.ProtoAtLeast(1, 1) {
+		return
+	}
+	ours := c.w.Header()
+	saved := maps.Clone(ours)
+	clear(ours)
+	removeHopByHop(header)
+	maps.Copy(ours, header)
+	c.w.WriteHeader(status)
+	clear(ours)
+	maps.Copy(ours, saved)
+}
+
+// answer copies a response to the client.
+func (c *call) answer(res *http.Response) error {
+	removeHopByHop(res.Header)
+	header := c.w.Header()
+	if c.in.ProtoMajor == 1 && len(res.Trailer) > 0 {
+		// HTTP/2 has trailers after a body of known length, HTTP/1.1 after a
+		// chunked one only (RFC 9112, 7.1.2).
+		delete(res.Header, "Content-Length")
+	}
+	for name, values := range res.Header {
+		if _, ours := header[name]; !ours { // what the chain has set stays
+			header[name] = values
+		}
+	}
+	if _, ok := header["Content-Type"]; !ok {
+		// Else net/http guesses one, and a backend's choice to have none is lost.
+		header["Content-Type"] = nil
+	}
+	announced := len(res.Trailer)
+	if announced > 0 {
+		header["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(res.Trailer)), ", ")}
+	}
+	c.w.WriteHeader(res.StatusCode)
+	c.client.pending = true
+	if err := copyBody(&c.client, res.Body); err != nil {
+		c.client.flush() // what there is of it
+		return c.cut(err)
+	}
+	if len(res.Trailer) > 0 {
+		// The length of a short body must not be announced now: trailers need chunks.
+		_ = http.NewResponseController(c.w).Flush()
+	}
+	prefix := ""
+	if len(res.Trailer) != announced {
+		prefix = http.TrailerPrefix
+	}
+	for name, values := range res.Trailer {
+		header[prefix+name] = values
+	}
+	return nil
 }

@@ -1,63 +1,100 @@
 package forward
 
 import (
+	"fmt"
+	"maps"
 	"net"
 	"net/http"
-	"net/http/httputil"
+	"net/textproto"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
-// rewrite makes the request that the backend gets from the one that the client
-// sent. net/http's proxy has removed the hop-by-hop headers by now, and keeps
-// "TE: trailers" and upgrades. The address is set per attempt to connect.
-func rewrite(p *httputil.ProxyRequest) {
-	x := p.In.Context().(*call).x
-	out := p.Out
-
-	out.URL.Scheme = "http"
-	if x.TLS {
-		out.URL.Scheme = "https"
+// outgoing makes the request that the backend gets from the one that the client
+// sent. It shares the values of headers with it. The upload sets its body.
+func outgoing(in *http.Request, x *exchange.Exchange) (*http.Request, error) {
+	protocol := upgradeType(in.Header)
+	if !printable(protocol) {
+		return nil, fmt.Errorf("client tried to switch to invalid protocol %q", protocol)
 	}
-	// The proxy removes what Go cannot parse, which guards proxies that decide by
-	// the query. We do not look at it, and a backend may split at ";" or take a
-	// bare "%".
-	out.URL.RawQuery = p.In.URL.RawQuery
+	for name := range in.Trailer {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil, fmt.Errorf("client announced invalid trailer %q", name)
+		}
+	}
+	out := in.WithContext(in.Context())
+	out.Close = false
 	if out.Host == "" { // HTTP/1.0; else the address of a pod would be sent
 		out.Host = x.Upstream.Target.ServerName
 	}
-	// The clone that the proxy made would stay empty: values arrive with the end
-	// of the body, in the map of the original request.
-	out.Trailer = p.In.Trailer
+	header := maps.Clone(in.Header)
+	if header == nil {
+		header = make(http.Header)
+	}
+	out.Header = header
+	removeHopByHop(header)
 
-	forwarded(out.Header, p.In)
-	x.Trace.Inject(out.Header)
+	values := make([]string, 0, 6) // of all that is set here
+	set := func(name, value string) {
+		n := len(values)
+		values = append(values, value)
+		header[name] = values[n : n+1 : n+1]
+	}
+	if httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers") {
+		set("Te", "trailers")
+	}
+	if protocol != "" {
+		set("Connection", "Upgrade")
+		set("Upgrade", protocol)
+	}
+	if header["User-Agent"] == nil {
+		set("User-Agent", "") // else net/http sends its own
+	}
+	// Tell the backend who asked, and for what. Earlier proxies know better: what
+	// they sent stays, even if the client names it in Connection, and we add
+	// ourselves to the list.
+	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if sent := in.Header[name]; len(sent) > 0 {
+			header[name] = sent
+		}
+	}
+	if header["X-Forwarded-Host"] == nil && in.Host != "" {
+		set("X-Forwarded-Host", in.Host)
+	}
+	if header["X-Forwarded-Proto"] == nil {
+		if in.TLS != nil {
+			set("X-Forwarded-Proto", "https")
+		} else {
+			set("X-Forwarded-Proto", "http")
+		}
+	}
+	if ip, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
+		if earlier := header["X-Forwarded-For"]; len(earlier) > 0 {
+			ip = strings.Join(earlier, ", ") + ", " + ip
+		}
+		set("X-Forwarded-For", ip)
+	}
+	x.Trace.Inject(header)
+	return out, nil
 }
 
-// forwarded tells the backend who asked, and for what. Earlier proxies know
-// better: what they said stays, and we add ourselves to the list.
-func forwarded(out http.Header, in *http.Request) {
-	for _, name := range [...]string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if values := in.Header[name]; len(values) > 0 {
-			out[name] = values
+// removeHopByHop removes what is for the next hop only (RFC 9110, 7.6.1), and what
+// older implementations take for that without saying so.
+func removeHopByHop(header http.Header) {
+	for _, names := range header["Connection"] {
+		for name := range strings.SplitSeq(names, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				header.Del(name)
+			}
 		}
 	}
-	if out["X-Forwarded-Host"] == nil && in.Host != "" {
-		out["X-Forwarded-Host"] = []string{in.Host}
-	}
-	if out["X-Forwarded-Proto"] == nil {
-		proto := "http"
-		if in.TLS != nil {
-			proto = "https"
-		}
-		out["X-Forwarded-Proto"] = []string{proto}
-	}
-	prior := in.Header["X-Forwarded-For"]
-	switch ip, _, err := net.SplitHostPort(in.RemoteAddr); {
-	case err != nil && len(prior) > 0:
-		out["X-Forwarded-For"] = prior
-	case err == nil && len(prior) > 0:
-		out["X-Forwarded-For"] = []string{strings.Join(prior, ", ") + ", " + ip}
-	case err == nil:
-		out["X-Forwarded-For"] = []string{ip}
+	for _, name := range [...]string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	} {
+		delete(header, name)
 	}
 }

@@ -23,7 +23,7 @@ import (
 func each(t *testing.T, backend http.HandlerFunc, test func(t *testing.T, f *fixture)) {
 	t.Helper()
 	for _, client := range []bool{false, true} {
-		for _, upstream := range []string{"http1", "h2c", "tls"} {
+		for _, upstream := range []string{"http1", "nethttp", "h2c", "tls"} {
 			t.Run(fmt.Sprintf("client-h2c=%t/upstream-%s", client, upstream), func(t *testing.T) {
 				var f *fixture
 				if upstream == "tls" {
@@ -35,7 +35,7 @@ func each(t *testing.T, backend http.HandlerFunc, test func(t *testing.T, f *fix
 				if upstream == "h2c" {
 					f.target.Protocol = exchange.H2C
 				}
-				f.h2c = client
+				f.h2c, f.options.NetHTTP = client, upstream == "nethttp"
 				f.start(t)
 				test(t, f)
 			})

@@ -1,0 +1,74 @@
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+)
+
+// reached is how far an attempt that failed has come.
+type reached uint8
+
+const (
+	// answered: bytes of an answer have arrived, or nothing is known.
+	answered reached = iota
+	// silent: a backend may have seen the request, but sent no byte of an answer.
+	silent
+	// unsent: there was a connection, but no byte of the request left.
+	unsent
+	// refused: there was no connection.
+	refused
+)
+
+// sendError is an attempt that brought no response.
+type sendError struct {
+	err     error
+	reached reached
+	// reused: the connection had requests before. Its backend may have closed it
+	// while it was idle.
+	reused bool
+}
+
+// Error describes the failure.
+func (e *sendError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *sendError) Unwrap() error { return e.err }
+
+// failure returns the error of a call that committed nothing.
+func (c *call) failure(err error) error {
+	switch {
+	case c.clock.expired():
+		return timedOut(err)
+	case c.in.Context().Err() != nil:
+		return fmt.Errorf("forwarding: %w", c.in.Context().Err())
+	}
+	if failed := c.upload.failed(); failed != nil {
+		return uploadFailure(failed)
+	}
+	message := "the backend gave no valid answer"
+	if s := new(sendError); errors.As(err, &s) && s.reached == refused {
+		message = "the backend could not be reached"
+	}
+	return &clienterror.Error{Status: http.StatusBadGateway, Message: message, Err: err}
+}
+
+// cut returns the error of a call whose response was committed: its end must show
+// that it is not whole.
+func (c *call) cut(err error) error {
+	err = fmt.Errorf("copying the response: %w: %w", http.ErrAbortHandler, err)
+	switch {
+	case c.in.Context().Err() != nil:
+		return fmt.Errorf("%w: %w", err, c.in.Context().Err())
+	case c.clock.expired():
+		return timedOut(err)
+	}
+	return err
+}
+
+// timedOut returns the error of a call that a timeout of its route has ended.
+func timedOut(err error) error {
+	return &clienterror.Error{Status: http.StatusGatewayTimeout, Message: "the backend did not answer in time", Err: err}
+}

@@ -1,0 +1,381 @@
+package forward
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// continueTimeout is how long a backend may take to answer to
+	// "Expect: 100-continue" before the body is sent anyway (RFC 9110, 10.1.1).
+	continueTimeout = time.Second
+	// writePatience is how long the rest of a body may take once its answer is complete,
+	// before the connection is given up. net/http waits as long.
+	writePatience = 50 * time.Millisecond
+	// bufferSize of a connection is net/http's: it bounds the trailers and the lines of
+	// chunks.
+	bufferSize = 4 << 10
+)
+
+var (
+	errHeadTooLarge = errors.New("the head of the response is too large")
+	errNotExpected  = errors.New("the backend does not want the body")
+)
+
+// conn is a connection to a backend that speaks HTTP/1.1. It serves one request at a
+// time, and the goroutine that serves it owns the connection: it writes the request,
+// parses the response with net/http and reads the body. Only a body that may block is
+// written by a goroutine of its own. Cancellation is a deadline.
+type conn struct {
+	socket net.Conn
+	pool   *pool
+	// raw gives access to the file descriptor; nil for what is no socket.
+	raw     syscall.RawConn
+	attempt func(fd uintptr) bool // reads into scratch without waiting
+	scratch []byte
+	n       int
+	err     error
+
+	reader *bufio.Reader
+	writer *bufio.Writer
+
+	used      bool          // it had a request before
+	idle      time.Duration // how long it may be idle after the current request; 0 is not at all
+	idleUntil time.Time     // when it is too old to be used; set by the pool
+
+	// Of the current request.
+	sent     *attempt
+	release  func() bool // ends the cancellation; false: it has begun
+	writing  chan error  // delivers the result of the goroutine that writes; nil without one
+	expected chan bool   // decides whether a body that waits for 100 Continue is sent; nil: decided
+	headLeft int64       // of the current head
+	received bool        // a byte of the answer
+	written  bool        // a byte of the request
+	broken   bool        // the socket took no more of it
+}
+
+func newConn(socket net.Conn, pool *pool) *conn {
+	c := &conn{socket: socket, pool: pool}
+	c.reader, c.writer = bufio.NewReaderSize((*source)(c), bufferSize), bufio.NewWriterSize((*sink)(c), bufferSize)
+	if s, ok := socket.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	c.attempt = func(fd uintptr) bool {
+		c.n, c.err = syscall.Read(int(fd), c.scratch)
+		return true // do not wait
+	}
+	return c
+}
+
+// tryRead reads what has arrived. It returns EAGAIN if nothing has.
+func (c *conn) tryRead(p []byte) (int, error) {
+	c.scratch = p
+	err := c.raw.Read(c.attempt)
+	c.scratch = nil
+	if err != nil {
+		return 0, err
+	}
+	if c.err == nil && c.n == 0 {
+		return 0, io.EOF
+	}
+	return max(c.n, 0), c.err
+}
+
+// reusable reports whether a connection that was idle can take a request: its backend has
+// not closed it, and has sent nothing. An unsolicited answer would become that of the next
+// request.
+func (c *conn) reusable() bool {
+	var b [1]byte
+	_, err := c.tryRead(b[:])
+	return err == syscall.EAGAIN
+}
+
+// source is the connection as its parsers read it.
+type source conn
+
+// Read reads from the backend. What was written to the client is flushed before it waits.
+func (s *source) Read(p []byte) (n int, err error) {
+	if s.headLeft <= 0 {
+		return 0, errHeadTooLarge
+	}
+	p = p[:min(int64(len(p)), s.headLeft)]
+	defer func() { s.headLeft -= int64(n) }()
+	client := &s.sent.client
+	if client.pending && s.raw != nil {
+		if n, err = (*conn)(s).tryRead(p); err != syscall.EAGAIN && err != syscall.EINTR {
+			return n, err
+		}
+	}
+	client.flush()
+	return s.socket.Read(p)
+}
+
+// sink is the connection as the request is written to it.
+type sink conn
+
+// Write writes to the backend.
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.socket.Write(p)
+	s.written, s.broken = s.written || n > 0, err != nil
+	return n, err
+}
+
+// ReadFrom is for bufio.Writer: large bodies need not pass its buffer.
+func (s *sink) ReadFrom(r io.Reader) (int64, error) {
+	count := counter{w: s}
+	err := copyBody(&count, r)
+	return count.n, err
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// send sends the request of an attempt and returns the response.
+func (c *conn) send(ctx context.Context, a *attempt) (*http.Response, error) {
+	c.sent, c.received, c.written, c.broken = a, false, false, false
+	c.release = context.AfterFunc(ctx, c.interrupt)
+	expects := a.request.Body != nil && httpExpects(a.request)
+	var err error
+	if !expects && a.upload.inline() {
+		if err = c.write(a.request); err != nil && !c.written {
+			return nil, c.fail(err)
+		}
+		// A backend may answer and close without reading everything.
+	} else {
+		if expects {
+			c.expected = make(chan bool, 1)
+			a.request.Body = &expectation{ReadCloser: a.request.Body, decided: c.expected}
+		}
+		c.writing = make(chan error, 1)
+		go c.writeAside(a.request)
+	}
+	res, readErr := c.readHead(a)
+	if readErr != nil {
+		if err != nil {
+			readErr = err // the first failure is the reason
+		}
+		return nil, c.fail(readErr)
+	}
+	c.headLeft = math.MaxInt64
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if c.writing != nil {
+			// The client speaks the new protocol after its request.
+			err, c.writing = <-c.writing, nil
+			if err != nil {
+				return nil, c.fail(err)
+			}
+		}
+		res.Body = &upgraded{c}
+		return res, nil
+	}
+	if c.idle = keepAlive(res.Header); err != nil {
+		c.idle = 0
+	}
+	c.decide(res.StatusCode < 300 && !res.Close)
+	res.Body = &responseBody{conn: c, body: res.Body, last: res.Close, ended: res.Body == http.NoBody}
+	return res, nil
+}
+
+// httpExpects reports whether the client waits for 100 Continue.
+func httpExpects(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Expect"), "100-continue")
+}
+
+// interrupt ends what waits for the connection.
+func (c *conn) interrupt() { _ = c.socket.SetDeadline(past) }
+
+// write writes a request with net/http.
+func (c *conn) write(r *http.Request) error {
+	if err := r.Write(c.writer); err != nil {
+		return err
+	}
+	return c.writer.Flush()
+}
+
+// writeAside writes a request whose body may block. Its failure ends the call, but what
+// the connection fails with shows when it is read: an answer may be there.
+func (c *conn) writeAside(r *http.Request) {
+	err := c.write(r)
+	if err != nil && !c.broken && !errors.Is(err, errNotExpected) {
+		c.interrupt()
+	}
+	c.writing <- err
+}
+
+// readHead reads heads of responses up to that of the final one.
+func (c *conn) readHead(a *attempt) (*http.Response, error) {
+	for {
+		c.headLeft = c.pool.client.maxHead
+		if !c.received {
+			if _, err := c.reader.Peek(1); err != nil {
+				return nil, err
+			}
+			c.received = true
+		}
+		res, err := http.ReadResponse(c.reader, a.request)
+		switch {
+		case err != nil && c.headLeft <= 0:
+			return nil, errHeadTooLarge
+		case err != nil:
+			return nil, err
+		case res.StatusCode < 100 || res.StatusCode > 199 || res.StatusCode == http.StatusSwitchingProtocols:
+			return res, nil
+		case res.StatusCode == http.StatusContinue:
+			c.decide(true)
+		}
+		a.informational(res.StatusCode, res.Header)
+	}
+}
+
+// decide says whether a body that waits for 100 Continue is sent. The first word counts.
+func (c *conn) decide(send bool) {
+	if c.expected != nil {
+		c.expected <- send
+		c.expected = nil
+	}
+}
+
+// fail ends an attempt without a response.
+func (c *conn) fail(err error) error {
+	failed := &sendError{err: err, reused: c.used}
+	_ = c.finish(false)
+	switch {
+	case c.received:
+	case c.written:
+		failed.reached = silent
+	default:
+		failed.reached = unsent
+	}
+	return failed
+}
+
+// finish ends the use of the connection by a request: the goroutine that writes has
+// ended when it returns. Only a connection in order is used again.
+func (c *conn) finish(reuse bool) error {
+	c.decide(false)
+	if reuse && c.writing != nil {
+		timer := time.NewTimer(writePatience)
+		select {
+		case err := <-c.writing:
+			c.writing, reuse = nil, err == nil
+		case <-timer.C:
+			reuse = false
+		}
+		timer.Stop()
+	}
+	if stopped := c.release(); reuse && stopped && c.raw != nil && c.idle > 0 && c.reader.Buffered() == 0 {
+		c.sent, c.used = nil, true
+		c.pool.put(c)
+		return nil
+	}
+	err := c.socket.Close()
+	if c.writing != nil {
+		c.sent.upload.stop()
+		<-c.writing
+		c.writing = nil
+	}
+	return err
+}
+
+// keepAlive returns how long a connection may be idle: less than its backend keeps it.
+func keepAlive(header http.Header) time.Duration {
+	for _, value := range header["Keep-Alive"] {
+		for parameter := range strings.SplitSeq(value, ",") {
+			name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+			if !strings.EqualFold(name, "timeout") {
+				continue
+			}
+			if seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 16); err == nil {
+				return min(idleTimeout, time.Duration(seconds)*time.Second*4/5)
+			}
+		}
+	}
+	return idleTimeout
+}
+
+// responseBody is the body of a response.
+type responseBody struct {
+	conn   *conn
+	body   io.Reader
+	last   bool // the backend closes the connection after it
+	ended  bool
+	closed bool
+}
+
+// Read reads on.
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.ended = b.ended || err == io.EOF
+	return n, err
+}
+
+// Close gives the connection back if the body was read to its end.
+func (b *responseBody) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	return b.conn.finish(b.ended && !b.last)
+}
+
+// upgraded is a connection that has switched to another protocol.
+type upgraded struct{ conn *conn }
+
+func (u *upgraded) Read(p []byte) (int, error)  { return u.conn.reader.Read(p) }
+func (u *upgraded) Write(p []byte) (int, error) { return u.conn.socket.Write(p) }
+
+// CloseWrite tells the backend that nothing more comes.
+func (u *upgraded) CloseWrite() error {
+	if half, ok := u.conn.socket.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return u.conn.socket.Close()
+}
+
+// Close may be called again, and by several goroutines.
+func (u *upgraded) Close() error {
+	u.conn.release()
+	return u.conn.socket.Close()
+}
+
+// expectation is a body that waits until its backend asks for it, answers, or has had
+// enough time for that.
+type expectation struct {
+	io.ReadCloser
+	decided <-chan bool // nil: it is sent
+}
+
+// Read waits and then reads.
+func (e *expectation) Read(p []byte) (int, error) {
+	if e.decided != nil {
+		timer := time.NewTimer(continueTimeout)
+		defer timer.Stop()
+		select {
+		case send := <-e.decided:
+			if !send {
+				return 0, errNotExpected
+			}
+		case <-timer.C:
+		}
+		e.decided = nil
+	}
+	return e.ReadCloser.Read(p)
+}

@@ -1,0 +1,509 @@
+package forward_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+)
+
+const okay = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+// scripted is a backend that plays a script on each connection, n counted from 1, and
+// closes it then.
+func scripted(t *testing.T, script func(n int, conn net.Conn, r *bufio.Reader)) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var open sync.Map
+	all.Go(func() {
+		for n := 1; ; n++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			open.Store(conn, nil)
+			all.Go(func() {
+				defer conn.Close()
+				script(n, conn, bufio.NewReader(conn))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		open.Range(func(conn, _ any) bool { _ = conn.(net.Conn).Close(); return true })
+		all.Wait()
+	})
+	return l.Addr().String()
+}
+
+// request reads a request with its body.
+func request(r *bufio.Reader) (*http.Request, string) {
+	got, err := http.ReadRequest(r)
+	if err != nil {
+		return nil, ""
+	}
+	body, _ := io.ReadAll(got.Body)
+	return got, string(body)
+}
+
+// watched is a connection that reports when we close it.
+type watched struct {
+	*net.TCPConn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (w *watched) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	return w.TCPConn.Close()
+}
+
+// watch makes a fixture report its connections.
+func watch(f *fixture) <-chan *watched {
+	conns := make(chan *watched, 100)
+	f.options.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		w := &watched{TCPConn: conn.(*net.TCPConn), closed: make(chan struct{})}
+		conns <- w
+		return w, nil
+	}
+	return conns
+}
+
+// wait waits for what must happen.
+func wait(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patient):
+		t.Fatalf("waited in vain: %s", what)
+	}
+}
+
+// post sends a POST and returns status and body.
+func (f *fixture) post(t *testing.T, body string) string {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodPost, f.front.URL, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := f.do(t, r)
+	return fmt.Sprint(res.StatusCode, " ", read(t, res.Body))
+}
+
+func TestConnectionsThatAreNotUsedAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reason string
+		answer string // to the first request
+		late   string // sent later
+		closes bool
+	}{
+		"Closed":         {"the backend has closed it", okay, "", true},
+		"LateAnswer":     {"an answer that nobody asked for would be the next client's", okay, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", false},
+		"TwoAnswers":     {"the same in one packet", okay + "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "", false},
+		"OneByte":        {"any byte does it", okay, "\n", false},
+		"LongerThanSaid": {"a body that is longer than its length", okay + "!", "", false},
+		"Close":          {"the backend says so", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "", false},
+		"HTTP10":         {"connections of HTTP/1.0 end", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "", false},
+		"NoIdleTime":     {"the backend keeps nothing", "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\nok", "", false},
+		"HeadWithBody":   {"no body follows a 204", "HTTP/1.1 204 No Content\r\n\r\nevil", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answered, sent := make(chan struct{}), make(chan struct{})
+			f := to(t, scripted(t, func(n int, conn net.Conn, r *bufio.Reader) {
+				for {
+					if got, _ := request(r); got == nil {
+						return
+					}
+					if n > 1 {
+						_, _ = io.WriteString(conn, okay)
+						continue
+					}
+					_, _ = io.WriteString(conn, tt.answer)
+					<-answered
+					_, _ = io.WriteString(conn, tt.late)
+					if tt.closes {
+						_ = conn.Close()
+					}
+					close(sent)
+				}
+			}))
+			f.post(t, "hello")
+			close(answered)
+			wait(t, "the backend goes on", sent)
+			// A POST is never repeated: it must get another connection at once.
+			if got := f.post(t, "hello"); got != "200 ok" {
+				t.Errorf("%s: got %q", tt.reason, got)
+			}
+		})
+	}
+}
+
+func TestConnectionIsUsedAgain(t *testing.T) {
+	var conns atomic.Int32
+	f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		conns.Add(1)
+		for {
+			got, body := request(r)
+			if got == nil {
+				return
+			}
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+		}
+	}))
+	for i := range 20 {
+		want := strings.Repeat("x", 1+i*5000)
+		if got := f.post(t, want); got != "200 "+want {
+			t.Errorf("got %d bytes", len(got))
+		}
+		if err := f.result(t); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reason string
+		header string
+		end    func(f *fixture, conn net.Conn)
+	}{
+		"ByTheBackend": {"the backend has closed it", "", func(_ *fixture, conn net.Conn) { _ = conn.Close() }},
+		"KeepAlive":    {"the backend is about to", "Keep-Alive: timeout=1\r\n", func(*fixture, net.Conn) {}},
+		"EndpointGone": {"connections belong to their endpoint", "", func(f *fixture, _ net.Conn) { f.store.Update("ns", "svc", nil) }},
+		"Closed":       {"the forwarder ends", "", func(f *fixture, _ net.Conn) { f.forwarder.Close() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accepted := make(chan net.Conn, 1)
+			f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				_, _ = request(r)
+				accepted <- conn
+				_, _ = io.WriteString(conn, strings.Replace(okay, "Content-", tt.header+"Content-", 1))
+				_, _ = r.ReadByte()
+			}))
+			conns := watch(f)
+			f.start(t)
+			f.post(t, "")
+			_ = f.result(t)
+			conn := <-conns
+			select {
+			case <-conn.closed:
+				t.Fatal("it was not kept")
+			default:
+			}
+			tt.end(f, <-accepted)
+			wait(t, tt.reason, conn.closed)
+		})
+	}
+}
+
+func TestConnectionInUseGoesWithItsEndpoint(t *testing.T) {
+	next := make(chan struct{})
+	f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		_, _ = request(r)
+		next <- struct{}{}
+		<-next
+		_, _ = io.WriteString(conn, okay)
+		_, _ = r.ReadByte()
+	}))
+	conns := watch(f)
+	f.start(t)
+	go func() {
+		<-next
+		f.store.Update("ns", "svc", nil)
+		next <- struct{}{}
+	}()
+	if got := f.post(t, ""); got != "200 ok" {
+		t.Errorf("got %q", got)
+	}
+	wait(t, "it is closed after the request", (<-conns).closed)
+}
+
+func TestIdleConnectionsAreLimited(t *testing.T) {
+	for name, tt := range map[string]struct {
+		all, perHost, kept int
+	}{"PerHost": {0, 3, 3}, "All": {2, 100, 2}, "Default": {0, 0, http.DefaultMaxIdleConnsPerHost}} {
+		t.Run(name, func(t *testing.T) {
+			var arrived sync.WaitGroup
+			arrived.Add(5)
+			f := newFixture(serve(t, false, func(http.ResponseWriter, *http.Request) {
+				arrived.Done()
+				arrived.Wait()
+			}).Listener.Addr().String())
+			f.options.MaxIdleConns, f.options.MaxIdleConnsPerHost = tt.all, tt.perHost
+			conns := watch(f)
+			f.start(t)
+			for range 5 {
+				go func() {
+					if res, err := f.client.Post(f.front.URL, "", nil); err == nil {
+						_ = res.Body.Close()
+					}
+				}()
+			}
+			for range 5 {
+				_ = f.result(t)
+			}
+			kept := 0
+			for range 5 {
+				select {
+				case <-(<-conns).closed:
+				default:
+					kept++
+				}
+			}
+			if kept != tt.kept {
+				t.Errorf("%d connections are kept instead of %d", kept, tt.kept)
+			}
+		})
+	}
+}
+
+func TestHeadsAreBounded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		begin, repeat string
+		status        int
+	}{
+		"ManyFields":   {"HTTP/1.1 200 OK\r\n", "X-Field: value\r\n", 502},
+		"LongField":    {"HTTP/1.1 200 OK\r\nX-Field: ", "value", 502},
+		"LongStatus":   {"HTTP/1.1 200 ", "OK", 502},
+		"NoHTTP":       {"", "x", 502},
+		"Hint":         {"HTTP/1.1 103 Early Hints\r\n", "X-Field: value\r\n", 502},
+		"EndlessHints": {"", "HTTP/1.1 103 Early Hints\r\n\r\n", 504}, // each is passed on
+	} {
+		for _, netHTTP := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/nethttp=%t", name, netHTTP), func(t *testing.T) {
+				f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+					_, _ = request(r)
+					_, err := io.WriteString(conn, tt.begin)
+					for many := strings.Repeat(tt.repeat, 100); err == nil; {
+						_, err = io.WriteString(conn, many)
+					}
+				}))
+				f.options.NetHTTP, f.options.MaxResponseHeaderBytes = netHTTP, 64<<10
+				f.route.ResponseHeader = 10 * time.Second
+				if tt.status == http.StatusGatewayTimeout {
+					f.route.ResponseHeader = 100 * time.Millisecond
+				}
+				f.start(t)
+				w, x := httptest.NewRecorder(), &exchange.Exchange{Route: f.route}
+				x.Upstream.Target = f.target
+				x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+				err := f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodPost, "/", nil), x)
+				if status(err) != tt.status {
+					t.Errorf("ended with %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestEarlyAnswerEndsTheUpload(t *testing.T) {
+	f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		_, _ = http.ReadRequest(r)
+		_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+		_, _ = io.Copy(io.Discard, r)
+	}))
+	conns := watch(f)
+	f.start(t)
+	for _, endless := range []bool{true, false} { // the client sends on, or nothing more
+		body, send := io.Pipe()
+		go func() {
+			for _, err := io.WriteString(send, "hello"); endless && err == nil; {
+				_, err = send.Write(make([]byte, 1<<10))
+			}
+		}()
+		res, err := f.client.Post(f.front.URL, "text/plain", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, res.Body); res.StatusCode != http.StatusRequestEntityTooLarge || got != "no" {
+			t.Errorf("status %d with %q", res.StatusCode, got)
+		}
+		if err := f.result(t); err != nil {
+			t.Error(err)
+		}
+		wait(t, "the rest of the body is in its way", (<-conns).closed)
+		_ = res.Body.Close()
+		_ = body.Close()
+	}
+}
+
+func TestClientLeavesInTheBody(t *testing.T) {
+	for _, sends := range []bool{false, true} {
+		f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			_, _ = http.ReadRequest(r)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+			_, _ = io.Copy(io.Discard, r)
+		}))
+		conns := watch(f)
+		f.start(t)
+		head := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+		if sends {
+			head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhello"
+		}
+		conn := f.raw(t, head)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(res.Body, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+		if err := f.result(t); !errors.Is(err, context.Canceled) && !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("the exchange ended with %v", err)
+		}
+		wait(t, "it is not used again", (<-conns).closed)
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reason string
+		answer string // before the body
+		status int
+		body   string // that the backend gets
+	}{
+		"Asked":     {"the backend asks for the body", "HTTP/1.1 100 Continue\r\n\r\n", 200, "hello"},
+		"Silent":    {"the backend does not know 100 Continue", "", 200, "hello"},
+		"Refused":   {"the backend wants no body", "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n", 417, ""},
+		"OtherHint": {"another 1xx decides nothing", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", 200, "hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bodies := make(chan string, 1)
+			f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				got, err := http.ReadRequest(r)
+				if err != nil || got.Header.Get("Expect") == "" {
+					return
+				}
+				_, _ = io.WriteString(conn, tt.answer)
+				body, _ := io.ReadAll(got.Body)
+				bodies <- string(body)
+				_, _ = io.WriteString(conn, okay)
+			}))
+			conns := watch(f)
+			f.start(t)
+			r, err := http.NewRequest(http.MethodPost, f.front.URL, strings.NewReader("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Expect", "100-continue")
+			if res := f.do(t, r); res.StatusCode != tt.status {
+				t.Errorf("%s: status %d", tt.reason, res.StatusCode)
+			}
+			if tt.status == http.StatusExpectationFailed {
+				wait(t, "the backend may still wait for the body", (<-conns).closed)
+			}
+			if got := <-bodies; got != tt.body {
+				t.Errorf("%s: the backend got %q", tt.reason, got)
+			}
+		})
+	}
+}
+
+func TestShortResponsesAreOneWrite(t *testing.T) {
+	for name, answer := range map[string]string{
+		"Length":  okay,
+		"Chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
+		"Empty":   "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"Events":  "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\nok",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				_, _ = request(r)
+				_, _ = io.WriteString(conn, answer)
+			}))
+			w, x := &flushes{ResponseRecorder: httptest.NewRecorder()}, &exchange.Exchange{Route: f.route}
+			x.Upstream.Target = f.target
+			x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+			if err := f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x); err != nil || w.n != 0 {
+				t.Errorf("%d flushes, %v", w.n, err)
+			}
+		})
+	}
+}
+
+// The rest of a chunk may be in a buffer already, and the next read waits all the same.
+func TestChunksInPiecesWaitForNothing(t *testing.T) {
+	next := make(chan struct{}, 10)
+	f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		_, _ = request(r)
+		for _, piece := range []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r", "\n5\r\nworld\r\n", "1", "\r\n!\r\n0\r\n", "\r\n"} {
+			<-next
+			_, _ = io.WriteString(conn, piece)
+		}
+	}))
+	next <- struct{}{}
+	res := f.get(t, "/") // the head comes alone
+	for _, want := range []string{"hello", "world"} {
+		next <- struct{}{}
+		b := make([]byte, 5)
+		if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != want {
+			t.Errorf("got %q, %v", b, err)
+		}
+	}
+	for range 3 {
+		next <- struct{}{}
+	}
+	if rest := read(t, res.Body); rest != "!" {
+		t.Errorf("the rest is %q", rest)
+	}
+}
+
+func TestUpgradeLosesNoByte(t *testing.T) {
+	for _, netHTTP := range []bool{false, true} {
+		f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			_, _ = request(r)
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: X\r\n\r\nfirst ")
+			_, _ = io.Copy(conn, r)
+			_, _ = io.WriteString(conn, " last")
+		}))
+		f.options.NetHTTP = netHTTP
+		f.start(t)
+		conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly ")
+		answer := bufio.NewReader(conn)
+		if res, err := http.ReadResponse(answer, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("got %v, %v", res, err)
+		}
+		_, _ = io.WriteString(conn, "late")
+		_ = conn.(*net.TCPConn).CloseWrite()
+		if got := read(t, answer); got != "first early late last" {
+			t.Errorf("nethttp %t: got %q", netHTTP, got)
+		}
+		if err := f.result(t); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestHintsAreNotForHTTP10(t *testing.T) {
+	f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		_, _ = request(r)
+		_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"+okay)
+	}))
+	conn := f.raw(t, "GET / HTTP/1.0\r\n\r\n")
+	if answer := read(t, conn); !strings.HasPrefix(answer, "HTTP/1.0 200 ") || strings.Contains(answer, "Link") {
+		t.Errorf("got %q", answer)
+	}
+}

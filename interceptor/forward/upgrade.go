@@ -1,0 +1,79 @@
+package forward
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// upgrade passes a 101 on and connects the client with the backend until one of them
+// fails, or both have sent everything. An error means that nothing was sent to
+// the client.
+func (c *call) upgrade(out *http.Request, res *http.Response) error {
+	asked, got := upgradeType(out.Header), upgradeType(res.Header)
+	backend, ok := res.Body.(io.ReadWriteCloser)
+	if !ok || asked == "" || !printable(got) || !strings.EqualFold(asked, got) {
+		return fmt.Errorf("backend switched to protocol %q when %q was requested", got, asked)
+	}
+	client, buffered, err := http.NewResponseController(c.w).Hijack()
+	if err != nil {
+		return fmt.Errorf("taking over the client's connection: %w", err)
+	}
+	defer client.Close()
+
+	for name, values := range c.w.Header() {
+		res.Header[name] = values
+	}
+	res.Body = nil // only the head is written
+	if res.Write(buffered) != nil || buffered.Flush() != nil {
+		return nil // the client has left, and no one is there to answer
+	}
+	connect := func(dst io.Writer, src io.Reader) {
+		if err := tunnel(dst, src); err != nil {
+			// One direction that fails ends both; one that ends leaves the other.
+			_ = client.Close()
+			_ = backend.Close()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// The client may have sent more already. Behind its buffer is the connection.
+		connect(backend, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), client))
+	}()
+	connect(client, backend)
+	<-done
+	return nil
+}
+
+// tunnel copies one direction of a connection, and tells its receiver when it ends.
+func tunnel(dst io.Writer, src io.Reader) error {
+	if err := copyBody(dst, src); err != nil {
+		return err
+	}
+	if half, ok := dst.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return io.ErrClosedPipe // the other direction cannot go on alone
+}
+
+// upgradeType returns the protocol that a message switches to, "" if none.
+func upgradeType(header http.Header) string {
+	if !httpguts.HeaderValuesContainsToken(header["Connection"], "Upgrade") {
+		return ""
+	}
+	return header.Get("Upgrade")
+}
+
+// printable reports whether a protocol is printable ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
