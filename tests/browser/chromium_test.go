@@ -147,6 +147,13 @@ func (tb *tab) visit(t *testing.T, url string) {
 	call(t, tb, page.Navigate, page.NavigateParams{URL: url})
 }
 
+// address returns the address that the browser shows, without running a script.
+func (tb *tab) address(t *testing.T) string {
+	t.Helper()
+	history := call(t, tb, page.GetNavigationHistory, cdp.Empty{})
+	return history.Entries[history.CurrentIndex].URL
+}
+
 // shows waits until a document of the status is shown, and returns when it was.
 func (tb *tab) shows(t *testing.T, status int64) time.Time {
 	t.Helper()

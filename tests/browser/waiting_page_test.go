@@ -26,18 +26,37 @@ var systems = map[string]func(*testing.T) system{
 
 var browsers = map[string]bool{"with JavaScript": true, "without JavaScript": false}
 
-// each runs a test on every system in every kind of browser.
-func each(t *testing.T, test func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool)) {
+// addresses are what a person may have opened, behind the address of a system. Chromium
+// does not reload a document whose address has a fragment by a refresh.
+var addresses = map[string]string{"root": "/", "fragment": "/docs?x=1#/route/7"}
+
+// each runs a test on every system in every kind of browser, at every address.
+func each(t *testing.T, test func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool, address string)) {
 	t.Helper()
 	for name, newSystem := range systems {
 		for kind, javascript := range browsers {
-			t.Run(name+"/"+kind, func(t *testing.T) { test(t, startChromium(t), newSystem, javascript) })
+			for place, address := range addresses {
+				t.Run(name+"/"+kind+"/"+place, func(t *testing.T) { test(t, startChromium(t), newSystem, javascript, address) })
+			}
 		}
 	}
 }
 
+// arrived checks where the browser is in the end: a browser without scripts loses the
+// fragment, but it arrives.
+func (tb *tab) arrived(t *testing.T, javascript bool, address string) {
+	t.Helper()
+	want := address
+	if !javascript {
+		want, _, _ = strings.Cut(address, "#")
+	}
+	if got := tb.address(t); !strings.HasSuffix(got, want) {
+		t.Errorf("the browser is at %s, want …%s", got, want)
+	}
+}
+
 func TestTheBrowserIsOnTheApplicationWhenItIsReady(t *testing.T) {
-	each(t, func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool) {
+	each(t, func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool, address string) {
 		// The first run after the browser's start measures that start. Of the
 		// others one must reach the goal: a busy machine is slow now and then, a
 		// page that waits for its refresh is slow always.
@@ -45,10 +64,11 @@ func TestTheBrowserIsOnTheApplicationWhenItIsReady(t *testing.T) {
 		for run := range 4 {
 			s, tb := newSystem(t), c.open(t, javascript)
 			begin := time.Now()
-			tb.visit(t, s.url())
+			tb.visit(t, strings.TrimSuffix(s.url(), "/")+address)
 			appeared := tb.shows(t, http.StatusServiceUnavailable).Sub(begin)
 			ready := s.ready(t)
 			took := tb.shows(t, http.StatusOK).Sub(ready)
+			tb.arrived(t, javascript, address)
 			t.Logf("run %d: the page after %v, the application %v after it was ready", run, appeared, took)
 			if run > 0 {
 				best = min(best, took)
@@ -61,9 +81,9 @@ func TestTheBrowserIsOnTheApplicationWhenItIsReady(t *testing.T) {
 }
 
 func TestACutPageRecovers(t *testing.T) {
-	each(t, func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool) {
+	each(t, func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool, address string) {
 		s, tb := newSystem(t), c.open(t, javascript)
-		tb.visit(t, s.url())
+		tb.visit(t, strings.TrimSuffix(s.url(), "/")+address)
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.kill(t)
 		s.start(t)
@@ -72,13 +92,14 @@ func TestACutPageRecovers(t *testing.T) {
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.ready(t)
 		tb.shows(t, http.StatusOK)
+		tb.arrived(t, javascript, address)
 	})
 }
 
 func TestAPageWhoseServerStaysAwayRecovers(t *testing.T) {
-	each(t, func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool) {
+	each(t, func(t *testing.T, c *chromium, newSystem func(*testing.T) system, javascript bool, address string) {
 		s, tb := newSystem(t), c.open(t, javascript)
-		tb.visit(t, s.url())
+		tb.visit(t, strings.TrimSuffix(s.url(), "/")+address)
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.kill(t)
 		// Nobody listens: the browser shows its own error page, and reloads that
@@ -88,6 +109,7 @@ func TestAPageWhoseServerStaysAwayRecovers(t *testing.T) {
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.ready(t)
 		tb.shows(t, http.StatusOK)
+		tb.arrived(t, javascript, address)
 	})
 }
 

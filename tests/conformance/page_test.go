@@ -67,7 +67,7 @@ func TestLivePageEndsWhenReady(t *testing.T) {
 	w.held("default/app", 1)
 	w.ready("app", w.backend(say("the application")))
 	rest, err := io.ReadAll(body)
-	if err != nil || !strings.Contains(string(rest), `content="0"`) {
+	if err != nil || !strings.Contains(string(rest), `content="0;url=/`) {
 		t.Errorf("readiness reloads the page: %q, %v", rest, err)
 	}
 	w.held("default/app", 0)

@@ -2,6 +2,7 @@ package page
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // custom is a user's page.
 type custom struct {
 	template *waitingpage.Template
-	// policy permits the page's own scripts, by their hashes, and our safety net.
+	// policy permits the page's own scripts, by their hashes, and the built-in ones.
 	policy string
 	// icon is what keeps a browser from asking for one, unless the page has one.
 	icon string
@@ -30,7 +31,7 @@ func (p *Page) WithTemplate(source string) (*Page, error) {
 		return nil, err
 	}
 	literal := parsed.Literal()
-	scripts := []string{p.frame.netHash}
+	scripts := slices.Clone(p.frame.hashes)
 	for _, script := range waitingpage.Scripts(literal) {
 		scripts = append(scripts, integrity(script))
 	}

@@ -75,7 +75,7 @@ func TestATemplateTakesThePlaceOfThePage(t *testing.T) {
 		t.Errorf("Refresh and Retry-After: %s", got)
 	}
 	policy := response.Header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "script-src "+p.frame.netHash+" "+integrity("console.log(1)")+";") || strings.Contains(policy, "script-src 'unsafe-inline'") {
+	if !strings.Contains(policy, "script-src "+strings.Join(p.frame.hashes, " ")+" "+integrity("console.log(1)")+";") || strings.Contains(policy, "script-src 'unsafe-inline'") {
 		t.Errorf("policy %s", policy)
 	}
 	if text := body(t, at(t, p, eta.Progress{})); !strings.Contains(text, "<p>M 0 s every 5") {
@@ -113,16 +113,16 @@ func TestALiveTemplateReloadsWhenReady(t *testing.T) {
 		done := serve(p, w, navigation(t.Context()), ready)
 		<-time.After(2500 * time.Millisecond)
 		synctest.Wait()
-		begin := `every 5</html><link rel="icon" href="data:,"><noscript><meta http-equiv="refresh" content="5"></noscript>` + string(p.frame.net)
+		begin := `every 5</html><link rel="icon" href="data:,"><noscript><meta http-equiv="refresh" content="5;url=/"></noscript>` + p.frame.scriptFor(browser(t.Context()), 5)
 		if !strings.HasSuffix(w.page(), begin+"\n\n") {
 			t.Fatalf("after 2.5s\n%s", w.page())
 		}
 		close(ready)
-		if err := <-done; err != nil || !strings.HasSuffix(w.page(), begin+"\n\n"+`<meta http-equiv="refresh" content="0">`) {
+		if err := <-done; err != nil || !strings.HasSuffix(w.page(), begin+"\n\n"+`<script>location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript>`) {
 			t.Errorf("error %v\n%s", err, w.page())
 		}
-		if got := w.Header().Get("Refresh"); got != "5" {
-			t.Errorf("Refresh %q", got)
+		if got := w.Header().Get("Refresh"); got != "" {
+			t.Errorf("a refresh would lose the fragment of the address: %q", got)
 		}
 	})
 }

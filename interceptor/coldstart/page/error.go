@@ -32,8 +32,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, message stri
 	body = append(body, own...)
 	body = append(body, escape(message)...)
 	body = append(body, `</p></div><div><a href="">Try again</a>`...)
+	body = append(body, "<script data-again>"+tryAgain+"</script>"...)
+	body = append(body, f.scriptFor(r, refresh)...)
 	body = append(body, f.closing...)
-	setHeader(w.Header(), f.policy, refresh)
+	setHeader(w.Header(), r, f.errorPolicy, refresh)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method == http.MethodHead {

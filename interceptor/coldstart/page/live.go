@@ -23,8 +23,7 @@ const (
 
 // Live is a page that stays open until its target is ready, and then makes the
 // browser reload at once, with or without JavaScript. After 20 seconds it ends, and
-// the browser comes back by the header Refresh. The goroutine that serves the request
-// owns it.
+// the browser comes back by itself. The goroutine that serves the request owns it.
 //
 // On HTTP/1.1 the end of the body is the end of the connection (RFC 9112, section
 // 6.3), never a last chunk: a browser that sees a chunked body cut, by a crash of the
@@ -35,7 +34,7 @@ type Live struct {
 	out     deadlineWriter
 	began   eta.Progress // when the page was opened
 	opened  time.Time
-	reload  []byte
+	reload  string
 	closing []byte // empty on the user's own page
 	own     bool
 }
@@ -43,8 +42,8 @@ type Live struct {
 // Open answers with a live page. now is how far the wake is. The caller calls Tick each
 // Interval, and Reload when the target is ready.
 func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*Live, error) {
-	body, own := p.begin(r, now, p.frame.net)
-	p.setHeader(w.Header(), now, own)
+	body, own := p.begin(r, now)
+	p.setHeader(w.Header(), r, now, own)
 	if r.ProtoMajor == 1 {
 		// net/http reads this as "no length, no chunks, close at the end" and does
 		// not send the header.
@@ -55,7 +54,7 @@ func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*
 		out:    deadlineWriter{w: w, controller: http.NewResponseController(w)},
 		began:  now,
 		opened: time.Now(),
-		reload: p.frame.reload,
+		reload: "<script>" + reloadNow + "</script>" + refreshTo(r, 0),
 		own:    own,
 	}
 	if !own {
@@ -81,7 +80,7 @@ func (l *Live) Tick() (open bool, err error) {
 
 // Reload makes the browser load the application.
 func (l *Live) Reload() error {
-	return l.out.write(append(l.reload[:len(l.reload):len(l.reload)], l.closing...))
+	return l.out.write(append([]byte(l.reload), l.closing...))
 }
 
 // clock is an elapsed time in markup, with a bar while it is within the estimate.

@@ -114,7 +114,7 @@ func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
 		p, w, ready := compile(t, Options{}), newRecorder(), make(chan struct{})
 		done := serve(p, w, navigation(t.Context()), ready)
 		synctest.Wait()
-		body, _ := p.begin(navigation(t.Context()), eta.Progress{}, p.frame.net)
+		body, _ := p.begin(navigation(t.Context()), eta.Progress{})
 		head := string(body)
 		if w.Code != 503 || w.page() != head {
 			t.Fatalf("at once: status %d and\n%s\nwant\n%s", w.Code, w.page(), head)
@@ -129,7 +129,7 @@ func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
 		if err := <-done; err != nil || time.Since(start) != 0 {
 			t.Fatalf("error %v after %v", err, time.Since(start))
 		}
-		const end = `<p>0:02</p><meta http-equiv="refresh" content="0"></div></main></body></html>` + "\n"
+		const end = `<p>0:02</p><script>location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div></main></body></html>` + "\n"
 		if !strings.HasSuffix(w.page(), end) {
 			t.Errorf("the page ends\n%s\nwant\n%s", w.page(), end)
 		}
@@ -145,7 +145,7 @@ func TestLivePageEndsAfterTwentySeconds(t *testing.T) {
 		if took := time.Since(start); took != 20*time.Second {
 			t.Errorf("it ended after %v", took)
 		}
-		if !strings.HasSuffix(w.page(), "<p>0:19</p></div></main></body></html>\n") || strings.Contains(w.page(), `content="0"`) {
+		if !strings.HasSuffix(w.page(), "<p>0:19</p></div></main></body></html>\n") || strings.Contains(w.page(), `content="0`) {
 			t.Errorf("the page must end without a reload:\n%s", w.page())
 		}
 	})
@@ -158,7 +158,7 @@ func TestLivePageOfAReadyTargetReloadsAtOnce(t *testing.T) {
 		if err := serveLive(compile(t, Options{}), w, navigation(t.Context()), eta.Progress{}, ready); err != nil || time.Since(start) != 0 {
 			t.Fatalf("error %v after %v", err, time.Since(start))
 		}
-		if !strings.Contains(w.page(), `<meta http-equiv="refresh" content="0">`) {
+		if !strings.Contains(w.page(), `<meta http-equiv="refresh" content="0;url=/">`) {
 			t.Errorf("no reload in\n%s", w.page())
 		}
 	})

@@ -10,9 +10,9 @@
 // live page grows by its safety net and its elapsed times, about 900 bytes, which
 // fits beside the longest message and a title of ordinary length.
 //
-// A browser asks again by the header Refresh, which needs no script and is there
-// before the first byte of the page is. The markup says it too, where it is looked
-// for.
+// A browser asks again by a script, since a refresh does not reload a document whose
+// address has a fragment; without scripts it does so by a refresh that names the address
+// without the fragment. Everybody else has the header Refresh (ADR 6).
 //
 // A page may be the user's own: a template of package waitingpage. It is served
 // the same way, under a policy of its own.
@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -40,6 +41,7 @@ const (
 const (
 	maxMessage      = 1024
 	maxTitle        = 128
+	maxAddress      = 256 // that a refresh names, in bytes: a page is small
 	refreshAtLeast  = time.Second
 	contentTypeHTML = "text/html; charset=utf-8"
 )
@@ -121,11 +123,11 @@ func Compile(o Options) (*Page, error) {
 // does not say that it is a browser, and for browsers over the cap. now is how
 // far the wake is.
 func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now eta.Progress) error {
-	body, own := p.begin(r, now, nil)
+	body, own := p.begin(r, now)
 	if !own {
 		body = append(body, p.frame.closing...)
 	}
-	p.setHeader(w.Header(), now, own)
+	p.setHeader(w.Header(), r, now, own)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.status)
 	if r.Method == http.MethodHead {
@@ -134,13 +136,12 @@ func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now eta.Progr
 	return write(w, body)
 }
 
-// begin is the page as it reads now, the built-in one up to and with its first
-// elapsed time, with a script where it does no harm. own says that it is the
-// user's.
-func (p *Page) begin(r *http.Request, now eta.Progress, script []byte) (body []byte, own bool) {
+// begin returns the page as it reads now, the built-in one up to and with its first
+// elapsed time. own reports whether it is the user's.
+func (p *Page) begin(r *http.Request, now eta.Progress) (body []byte, own bool) {
 	if p.template != nil {
 		if body, ok := p.template.render(p, now); ok {
-			return append(append(body, meta(r, p.refresh)...), script...), true
+			return append(append(body, meta(r, p.refresh)...), p.frame.scriptFor(r, p.refresh)...), true
 		}
 	}
 	body = append(body, p.frame.head...)
@@ -156,48 +157,75 @@ func (p *Page) begin(r *http.Request, now eta.Progress, script []byte) (body []b
 		body = append(body, "<small>"+before+about+".</small>"...)
 	}
 	body = append(body, "</div>"...)
-	body = append(body, script...)
+	body = append(body, p.frame.scriptFor(r, p.refresh)...)
 	body = append(body, p.frame.timer...)
 	return append(body, clock(now)...), false
 }
 
-// setHeader sets what the finite and the live page have in common.
-func (p *Page) setHeader(h http.Header, now eta.Progress, own bool) {
+// setHeader sets the headers that the finite and the live page have in common.
+func (p *Page) setHeader(h http.Header, r *http.Request, now eta.Progress, own bool) {
 	policy := p.frame.policy
 	if own {
 		policy = p.template.policy
 	}
-	setHeader(h, policy, p.refresh)
+	setHeader(h, r, policy, p.refresh)
 	retry := now.RetryAfter(time.Duration(p.refresh) * time.Second)
 	h.Set("Retry-After", strconv.Itoa(wholeSeconds(retry)))
 }
 
-// setHeader sets what every page of ours carries. The browser asks again after
-// refresh seconds; 0 is never.
-func setHeader(h http.Header, policy string, refresh int) {
+// setHeader sets the headers of every page. The client asks again after refresh seconds;
+// 0 means never.
+func setHeader(h http.Header, r *http.Request, policy string, refresh int) {
 	h.Set("Content-Type", contentTypeHTML)
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cache-Control", "no-store")
 	// The same URL answers other clients differently.
 	h.Set("Vary", "Accept")
-	if refresh > 0 {
+	if refresh > 0 && !IsLive(r) {
 		h.Set("Refresh", strconv.Itoa(refresh))
 	}
 }
 
-// meta is the header Refresh in markup, for proxies that drop what they do not
-// know and for who reads the page only. In a browser that runs scripts it is no
-// element: the script does its work, and a timed one would count against the
-// page's accessibility (WCAG 2.2.1) whatever the header says.
+// meta is the refresh in markup. In a browser that runs scripts it is no element: the
+// script does its work, and a timed one counts against the page's accessibility (WCAG
+// 2.2.1).
 func meta(r *http.Request, refresh int) string {
-	if refresh <= 0 {
+	switch {
+	case refresh <= 0:
+		return ""
+	case IsLive(r):
+		return refreshTo(r, refresh)
+	}
+	return `<meta http-equiv="refresh" content="` + strconv.Itoa(refresh) + `">`
+}
+
+// refreshTo is a refresh for browsers that run no scripts. It names the address without
+// its fragment: Chromium does not reload the address of a document that has one.
+func refreshTo(r *http.Request, refresh int) string {
+	address := r.URL.EscapedPath()
+	if address == "" || address[0] != '/' {
+		address = "/" + address
+	}
+	if strings.HasPrefix(address, "//") {
+		address = "/." + address // else it names another host (RFC 3986, 4.2)
+	}
+	if r.URL.RawQuery != "" {
+		address += "?" + r.URL.RawQuery
+	}
+	content := strconv.Itoa(refresh)
+	if len(address) <= maxAddress {
+		content += ";url=" + escape(address)
+	}
+	return `<noscript><meta http-equiv="refresh" content="` + content + `"></noscript>`
+}
+
+// scriptFor is the script of the page in a browser. The seconds are an attribute, so that
+// all pages share one text and its hash.
+func (f *frame) scriptFor(r *http.Request, refresh int) string {
+	if !IsLive(r) {
 		return ""
 	}
-	element := `<meta http-equiv="refresh" content="` + strconv.Itoa(refresh) + `">`
-	if IsLive(r) {
-		return "<noscript>" + element + "</noscript>"
-	}
-	return element
+	return `<script data-n="` + strconv.Itoa(refresh) + `">` + f.script + `</script>`
 }
 
 // write writes a part.

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -141,8 +142,8 @@ func TestFinitePageKeepsTheCallersHeader(t *testing.T) {
 // that a browser hashes.
 func TestContentSecurityPolicyMatchesThePage(t *testing.T) {
 	p := compile(t, Options{})
-	want := "default-src 'none'; style-src '" + hashOf(t, p, "style") + "'; script-src '" + hashOf(t, p, "script") +
-		"'; img-src data:; base-uri 'none'; form-action 'none'"
+	want := "default-src 'none'; style-src " + hashesOf(livePage(p), "style") + "; script-src " + hashesOf(livePage(p), "script") +
+		"; img-src data:; base-uri 'none'; form-action 'none'"
 	if got := finite(t, p, http.MethodGet).Header.Get("Content-Security-Policy"); got != want {
 		t.Errorf("Content-Security-Policy\n%s\nwant\n%s", got, want)
 	}
@@ -154,14 +155,41 @@ func TestContentSecurityPolicyMatchesThePage(t *testing.T) {
 	}
 }
 
-func hashOf(t *testing.T, p *Page, element string) string {
-	t.Helper()
-	found := regexp.MustCompile(`(?s)<`+element+`>(.*?)</`+element+`>`).FindAllStringSubmatch(livePage(p), -1)
-	if len(found) != 1 {
-		t.Fatalf("%d %s elements", len(found), element)
+// hashesOf are the sources of a policy that permits the inline elements of a page.
+func hashesOf(page, element string) string {
+	var all []string
+	for _, found := range regexp.MustCompile(`(?s)<`+element+`[^>]*>(.*?)</`+element+`>`).FindAllStringSubmatch(page, -1) {
+		sum := sha256.Sum256([]byte(found[1]))
+		all = append(all, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 	}
-	sum := sha256.Sum256([]byte(found[0][1]))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	return strings.Join(all, " ")
+}
+
+// TestRefreshNamesTheAddressWithoutItsHost: whatever the address, the browser stays with
+// the host, and the markup stays intact.
+func TestRefreshNamesTheAddress(t *testing.T) {
+	for target, want := range map[string]string{
+		"/":                      "/",
+		"/docs/a?x=1&y=%22":      "/docs/a?x=1&amp;y=%22",
+		"//evil.example/a":       "/.//evil.example/a",
+		"/a%2Fb%20c;v=1":         "/a%2Fb%20c;v=1",
+		`/?q="><script>`:         "/?q=&#34;&gt;&lt;script&gt;",
+		"http://app.example/a?b": "/a?b",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL = u
+		if got := refreshTo(r, 5); got != `<noscript><meta http-equiv="refresh" content="5;url=`+want+`"></noscript>` {
+			t.Errorf("%s: %s", target, got)
+		}
+	}
+	long := httptest.NewRequest(http.MethodGet, "/?"+strings.Repeat("x", 3000), nil)
+	if got := refreshTo(long, 5); got != `<noscript><meta http-equiv="refresh" content="5"></noscript>` {
+		t.Errorf("a page stays small: %d bytes", len(got))
+	}
 }
 
 // browser is a navigation that says what it is.
@@ -174,12 +202,12 @@ func browser(ctx context.Context) *http.Request {
 // livePage is all that a live page can come to write.
 func livePage(p *Page) string {
 	now := eta.Progress{Elapsed: 10 * time.Minute, Estimate: 15 * time.Minute}
-	body, _ := p.begin(browser(context.Background()), now, p.frame.net)
+	body, _ := p.begin(browser(context.Background()), now)
 	out := string(body)
 	for open := Interval; open <= liveFor; open += Interval {
 		out += string(clock(eta.Progress{Elapsed: now.Elapsed + open, Estimate: now.Estimate}))
 	}
-	return out + string(p.frame.reload) + string(p.frame.closing)
+	return out + "<script>" + reloadNow + "</script>" + refreshTo(browser(context.Background()), 0) + string(p.frame.closing)
 }
 
 func TestPageStaysUnderItsLimit(t *testing.T) {

@@ -101,7 +101,7 @@ func TestLivePageOnTheWireRunsToTheEndOfTheConnection(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v after\n%s", err, rest)
 			}
-			if want := `<meta http-equiv="refresh" content="0"></div></main></body></html>` + "\n"; string(rest) != want {
+			if want := `<script>location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div></main></body></html>` + "\n"; string(rest) != want {
 				t.Errorf("after %q the body ends %q, want %q", text, rest, want)
 			}
 			if err := <-ended; err != nil {
@@ -155,7 +155,7 @@ func TestLivePageOnHTTP2EndsItsStream(t *testing.T) {
 	readUntil(t, in, "<p>0:00</p>")
 	close(ready)
 	rest, err := io.ReadAll(in)
-	if err != nil || !strings.Contains(string(rest), `content="0"`) {
+	if err != nil || !strings.Contains(string(rest), `content="0;url=/"`) {
 		t.Errorf("error %v after %q", err, rest)
 	}
 	if err := <-ended; err != nil {

@@ -17,32 +17,39 @@ var source string
 //go:embed style.css
 var style string
 
-// The safety net of a live page whose end the browser did not take for one: it
-// looks at the state of the document, because a page that has ended comes back
-// by its meta refresh, and must not ask again an application that takes long
-// for its first byte.
+// The script of a page in a browser. It reloads the page some seconds after it has
+// ended, by location.reload: Chromium takes a refresh of a document whose address has a
+// fragment for a jump inside it, and never reloads. It also reloads a live page whose end
+// the browser did not notice; the state of the document tells, so that an application
+// that takes long for its first byte is not asked again.
 //
 //go:embed reload.js
 var script string
+
+// reloadNow makes a browser load the application.
+const reloadNow = "location.reload()"
+
+// tryAgain is the script of an error page: a link to "" loses the fragment of the address.
+const tryAgain = "onclick=e=>e.target.href==null||(location.reload(),!1)"
 
 // frame is what all pages have in common, so that a route's Page holds only
 // its own words: ten thousand routes share one style sheet.
 type frame struct {
 	// head opens every page, up to where the page's own part begins.
 	head []byte
-	// net is the safety net of a live page.
-	net []byte
-	// reload is appended to a live page when the target is ready.
-	reload []byte
+	// script is the text of the page's script.
+	script string
 	// timer is the place that the elapsed times are appended to.
 	timer []byte
 	// closing closes every page.
 	closing []byte
-	// netHash permits the safety net in a Content-Security-Policy.
-	netHash string
+	// hashes permit the scripts in a Content-Security-Policy.
+	hashes []string
 	// policy is the Content-Security-Policy: nothing is loaded, and nothing
 	// runs or styles but what is in the frame.
 	policy string
+	// errorPolicy is that of an error page.
+	errorPolicy string
 	// own renders a view.
 	own *template.Template
 }
@@ -70,16 +77,26 @@ var shared = sync.OnceValues(func() (*frame, error) {
 			// Without an icon the browser asks for /favicon.ico, which would be
 			// held and counted like any other request.
 			noIcon + `<style>` + css + `</style>`),
-		net:     []byte(`<script>` + js + `</script>`),
-		reload:  []byte(`<meta http-equiv="refresh" content="0">`),
-		timer:   []byte(`<div role="timer">`),
-		closing: []byte("</div></main></body></html>\n"),
-		netHash: integrity(js),
-		policy: fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; img-src data:; base-uri 'none'; form-action 'none'",
-			integrity(css), integrity(js)),
-		own: own,
+		script:      js,
+		timer:       []byte(`<div role="timer">`),
+		closing:     []byte("</div></main></body></html>\n"),
+		hashes:      []string{integrity(js), integrity(reloadNow)},
+		policy:      policy(css, js, reloadNow),
+		errorPolicy: policy(css, js, tryAgain),
+		own:         own,
 	}, nil
 })
+
+// policy is a Content-Security-Policy that permits a style sheet and scripts, and nothing
+// else.
+func policy(css string, scripts ...string) string {
+	hashes := make([]string, 0, len(scripts))
+	for _, script := range scripts {
+		hashes = append(hashes, integrity(script))
+	}
+	return fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; img-src data:; base-uri 'none'; form-action 'none'",
+		integrity(css), strings.Join(hashes, " "))
+}
 
 // noIcon is the icon of a page that has none.
 const noIcon = `<link rel="icon" href="data:,">`
