@@ -15,6 +15,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/app"
 	"github.com/kedacore/http-add-on/interceptor/config"
+	"github.com/kedacore/http-add-on/pkg/lifecycle"
 )
 
 func main() {
@@ -29,6 +30,7 @@ func run() error {
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
 
+	lifecycle.LimitMemory(os.DirFS("/"))
 	cfg, err := config.Load(os.LookupEnv)
 	if err != nil {
 		return err

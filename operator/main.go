@@ -15,6 +15,7 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/app"
 	"github.com/kedacore/http-add-on/operator/config"
+	"github.com/kedacore/http-add-on/pkg/lifecycle"
 )
 
 func main() {
@@ -31,6 +32,7 @@ func run() error {
 	flags.Bind(flag.CommandLine)
 	flag.Parse()
 
+	lifecycle.LimitMemory(os.DirFS("/"))
 	cfg, err := config.Load(os.LookupEnv)
 	if err != nil {
 		return err

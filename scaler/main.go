@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/kedacore/http-add-on/pkg/lifecycle"
 	"github.com/kedacore/http-add-on/scaler/app"
 	"github.com/kedacore/http-add-on/scaler/config"
 )
@@ -30,6 +31,7 @@ func run() error {
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
 
+	lifecycle.LimitMemory(os.DirFS("/"))
 	cfg, err := config.Load(os.LookupEnv)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/kedacore/http-add-on/pkg/lifecycle"
 	"github.com/kedacore/http-add-on/standalone/app"
 )
 
@@ -30,6 +31,7 @@ func main() {
 	settings.Lookup = os.LookupEnv
 	settings.Output = os.Stderr
 
+	lifecycle.LimitMemory(os.DirFS("/"))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends us at once
 	if err := app.Run(ctx, settings); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -162,7 +163,7 @@ func (a *App) measure() error {
 // coldStartOptions are the settings of the cold start.
 func (a *App) coldStartOptions() coldstart.Options {
 	return coldstart.Options{
-		Budget:  body.NewBudget(a.cfg.ColdStart.BufferedBytes(os.DirFS("/"))),
+		Budget:  body.NewBudget(a.cfg.ColdStart.BufferedBytes(debug.SetMemoryLimit(-1))),
 		MaxBody: a.cfg.ColdStart.MaxBodyBytes,
 		Header:  a.cfg.ColdStart.Header,
 		Metrics: a.metrics,

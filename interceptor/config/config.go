@@ -4,6 +4,7 @@
 package config
 
 import (
+	"math"
 	"time"
 
 	"github.com/kedacore/http-add-on/pkg/environment"
@@ -63,6 +64,20 @@ type ColdStart struct {
 	// MaxBufferedBytes bounds all bodies that are buffered at a time; 0 is a
 	// quarter of the memory limit, see BufferedBytes.
 	MaxBufferedBytes int64
+}
+
+// assumedMemory is the memory of a process without a limit: one outside Linux.
+const assumedMemory = 2 << 30
+
+// BufferedBytes resolves MaxBufferedBytes for a process with that Go memory limit.
+func (c ColdStart) BufferedBytes(memoryLimit int64) int64 {
+	switch {
+	case c.MaxBufferedBytes > 0:
+		return c.MaxBufferedBytes
+	case memoryLimit == math.MaxInt64:
+		return assumedMemory / 4
+	}
+	return memoryLimit / 4
 }
 
 // Timeouts of one request. 0 is no bound.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +206,21 @@ func TestErrorsNameTheVariableThatIsSet(t *testing.T) {
 	_, err := Load(env(EnvOldReadinessTimeout, "soon"))
 	if err == nil || !strings.Contains(err.Error(), EnvOldReadinessTimeout+`: "soon"`) {
 		t.Errorf("got %v, want an error that names %s", err, EnvOldReadinessTimeout)
+	}
+}
+
+func TestBufferedBytes(t *testing.T) {
+	for _, test := range []struct {
+		reason        string
+		set, limit    int64
+		bufferedBytes int64
+	}{
+		{"a quarter of the limit", 0, 64 << 20, 16 << 20},
+		{"what is set", 5, 64 << 20, 5},
+		{"without a limit 2 GiB are assumed", 0, math.MaxInt64, 512 << 20},
+	} {
+		if got := (ColdStart{MaxBufferedBytes: test.set}).BufferedBytes(test.limit); got != test.bufferedBytes {
+			t.Errorf("%s: got %d bytes, want %d", test.reason, got, test.bufferedBytes)
+		}
 	}
 }
