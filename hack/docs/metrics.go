@@ -16,9 +16,9 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	interceptor "github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/collect"
 )
 
@@ -166,7 +166,7 @@ func measureScaler(out *telemetry.Metrics) error {
 	}))
 	defer server.Close()
 	collector, err := collect.New(collect.Options{
-		Demand: aggregate.New(), PollInterval: time.Second, Timeout: 10 * time.Second, Meters: out.Provider(),
+		Demand: demand.New(), PollInterval: time.Second, Timeout: 10 * time.Second, Meters: out.Provider(),
 	})
 	if err != nil {
 		return err

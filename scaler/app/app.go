@@ -26,8 +26,8 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/collect"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler"
@@ -58,7 +58,7 @@ type App struct {
 	source    Source
 	log       logr.Logger
 	telemetry *telemetry.Telemetry
-	demand    *aggregate.Demand
+	demand    *demand.Aggregate
 	collector *collect.Collector
 	slices    *collect.Slices
 	routes    *externalscaler.Routes
@@ -88,7 +88,7 @@ func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 
 // New makes a scaler that listens, but serves nothing until Run.
 func New(cfg config.Config, deps Deps) (*App, error) {
-	a := &App{cfg: cfg, source: deps.Source, log: deps.Log, demand: aggregate.New()}
+	a := &App{cfg: cfg, source: deps.Source, log: deps.Log, demand: demand.New()}
 	var err error
 	a.telemetry, err = telemetry.New(cfg.Telemetry, a.log.WithName("telemetry"))
 	if err != nil {

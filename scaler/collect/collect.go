@@ -1,5 +1,5 @@
 // Package collect hears every interceptor: it watches the counts of those that
-// stream them, polls those that do not, and tells an aggregate.Demand. It must
+// stream them, polls those that do not, and tells a demand.Aggregate. It must
 // not know how interceptors are found, nor what becomes of the counts.
 package collect
 
@@ -16,14 +16,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
 // Options configures a Collector.
 type Options struct {
 	// Demand that is told. Required.
-	Demand *aggregate.Demand
+	Demand *demand.Aggregate
 	// PollInterval is the time between two looks at an interceptor that does not
 	// stream.
 	PollInterval time.Duration

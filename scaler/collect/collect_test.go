@@ -16,9 +16,9 @@ import (
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
 // inBubble runs a test in fake time.
@@ -40,7 +40,7 @@ func TestAColdHitIsHeardAtOnce(t *testing.T) {
 		if took := time.Since(start); took > 5*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
-		if got := n.demand.Hits()[llm]; got != aggregate.Cold {
+		if got := n.demand.Hits()[llm]; got != demand.Cold {
 			t.Errorf("hit %d", got)
 		}
 	})
@@ -213,7 +213,7 @@ func TestAnInterceptorOf016IsPolled(t *testing.T) {
 		n.demand.Hits()
 		p.set(llm, queue.Count{RequestCount: 6}) // a request between two looks
 		pass(500 * time.Millisecond)
-		if got := n.demand.Hits()[llm]; got != aggregate.Warm {
+		if got := n.demand.Hits()[llm]; got != demand.Warm {
 			t.Errorf("a short request is hit %d", got)
 		}
 		if got := n.tries("a:9090"); got > 2 {

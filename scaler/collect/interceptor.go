@@ -13,8 +13,8 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
 const (
@@ -33,7 +33,7 @@ type interceptor struct {
 	collector *Collector
 	address   string
 	url       string
-	demand    *aggregate.Interceptor
+	demand    *demand.Interceptor
 	log       logr.Logger
 	ctx       context.Context
 	cancel    context.CancelFunc

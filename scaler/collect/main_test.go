@@ -17,8 +17,8 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -129,7 +129,7 @@ func (p *pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 // network is where processes have addresses, and a Collector that hears them.
 type network struct {
 	t         *testing.T
-	demand    *aggregate.Demand
+	demand    *demand.Aggregate
 	collector *Collector
 
 	mu        sync.Mutex
@@ -144,7 +144,7 @@ func newNetwork(t *testing.T, meters metric.MeterProvider) *network {
 	if meters == nil {
 		meters = noop.NewMeterProvider()
 	}
-	n := &network{t: t, demand: aggregate.New(), processes: make(map[string]*process), dialled: make(map[string]int)}
+	n := &network{t: t, demand: demand.New(), processes: make(map[string]*process), dialled: make(map[string]int)}
 	n.demand.Begin()
 	var err error
 	n.collector, err = New(Options{

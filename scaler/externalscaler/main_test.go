@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
@@ -31,8 +31,8 @@ func pass(d time.Duration) {
 // world is a Server with a client, and one interceptor.
 type world struct {
 	t           *testing.T
-	demand      *aggregate.Demand
-	interceptor *aggregate.Interceptor
+	demand      *demand.Aggregate
+	interceptor *demand.Interceptor
 	routes      *Routes
 	server      *Server
 	ready       chan struct{}
@@ -56,7 +56,7 @@ func newWorld(t *testing.T, routes ...*unstructured.Unstructured) *world {
 // newStartingWorld starts one that knows nothing.
 func newStartingWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, demand: aggregate.New(), ready: make(chan struct{})}
+	w := &world{t: t, demand: demand.New(), ready: make(chan struct{})}
 	w.interceptor = w.demand.Interceptor()
 	w.routes = NewRoutes(w.demand)
 	w.server = New(Options{Demand: w.demand, Routes: w.routes, Ready: w.ready, Spacing: 200 * time.Millisecond})

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kedacore/http-add-on/scaler/aggregate"
+	"github.com/kedacore/http-add-on/pkg/demand"
 )
 
 // repeats are the times between the "active"s of a route that stays cold. KEDA
@@ -36,7 +36,7 @@ const warmPatience = time.Second
 // and all but the first together one per spacing, cold routes first, but for one
 // in a second.
 type pacer struct {
-	demand  *aggregate.Demand
+	demand  *demand.Aggregate
 	spacing time.Duration
 	wake    chan struct{}
 
@@ -58,7 +58,7 @@ type paced struct {
 	repeat     int // index of the next one of repeats
 }
 
-func newPacer(demand *aggregate.Demand, spacing time.Duration) *pacer {
+func newPacer(demand *demand.Aggregate, spacing time.Duration) *pacer {
 	return &pacer{
 		demand: demand, spacing: spacing, wake: make(chan struct{}, 1),
 		routes: make(map[string]*paced), due: make(map[*paced]struct{}),
@@ -144,12 +144,12 @@ func (p *pacer) turn(now time.Time) time.Time {
 			continue // a stream that opens is told by subscribe
 		}
 		switch hit {
-		case aggregate.Cold:
+		case demand.Cold:
 			r.repeat = 0
 			p.sendCold(r, now)
-		case aggregate.StillCold:
+		case demand.StillCold:
 			r.cold = sooner(r.cold, later(now, r.last.Add(coldSpacing)))
-		case aggregate.Warm:
+		case demand.Warm:
 			r.warm = sooner(r.warm, later(now, r.last.Add(warmSpacing)))
 		}
 		p.plan(r)

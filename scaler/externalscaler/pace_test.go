@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
 // What a hit costs while many other routes wait for their turn.
 func BenchmarkHit(b *testing.B) {
 	for _, waiting := range []int{10, 10000} {
 		b.Run(fmt.Sprint(waiting, " waiting"), func(b *testing.B) {
-			demand := aggregate.New()
+			demand := demand.New()
 			p := newPacer(demand, time.Second)
 			i := demand.Interceptor()
 			i.Apply(queue.Event{Type: queue.Snapshot})

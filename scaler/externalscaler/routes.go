@@ -11,8 +11,8 @@ import (
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/route"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 )
 
 // routeRef names an object.
@@ -35,7 +35,7 @@ func (r routeRef) String() string { return r.kind + " " + r.key() }
 
 // Routes knows what every route is scaled on. It is safe for concurrent use.
 type Routes struct {
-	demand *aggregate.Demand
+	demand *demand.Aggregate
 	synced chan struct{}
 
 	mu      sync.Mutex
@@ -55,8 +55,8 @@ type entry struct {
 // rate is how the rate of a route is measured.
 type rate struct{ window, granularity time.Duration }
 
-// NewRoutes returns Routes that configure which rates a Demand measures.
-func NewRoutes(demand *aggregate.Demand) *Routes {
+// NewRoutes returns Routes that configure which rates an Aggregate measures.
+func NewRoutes(demand *demand.Aggregate) *Routes {
 	return &Routes{
 		demand: demand, synced: make(chan struct{}),
 		entries: make(map[routeRef]*entry), rates: make(map[string]*route.Named[rate]),

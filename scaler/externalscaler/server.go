@@ -14,14 +14,14 @@ import (
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
 // Options configures a Server. All are required.
 type Options struct {
 	// Demand of the routes.
-	Demand *aggregate.Demand
+	Demand *demand.Aggregate
 	// Routes are what they are scaled on.
 	Routes *Routes
 	// Ready is closed when Demand is complete: until then KEDA gets no number, as
@@ -34,7 +34,7 @@ type Options struct {
 // Server is KEDA's external scaler.
 type Server struct {
 	pb.UnimplementedExternalScalerServer
-	demand  *aggregate.Demand
+	demand  *demand.Aggregate
 	routes  *Routes
 	ready   <-chan struct{}
 	pacer   *pacer
@@ -107,19 +107,19 @@ func (s *Server) GetMetrics(_ context.Context, request *pb.GetMetricsRequest) (*
 }
 
 // measure returns the metrics of a trigger and the demand that they are of.
-func (s *Server) measure(ref *pb.ScaledObjectRef) ([]metric, aggregate.State, error) {
+func (s *Server) measure(ref *pb.ScaledObjectRef) ([]metric, demand.State, error) {
 	t, err := parse(ref)
 	if err != nil {
-		return nil, aggregate.State{}, err
+		return nil, demand.State{}, err
 	}
 	metrics, err := s.metrics(t)
 	if err != nil {
-		return nil, aggregate.State{}, err
+		return nil, demand.State{}, err
 	}
 	select {
 	case <-s.ready:
 	default:
-		return nil, aggregate.State{}, status.Error(codes.Unavailable, "the scaler has just started and has not heard all interceptors yet")
+		return nil, demand.State{}, status.Error(codes.Unavailable, "the scaler has just started and has not heard all interceptors yet")
 	}
 	return metrics, s.demand.State(t.key()), nil
 }
@@ -180,7 +180,7 @@ func specs(metrics []metric) *pb.GetMetricSpecResponse {
 const tolerance = 1e-9
 
 // valueOf returns the metric's value.
-func (m metric) valueOf(state aggregate.State) *pb.MetricValue {
+func (m metric) valueOf(state demand.State) *pb.MetricValue {
 	value := float64(state.Concurrency())
 	if m.rate {
 		value = state.Rate

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/route"
-	"github.com/kedacore/http-add-on/scaler/aggregate"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
@@ -50,7 +50,7 @@ func (t trigger) fleet() bool { return t.kind == "" }
 // key of the trigger's demand.
 func (t trigger) key() string {
 	if t.fleet() {
-		return aggregate.Fleet
+		return demand.Fleet
 	}
 	return t.routeRef.key()
 }

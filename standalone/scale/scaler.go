@@ -5,20 +5,21 @@ package scale
 
 import (
 	"context"
-	"reflect"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
 // tick is how often demand is looked at when nothing urgent happens.
 const tick = time.Second
 
-// Workloads are told how many replicas to have. Scale must not block.
+// Workloads are the local workloads. Scale sets how many replicas one has; it
+// must not block.
 type Workloads interface {
 	Scale(workload types.NamespacedName, replicas int)
 }
@@ -56,56 +57,66 @@ func (s *Scaler) Run(ctx context.Context) {
 	defer cancel()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	var workloads map[types.NamespacedName]*workload
+	all := demand.New()
+	interceptor := all.Interceptor()
+	interceptor.Apply(queue.Event{Type: queue.Snapshot}) // requests before the first look are not old ones
+	workloads := make(map[types.NamespacedName]*workload)
 	for {
+		applied := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
 		case <-ticker.C:
 		case <-s.applied:
-			workloads = s.take(workloads)
+			applied = true
+			workloads = s.take(workloads, all)
 		}
-		counts, now := s.source.Counts(), time.Now()
+		interceptor.Apply(queue.Event{Type: queue.Snapshot, Counts: s.source.Counts()})
+		hits, now := all.Hits(), time.Now()
 		for key, w := range workloads {
-			s.scale(key, w, now, counts)
+			before := w.replicas
+			after := w.decide(now, all, hits)
+			if before > 0 && after > 0 && after != before {
+				s.log.Info("workload is scaled", "object", key.String(), "from", before, "to", after)
+			}
+			// With new targets processes may have been taken away and come back.
+			if after != before || applied {
+				s.workloads.Scale(key, after)
+			}
 		}
 	}
 }
 
-// take makes the pending targets the current ones. A workload whose target
-// merely changed keeps its history. All are scaled anew: their processes may
-// have been taken away and come back.
-func (s *Scaler) take(old map[types.NamespacedName]*workload) map[types.NamespacedName]*workload {
+// take makes the pending targets the current ones, and has their rates measured.
+// A workload whose target merely changed keeps its history.
+func (s *Scaler) take(old map[types.NamespacedName]*workload, all *demand.Aggregate) map[types.NamespacedName]*workload {
 	s.mu.Lock()
 	targets := s.pending
 	s.mu.Unlock()
-	counts, now := s.source.Counts(), time.Now()
+	forgotten := make(map[string]struct{})
+	for _, w := range old {
+		for _, m := range w.target.Metrics {
+			forgotten[m.Route] = struct{}{}
+		}
+	}
 	workloads := make(map[types.NamespacedName]*workload, len(targets))
 	for _, t := range targets {
 		w := old[t.Workload]
-		switch {
-		case w == nil:
-			w = newWorkload(t, now, counts)
-		case !reflect.DeepEqual(w.target.Metrics, t.Metrics):
-			w.measure(t, counts)
-		default:
-			w.target = t
+		if w == nil {
+			w = newWorkload(t, time.Now())
 		}
+		w.target = t
 		workloads[t.Workload] = w
-		s.workloads.Scale(t.Workload, w.decide(now, counts))
+		for _, m := range t.Metrics {
+			if m.Rate > 0 {
+				all.Measure(m.Route, m.Window, m.Granularity)
+				delete(forgotten, m.Route)
+			}
+		}
+	}
+	for route := range forgotten {
+		all.Forget(route)
 	}
 	return workloads
-}
-
-func (s *Scaler) scale(key types.NamespacedName, w *workload, now time.Time, counts queue.Counts) {
-	before := w.replicas
-	after := w.decide(now, counts)
-	if after == before {
-		return
-	}
-	if before > 0 && after > 0 {
-		s.log.Info("workload is scaled", "object", key.String(), "from", before, "to", after)
-	}
-	s.workloads.Scale(key, after)
 }

@@ -17,22 +17,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// demand is a queue.Source that a test sets.
-type demand struct {
+// source is a queue.Source that a test sets.
+type source struct {
 	mu      sync.Mutex
 	counts  queue.Counts
 	changed chan struct{}
 }
 
-func (d *demand) Counts() queue.Counts {
+func (d *source) Counts() queue.Counts {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return maps.Clone(d.counts)
 }
 
-func (d *demand) Subscribe() (<-chan struct{}, func()) { return d.changed, func() {} }
+func (d *source) Subscribe() (<-chan struct{}, func()) { return d.changed, func() {} }
 
-func (d *demand) set(route string, concurrency int64) {
+func (d *source) set(route string, concurrency int64) {
 	d.mu.Lock()
 	d.counts = queue.Counts{route: {Concurrency: concurrency}}
 	d.mu.Unlock()
@@ -59,7 +59,7 @@ func (n *node) of(name string) (int, time.Time) {
 
 func TestScaler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &demand{changed: make(chan struct{}, 1)}
+		d := &source{changed: make(chan struct{}, 1)}
 		n := &node{replicas: map[string]int{"a": -1}, at: map[string]time.Time{}}
 		s := New(d, n, logr.Discard())
 		ctx, cancel := context.WithCancel(t.Context())

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/pkg/demand"
 )
 
 // stabilisation is how long fewer replicas must be enough before there are
@@ -17,8 +17,6 @@ type workload struct {
 	created    time.Time
 	lastActive time.Time // zero: never
 	replicas   int
-	rates      []*rate  // by metric; nil for one without a rate
-	requests   []int64  // by metric: how many there had been when it was last looked at
 	advice     []advice // oldest first, none older than stabilisation
 }
 
@@ -27,27 +25,14 @@ type advice struct {
 	replicas int
 }
 
-func newWorkload(t Target, now time.Time, counts queue.Counts) *workload {
-	w := &workload{target: t, created: now, replicas: t.Min}
-	w.measure(t, counts)
-	return w
+func newWorkload(t Target, now time.Time) *workload {
+	return &workload{target: t, created: now, replicas: t.Min}
 }
 
-// measure starts to measure the target's rates.
-func (w *workload) measure(t Target, counts queue.Counts) {
-	w.target = t
-	w.rates, w.requests = make([]*rate, len(t.Metrics)), make([]int64, len(t.Metrics))
-	for i, m := range t.Metrics {
-		w.requests[i] = counts[m.Route].RequestCount
-		if m.Rate > 0 {
-			w.rates[i] = &rate{window: m.Window, granularity: m.Granularity, last: counts[m.Route].RequestCount}
-		}
-	}
-}
-
-// decide says how many replicas the workload should have now.
-func (w *workload) decide(now time.Time, counts queue.Counts) int {
-	active, wanted := w.demand(now, counts)
+// decide returns how many replicas the workload should have now. hits are those
+// since the last decision.
+func (w *workload) decide(now time.Time, all *demand.Aggregate, hits map[string]demand.Hit) int {
+	active, wanted := w.demand(all, hits)
 	t := w.target
 	switch {
 	case active:
@@ -68,7 +53,7 @@ func (w *workload) decide(now time.Time, counts queue.Counts) int {
 	return w.replicas
 }
 
-// asleep says, of a workload without demand, that it may have no replicas.
+// asleep reports whether a workload without demand may have no replicas.
 func (w *workload) asleep(now time.Time) bool {
 	if w.lastActive.IsZero() {
 		return now.Sub(w.created) >= w.target.InitialCooldown
@@ -77,32 +62,29 @@ func (w *workload) asleep(now time.Time) bool {
 }
 
 // demand is HPA's arithmetic: for each metric its value divided by what one
-// replica takes, rounded up; the greatest wins. A workload is active, as KEDA
-// says it, if anything at all asks for it.
-func (w *workload) demand(now time.Time, counts queue.Counts) (active bool, wanted int) {
-	for i, m := range w.target.Metrics {
-		count := counts[m.Route]
-		// A request that has come and gone since is activity too.
-		active = active || count.Concurrency > 0 || count.Cold || count.Leased || count.RequestCount > w.requests[i]
-		w.requests[i] = count.RequestCount
+// replica takes, rounded up; the greatest wins. A workload is active, in KEDA's
+// terms, if any of its routes is.
+func (w *workload) demand(all *demand.Aggregate, hits map[string]demand.Hit) (active bool, wanted int) {
+	for _, m := range w.target.Metrics {
+		state := all.State(m.Route)
+		_, hit := hits[m.Route] // a request may have come and gone since
+		active = active || hit || state.Active()
 		if m.Concurrency > 0 {
-			wanted = max(wanted, ceil(float64(count.Concurrency), m.Concurrency))
+			wanted = max(wanted, replicasFor(float64(state.Concurrency()), m.Concurrency))
 		}
-		if r := w.rates[i]; r != nil {
-			r.observe(now, count.RequestCount)
-			perSecond := r.perSecond()
-			active = active || perSecond > 0
-			wanted = max(wanted, ceil(perSecond, m.Rate))
+		if m.Rate > 0 {
+			wanted = max(wanted, replicasFor(state.Rate, m.Rate))
 		}
 	}
 	return active, wanted
 }
 
-func ceil(value float64, target int64) int {
-	return int(math.Ceil(value / float64(target)))
+func replicasFor(value float64, target int64) int {
+	const tolerance = 1e-9 // a whole number but for rounding errors stays one
+	return int(math.Ceil(value/float64(target) - tolerance))
 }
 
-// stabilise gives more replicas at once, fewer only when they were enough for
+// stabilise allows more replicas at once, and fewer only once they were enough for
 // a while.
 func (w *workload) stabilise(now time.Time, wanted int) int {
 	for len(w.advice) > 0 && now.Sub(w.advice[0].at) >= stabilisation {

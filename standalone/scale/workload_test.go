@@ -2,8 +2,10 @@ package scale
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
@@ -89,14 +91,25 @@ func TestDecide(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			start := time.Unix(1_000_000, 0)
-			w := newWorkload(test.target, start, nil)
-			for _, s := range test.steps {
-				counts := queue.Counts{"default/a": s.a, "default/b": s.b}
-				if got := w.decide(start.Add(s.at), counts); got != s.want {
-					t.Errorf("at %s: %d replicas, want %d: %s", s.at, got, s.want, s.reason)
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				all := demand.New()
+				for _, m := range test.target.Metrics {
+					if m.Rate > 0 {
+						all.Measure(m.Route, m.Window, m.Granularity)
+					}
 				}
-			}
+				interceptor := all.Interceptor()
+				interceptor.Apply(queue.Event{Type: queue.Snapshot})
+				w := newWorkload(test.target, start)
+				for _, s := range test.steps {
+					<-time.After(time.Until(start.Add(s.at)))
+					interceptor.Apply(queue.Event{Type: queue.Snapshot, Counts: queue.Counts{"default/a": s.a, "default/b": s.b}})
+					if got := w.decide(time.Now(), all, all.Hits()); got != s.want {
+						t.Errorf("at %s: %d replicas, want %d: %s", s.at, got, s.want, s.reason)
+					}
+				}
+			})
 		})
 	}
 }

@@ -1,13 +1,13 @@
-package aggregate
+package demand
 
 import "time"
 
 // maxBuckets bounds the memory of a window, whatever its granularity: 8 KiB.
 const maxBuckets = 1024
 
-// Window counts what happened in a time that slides. Its memory is bounded by
-// its number of buckets, and is taken by the first thing that happens. It is not
-// safe for concurrent use.
+// Window counts requests in a sliding window of time. Its memory is bounded by
+// its number of buckets, and allocated by the first request. It is not safe for
+// concurrent use.
 type Window struct {
 	length time.Duration
 	width  time.Duration // of a bucket
@@ -20,9 +20,9 @@ type Window struct {
 	newest int64 // number of the newest bucket since the zero of Unix time
 }
 
-// NewWindow returns an empty window. What makes no sense is put right: a length
-// is at least a millisecond, a granularity at most the length, and not so fine
-// that the window would need more than 1024 buckets.
+// NewWindow returns an empty window. Parameters out of bounds are corrected: a
+// length is at least a millisecond, a granularity at most the length, and not so
+// fine that the window would need more than 1024 buckets.
 func NewWindow(length, granularity time.Duration) *Window {
 	length = max(length, time.Millisecond)
 	granularity = min(max(granularity, length/maxBuckets, 1), length)
@@ -31,10 +31,10 @@ func NewWindow(length, granularity time.Duration) *Window {
 	return &Window{length: width * time.Duration(n), width: width, n: n}
 }
 
-// Length of the window.
+// Length is the length of the window.
 func (w *Window) Length() time.Duration { return w.length }
 
-// Add counts n things that happened between from and to, evenly.
+// Add counts n requests, spread evenly between from and to.
 func (w *Window) Add(from, to time.Time, n int64) {
 	if n <= 0 {
 		return
@@ -59,9 +59,9 @@ func (w *Window) Add(from, to time.Time, n int64) {
 	}
 }
 
-// Count is how many things happened in the time of one length before now. The
-// oldest bucket counts by the part of it that is still in the window, so that a
-// steady rate is exact.
+// Count is the number of requests in one length before now. The oldest bucket
+// counts by the part of it that is still in the window, so that a steady rate is
+// exact.
 func (w *Window) Count(now time.Time) float64 {
 	w.advance(w.bucket(now))
 	if w.total == 0 {
@@ -72,7 +72,8 @@ func (w *Window) Count(now time.Time) float64 {
 	return float64(w.total) - oldest*passed
 }
 
-// Resized returns a window of other measures with what this one holds.
+// Resized returns a window of another length and granularity with the requests
+// of this one.
 func (w *Window) Resized(length, granularity time.Duration) *Window {
 	resized := NewWindow(length, granularity)
 	if w.total == 0 {
