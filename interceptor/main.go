@@ -6,10 +6,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -18,26 +15,17 @@ import (
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintf(os.Stderr, "interceptor: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main("interceptor", run) }
 
-func run() error {
+func run(ctx context.Context) error {
 	var logging zap.Options
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
 
-	lifecycle.LimitMemory(os.DirFS("/"))
 	cfg, err := config.Load(os.LookupEnv)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	interceptor, err := app.NewOnCluster(cfg, zap.New(zap.UseFlagOptions(&logging)))
 	if err != nil {
 		return err

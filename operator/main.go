@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -18,21 +19,15 @@ import (
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintf(os.Stderr, "operator: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main("operator", run) }
 
-func run() error {
+func run(ctx context.Context) error {
 	var logging zap.Options
 	var flags config.Flags
 	logging.BindFlags(flag.CommandLine)
 	flags.Bind(flag.CommandLine)
 	flag.Parse()
 
-	lifecycle.LimitMemory(os.DirFS("/"))
 	cfg, err := config.Load(os.LookupEnv)
 	if err != nil {
 		return err
@@ -44,7 +39,6 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	ctx := ctrl.SetupSignalHandler()
 	operator, err := app.New(ctx, cfg, cluster, log)
 	if err != nil {
 		return err

@@ -7,10 +7,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -19,25 +16,17 @@ import (
 	"github.com/kedacore/http-add-on/scaler/config"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintf(os.Stderr, "scaler: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main("scaler", run) }
 
-func run() error {
+func run(ctx context.Context) error {
 	var logging zap.Options
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
 
-	lifecycle.LimitMemory(os.DirFS("/"))
 	cfg, err := config.Load(os.LookupEnv)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	scaler, err := app.NewOnCluster(cfg, zap.New(zap.UseFlagOptions(&logging)))
 	if err != nil {
 		return err

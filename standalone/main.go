@@ -7,10 +7,7 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -31,11 +28,5 @@ func main() {
 	settings.Lookup = os.LookupEnv
 	settings.Output = os.Stderr
 
-	lifecycle.LimitMemory(os.DirFS("/"))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends us at once
-	if err := app.Run(ctx, settings); err != nil {
-		fmt.Fprintf(os.Stderr, "standalone: %v\n", err)
-		os.Exit(1)
-	}
+	lifecycle.Main("standalone", func(ctx context.Context) error { return app.Run(ctx, settings) })
 }

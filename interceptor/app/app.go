@@ -63,8 +63,9 @@ type App struct {
 	sync      *routesync.Sync
 	handler   http.Handler
 
-	proxy, admin *httpserver.Server
-	listeners    listeners
+	proxy     *httpserver.Server
+	admin     http.Handler
+	listeners listeners
 	// certificates of the TLS listener; nil without one.
 	certificates *httpserver.Certificates
 
@@ -125,7 +126,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		proxy.TLS = cfg.TLS.Server(a.certificates.Get)
 	}
 	a.proxy = httpserver.New(a.handler, proxy)
-	a.admin = httpserver.New(admin.New(queue.NewHandler(a.tracker, a.watchesDone), a.ready), httpserver.Options{Log: a.log.WithName("admin")})
+	a.admin = admin.New(queue.NewHandler(a.tracker, a.watchesDone), a.ready)
 	if err := a.listen(deps); err != nil {
 		return nil, err
 	}

@@ -1,5 +1,6 @@
-// Package lifecycle is what every binary does around its work: it keeps within
-// the memory of its container. It must not know what a binary does.
+// Package lifecycle is what every binary does around its work: it starts, keeps
+// within the memory of its container, listens, serves auxiliary ports, and stops
+// in order. It must not know what a binary does.
 package lifecycle
 
 import (

@@ -65,9 +65,11 @@ type App struct {
 	scaler    *externalscaler.Server
 	health    *health.Server
 	grpc      *grpc.Server
-
-	grpcListener, metricsListener net.Listener
+	listeners listeners
 }
+
+// listeners are the open ports of an App; nil is a port that is not served.
+type listeners struct{ grpc, metrics, pprof net.Listener }
 
 // NewOnCluster makes a scaler for the cluster which the process runs in, or
 // which its kubeconfig names.
@@ -145,7 +147,7 @@ func traced(traces trace.TracerProvider) grpc.ServerOption {
 }
 
 // GRPCAddr is the address that KEDA connects to.
-func (a *App) GRPCAddr() net.Addr { return a.grpcListener.Addr() }
+func (a *App) GRPCAddr() net.Addr { return a.listeners.grpc.Addr() }
 
 // sink takes what the source reports.
 type sink struct{ *App }

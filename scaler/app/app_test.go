@@ -99,7 +99,7 @@ func TestLife(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(start); took > stopTimeout {
+	if took := time.Since(start); took > drainTimeout {
 		t.Errorf("stopping took %v", took)
 	}
 }
