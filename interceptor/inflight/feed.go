@@ -91,7 +91,7 @@ type feed struct {
 	leased  []*Route // of All, to be used again
 }
 
-// Feed implements queue.Feeder.
+// Feed implements queue.Source.
 func (t *Tracker) Feed() queue.Feed {
 	f := &feed{tracker: t}
 	f.signals[queue.Soon] = make(chan struct{}, 1)

@@ -19,13 +19,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // demand is a Source that tests change.
 type demand struct {
-	mu          sync.Mutex
-	counts      Counts
-	subscribers map[chan struct{}]bool
+	mu     sync.Mutex
+	counts Counts
+	feeds  map[chan struct{}]bool
 }
 
 func newDemand(counts Counts) *demand {
-	return &demand{counts: counts, subscribers: map[chan struct{}]bool{}}
+	return &demand{counts: counts, feeds: map[chan struct{}]bool{}}
 }
 
 func (d *demand) Counts() Counts {
@@ -34,26 +34,26 @@ func (d *demand) Counts() Counts {
 	return maps.Clone(d.counts)
 }
 
-func (d *demand) Subscribe() (<-chan struct{}, func()) {
+func (d *demand) Feed() Feed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := make(chan struct{}, 1)
-	d.subscribers[c] = true
-	return c, func() {
+	d.feeds[c] = true
+	return &polled{source: d, changed: c, cancel: func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		delete(d.subscribers, c)
-	}
+		delete(d.feeds, c)
+	}}
 }
 
-// readers is how many subscriptions there are.
+// readers is how many feeds there are.
 func (d *demand) readers() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.subscribers)
+	return len(d.feeds)
 }
 
-// set changes the count of a route; urgently, if the subscribers are told.
+// set changes the count of a route; urgently, if the feeds are signalled.
 func (d *demand) set(route string, c Count, urgent bool) {
 	d.change(func() { d.counts[route] = c }, urgent)
 }
@@ -67,7 +67,7 @@ func (d *demand) change(f func(), urgent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f()
-	for c := range d.subscribers {
+	for c := range d.feeds {
 		if !urgent {
 			break
 		}
@@ -77,6 +77,64 @@ func (d *demand) change(f func(), urgent bool) {
 		}
 	}
 }
+
+// polled is the feed of a Source that says only that something changed.
+type polled struct {
+	source  Source
+	changed <-chan struct{}
+	cancel  func()
+	counts  Counts // at the last look
+	removed bool
+}
+
+// look gets the counts.
+func (f *polled) look() {
+	now := f.source.Counts()
+	for route := range f.counts {
+		if _, ok := now[route]; !ok {
+			f.removed = true
+		}
+	}
+	f.counts = now
+}
+
+func (f *polled) Changed(u Urgency) <-chan struct{} {
+	if u == Soon {
+		return f.changed
+	}
+	return nil
+}
+
+func (f *polled) Take(u Urgency, _ int, visit func(string, Count)) bool {
+	switch u {
+	case AtOnce: // it cannot tell
+	case Soon:
+		f.All(visit)
+	default: // Round has looked
+		f.visit(visit)
+	}
+	return false
+}
+
+func (f *polled) Round() bool {
+	f.look()
+	removed := f.removed
+	f.removed = false
+	return removed
+}
+
+func (f *polled) All(visit func(string, Count)) {
+	f.look()
+	f.visit(visit)
+}
+
+func (f *polled) visit(visit func(string, Count)) {
+	for route, count := range f.counts {
+		visit(route, count)
+	}
+}
+
+func (f *polled) Close() { f.cancel() }
 
 // pipe is a listener whose connections are in memory, so that a server and its
 // clients live in a synctest bubble.

@@ -59,7 +59,6 @@ type Event struct {
 type Source interface {
 	// Counts returns the demand of every route. The map is the caller's.
 	Counts() Counts
-	// Subscribe returns a signal for urgent changes, pending signals being one,
-	// and a function that ends it.
-	Subscribe() (changed <-chan struct{}, cancel func())
+	// Feed starts a feed of the changes. The caller closes it.
+	Feed() Feed
 }

@@ -9,7 +9,7 @@ import (
 // reader is too slow. It returns then: the reader comes back for a snapshot.
 func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	// Before the first look at the counts, so that no change falls in between.
-	feed := feedOf(h.source)
+	feed := h.source.Feed()
 	defer feed.Close()
 
 	w.Header().Set("Content-Type", ContentTypeWatch)

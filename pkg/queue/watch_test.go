@@ -146,7 +146,7 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 		w := watch(t, client)
 		w.next()
 		if d.readers() != 1 {
-			t.Fatalf("%d subscriptions of one reader", d.readers())
+			t.Fatalf("%d feeds of one reader", d.readers())
 		}
 		w.cancel()
 		if err := <-w.err; !errors.Is(err, context.Canceled) {
@@ -154,7 +154,7 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 		}
 		synctest.Wait()
 		if d.readers() != 0 {
-			t.Errorf("%d subscriptions after the reader left", d.readers())
+			t.Errorf("%d feeds after the reader left", d.readers())
 		}
 	})
 }

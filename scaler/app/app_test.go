@@ -67,8 +67,8 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.interceptors[0].set("apps/route-0000", queue.Count{Concurrency: 2, RequestCount: 2})
-	w.interceptors[1].set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true, Leased: true})
+	w.interceptors[0].Set("apps/route-0000", queue.Count{Concurrency: 2, RequestCount: 2})
+	w.interceptors[1].Set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true, Leased: true})
 
 	sink.SetRoute(interceptorRoute(0))
 	close(w.synced)
@@ -127,7 +127,7 @@ func TestItServesOnUntilItsServiceHasTakenNotice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.interceptors[0].set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true})
+	w.interceptors[0].Set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1, Cold: true})
 	if response, err := stream.Recv(); err != nil || !response.GetResult() {
 		t.Fatalf("the stream says %v, %v", response, err)
 	}
@@ -156,7 +156,7 @@ func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
 	close(w.synced)
 	w.awaitReady(t)
 	// A stream of an active route says so when it is open.
-	w.interceptors[0].set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1})
+	w.interceptors[0].Set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1})
 	w.await(t, true)
 	stream, err := w.keda.StreamIsActive(t.Context(), ref(0))
 	if err != nil {
@@ -165,7 +165,7 @@ func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	w.interceptors[0].set("apps/route-0000", queue.Count{RequestCount: 1})
+	w.interceptors[0].Set("apps/route-0000", queue.Count{RequestCount: 1})
 	w.await(t, false)
 	var took []time.Duration
 	for n := range int64(hits) {
@@ -173,13 +173,13 @@ func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
 		i := w.interceptors[n%3]
 		before := i.Counts()["apps/route-0000"].RequestCount
 		start := time.Now()
-		i.set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: before + 1, Cold: true, Leased: true})
+		i.Set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: before + 1, Cold: true, Leased: true})
 		if _, err := stream.Recv(); err != nil {
 			t.Fatal(err)
 		}
 		took = append(took, time.Since(start))
 		w.await(t, true)
-		i.set("apps/route-0000", queue.Count{RequestCount: before + 1})
+		i.Set("apps/route-0000", queue.Count{RequestCount: before + 1})
 		w.await(t, false)
 	}
 	slices.Sort(took)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +26,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+	"github.com/kedacore/http-add-on/tests/support/counts"
 )
 
 func TestMain(m *testing.M) {
@@ -48,47 +48,10 @@ const adminPort = 9090
 // shutdownDelay is long enough for a test to act in.
 const shutdownDelay = time.Second
 
-// counted is what one simulated interceptor reports.
-type counted struct {
-	mu          sync.Mutex
-	counts      queue.Counts
-	subscribers map[chan struct{}]bool
-}
-
-func (c *counted) Counts() queue.Counts {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.counts)
-}
-
-func (c *counted) Subscribe() (<-chan struct{}, func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	changed := make(chan struct{}, 1)
-	c.subscribers[changed] = true
-	return changed, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.subscribers, changed)
-	}
-}
-
-func (c *counted) set(route string, count queue.Count) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.counts[route] = count
-	for s := range c.subscribers {
-		select {
-		case s <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // world is a scaler, a fake cluster, simulated interceptors on loopback behind
 // pod addresses, and KEDA's side of the connection.
 type world struct {
-	interceptors []*counted
+	interceptors []*counts.Source
 	address      string // that KEDA connects to
 	keda         pb.ExternalScalerClient
 	health       healthv1.HealthClient
@@ -131,10 +94,11 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 	var running sync.WaitGroup
 	var servers []*http.Server
 	for n := range interceptors {
-		c := &counted{counts: make(queue.Counts), subscribers: make(map[chan struct{}]bool)}
+		reported := make(queue.Counts)
 		for r := range routes {
-			c.counts[fmt.Sprintf("apps/route-%04d", r)] = queue.Count{RequestCount: int64(n * r)}
+			reported[fmt.Sprintf("apps/route-%04d", r)] = queue.Count{RequestCount: int64(n * r)}
 		}
+		c := counts.New(reported)
 		w.interceptors = append(w.interceptors, c)
 		l := listen(t)
 		addresses[fmt.Sprintf("%s:%d", podAddress(n), adminPort)] = l.Addr().String()

@@ -19,6 +19,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+	"github.com/kedacore/http-add-on/tests/support/counts"
 	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
@@ -28,13 +29,13 @@ func TestCallsAndFetchesAreTraced(t *testing.T) {
 	const clientTrace, clientSpan = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	collector := otlp.New(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.HTTP)
-	c := &counted{counts: queue.Counts{}, subscribers: make(map[chan struct{}]bool)}
+	c := counts.New(nil)
 	done := make(chan struct{})
 	interceptor := httptest.NewServer(queue.NewHandler(c, done))
 	defer interceptor.Close()
 	defer close(done)
 
-	w := &world{interceptors: []*counted{c}, synced: make(chan struct{}), sink: make(chan Sink, 1)}
+	w := &world{interceptors: []*counts.Source{c}, synced: make(chan struct{}), sink: make(chan Sink, 1)}
 	close(w.synced)
 	l := listen(t)
 	a, err := New(config.Config{

@@ -3,7 +3,6 @@ package collect
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/tests/support/counts"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,47 +37,15 @@ type process struct {
 	// answers, if set, says true if it has answered.
 	answers func(w http.ResponseWriter, r *http.Request) bool
 
-	mu          sync.Mutex
-	counts      queue.Counts
-	subscribers map[chan struct{}]bool
-	server      *http.Server
-	listener    *pipe
-	done        chan struct{}
-	running     sync.WaitGroup
-}
-
-// Counts implements queue.Source.
-func (p *process) Counts() queue.Counts {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.counts)
-}
-
-// Subscribe implements queue.Source.
-func (p *process) Subscribe() (<-chan struct{}, func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := make(chan struct{}, 1)
-	p.subscribers[c] = true
-	return c, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.subscribers, c)
-	}
+	counts   *counts.Source
+	server   *http.Server
+	listener *pipe
+	done     chan struct{}
+	running  sync.WaitGroup
 }
 
 // set changes the count of a route, urgently.
-func (p *process) set(route string, c queue.Count) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.counts[route] = c
-	for s := range p.subscribers {
-		select {
-		case s <- struct{}{}:
-		default:
-		}
-	}
-}
+func (p *process) set(route string, c queue.Count) { p.counts.Set(route, c) }
 
 // ServeHTTP is the admin port.
 func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +59,7 @@ func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = ""
 		fallthrough
 	default:
-		queue.NewHandler(p, p.done).ServeHTTP(w, r)
+		queue.NewHandler(p.counts, p.done).ServeHTTP(w, r)
 	}
 }
 
@@ -211,9 +179,9 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 // start starts a process at an address.
 func (n *network) start(address string, p *process) *process {
 	if p.counts == nil {
-		p.counts = queue.Counts{}
+		p.counts = counts.New(nil)
 	}
-	p.subscribers, p.done = make(map[chan struct{}]bool), make(chan struct{})
+	p.done = make(chan struct{})
 	p.listener = &pipe{accept: make(chan net.Conn), closed: make(chan struct{})}
 	p.server = &http.Server{Handler: p}
 	p.running.Go(func() { _ = p.server.Serve(p.listener) })
@@ -271,4 +239,4 @@ const llm = "apps/llm"
 // busy is a count of a route with some requests in flight, all new.
 func busy(n int64) queue.Count { return queue.Count{Concurrency: n, RequestCount: n} }
 
-func counting(n int64) *process { return &process{counts: queue.Counts{llm: busy(n)}} }
+func counting(n int64) *process { return &process{counts: counts.New(queue.Counts{llm: busy(n)})} }

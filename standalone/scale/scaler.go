@@ -18,6 +18,15 @@ import (
 // tick is how often demand is looked at when nothing urgent happens.
 const tick = time.Second
 
+// Source is the demand that the interceptor counts.
+type Source interface {
+	// Counts returns the demand of every route. The map is the caller's.
+	Counts() queue.Counts
+	// Subscribe returns a signal for urgent changes, pending signals being one, and
+	// a function that ends it.
+	Subscribe() (changed <-chan struct{}, cancel func())
+}
+
 // Workloads are the local workloads. Scale sets how many replicas one has; it
 // must not block.
 type Workloads interface {
@@ -26,7 +35,7 @@ type Workloads interface {
 
 // Scaler keeps the replicas of its targets in line with demand.
 type Scaler struct {
-	source    queue.Source
+	source    Source
 	workloads Workloads
 	log       logr.Logger
 
@@ -36,7 +45,7 @@ type Scaler struct {
 }
 
 // New makes a Scaler without targets.
-func New(source queue.Source, workloads Workloads, log logr.Logger) *Scaler {
+func New(source Source, workloads Workloads, log logr.Logger) *Scaler {
 	return &Scaler{source: source, workloads: workloads, log: log, applied: make(chan struct{}, 1)}
 }
 

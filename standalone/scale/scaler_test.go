@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// source is a queue.Source that a test sets.
+// source is a Source that a test sets.
 type source struct {
 	mu      sync.Mutex
 	counts  queue.Counts
