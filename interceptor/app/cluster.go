@@ -6,7 +6,8 @@ import (
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	kubeconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
@@ -17,10 +18,10 @@ import (
 // NewOnCluster makes an interceptor that serves the cluster which the process
 // runs in, or which its kubeconfig names.
 func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
-	ctrl.SetLogger(log)
+	ctrllog.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
 	otel.SetErrorHandler(telemetry.ErrorHandler(log.WithName("telemetry")))
-	cluster, err := ctrl.GetConfig()
+	cluster, err := kubeconfig.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}

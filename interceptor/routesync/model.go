@@ -9,11 +9,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
@@ -62,7 +62,7 @@ func newModel(c compiler) *model {
 }
 
 // apply takes changes in and marks the routes that they touch.
-func (m *model) apply(changes map[ObjectRef]client.Object) {
+func (m *model) apply(changes map[ObjectRef]kubesource.Object) {
 	for ref, obj := range changes {
 		key := routing.Key{Namespace: ref.Namespace, Name: ref.Name}
 		switch ref.Kind {
@@ -104,7 +104,7 @@ func newConfigMap(object *corev1.ConfigMap) *configMap {
 
 // applyRoute decodes one route by itself. One that does not decode is a problem
 // of its own and leaves the table; it harms no other route.
-func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj client.Object) {
+func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj kubesource.Object) {
 	m.dirty[key] = struct{}{}
 	delete(m.problems, ref)
 	var decoded *v1beta1.InterceptorRoute

@@ -7,7 +7,7 @@ package routesync
 import (
 	"context"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 )
 
 // Source reports objects and their changes: those of a cluster, or of files.
@@ -24,9 +24,9 @@ type Source interface {
 // harms no other; Services and ConfigMaps come typed.
 type Sink interface {
 	// Set takes an object that is new or has changed.
-	Set(obj client.Object)
+	Set(obj kubesource.Object)
 	// Delete takes an object that is gone.
-	Delete(obj client.Object)
+	Delete(obj kubesource.Object)
 	// Synced is called once, after everything that existed at the start has been
 	// reported. Nothing is published before.
 	Synced()

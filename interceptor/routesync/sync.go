@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -55,7 +55,7 @@ type Sync struct {
 	signal chan struct{}
 
 	mu      sync.Mutex
-	pending map[ObjectRef]client.Object // nil: deleted
+	pending map[ObjectRef]kubesource.Object // nil: deleted
 	synced  bool
 
 	table    atomic.Pointer[routing.Table[*exchange.Route]]
@@ -70,7 +70,7 @@ func New(o Options) *Sync {
 	s := &Sync{
 		log:     o.Log,
 		signal:  make(chan struct{}, 1),
-		pending: map[ObjectRef]client.Object{},
+		pending: map[ObjectRef]kubesource.Object{},
 		model:   newModel(compiler{store: o.Store, tracker: o.Tracker, defaults: o.Defaults}),
 	}
 	s.problems.Store(&map[ObjectRef]string{})
@@ -89,10 +89,10 @@ func (s *Sync) Ready() bool { return s.table.Load() != nil }
 func (s *Sync) Problems() map[ObjectRef]string { return *s.problems.Load() }
 
 // Set implements Sink.
-func (s *Sync) Set(obj client.Object) { s.change(obj, obj) }
+func (s *Sync) Set(obj kubesource.Object) { s.change(obj, obj) }
 
 // Delete implements Sink.
-func (s *Sync) Delete(obj client.Object) { s.change(obj, nil) }
+func (s *Sync) Delete(obj kubesource.Object) { s.change(obj, nil) }
 
 // Synced implements Sink.
 func (s *Sync) Synced() {
@@ -102,7 +102,7 @@ func (s *Sync) Synced() {
 	s.wake()
 }
 
-func (s *Sync) change(of, to client.Object) {
+func (s *Sync) change(of, to kubesource.Object) {
 	ref, ok := refOf(of)
 	if !ok {
 		return
@@ -120,7 +120,7 @@ func (s *Sync) wake() {
 	}
 }
 
-func refOf(obj client.Object) (ObjectRef, bool) {
+func refOf(obj kubesource.Object) (ObjectRef, bool) {
 	ref := ObjectRef{Namespace: obj.GetNamespace(), Name: obj.GetName()}
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
@@ -186,7 +186,7 @@ func (s *Sync) publish() {
 		return
 	}
 	pending := s.pending
-	s.pending = map[ObjectRef]client.Object{}
+	s.pending = map[ObjectRef]kubesource.Object{}
 	s.mu.Unlock()
 
 	s.model.apply(pending)

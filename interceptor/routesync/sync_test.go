@@ -16,13 +16,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -52,7 +52,7 @@ func run(t testing.TB, log logr.Logger) (*Sync, Sink) {
 	return s, <-source.sink
 }
 
-func object(t testing.TB, text string) client.Object {
+func object(t testing.TB, text string) kubesource.Object {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
@@ -61,7 +61,7 @@ func object(t testing.TB, text string) client.Object {
 	return u
 }
 
-func interceptorRoute(t testing.TB, name, host, more string) client.Object {
+func interceptorRoute(t testing.TB, name, host, more string) kubesource.Object {
 	t.Helper()
 	return object(t, fmt.Sprintf(`
 apiVersion: http.keda.sh/v1beta1
@@ -75,7 +75,7 @@ spec:
 `, name, host, more))
 }
 
-func httpScaledObject(t testing.TB, name, host string) client.Object {
+func httpScaledObject(t testing.TB, name, host string) kubesource.Object {
 	t.Helper()
 	return object(t, fmt.Sprintf(`
 apiVersion: http.keda.sh/v1alpha1
@@ -87,7 +87,7 @@ spec:
 `, name, host))
 }
 
-func appService() client.Object {
+func appService() kubesource.Object {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app"},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
@@ -266,7 +266,7 @@ func TestDefaultsOfARoute(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			m := newModel(compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), defaults: defaults})
-			m.apply(map[ObjectRef]client.Object{
+			m.apply(map[ObjectRef]kubesource.Object{
 				{Kind: KindService, Namespace: "ns", Name: "app"}:                appService(),
 				{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "route"}: interceptorRoute(t, "route", "a.test", c.spec),
 			})
@@ -342,7 +342,7 @@ func TestBurstIsOneRebuild(t *testing.T) {
 // One change among many must cost little of what all of them cost.
 func TestOneChangeCompilesOneRoute(t *testing.T) {
 	m := newModel(compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil)})
-	all := map[ObjectRef]client.Object{{Kind: KindService, Namespace: "ns", Name: "app"}: appService()}
+	all := map[ObjectRef]kubesource.Object{{Kind: KindService, Namespace: "ns", Name: "app"}: appService()}
 	for i := range 2000 {
 		name := fmt.Sprint("r", i)
 		all[ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: name}] = interceptorRoute(t, name, name+".test", "")
@@ -354,7 +354,7 @@ func TestOneChangeCompilesOneRoute(t *testing.T) {
 
 	route := interceptorRoute(t, "r5", "changed.test", "")
 	start = time.Now()
-	m.apply(map[ObjectRef]client.Object{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
+	m.apply(map[ObjectRef]kubesource.Object{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
 	table = m.table(table)
 	one := time.Since(start)
 	if _, ok := table.Match("changed.test", "/", nil); !ok || table.Len() != 2000 {

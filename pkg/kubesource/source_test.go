@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // A component that restarts while the API server is away would lose what it has
@@ -24,11 +23,11 @@ func TestAnAPIServerThatIsAwayIsWaitedFor(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	unexpected := func(o client.Object) { t.Errorf("delivered %v", o) }
+	unexpected := func(o Object) { t.Errorf("delivered %v", o) }
 	synced := func() { t.Error("synced without an API server") }
 	ended := make(chan error, 1)
 	go func() {
-		ended <- source.Run(ctx, synced, For[client.Object](&corev1.Service{}, Handler[client.Object]{Set: unexpected, Delete: unexpected}))
+		ended <- source.Run(ctx, synced, For[Object](&corev1.Service{}, Handler[Object]{Set: unexpected, Delete: unexpected}))
 	}()
 	tries := make(chan struct{})
 	go func() {

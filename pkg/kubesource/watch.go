@@ -1,25 +1,35 @@
 package kubesource
 
 import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
+// Object is an object of a cluster.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
 // Watch is a kind of objects to watch, made by [For] or [Routes].
 type Watch struct {
-	object  client.Object
-	handler toolscache.ResourceEventHandler
-	options cache.ByObject
+	object    Object
+	handler   cache.ResourceEventHandler
+	transform cache.TransformFunc
+	namespace string
+	labels    labels.Selector
 }
 
 // Handler takes the objects of a kind. Set and Delete are called from one goroutine
 // for each kind, and must not change the objects.
-type Handler[T client.Object] struct {
+type Handler[T Object] struct {
 	// Set takes an object that is new or has changed.
 	Set func(T)
 	// Delete takes the last known state of an object that is gone.
@@ -34,7 +44,7 @@ type Handler[T client.Object] struct {
 }
 
 // For returns a watch of the kind of an object.
-func For[T client.Object](object T, h Handler[T]) Watch {
+func For[T Object](object T, h Handler[T]) Watch {
 	return newWatch(object, h, newVersion)
 }
 
@@ -55,21 +65,18 @@ func Routes(h Handler[*unstructured.Unstructured]) []Watch {
 }
 
 // newVersion reports whether an update is more than a resync.
-func newVersion(before, after client.Object) bool {
+func newVersion(before, after Object) bool {
 	return before.GetResourceVersion() != after.GetResourceVersion()
 }
 
 // newSpec reports whether an update changes more than the status.
-func newSpec(before, after client.Object) bool {
+func newSpec(before, after Object) bool {
 	return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration()
 }
 
-func newWatch[T client.Object](object T, h Handler[T], changed func(before, after client.Object) bool) Watch {
-	w := Watch{object: object, options: cache.ByObject{Label: h.Labels}}
-	if h.Namespace != "" {
-		w.options.Namespaces = map[string]cache.Config{h.Namespace: {}}
-	}
-	w.options.Transform = func(obj any) (any, error) {
+func newWatch[T Object](object T, h Handler[T], changed func(before, after Object) bool) Watch {
+	w := Watch{object: object, namespace: h.Namespace, labels: h.Labels}
+	w.transform = func(obj any) (any, error) {
 		if o, ok := obj.(T); ok {
 			o.SetManagedFields(nil)
 			o.SetAnnotations(nil)
@@ -81,21 +88,28 @@ func newWatch[T client.Object](object T, h Handler[T], changed func(before, afte
 	}
 	call := func(f func(T), obj any) {
 		// A deletion that was missed leaves only the last known state.
-		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+		if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 			obj = gone.Obj
 		}
 		if o, ok := obj.(T); ok {
 			f(o)
 		}
 	}
-	w.handler = toolscache.ResourceEventHandlerFuncs{
+	w.handler = cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) { call(h.Set, obj) },
 		UpdateFunc: func(before, after any) {
-			if changed(before.(client.Object), after.(client.Object)) {
+			if changed(before.(Object), after.(Object)) {
 				call(h.Set, after)
 			}
 		},
 		DeleteFunc: func(obj any) { call(h.Delete, obj) },
 	}
 	return w
+}
+
+// resourceOf returns the resource of a kind. Those that we watch have the plural
+// that the rules of Kubernetes give.
+func resourceOf(kind schema.GroupVersionKind) schema.GroupVersionResource {
+	plural, _ := meta.UnsafeGuessKindToResource(kind)
+	return plural
 }

@@ -68,7 +68,7 @@ func TestAStatusOfARouteIsNotDelivered(t *testing.T) {
 func TestWhatIsNotReadIsNotKept(t *testing.T) {
 	trimmed := 0
 	w := Routes(Handler[*unstructured.Unstructured]{Trim: func(*unstructured.Unstructured) { trimmed++ }})[0]
-	kept, err := w.options.Transform(interceptorRoute("a", "1", 1))
+	kept, err := w.transform(interceptorRoute("a", "1", 1))
 	if err != nil {
 		t.Fatal(err)
 	}

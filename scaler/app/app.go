@@ -19,7 +19,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	kubeconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -74,10 +75,10 @@ type listeners struct{ grpc, metrics, pprof net.Listener }
 // NewOnCluster makes a scaler for the cluster which the process runs in, or
 // which its kubeconfig names.
 func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
-	ctrl.SetLogger(log)
+	ctrllog.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
 	otel.SetErrorHandler(telemetry.ErrorHandler(log.WithName("telemetry")))
-	cluster, err := ctrl.GetConfig()
+	cluster, err := kubeconfig.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}

@@ -37,10 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	// An informer of some namespaces that has never synced leaves two goroutines
-	// when its cache is stopped; ours is when the process ends.
-	const informers = "sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformer"
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction(informers+".func1"), goleak.IgnoreTopFunction(informers+"HandlerRegistration.func1"))
+	goleak.VerifyTestMain(m)
 }
 
 const adminPort = 9090

@@ -12,9 +12,9 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/routesync"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 )
 
 // An editor writes a file in several steps; a reload waits until they are over
@@ -145,7 +145,7 @@ func (s *Source) report(problems []Problem) {
 
 // forSink picks what the interceptor itself reads. It gets a copy: its side is
 // free to keep or change what it is given.
-func forSink(e Entry) (client.Object, bool) {
+func forSink(e Entry) (kubesource.Object, bool) {
 	switch object := e.Object.(type) {
 	case *unstructured.Unstructured:
 		return object.DeepCopy(), true

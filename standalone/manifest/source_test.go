@@ -11,8 +11,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 	"go.uber.org/goleak"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,9 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // sink passes on what it is told, in words.
 type sink chan string
 
-func (s sink) Set(o client.Object)    { s <- "set " + o.GetName() }
-func (s sink) Delete(o client.Object) { s <- "delete " + o.GetName() }
-func (s sink) Synced()                { s <- "synced" }
+func (s sink) Set(o kubesource.Object)    { s <- "set " + o.GetName() }
+func (s sink) Delete(o kubesource.Object) { s <- "delete " + o.GetName() }
+func (s sink) Synced()                    { s <- "synced" }
 
 func (s sink) expect(t *testing.T, want ...string) {
 	t.Helper()

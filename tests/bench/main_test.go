@@ -4,7 +4,6 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -179,22 +177,7 @@ func serveInterceptor(ctx context.Context, l net.Listener, mux *http.ServeMux, s
 }
 
 // resident is the process's resident memory in bytes.
-func resident() int64 {
-	f, err := os.Open("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var kib int64
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmRSS:"); ok {
-			if _, err := fmt.Sscan(rest, &kib); err == nil {
-				return kib << 10
-			}
-		}
-	}
-	return 0
-}
+func resident() int64 { return residentOf(os.Getpid()) }
 
 // process is a server in a process of its own.
 type process struct {
