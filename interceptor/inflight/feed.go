@@ -10,21 +10,21 @@ import (
 // urgencies is how many there are.
 const urgencies = queue.AtOnce + 1
 
-// changes are the routes that changed and that no feed was handed yet, each of
-// them once. Requests put routes in, without a lock or an allocation; the first
-// feed that asks hands them to all feeds.
+// changes are the routes that changed and that no feed has received yet, each of
+// them once. Requests add routes, without a lock or an allocation; the first feed
+// that takes them passes them to all feeds.
 type changes struct {
 	head atomic.Pointer[Route] // a stack, linked by Route.next
 
 	mu    sync.Mutex // feeds only
-	taken *Route     // off the stack, not handed out yet
+	taken *Route     // off the stack, not passed on yet
 }
 
-// change notes that the route changed. Whoever calls it changed the counters
-// before, and those who read the counters take the note away before: a route
-// that is listed already will be read yet.
+// change lists the route as changed. Callers change the counters first, and
+// readers of the counters unlist the route first: a route that is listed already
+// is going to be read.
 //
-// Of a busy route this is one load.
+// For a busy route this is one load.
 func (r *Route) change(u queue.Urgency) {
 	if !r.listed[u].Load() {
 		r.list(u)
@@ -46,8 +46,8 @@ func (r *Route) list(u queue.Urgency) {
 	}
 }
 
-// collect hands changed routes to all feeds, at most so many, and says whether
-// it left any that had changed before.
+// collect passes changed routes to all feeds, at most so many, and reports whether
+// it left any that had changed before the call.
 func (t *Tracker) collect(u queue.Urgency, most int) (more bool) {
 	c := &t.changes[u]
 	c.mu.Lock()
@@ -66,8 +66,8 @@ func (t *Tracker) collect(u queue.Urgency, most int) (more bool) {
 		}
 		c.taken, r.next[u] = r.next[u], nil
 		r.listed[u].Store(false)
-		// Only now: a feed that is newer than this list has read the counters
-		// before the note was taken away, and must look again.
+		// Only now: a feed that is newer than this list has read the counters before
+		// the route was unlisted, and must read them again.
 		for _, s := range t.listeners() {
 			if s.feed != nil {
 				s.feed.add(u, r)
@@ -86,7 +86,7 @@ type feed struct {
 
 	mu      sync.Mutex
 	pending [urgencies]routeSet
-	again   routeSet // leased when last told: a lease ends by itself
+	again   routeSet // leased when last sent: a lease ends by itself
 	removed bool
 	leased  []*Route // of All, to be used again
 }
@@ -113,7 +113,7 @@ func (f *feed) Take(u queue.Urgency, most int, visit func(string, queue.Count)) 
 	return false
 }
 
-// take takes from what this feed was handed.
+// take takes from what this feed has received.
 func (f *feed) take(u queue.Urgency, most int, visit func(string, queue.Count)) (more bool) {
 	now := f.tracker.now()
 	f.mu.Lock()

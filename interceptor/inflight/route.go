@@ -73,9 +73,9 @@ func (r *Route) end(released *atomic.Bool) {
 	r.tracker.signal(queue.Soon)
 }
 
-// Hold takes a place among the held requests and open streams of the route, and
-// says false if that many, unless it is 0, are taken already. release is idempotent and
-// may be called from any goroutine; it is never nil.
+// Hold takes a place among the held requests and open streams of the route. It
+// returns false if that many places are taken already; 0 is no limit. release is
+// idempotent and may be called from any goroutine; it is never nil.
 func (r *Route) Hold(most int) (release func(), ok bool) {
 	for {
 		n := r.held.Load()
@@ -94,7 +94,7 @@ func (r *Route) Hold(most int) (release func(), ok bool) {
 	}, true
 }
 
-// Cold tells of a request that met no ready endpoint. It takes or renews the
+// Cold records a request that met no ready endpoint. It takes or renews the
 // route's activation lease: from now on the route shows demand, even if the
 // request is answered at once or its client leaves. The lease ends for good when
 // ready, which must be cheap and may be nil, is seen true, or after the given
@@ -109,16 +109,16 @@ func (r *Route) Cold(length time.Duration, ready func() bool) {
 	r.tracker.signal(queue.AtOnce)
 }
 
-// InFlight is the number of requests that are in flight; a lease is none.
+// InFlight is the number of requests in flight, without leases.
 func (r *Route) InFlight() int64 { return int64(r.requests.Load() & inFlightMask) }
 
 // Held is the number of requests and streams that hold a place.
 func (r *Route) Held() int64 { return r.held.Load() }
 
-// Leased says whether an activation lease is live.
+// Leased reports whether an activation lease is live.
 func (r *Route) Leased() bool { return r.leased(r.tracker.now()) }
 
-// leased looks whether the lease is live, and ends it for good if not: a target
+// leased reports whether the lease is live, and ends it for good if not: a target
 // that was seen ready and sleeps again is woken by new requests only.
 func (r *Route) leased(now time.Time) bool {
 	for {
@@ -131,7 +131,7 @@ func (r *Route) leased(now time.Time) bool {
 			return true
 		}
 		if r.lease.CompareAndSwap(l, nil) {
-			if inTime { // else nobody looked when it became ready
+			if inTime { // else the moment when it became ready is unknown
 				r.wakes.end(now)
 			}
 			return false
@@ -140,7 +140,7 @@ func (r *Route) leased(now time.Time) bool {
 	}
 }
 
-// count is what /queue reports of the route.
+// count is what /queue reports about the route.
 func (r *Route) count(now time.Time) queue.Count {
 	requests := r.requests.Load()
 	c := queue.Count{

@@ -1,7 +1,6 @@
-// Package inflight counts what every route has in flight and remembers which
-// routes somebody asked for while their target slept (the activation lease).
-// It is what /queue reports. It must not know what a request, an endpoint or a
-// scaler is.
+// Package inflight counts what every route has in flight, and keeps the activation
+// leases of routes that were requested while their target slept. It is what /queue
+// reports. It must not know what a request, an endpoint or a scaler is.
 package inflight
 
 import (
@@ -14,8 +13,8 @@ import (
 )
 
 // Tracker holds the counters of all routes. It is safe for concurrent use.
-// Requests have their *Route and meet in the Tracker only when their route's
-// change must be noted, which takes no lock: a busy one's was noted already.
+// Requests use their *Route. They meet in the Tracker only when the change of a
+// route is listed, which takes no lock; that of a busy route is listed already.
 type Tracker struct {
 	now func() time.Time
 
@@ -28,7 +27,7 @@ type Tracker struct {
 	changes [urgencies]changes
 }
 
-// subscriber is told of urgent changes.
+// subscriber receives signals of urgent changes.
 type subscriber struct {
 	soon, atOnce chan struct{} // buffered; may be the same
 	feed         *feed         // may be nil
@@ -45,8 +44,8 @@ func NewTracker(now func() time.Time) *Tracker {
 	}
 }
 
-// Route returns the handle of a route, "namespace/name", making it if need be.
-// It is the same one until the route is forgotten. A route that comes back while
+// Route returns the handle of a route, "namespace/name", creating it if it does
+// not exist. It is the same one until the route is forgotten. A route that comes back while
 // requests of its former self are in flight has the same handle and counters.
 func (t *Tracker) Route(key string) *Route {
 	t.mu.Lock()
@@ -83,8 +82,8 @@ func (t *Tracker) Forget(key string) {
 			s.feed.forget(r)
 		}
 	}
-	// Without feeds nobody else takes routes off these lists, which would keep
-	// all forgotten ones alive.
+	// Without feeds nothing else takes routes off these lists, which would keep all
+	// forgotten ones alive.
 	for u := range urgencies {
 		t.collect(u, forgetCollects)
 	}
@@ -130,10 +129,10 @@ func (t *Tracker) Each(f func(key string, r *Route)) {
 	}
 }
 
-// Subscribe returns a signal for changes that a scaler must hear of at once: a
-// route got its first request or lost its last one, a cold hit, a route that was
+// Subscribe returns a signal for changes that a scaler must receive at once: the
+// first request of a route or the end of its last one, a cold hit, a route that was
 // forgotten. Signals that come while one is pending are one. The caller calls
-// cancel, which is idempotent, when it listens no more.
+// cancel, which is idempotent.
 func (t *Tracker) Subscribe() (changed <-chan struct{}, cancel func()) {
 	c := make(chan struct{}, 1)
 	return c, t.subscribe(&subscriber{soon: c, atOnce: c})
@@ -165,7 +164,7 @@ func (t *Tracker) listeners() []*subscriber {
 	return nil
 }
 
-// signal tells all subscribers of a change, which was noted before.
+// signal signals a change, which is listed already, to all subscribers.
 func (t *Tracker) signal(u queue.Urgency) {
 	for _, s := range t.listeners() {
 		if u == queue.AtOnce {

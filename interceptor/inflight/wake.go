@@ -12,10 +12,10 @@ import (
 // of a warm target), and follows an application that has changed after three.
 const remembered = 5
 
-// wakes is what a route knows of its wakes: the way from the first cold hit to
-// the first moment that a ready endpoint was seen. It stands here because the
-// lease begins and ends with a wake, and because a Route outlives the compiled
-// routes that come and go with each edit.
+// wakes are the wakes of a route: each is the time from the first cold hit to the
+// first moment that a ready endpoint was seen. They are here because the lease
+// begins and ends with a wake, and because a Route outlives the compiled routes,
+// which are replaced with each edit.
 type wakes struct {
 	current  atomic.Pointer[wake] // the last one that began; nil: none ever
 	estimate atomic.Int64         // nanoseconds; 0: unknown
@@ -30,8 +30,8 @@ type wake struct {
 	over  atomic.Bool
 }
 
-// begin notes a cold hit. It begins a wake unless the one before is under way
-// and somebody still asks for it.
+// begin records a cold hit. It begins a wake unless the one before is under way
+// and a lease or a held request still asks for it.
 func (w *wakes) begin(now time.Time, asked bool) {
 	if c := w.current.Load(); asked && c != nil && !c.over.Load() {
 		return
@@ -39,7 +39,7 @@ func (w *wakes) begin(now time.Time, asked bool) {
 	w.current.Store(&wake{since: now})
 }
 
-// end notes that the target is ready. The first to see it is right.
+// end records that the target is ready. Only the first call of a wake counts.
 func (w *wakes) end(now time.Time) {
 	c := w.current.Load()
 	if c == nil || c.over.Swap(true) {
@@ -52,17 +52,18 @@ func (w *wakes) end(now time.Time) {
 	}
 	w.took = append(w.took, max(now.Sub(c.since), 1))
 	sorted := slices.Sorted(slices.Values(w.took))
-	// Of two in the middle the longer one: who waits less than told is pleased.
+	// With an even number of samples, use the upper median: overestimating is the
+	// better error.
 	w.estimate.Store(int64(sorted[len(sorted)/2]))
 }
 
-// Woke tells that a request which met no ready endpoint has got one. Whoever
-// gets it calls this; the first call of a wake is its end.
+// Woke records that a request which met no ready endpoint has one now. Every such
+// request calls it; the first call of a wake is its end.
 func (r *Route) Woke() { r.wakes.end(r.tracker.now()) }
 
-// Wake says how long the wake that is under way has taken, and how long one
-// usually takes, as far as this process has seen: the median of the last ones. An
-// estimate of 0 is none. It is for requests that told of themselves by Cold.
+// Wake returns how long the wake that is under way has taken, and how long one
+// usually takes: the median of the last ones that this process has seen. An
+// estimate of 0 is none. It is for requests that were recorded by Cold.
 func (r *Route) Wake() (elapsed, estimate time.Duration) {
 	if c := r.wakes.current.Load(); c != nil {
 		elapsed = max(r.tracker.now().Sub(c.since), 0)

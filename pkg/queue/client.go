@@ -46,7 +46,7 @@ func (c *Client) Watch(ctx context.Context, address string, handle func(Event)) 
 	}
 	defer func() { _ = body.Close() }() // nothing to lose
 
-	lines := newLines(body)
+	lines := newLineReader(body)
 	for first := true; ; first = false {
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {

@@ -16,7 +16,7 @@ import (
 // lineCounts is between the type of an event and its counts.
 const lineCounts = `,"counts":{`
 
-// startLine writes over the buffer.
+// startLine begins a line in the memory of the buffer.
 func startLine(buffer []byte, t EventType) []byte {
 	line := buffer[:0]
 	line = append(line, `{"type":"`...)
@@ -84,16 +84,18 @@ const (
 // errLongLine is returned for a line over maxLine.
 var errLongLine = errors.New("a line is too long")
 
-// lines reads lines. Between two of them it keeps the memory of a usual one only,
-// however long the snapshot was: a scaler reads hundreds of streams that then
-// hardly say anything.
-type lines struct{ *bufio.Reader }
+// lineReader reads lines. Between two of them it keeps the memory of a usual one
+// only, however long the snapshot was: a scaler reads hundreds of streams that are
+// nearly silent then.
+type lineReader struct{ *bufio.Reader }
 
-func newLines(r io.Reader) lines { return lines{bufio.NewReaderSize(r, usualLine)} }
+func newLineReader(r io.Reader) lineReader {
+	return lineReader{bufio.NewReaderSize(r, usualLine)}
+}
 
 // next returns a line with its end, which is valid until the next call, or io.EOF
 // if there is none. A line without an end is an error.
-func (l lines) next() ([]byte, error) {
+func (l lineReader) next() ([]byte, error) {
 	part, err := l.ReadSlice('\n')
 	var whole []byte
 	for errors.Is(err, bufio.ErrBufferFull) && len(whole) <= maxLine {

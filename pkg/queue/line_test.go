@@ -28,7 +28,7 @@ func TestLines(t *testing.T) {
 		for how, reader := range map[string]io.Reader{
 			"at once": strings.NewReader(test.text), "byte by byte": iotest.OneByteReader(strings.NewReader(test.text)),
 		} {
-			l := newLines(reader)
+			l := newLineReader(reader)
 			for _, want := range test.want {
 				if got, err := l.next(); err != nil || string(got) != want {
 					t.Fatalf("%s, %s: %d bytes, %v; want %d", name, how, len(got), err, len(want))
@@ -39,7 +39,7 @@ func TestLines(t *testing.T) {
 			}
 		}
 	}
-	broken := newLines(io.MultiReader(strings.NewReader("a"), iotest.ErrReader(io.ErrNoProgress)))
+	broken := newLineReader(io.MultiReader(strings.NewReader("a"), iotest.ErrReader(io.ErrNoProgress)))
 	if _, err := broken.next(); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("got %v", err)
 	}
@@ -67,9 +67,9 @@ func TestALongLineIsNotKept(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	before := heap()
-	var all []lines
+	var all []lineReader
 	for range streams {
-		l := newLines(strings.NewReader(text))
+		l := newLineReader(strings.NewReader(text))
 		for range 2 {
 			if _, err := l.next(); err != nil {
 				t.Fatal(err)

@@ -1,7 +1,7 @@
 // Package queue is the wire contract of an interceptor's /queue: how much demand
 // each route has, as one JSON object or as a stream of changes. It holds the
-// types, the handler and the client. It must not know where the numbers come
-// from, nor what is done with them.
+// types, the handler and the client. It must not know who counts, nor what the
+// counts are used for.
 package queue
 
 // Path of the endpoint on the admin port, and the query that asks for a stream.
@@ -21,29 +21,29 @@ const (
 type Count struct {
 	// Concurrency is the number of requests in flight, or 1 if Leased.
 	Concurrency int64 `json:"Concurrency"`
-	// RequestCount is how many requests there ever were.
+	// RequestCount is the number of all requests since the interceptor started.
 	RequestCount int64 `json:"RequestCount"`
-	// Cold says that an activation lease is live: somebody asked, and no endpoint
-	// was ready since.
+	// Cold reports whether an activation lease is live: a request came, and no
+	// endpoint was ready since.
 	Cold bool `json:"Cold,omitempty"`
-	// Leased says that the lease is all there is: no request is in flight.
+	// Leased reports whether the route has a lease and no request in flight.
 	Leased bool `json:"Leased,omitempty"`
 }
 
 // Counts is the demand by route, "namespace/name".
 type Counts map[string]Count
 
-// EventType says what an Event means.
+// EventType is what an Event means.
 type EventType string
 
 // The types of events. A receiver ignores those that it does not know.
 const (
-	// Snapshot holds every route, and replaces all that was known. It comes
-	// first, and whenever a route disappeared.
+	// Snapshot holds every route, and replaces all earlier counts. It is the first
+	// event, and is sent again whenever a route disappeared.
 	Snapshot EventType = "SNAPSHOT"
 	// Update holds the routes that changed.
 	Update EventType = "UPDATE"
-	// Bookmark holds nothing: the sender is alive.
+	// Bookmark holds nothing. It shows that the sender is alive.
 	Bookmark EventType = "BOOKMARK"
 )
 

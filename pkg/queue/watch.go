@@ -8,7 +8,7 @@ import (
 // watch streams the counts until the reader or the server goes away, or the
 // reader is too slow. It returns then: the reader comes back for a snapshot.
 func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
-	// Before the first look at the counts, so that no change falls in between.
+	// Before the first snapshot, so that no change falls in between.
 	feed := h.source.Feed()
 	defer feed.Close()
 
@@ -20,7 +20,7 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	update, bookmark := time.NewTicker(updateInterval), time.NewTicker(bookmarkInterval)
 	defer update.Stop()
 	defer bookmark.Stop()
-	atOnce, soon := newPace(feed.Changed(AtOnce)), newPace(feed.Changed(Soon))
+	atOnce, soon := newThrottle(feed.Changed(AtOnce)), newThrottle(feed.Changed(Soon))
 	defer atOnce.Stop()
 	defer soon.Stop()
 
@@ -30,18 +30,18 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-h.done:
-			_ = s.gathered() // a reader that is gone needs none
+			_ = s.gathered() // a reader that is gone needs no last line
 			return
 		case <-atOnce.due:
 			err = s.coldHits()
-			atOnce.rest(coldSpacing)
+			atOnce.pause(coldSpacing)
 		case <-atOnce.C:
 			atOnce.due = atOnce.changed
 		case <-soon.due:
 			start := time.Now()
 			_, err = s.update(Soon)
 			// Routes that flap, and a reader that is slow, must not cost a core.
-			soon.rest(max(urgentSpacing, costFactor*time.Since(start)))
+			soon.pause(max(urgentSpacing, costFactor*time.Since(start)))
 		case <-soon.C:
 			soon.due = soon.changed
 		case <-update.C:
@@ -56,31 +56,31 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	// batch is how many routes a line tells of at most, unless it is a snapshot:
-	// cold hits wait for no more than one line, some 20 KB.
+	// batch is how many routes a line has at most, unless it is a snapshot: cold
+	// hits wait for no more than one line, some 20 KB.
 	batch = 256
-	// costFactor bounds what lines about routes that turn active and inactive may
-	// cost: a stream spends at most this share of a core on them.
+	// costFactor bounds what lines about routes that turn active and inactive cost:
+	// after each one a stream pauses for so many times the time that it took.
 	costFactor = 20
 )
 
-// pace is a signal that is not heard for some time after it was.
-type pace struct {
+// throttle is a signal that is not received during a pause.
+type throttle struct {
 	*time.Timer
 	changed <-chan struct{}
-	due     <-chan struct{} // changed, or nil during a rest
+	due     <-chan struct{} // changed, or nil during a pause
 }
 
-func newPace(changed <-chan struct{}) *pace {
-	p := &pace{Timer: time.NewTimer(0), changed: changed, due: changed}
-	<-p.C
-	return p
+func newThrottle(changed <-chan struct{}) *throttle {
+	t := &throttle{Timer: time.NewTimer(0), changed: changed, due: changed}
+	<-t.C
+	return t
 }
 
-// rest begins a rest, after which the timer fires.
-func (p *pace) rest(d time.Duration) {
-	p.due = nil
-	p.Reset(d)
+// pause begins a pause, at whose end the timer fires.
+func (t *throttle) pause(d time.Duration) {
+	t.due = nil
+	t.Reset(d)
 }
 
 // stream is one reader of the counts.
@@ -88,10 +88,10 @@ type stream struct {
 	w    http.ResponseWriter
 	feed Feed
 	sent Counts // what the reader knows
-	line []byte // the last one, to be written over
+	line []byte // the last line; the next one uses its memory
 }
 
-// coldHits tells the reader of all cold hits.
+// coldHits sends all cold hits.
 func (s *stream) coldHits() error {
 	for {
 		if more, err := s.update(AtOnce); err != nil || !more {
@@ -100,7 +100,7 @@ func (s *stream) coldHits() error {
 	}
 }
 
-// gathered tells the reader of all changes, and between two lines of cold hits.
+// gathered sends all changes, and cold hits between two lines.
 func (s *stream) gathered() error {
 	if s.feed.Round() {
 		if err := s.coldHits(); err != nil {
@@ -108,8 +108,8 @@ func (s *stream) gathered() error {
 		}
 		return s.snapshot()
 	}
-	// What changes all the time, faster than the reader reads, must not make this
-	// round endless: no more lines than would tell of every route.
+	// Routes that change faster than the reader reads must not make this round
+	// endless: it has no more lines than all routes need.
 	for range len(s.sent)/batch + 1 {
 		if err := s.coldHits(); err != nil {
 			return err
@@ -121,8 +121,8 @@ func (s *stream) gathered() error {
 	return nil
 }
 
-// update tells the reader of changes, in one line if there are any, and says
-// whether there are more.
+// update sends changes in one line, if there are any, and reports whether it left
+// some.
 func (s *stream) update(u Urgency) (more bool, err error) {
 	line := startLine(s.line, Update)
 	empty := len(line)
@@ -139,7 +139,7 @@ func (s *stream) update(u Urgency) (more bool, err error) {
 	return more, s.send(line)
 }
 
-// snapshot tells the reader everything.
+// snapshot sends every route.
 func (s *stream) snapshot() error {
 	clear(s.sent)
 	line := startLine(s.line, Snapshot)
