@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Generates what is derived from the API types, the deepcopy functions beside them
-# and the CustomResourceDefinitions in config/crd/bases, and the stubs of KEDA's
-# external scaler.
+# Generates what is derived from the code: the deepcopy functions, the
+# CustomResourceDefinitions and their reference pages from the API types, the stubs of
+# KEDA's external scaler, and the chart's README and schema from its values.yaml.
 #
 #   hack/generate.sh            writes the files
 #   hack/generate.sh --check    writes nothing; fails if a file is not up to date
@@ -16,22 +16,42 @@ case ${1-} in
 	;;
 esac
 
-tools=$(hack/tools/install.sh codegen controller-gen)
+codegen=$(hack/tools/install.sh codegen controller-gen)
+docs=$(hack/tools/install.sh docs crd-ref-docs helm-docs)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-mkdir -p "$out/config/crd/bases"
+definitions=config/crd/bases pages=docs/reference chart=charts/keda-add-ons-http stubs=scaler/externalscaler/pb
+mkdir -p "$out"/{$definitions,$pages,$chart/files/crds,$stubs}
+
+page() { # VERSION PAGE
+	"$docs/crd-ref-docs" --log-level ERROR --renderer markdown --config hack/docs/crd-ref-docs/config.yaml \
+		--templates-dir hack/docs/crd-ref-docs --source-path "operator/apis/http/$1" --output-path "$out/$pages/$2"
+}
+chart_file() { # FILE; helm-docs exits with 0 after an error, but logs it
+	local warnings
+	warnings=$("$docs/helm-docs" --log-level warning --chart-search-root charts --template-files "$1.gotmpl" \
+		--sort-values-order file --dry-run 2>&1 >"$out/$chart/$1")
+	if [ -n "$warnings" ]; then
+		echo "$warnings" >&2
+		return 1
+	fi
+}
+
 for version in v1alpha1 v1beta1; do
 	package=operator/apis/http/$version
 	mkdir -p "$out/$package"
-	"$tools/controller-gen" object paths="./$package" output:object:dir="$out/$package"
+	"$codegen/controller-gen" object paths="./$package" output:object:dir="$out/$package"
 done
-"$tools/controller-gen" crd paths=./operator/apis/... output:crd:dir="$out/config/crd/bases"
-stubs=scaler/externalscaler/pb
-mkdir -p "$out/$stubs"
+"$codegen/controller-gen" crd paths=./operator/apis/... output:crd:dir="$out/$definitions"
+cp "$out/$definitions"/* "$out/$chart/files/crds"
 $stubs/generate.sh "$out/$stubs"
+page v1alpha1 httpscaledobject.md
+page v1beta1 interceptorroute.md
+chart_file README.md
+chart_file values.schema.json
 
 generated=$(cd "$out" && find . -type f | sed 's|^\./||')
-present=$(find config/crd/bases operator/apis $stubs \( -path 'config/crd/bases/*' -o -name 'zz_generated.*' -o -name '*.pb.go' \) -type f)
+present=$(find $definitions $chart/files operator/apis $stubs \( -path "*/files/crds/*" -o -path "$definitions/*" -o -name 'zz_generated.*' -o -name '*.pb.go' \) -type f)
 stale=0
 for file in $(printf '%s\n%s\n' "$generated" "$present" | LC_ALL=C sort -u); do
 	if [ "${1-}" != --check ]; then

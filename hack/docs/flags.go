@@ -31,6 +31,6 @@ func flagsTable(b *bytes.Buffer, title string, flags *flag.FlagSet) {
 		if f.DefValue != "" {
 			value = "`" + f.DefValue + "`"
 		}
-		fmt.Fprintf(b, "| `--%s` | %s | %s |\n", f.Name, value, cell(oneLine(strings.ReplaceAll(f.Usage, "\n", " "))))
+		fmt.Fprintf(b, "| `--%s` | %s | %s |\n", f.Name, value, cell(strings.Join(strings.Fields(f.Usage), " ")))
 	})
 }

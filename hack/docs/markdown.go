@@ -101,3 +101,6 @@ func slug(heading string) string {
 	}
 	return b.String()
 }
+
+// cell escapes a text for a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

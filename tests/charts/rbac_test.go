@@ -151,7 +151,7 @@ func TestDefinitionsAreCopied(t *testing.T) {
 	}
 	for _, entry := range entries {
 		if diff := cmp.Diff(string(read(t, filepath.Join(root, "config/crd/bases", entry.Name()))), string(read(t, filepath.Join(copies, entry.Name())))); diff != "" {
-			t.Errorf("%s is stale, run go run ./hack/charts (-config +chart):\n%s", entry.Name(), diff)
+			t.Errorf("%s is stale, run hack/generate.sh (-config +chart):\n%s", entry.Name(), diff)
 		}
 	}
 }

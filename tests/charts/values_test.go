@@ -109,7 +109,10 @@ func TestValuesOf016(t *testing.T) {
 	}
 }
 
-const chartValues = root + "/charts/keda-add-ons-http/values.yaml"
+const (
+	chartValues = root + "/charts/keda-add-ons-http/values.yaml"
+	chartSchema = root + "/charts/keda-add-ons-http/values.schema.json"
+)
 
 // spelledOut returns the paths that a pattern with one choice stands for.
 func spelledOut(pattern string) []string {
@@ -132,6 +135,29 @@ func at(values map[string]any, path []string) (any, bool) {
 	}
 	section, _ := value.(map[string]any)
 	return at(section, path[1:])
+}
+
+// The schema is generated from the comments of values.yaml: a value without one is
+// missing in it, and in the README.
+func TestValuesAreDescribed(t *testing.T) {
+	var look func(path string, values, schema map[string]any)
+	look = func(path string, values, schema map[string]any) {
+		properties, open := schema["properties"].(map[string]any)
+		if !open {
+			return // what is in it is the user's
+		}
+		for key, value := range values {
+			inner, found := properties[key].(map[string]any)
+			if !found {
+				t.Errorf("%s%s has no description: a comment that begins with `# -- `", path, key)
+				continue
+			}
+			if section, ok := value.(map[string]any); ok {
+				look(path+key+".", section, inner)
+			}
+		}
+	}
+	look("", settings(t, chartValues), settings(t, chartSchema))
 }
 
 // The schema finds what cannot be, and lets pass what it does not know.
@@ -158,7 +184,7 @@ func TestSchemaForbidsNoKeys(t *testing.T) {
 			}
 		}
 	}
-	look(nil, settings(t, root+"/charts/keda-add-ons-http/values.schema.json"))
+	look(nil, settings(t, chartSchema))
 	if len(closed) > 0 {
 		t.Errorf("keys are forbidden: %v", closed)
 	}
