@@ -100,13 +100,11 @@ lint: ## golangci-lint, with the import rules
 .PHONY: generate
 generate: ## Everything that is generated from the code
 	hack/generate.sh
-	go run ./hack/docs
 	go test -race -tags charts ./tests/charts -run 'Golden|Config|Kustomize' -update
 
 .PHONY: verify
 verify: ## What is generated, formatted and tidy is as committed
 	hack/generate.sh --check
-	go run ./hack/docs -check
 	go mod tidy -diff
 	cd tests/clients && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }

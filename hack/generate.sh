@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Generates what is derived from the code: the deepcopy functions, the
-# CustomResourceDefinitions and their reference pages from the API types, the stubs of
-# KEDA's external scaler, and the chart's README and schema from its values.yaml.
+# Generates what is derived from the code: from the API types the deepcopy functions and
+# the CustomResourceDefinitions; docs/reference; the stubs of KEDA's external scaler; the
+# chart's README and schema from its values.yaml.
 #
 #   hack/generate.sh            writes the files
 #   hack/generate.sh --check    writes nothing; fails if a file is not up to date
@@ -47,11 +47,12 @@ cp "$out/$definitions"/* "$out/$chart/files/crds"
 $stubs/generate.sh "$out/$stubs"
 page v1alpha1 httpscaledobject.md
 page v1beta1 interceptorroute.md
+go run ./hack/docs "$out/$pages"
 chart_file README.md
 chart_file values.schema.json
 
 generated=$(cd "$out" && find . -type f | sed 's|^\./||')
-present=$(find $definitions $chart/files operator/apis $stubs \( -path "*/files/crds/*" -o -path "$definitions/*" -o -name 'zz_generated.*' -o -name '*.pb.go' \) -type f)
+present=$(find $definitions $pages $chart/files/crds -type f; find operator/apis $stubs -name 'zz_generated.*' -o -name '*.pb.go')
 stale=0
 for file in $(printf '%s\n%s\n' "$generated" "$present" | LC_ALL=C sort -u); do
 	if [ "${1-}" != --check ]; then

@@ -10,14 +10,14 @@ import (
 	scaler "github.com/kedacore/http-add-on/scaler/config"
 )
 
-// environmentPage lists the variables of each component, and notes them in known.
-func environmentPage(known map[string]bool) []byte {
-	b := generated("Environment")
+// environmentPage lists the variables of each component.
+func environmentPage() []byte {
+	b := newPage("Environment")
 	fmt.Fprint(b, `
-A variable that is set to nothing counts as not set. What is wrong is said at the start, all at once, and the program
-ends. In the chart most of them have a value of their own; the rest goes into `+"`extraEnvs`"+`.
+A variable with an empty value counts as unset. If any value is invalid, the program reports all errors at the start and
+exits. The chart has a value for most of these variables; the others go into `+"`extraEnvs`"+`.
 
-`+"`standalone`"+` reads the interceptor's, with other defaults: `+"`standalone --help`"+`.
+`+"`standalone`"+` reads the interceptor's variables, with other defaults: see `+"`standalone --help`"+`.
 `)
 	for _, component := range []struct {
 		title     string
@@ -28,9 +28,6 @@ ends. In the chart most of them have a value of their own; the rest goes into `+
 		{"Operator", operator.Variables()},
 	} {
 		variablesTable(b, component.title, component.variables)
-		for _, v := range component.variables {
-			known[v.Name] = true
-		}
 	}
 	return b.Bytes()
 }

@@ -13,8 +13,8 @@ import (
 
 // flagsPage lists the flags of the binaries.
 func flagsPage() []byte {
-	b := generated("Flags")
-	fmt.Fprint(b, "\nEverything else is set by [environment variables](environment.md). `standalone --help` tells standalone's own.\n")
+	b := newPage("Flags")
+	fmt.Fprint(b, "\n[Environment variables](environment.md) set everything else. `standalone --help` prints the flags of standalone.\n")
 	logging := flag.NewFlagSet("", flag.ContinueOnError)
 	new(zap.Options).BindFlags(logging)
 	flagsTable(b, "Every binary", logging)

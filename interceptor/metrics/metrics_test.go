@@ -36,15 +36,12 @@ func newMetrics(t *testing.T, concurrency Concurrency) (*Metrics, *telemetry.Met
 }
 
 // scrape returns the lines of /metrics that are the interceptor's, or that no
-// dashboard expects; without the explanations.
+// dashboard expects.
 func scrape(out *telemetry.Metrics) []string {
 	w := httptest.NewRecorder()
 	out.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	var lines []string
 	for line := range strings.Lines(w.Body.String()) {
-		if strings.HasPrefix(line, "# HELP") {
-			continue
-		}
 		if strings.Contains(line, "interceptor_") || strings.Contains(line, "otel_") || strings.Contains(line, "target_info") {
 			lines = append(lines, strings.TrimSpace(line))
 		}
@@ -52,7 +49,8 @@ func scrape(out *telemetry.Metrics) []string {
 	return lines
 }
 
-// Names, labels, types and buckets are a contract with dashboards and alerts.
+// Names, labels, types and buckets are a contract with dashboards and alerts. The
+// reference page is generated from the golden file.
 func TestMetricsAreFrozen(t *testing.T) {
 	m, out := newMetrics(t, func(observe func(namespace, name string, inFlight int64)) {
 		observe("apps", "llm", 3)
@@ -65,6 +63,7 @@ func TestMetricsAreFrozen(t *testing.T) {
 	m.Request(ctx, &exchange.Exchange{}, http.StatusNotFound, "BREW", 2*time.Millisecond)
 	m.Request(ctx, &exchange.Exchange{}, http.StatusNotFound, "get", 3*time.Millisecond)
 	m.Rejected(ctx, route)
+	m.LostAnswer(ctx, route)
 	m.ColdStart(ctx, route, OutcomeReady, 20*time.Second)
 	m.ColdStart(ctx, route, OutcomeTimeout, time.Minute)
 	m.ColdStart(ctx, route, OutcomeCancelled, time.Second)

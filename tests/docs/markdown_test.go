@@ -1,4 +1,4 @@
-package main
+package docs
 
 import (
 	"regexp"
@@ -101,6 +101,3 @@ func slug(heading string) string {
 	}
 	return b.String()
 }
-
-// cell escapes a text for a table.
-func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

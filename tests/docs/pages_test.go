@@ -1,4 +1,4 @@
-package main
+package docs
 
 import (
 	"errors"
@@ -15,6 +15,25 @@ import (
 
 // notPages are folders whose Markdown is no page of ours.
 var notPages = []string{".git", "bin", "node_modules", "testdata", "hack"}
+
+// names are the variables of the environment and the metrics that pages may mention.
+type names map[string]bool
+
+// namesIn returns what reference pages list in the first column of their tables.
+func namesIn(pages ...string) (names, error) {
+	row := regexp.MustCompile("(?m)^\\| `([A-Za-z0-9_]+)` \\|")
+	known := names{}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			return nil, fmt.Errorf("reading a reference page: %w", err)
+		}
+		for _, match := range row.FindAllStringSubmatch(string(text), -1) {
+			known[match[1]] = true
+		}
+	}
+	return known, nil
+}
 
 // check reads every page below root and returns what is wrong with them.
 func check(root string, known names) ([]error, error) {
@@ -107,12 +126,12 @@ func unknown(text string, known names) map[int]string {
 	found := map[int]string{}
 	for i, line := range strings.Split(text, "\n") {
 		for _, name := range variablePattern.FindAllString(line, -1) {
-			if strings.Contains(name, "_") && !known.variables[name] {
+			if strings.Contains(name, "_") && !known[name] {
 				found[i+1] = name
 			}
 		}
 		for _, name := range metricPattern.FindAllString(line, -1) {
-			if !known.metrics[name] && !known.metrics[suffixPattern.ReplaceAllString(name, "")] {
+			if !known[name] && !known[suffixPattern.ReplaceAllString(name, "")] {
 				found[i+1] = name
 			}
 		}
