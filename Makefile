@@ -11,7 +11,7 @@ BENCHTIME ?= 1s
 tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 
 .PHONY: help
-help: ## What can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Go, make and curl are all that is needed. A C compiler (race detector), Chromium and Node are"
@@ -70,12 +70,12 @@ e2e: cc ## On a real cluster of processes: control plane, KEDA, the chart; its t
 	go test -race -count=1 -v -timeout 60m -tags e2e ./tests/e2e
 
 .PHONY: e2e-up
-e2e-up: ## A cluster to play with; it says how
+e2e-up: ## Start a cluster to try things on; it prints how to reach it
 	go build -tags e2e -o bin/e2e-up ./tests/e2e/up
 	bin/e2e-up start
 
 .PHONY: e2e-down
-e2e-down: ## Its end
+e2e-down: ## Stop that cluster
 	bin/e2e-up stop
 
 .PHONY: bench

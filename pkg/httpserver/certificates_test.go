@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/testr"
+
+	"github.com/kedacore/http-add-on/tests/support/certificate"
 )
 
 // names returns the alternative names of the certificate that a client gets.
@@ -25,12 +27,12 @@ func names(t *testing.T, c *Certificates, serverName string) string {
 
 func TestCertificateIsPickedByName(t *testing.T) {
 	dir := t.TempDir()
-	writePair(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
+	certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
 	store := filepath.Join(dir, "store")
-	writePair(t, store+"/a.crt", store+"/a.key", "a.test", "Upper.test")
-	writePair(t, store+"/deep/b.pem", store+"/deep/b-key.pem", "b.test", "*.wild.test")
+	certificate.Write(t, store+"/a.crt", store+"/a.key", "a.test", "Upper.test")
+	certificate.Write(t, store+"/deep/b.pem", store+"/deep/b-key.pem", "b.test", "*.wild.test")
 	// As a Secret is mounted: the files are links to links.
-	writePair(t, store+"/secret/..2026/tls.crt", store+"/secret/..2026/tls.key", "c.test")
+	certificate.Write(t, store+"/secret/..2026/tls.crt", store+"/secret/..2026/tls.key", "c.test")
 	for _, link := range [][2]string{{"..2026", "..data"}, {"..data/tls.crt", "tls.crt"}, {"..data/tls.key", "tls.key"}} {
 		if err := os.Symlink(link[0], filepath.Join(store, "secret", link[1])); err != nil {
 			t.Fatal(err)
@@ -73,8 +75,8 @@ func TestCertificateFilesThatAreWrong(t *testing.T) {
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			dir := t.TempDir()
-			writePair(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
-			writePair(t, dir+"/store/a.crt", dir+"/store/a.key", "a.test")
+			certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
+			certificate.Write(t, dir+"/store/a.crt", dir+"/store/a.key", "a.test")
 			test.spoil(t, dir)
 			_, err := LoadCertificates(CertificateFiles{Cert: dir + "/tls.crt", Key: dir + "/tls.key", Stores: []string{dir + "/store"}})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -93,7 +95,7 @@ func remove(t *testing.T, path string) {
 
 func TestCertificatesFollowTheirFiles(t *testing.T) {
 	dir := t.TempDir()
-	writePair(t, dir+"/tls.crt", dir+"/tls.key", "old.test")
+	certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "old.test")
 	c, err := LoadCertificates(CertificateFiles{Cert: dir + "/tls.crt", Key: dir + "/tls.key"})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +117,7 @@ func TestCertificatesFollowTheirFiles(t *testing.T) {
 			t.Errorf("while the files are broken the certificate is %s, want the last good one", got)
 		}
 		write(t, dir+"/tls.key", string(good))
-		writePair(t, dir+"/tls.crt", dir+"/tls.key", "new.test")
+		certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "new.test")
 		tick()
 		if got := names(t, c, ""); got != "new.test" {
 			t.Errorf("after the files changed the certificate is %s, want new.test", got)

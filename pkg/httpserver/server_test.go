@@ -15,6 +15,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/go-logr/logr/testr"
+
+	"github.com/kedacore/http-add-on/tests/support/certificate"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 // running is a server with a plain and a TLS listener.
@@ -26,12 +29,12 @@ type running struct {
 func start(t *testing.T, handler http.HandlerFunc) *running {
 	t.Helper()
 	dir := t.TempDir()
-	writePair(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
+	certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
 	certificates, err := LoadCertificates(CertificateFiles{Cert: dir + "/tls.crt", Key: dir + "/tls.key"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, secure := listen(t), listen(t)
+	plain, secure := listen.Loopback(t), listen.Loopback(t)
 	s := New(handler, Options{TLS: &tls.Config{GetCertificate: certificates.Get}, Log: testr.New(t)})
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -265,7 +268,7 @@ func TestShutdownCutsWhatOutlivesItsBound(t *testing.T) {
 }
 
 func TestServeSaysWhichListenerFailed(t *testing.T) {
-	l := listen(t)
+	l := listen.Loopback(t)
 	l.Close()
 	err := New(http.NotFoundHandler(), Options{Log: logr.Discard()}).Serve(l)
 	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -136,47 +138,22 @@ func (f *polled) visit(visit func(string, Count)) {
 
 func (f *polled) Close() { f.cancel() }
 
-// pipe is a listener whose connections are in memory, so that a server and its
-// clients live in a synctest bubble.
+// pipe is a listener in memory that counts how often it was dialled.
 type pipe struct {
-	accept  chan net.Conn
-	closed  chan struct{}
-	once    sync.Once
+	*listen.Memory
 	dialled atomic.Int32
 }
 
-func (p *pipe) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accept:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipe) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (p *pipe) dial(context.Context, string, string) (net.Conn, error) {
+func (p *pipe) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	p.dialled.Add(1)
-	server, client := net.Pipe()
-	select {
-	case p.accept <- server:
-		return client, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
+	return p.Dial(ctx, network, address)
 }
 
 // serve starts a server in the bubble of the test, and returns how to dial it
 // and a Client of it.
 func serve(t *testing.T, h http.Handler) (*pipe, *Client) {
 	t.Helper()
-	p := &pipe{accept: make(chan net.Conn), closed: make(chan struct{})}
+	p := &pipe{Memory: listen.NewMemory()}
 	both := new(http.Protocols)
 	both.SetHTTP1(true)
 	both.SetUnencryptedHTTP2(true)

@@ -4,19 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"net"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	"github.com/go-logr/logr/testr"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/kedacore/http-add-on/tests/support/capture"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
@@ -145,30 +142,14 @@ func TestACollectorThatHangsHoldsUpNobody(t *testing.T) {
 }
 
 func TestACollectorThatIsNotThereIsSaidOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	nobody := "http://" + listen.Refusing(t)
 	each(t, func(t *testing.T, protocol string, _ func(*otlp.Collector) string) {
 		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", nobody)
 		t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 		t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
 		t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "1")
-		var mu sync.Mutex
-		lines := make(map[string]int)
-		all := start(t, protocol, funcr.New(func(_, line string) {
-			mu.Lock()
-			defer mu.Unlock()
-			for _, signal := range []string{"metrics", "traces"} {
-				if strings.Contains(line, fmt.Sprintf(`"kind"=%q`, signal)) {
-					lines[signal]++
-				}
-			}
-		}, funcr.Options{}))
+		var log capture.Log
+		all := start(t, protocol, log.Logger(0, nil))
 		tracer := all.Traces().Tracer("test")
 		for range 2_000 { // some batches
 			_, span := tracer.Start(t.Context(), "work")
@@ -178,10 +159,8 @@ func TestACollectorThatIsNotThereIsSaidOnce(t *testing.T) {
 		if err := all.Shutdown(within(t, 500*time.Millisecond)); err != nil {
 			t.Error(err)
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if lines["metrics"] != 1 || lines["traces"] != 1 {
-			t.Errorf("lines of the log: %v, want one for each signal", lines)
+		if log.Count(`"kind"="metrics"`) != 1 || log.Count(`"kind"="traces"`) != 1 {
+			t.Errorf("lines of the log: %q, want one for each signal", log.Lines())
 		}
 	})
 }

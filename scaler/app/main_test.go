@@ -27,6 +27,7 @@ import (
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 	"github.com/kedacore/http-add-on/tests/support/counts"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 func TestMain(m *testing.M) {
@@ -97,7 +98,7 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 		}
 		c := counts.New(reported)
 		w.interceptors = append(w.interceptors, c)
-		l := listen(t)
+		l := listen.Loopback(t)
 		addresses[fmt.Sprintf("%s:%d", podAddress(n), adminPort)] = l.Addr().String()
 		server := &http.Server{Handler: queue.NewHandler(c, done)}
 		running.Go(func() { _ = server.Serve(l) })
@@ -107,7 +108,7 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
 		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond, ShutdownDelay: shutdownDelay,
 	}
-	l := listen(t)
+	l := listen.Loopback(t)
 	a, err := New(cfg, Deps{Source: w, GRPC: l, Log: logr.Discard(), DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		process, ok := addresses[address]
 		if !ok {
@@ -143,15 +144,6 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 		running.Wait()
 	})
 	return w
-}
-
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
 }
 
 // ref is a trigger for one of the routes.

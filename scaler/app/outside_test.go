@@ -27,6 +27,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 // roleVariable makes the test binary the world outside of a scaler.
@@ -270,7 +271,7 @@ func newScaled(b *testing.B, s size) *scaled {
 	for n, address := range addresses {
 		processes[fmt.Sprintf("%s:%d", podAddress(n), adminPort)] = address
 	}
-	sinks, l := make(told, 1), listen(b)
+	sinks, l := make(told, 1), listen.Loopback(b)
 	a, err := New(config.Config{
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
 		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,

@@ -20,6 +20,7 @@ import (
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 	"github.com/kedacore/http-add-on/tests/support/counts"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
@@ -37,7 +38,7 @@ func TestCallsAndFetchesAreTraced(t *testing.T) {
 
 	w := &world{interceptors: []*counts.Source{c}, synced: make(chan struct{}), sink: make(chan Sink, 1)}
 	close(w.synced)
-	l := listen(t)
+	l := listen.Loopback(t)
 	a, err := New(config.Config{
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
 		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond,

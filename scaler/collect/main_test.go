@@ -19,6 +19,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/tests/support/counts"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,7 +40,7 @@ type process struct {
 
 	counts   *counts.Source
 	server   *http.Server
-	listener *pipe
+	listener *listen.Memory
 	done     chan struct{}
 	running  sync.WaitGroup
 }
@@ -69,30 +70,6 @@ func (p *process) kill() {
 	_ = p.server.Close()
 	p.running.Wait()
 }
-
-// pipe is a listener whose connections are in memory, so that processes live in
-// a bubble.
-type pipe struct {
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipe) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accept:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipe) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipe) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 // network is where processes have addresses, and a Collector that hears them.
 type network struct {
@@ -167,13 +144,7 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 	if p == nil {
 		return nil, errors.New("connection refused")
 	}
-	server, client := net.Pipe()
-	select {
-	case p.listener.accept <- server:
-		return client, nil
-	case <-p.listener.closed:
-		return nil, errors.New("connection refused")
-	}
+	return p.listener.Dial(ctx, "", address)
 }
 
 // start starts a process at an address.
@@ -182,7 +153,7 @@ func (n *network) start(address string, p *process) *process {
 		p.counts = counts.New(nil)
 	}
 	p.done = make(chan struct{})
-	p.listener = &pipe{accept: make(chan net.Conn), closed: make(chan struct{})}
+	p.listener = listen.NewMemory()
 	p.server = &http.Server{Handler: p}
 	p.running.Go(func() { _ = p.server.Serve(p.listener) })
 	n.mu.Lock()

@@ -13,13 +13,9 @@ import (
 
 // env is an environment with the required variables and more (name, value, …).
 func env(more ...string) func(string) (string, bool) {
-	values := map[string]string{
-		EnvTargetNamespace: "keda", EnvTargetService: "admin", EnvTargetDeployment: "interceptor", EnvTargetPort: "9090",
-	}
-	for i := 0; i+1 < len(more); i += 2 {
-		values[more[i]] = more[i+1]
-	}
-	return func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+	return settings.Lookup(append([]string{
+		EnvTargetNamespace, "keda", EnvTargetService, "admin", EnvTargetDeployment, "interceptor", EnvTargetPort, "9090",
+	}, more...)...)
 }
 
 func TestNamesAndDefaultsAreFrozen(t *testing.T) {

@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr/funcr"
 	"go.uber.org/goleak"
+
+	"github.com/kedacore/http-add-on/tests/support/capture"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 const patience = 30 * time.Second
@@ -97,25 +99,8 @@ type running struct {
 	proxy, admin string
 	loaded       string // create it and the model is ready
 	logs         chan string
-	output       *output
+	output       *capture.Output
 	client       *http.Client
-}
-
-type output struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 func start(t *testing.T) *running {
@@ -126,18 +111,11 @@ func start(t *testing.T) *running {
 	if err := os.WriteFile(path, fmt.Appendf(nil, manifests, os.Args[0], loaded), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-	proxy, admin := listen(), listen()
+	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	transport := &http.Transport{DisableKeepAlives: true}
 	r := &running{
 		proxy: proxy.Addr().String(), admin: admin.Addr().String(), loaded: loaded,
-		logs: make(chan string, 1000), output: &output{}, client: &http.Client{Transport: transport, Timeout: patience},
+		logs: make(chan string, 1000), output: &capture.Output{}, client: &http.Client{Transport: transport, Timeout: patience},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

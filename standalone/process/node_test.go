@@ -2,7 +2,6 @@ package process
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -20,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/kedacore/http-add-on/tests/support/capture"
 )
 
 const patience = 20 * time.Second
@@ -51,24 +52,6 @@ func serviceOf(app string) *corev1.Service {
 	s.Spec.Selector = map[string]string{"app": app}
 	s.Spec.Ports = []corev1.ServicePort{{Name: "web", Port: 80, TargetPort: intstr.FromString("http")}}
 	return s
-}
-
-// syncBuffer is a buffer for several goroutines.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func start(t *testing.T, d *appsv1.Deployment, o Options) (*Node, endpoints, types.NamespacedName) {
@@ -110,7 +93,7 @@ func TestLifecycle(t *testing.T) {
 			mu.Unlock()
 		}
 	}, funcr.Options{})
-	var out syncBuffer
+	var out capture.Output
 	n, e, key := start(t, deploymentOf("serve", map[string]string{"WHERE": "http://$(POD_IP):$(PORT)"}), Options{Log: log, Output: &out})
 	n.Scale(key, 2)
 	addresses := e.expect(t, 2)

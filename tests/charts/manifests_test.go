@@ -1,17 +1,15 @@
 package charts_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
 const root = "../.."
@@ -44,24 +42,14 @@ func read(t *testing.T, name string) []byte {
 	return text
 }
 
-// decode returns the objects of a stream of YAML documents, lists taken apart.
+// decode returns the objects of a stream of YAML documents.
 func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
 	t.Helper()
-	var objects []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
-		if errors.Is(err, io.EOF) {
-			return objects
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(object.Object) > 0 {
-			objects = append(objects, object)
-		}
+	all, err := objects.Decode(text)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return all
 }
 
 // convert decodes an object into its Go type and fails on fields that it lacks.

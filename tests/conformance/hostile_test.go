@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 // Nothing that a client does may take a place for ever, or more than its own.
@@ -92,12 +94,7 @@ func TestHostileClients(t *testing.T) {
 	})
 	t.Run("errors name nothing internal", func(t *testing.T) {
 		w := newWorld(t, plainRoute, "KEDA_HTTP_CONNECT_TIMEOUT", "50ms")
-		dead, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := dead.Addr().String()
-		dead.Close()
+		address := listen.Refusing(t)
 		w.ready("app", address)
 		got := w.do(w.request(http.MethodGet, "app.test", "/", ""))
 		got.expect(t, "a dead backend", http.StatusBadGateway, "")

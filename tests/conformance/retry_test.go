@@ -8,12 +8,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 // resetting is a pod that is not up yet: it takes a request and resets the connection.
 func (w *world) resetting() (address string, seen *atomic.Int64) {
 	w.t.Helper()
-	l, seen := listen(w.t), new(atomic.Int64)
+	l, seen := listen.Loopback(w.t), new(atomic.Int64)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -1,15 +1,9 @@
 package conformance
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,50 +11,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-)
 
-// certificate writes a self-signed certificate for a name, and returns its files.
-func certificate(t *testing.T, name string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
-	for file, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "EC PRIVATE KEY", Bytes: keyDER},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
+	"github.com/kedacore/http-add-on/tests/support/certificate"
+	"github.com/kedacore/http-add-on/tests/support/listen"
+)
 
 // What comes in by TLS goes on by TLS, with the Service's name as SNI although a
 // pod is dialled; what comes in plain goes on plain. Both ports serve.
 func TestTLSThroughAColdStart(t *testing.T) {
-	front, frontKey := certificate(t, "app.test")
-	back, backKey := certificate(t, "app.default")
+	front, frontKey := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+	certificate.Write(t, front, frontKey, "app.test")
+	back, backKey := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+	certificate.Write(t, back, backKey, "app.default")
 	pair, err := tls.LoadX509KeyPair(back, backKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := listen(t)
+	secure := listen.Loopback(t)
 	w := newWorldWith(t, plainRoute, listeners{tls: secure},
 		"KEDA_HTTP_PROXY_TLS_ENABLED", "true", "KEDA_HTTP_PROXY_TLS_PORT", "0",
 		"KEDA_HTTP_PROXY_TLS_CERT_PATH", front, "KEDA_HTTP_PROXY_TLS_KEY_PATH", frontKey,

@@ -7,9 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +20,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/interceptor/app"
@@ -31,6 +28,9 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/interceptor/routesync"
 	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/tests/support/listen"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -80,18 +80,14 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 		tracker: inflight.NewTracker(func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }),
 		sink:    make(chan routesync.Sink, 1), objects: parse(t, objects),
 	}
-	settings := map[string]string{
-		"KEDA_HTTP_PROXY_PORT": "0", "KEDA_HTTP_ADMIN_PORT": "0", "OTEL_PROM_EXPORTER_ENABLED": "false",
-		"KEDA_HTTP_SHUTDOWN_DELAY": "0s", "KEDA_HTTP_DRAIN_TIMEOUT": "2s",
-	}
-	for i := 0; i+1 < len(env); i += 2 {
-		settings[env[i]] = env[i+1]
-	}
-	cfg, err := config.Load(func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
+	cfg, err := config.Load(settings.Lookup(append([]string{
+		"KEDA_HTTP_PROXY_PORT", "0", "KEDA_HTTP_ADMIN_PORT", "0", "OTEL_PROM_EXPORTER_ENABLED", "false",
+		"KEDA_HTTP_SHUTDOWN_DELAY", "0s", "KEDA_HTTP_DRAIN_TIMEOUT", "2s",
+	}, env...)...))
 	if err != nil {
 		t.Fatalf("loading the configuration: %v", err)
 	}
-	proxy, admin := listen(t), listen(t)
+	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	w.app, err = app.New(cfg, app.Deps{
 		Source: w, Proxy: proxy, ProxyTLS: more.tls, Admin: admin, Store: w.store, Tracker: w.tracker,
 		Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1}),
@@ -123,32 +119,21 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 	return w
 }
 
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 // parse reads YAML documents as a Source hands them on.
 func parse(t *testing.T, documents string) []client.Object {
 	t.Helper()
-	var objects []client.Object
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(documents), 4096)
-	for {
-		u := &unstructured.Unstructured{}
-		if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
-			return objects
-		} else if err != nil {
-			t.Fatalf("parsing objects: %v", err)
-		}
+	decoded, err := objects.Decode([]byte(documents))
+	if err != nil {
+		t.Fatalf("parsing objects: %v", err)
+	}
+	var all []client.Object
+	for _, u := range decoded {
 		if u.GetNamespace() == "" {
 			u.SetNamespace("default")
 		}
-		objects = append(objects, typed(t, u))
+		all = append(all, typed(t, u))
 	}
+	return all
 }
 
 func typed(t *testing.T, u *unstructured.Unstructured) client.Object {

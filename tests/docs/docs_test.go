@@ -21,7 +21,6 @@ const root = "../.."
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Links lead somewhere, example objects are valid, and what pages name exists.
 func TestPagesOfThisRepository(t *testing.T) {
 	known, err := namesIn(root+"/docs/reference/environment.md", root+"/docs/reference/metrics.md")
 	if err != nil {
@@ -36,7 +35,7 @@ func TestPagesOfThisRepository(t *testing.T) {
 	}
 }
 
-// Who reads a condition's reason finds what to do about it.
+// docs/operations.md says what to do about each reason of a condition.
 func TestEveryReasonIsExplained(t *testing.T) {
 	operations, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
 	if err != nil {
@@ -119,7 +118,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	want := []string{
 		`page.md:15: unknown field "spec.coldStart.waitingPage.titel"`,
 		`page.md:18: spec.target: Invalid value: exactly one of 'port' or 'portName' must be set`,
-		"page.md:24: no YAML: yaml: line 1: did not find expected node content",
+		"page.md:24: not YAML: yaml: line 1: did not find expected node content",
 		"page.md:27: page: page:1:8: range may not be used in a waiting page",
 		"page.md:3: the link leads nowhere: missing.md",
 		"page.md:3: the link leads nowhere: other.md has no heading #missing",

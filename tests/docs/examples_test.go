@@ -16,9 +16,10 @@ import (
 	"github.com/kedacore/http-add-on/standalone/schema"
 )
 
-// examples checks the documents of a block of YAML: objects of ours by their
-// schemas, rules included, parts of a spec as parts of one, and the templates of
-// waiting pages. Of all others it asks only to be YAML.
+// examples returns the errors of the documents in a block of YAML. It checks objects of
+// this project against their schemas, rules included; a part of an InterceptorRoute's
+// spec as part of a route; and the templates of waiting pages. Other documents only have
+// to be YAML.
 func examples(validator *schema.Validator, text string) []error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 	var problems []error
@@ -32,7 +33,7 @@ func examples(validator *schema.Validator, text string) []error {
 		}
 		encoded, err := yaml.YAMLToJSONStrict(document)
 		if err != nil {
-			return append(problems, fmt.Errorf("no YAML: %w", err))
+			return append(problems, fmt.Errorf("not YAML: %w", err))
 		}
 		var content any
 		if err := json.Unmarshal(encoded, &content); err != nil { // whole numbers are integers, unlike in encoding/json
@@ -54,7 +55,7 @@ func examples(validator *schema.Validator, text string) []error {
 	}
 }
 
-// templates are the waiting pages in a ConfigMap.
+// templates returns the waiting pages in a ConfigMap, by key.
 func templates(object *unstructured.Unstructured) map[string]string {
 	if object.GetKind() != "ConfigMap" {
 		return nil
@@ -69,8 +70,8 @@ func templates(object *unstructured.Unstructured) map[string]string {
 	return found
 }
 
-// complete makes an object of a part of an InterceptorRoute's spec; whole objects
-// stay what they are.
+// complete returns an InterceptorRoute with the given part of a spec, or the object
+// itself if fields are not such a part.
 func complete(fields map[string]any) *unstructured.Unstructured {
 	spec := map[string]any{
 		"target":        map[string]any{"service": "app", "port": int64(80)},

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// page is a Markdown file taken apart, as far as checks need it.
+// page holds what the checks need of a Markdown file.
 type page struct {
 	// anchors that links may lead to.
 	anchors map[string]bool
@@ -34,8 +34,8 @@ var (
 	htmlPattern    = regexp.MustCompile(`(?:src|href|srcset|id)="([^"]+)"`)
 )
 
-// parse takes a page apart: headings, inline links and images, links of HTML
-// elements, fenced blocks.
+// parse finds the headings, the inline links and images, the links of HTML elements and
+// the fenced blocks of a page.
 func parse(text string) page {
 	p := page{anchors: map[string]bool{}}
 	fence := ""
@@ -81,13 +81,13 @@ func (p *page) anchor(name string) {
 	p.anchors[unique] = true
 }
 
-// blank replaces a code span by one of equal length without any link in it.
+// blank returns a code span of equal length without a link in it.
 func blank(span string) string { return "`" + strings.Repeat("x", len(span)-2) + "`" }
 
 var linkText = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 
-// slug is the anchor that GitHub makes of a heading: lower case, spaces are
-// hyphens, and nothing stays but letters, digits, hyphens and underscores.
+// slug returns the anchor that GitHub gives a heading: in lower case, with hyphens for
+// spaces, and without everything except letters, digits, hyphens and underscores.
 func slug(heading string) string {
 	heading = linkText.ReplaceAllString(heading, "$1")
 	var b strings.Builder

@@ -13,7 +13,7 @@ import (
 	"github.com/kedacore/http-add-on/standalone/schema"
 )
 
-// notPages are folders whose Markdown is no page of ours.
+// notPages are the folders whose Markdown is not documentation of this project.
 var notPages = []string{".git", "bin", "node_modules", "testdata", "hack"}
 
 // names are the variables of the environment and the metrics that pages may mention.
@@ -93,7 +93,7 @@ func check(root string, known names) ([]error, error) {
 
 var errBroken = errors.New("the link leads nowhere")
 
-// follow finds what a link of a page leads to. Addresses of others are theirs.
+// follow returns an error if a link to a file or a heading of this repository is broken.
 func follow(root, from, target string, pages map[string]page) error {
 	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") || strings.HasPrefix(target, "data:") {
 		return nil
@@ -121,7 +121,8 @@ var (
 	suffixPattern   = regexp.MustCompile(`_(?:bucket|sum|count)$`)
 )
 
-// unknown finds variables and metrics in a text that do not exist, by line.
+// unknown returns the variables and metrics that a text names and that do not exist, by
+// line.
 func unknown(text string, known names) map[int]string {
 	found := map[int]string{}
 	for i, line := range strings.Split(text, "\n") {

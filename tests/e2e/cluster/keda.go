@@ -3,12 +3,9 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
 // installKEDA applies KEDA's own manifests of its own module, with these changes: no
@@ -30,14 +28,14 @@ func (c *Cluster) installKEDA(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects, err := decode(text)
+	manifests, err := objects.Decode([]byte(text))
 	if err != nil {
 		return fmt.Errorf("reading KEDA's manifests: %w", err)
 	}
-	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+	manifests = slices.DeleteFunc(manifests, func(o *unstructured.Unstructured) bool {
 		return strings.HasPrefix(o.GetName(), "keda-admission")
 	})
-	for _, object := range objects {
+	for _, object := range manifests {
 		switch object.GetKind() {
 		case "APIService":
 			err = unstructured.SetNestedField(object.Object, encoded(c.authority.pem()), "spec", "caBundle")
@@ -52,7 +50,7 @@ func (c *Cluster) installKEDA(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": objects})
+	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": manifests})
 	if err != nil {
 		return fmt.Errorf("writing KEDA's manifests: %w", err)
 	}
@@ -107,21 +105,4 @@ func (c *Cluster) kedaCertificates() (*corev1.Secret, error) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "kedaorg-certs"},
 		Data:       map[string][]byte{"ca.crt": c.authority.pem(), "tls.crt": certificate, "tls.key": key},
 	}, nil
-}
-
-// decode reads objects from YAML documents.
-func decode(text string) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(text), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, object)
-	}
 }

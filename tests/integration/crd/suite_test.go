@@ -4,12 +4,12 @@ package crd_test
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
+	"github.com/kedacore/http-add-on/tests/support/suite"
 )
 
 var cluster *controlplane.ControlPlane
@@ -19,10 +19,4 @@ func TestCustomResourceDefinitions(t *testing.T) {
 	RunSpecs(t, "CustomResourceDefinitions")
 }
 
-// The first run on a machine builds the control plane's binaries.
-var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = controlplane.Start(ctx, GinkgoT().TempDir())
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(cluster.Stop)
-}, NodeTimeout(30*time.Minute))
+var _ = BeforeSuite(func(ctx SpecContext) { cluster = suite.ControlPlane(ctx) }, suite.Timeout)

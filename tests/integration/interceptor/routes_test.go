@@ -23,7 +23,9 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/routesync"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 	"github.com/kedacore/http-add-on/tests/support/objects"
+	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
 // podAddress stands for every pod: an EndpointSlice refuses loopback addresses,
@@ -52,16 +54,15 @@ var _ = Describe("the interceptor", Ordered, func() {
 		}))
 		DeferCleanup(backend.Close)
 
-		env := map[string]string{
-			"KEDA_HTTP_PROXY_PORT": "0", "KEDA_HTTP_ADMIN_PORT": "0", "OTEL_PROM_EXPORTER_ENABLED": "false",
-			"KEDA_HTTP_SHUTDOWN_DELAY": "0s", "KEDA_HTTP_DRAIN_TIMEOUT": "1s",
-		}
-		cfg, err := config.Load(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		cfg, err := config.Load(settings.Lookup(
+			"KEDA_HTTP_PROXY_PORT", "0", "KEDA_HTTP_ADMIN_PORT", "0", "OTEL_PROM_EXPORTER_ENABLED", "false",
+			"KEDA_HTTP_SHUTDOWN_DELAY", "0s", "KEDA_HTTP_DRAIN_TIMEOUT", "1s",
+		))
 		Expect(err).NotTo(HaveOccurred())
 		store := endpoints.NewStore()
 		source, err := routesync.NewClusterSource(cluster.Config, routesync.ClusterOptions{Resync: time.Hour, Store: store})
 		Expect(err).NotTo(HaveOccurred())
-		proxyListener, adminListener := listen(), listen()
+		proxyListener, adminListener := listen.Loopback(GinkgoTB()), listen.Loopback(GinkgoTB())
 		proxy, admin = "http://"+proxyListener.Addr().String(), "http://"+adminListener.Addr().String()
 		a, err := app.New(cfg, app.Deps{
 			Source: source, Store: store, Proxy: proxyListener, Admin: adminListener, Log: GinkgoLogr,

@@ -2,20 +2,10 @@ package interceptor_test
 
 import (
 	"io"
-	"net"
 	"net/http"
 
-	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
-
-func listen() net.Listener {
-	GinkgoHelper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	return l
-}
 
 func read(url string) (string, error) {
 	response, err := http.Get(url)

@@ -6,6 +6,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
@@ -21,9 +22,9 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	shop, blog := get(ctx, Default, httpScaledObjectKind, ns, "shop"), get(ctx, Default, interceptorRouteKind, ns, "blog")
 	told := events(ctx, ns, "blog")(Default)
 
-	log := &journal{}
-	next, before := start(settings(), log, account("keda", "keda-add-ons-http")), acting
-	Eventually(next.sent, patience).WithArguments("GET", leases).Should(BeNumerically(">", 1))
+	log := &capture.Log{}
+	next, before := start(chartSettings(), log, account("keda", "keda-add-ons-http")), acting
+	Eventually(next.requests.Count, patience).WithArguments("GET", leases).Should(BeNumerically(">", 1))
 	acting = next
 	leave(before)
 
@@ -38,13 +39,13 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	Eventually(events(ctx, ns, "late"), patience).Should(Equal([]string{"Warning ServiceNotFound"}))
 
 	// It looked at all that there is, and wrote down what is new.
-	Expect(log.count("Starting workers")).To(Equal(2))
-	Expect(next.sent("PATCH", "/status", ns)).To(Equal(2), "%q", next.requests)
-	Expect(next.sent("POST", "/events", ns)).To(Equal(1), "%q", next.requests)
+	Expect(log.Count("Starting workers")).To(Equal(2))
+	Expect(next.requests.Count("PATCH", "/status", ns)).To(Equal(2), "%q", next.requests.Lines())
+	Expect(next.requests.Count("POST", "/events", ns)).To(Equal(1), "%q", next.requests.Lines())
 	Expect(get(ctx, Default, interceptorRouteKind, ns, "blog").GetResourceVersion()).To(Equal(blog.GetResourceVersion()))
 	Expect(events(ctx, ns, "blog")(Default)).To(Equal(told))
 	Expect(events(ctx, ns, "shop")(Default)).To(HaveLen(1))
-	Expect(before.sent("PATCH", "/httpscaledobjects/shop/status", ns)).To(Equal(1), "%q", before.requests)
+	Expect(before.requests.Count("PATCH", "/httpscaledobjects/shop/status", ns)).To(Equal(1), "%q", before.requests.Lines())
 	Expect(shop.GetGeneration()).To(BeEquivalentTo(1))
 
 	// And it goes on.

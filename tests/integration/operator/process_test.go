@@ -3,7 +3,6 @@ package operator_test
 import (
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -14,6 +13,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/tests/support/capture"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 var _ = Describe("The process", func() {
@@ -35,12 +37,12 @@ var _ = Describe("The process", func() {
 		token := &authenticationv1.TokenRequest{}
 		Expect(api.SubResource("token").Create(ctx, reader, token)).To(Succeed())
 
-		cfg := settings()
+		cfg := chartSettings()
 		cfg.WatchNamespace = ns
 		cfg.Flags.LeaderElect = false
-		cfg.Flags.ProbeAddress, cfg.Flags.ProfilingAddress, cfg.Flags.MetricsAddress = address(), address(), address()
+		cfg.Flags.ProbeAddress, cfg.Flags.ProfilingAddress, cfg.Flags.MetricsAddress = listen.Refusing(GinkgoTB()), listen.Refusing(GinkgoTB()), listen.Refusing(GinkgoTB())
 		cfg.Flags.MetricsSecure, cfg.Flags.MetricsAuth = true, true
-		run(cfg, &journal{}, account("keda", "keda-add-ons-http"))
+		run(cfg, &capture.Log{}, account("keda", "keda-add-ons-http"))
 
 		for _, url := range []string{
 			"http://" + cfg.Flags.ProbeAddress + "/healthz",
@@ -55,15 +57,6 @@ var _ = Describe("The process", func() {
 			HavePrefix("200 "), ContainSubstring(`controller_runtime_reconcile_total{controller="interceptorroute"`)))
 	}, NodeTimeout(time.Minute))
 })
-
-// address is one that nobody listens on.
-func address() string {
-	GinkgoHelper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer listener.Close()
-	return listener.Addr().String()
-}
 
 // answer returns "status body" of a GET; the certificate is one made up.
 func answer(url, token string) func(Gomega) string {

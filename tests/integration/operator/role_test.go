@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
@@ -67,13 +68,13 @@ var _ = Describe("A role of 0.16", func() {
 		for _, object := range []client.Object{role, binding} {
 			Expect(api.Create(ctx, object)).To(Succeed())
 		}
-		cfg, log := settings(), &journal{}
+		cfg, log := chartSettings(), &capture.Log{}
 		cfg.Flags.LeaderElect, cfg.WatchNamespace = false, ns
 		run(cfg, log, account(ns, "old"))
-		Eventually(func() int { return log.count("Starting workers") }, patience).Should(Equal(2))
-		Expect(log.count("Kind is not available", `"kind"="Service"`)).To(Equal(1))
-		Expect(log.count("Kind is not available", `"kind"="ConfigMap"`)).To(Equal(1))
-		Expect(log.count("Kind is not available", `"kind"="ScaledObject"`)).To(BeZero())
+		Eventually(func() int { return log.Count("Starting workers") }, patience).Should(Equal(2))
+		Expect(log.Count("Kind is not available", `"kind"="Service"`)).To(Equal(1))
+		Expect(log.Count("Kind is not available", `"kind"="ConfigMap"`)).To(Equal(1))
+		Expect(log.Count("Kind is not available", `"kind"="ScaledObject"`)).To(BeZero())
 		create(ctx, service(ns, "shop"), objects.HTTPScaledObject(ns, "shop", ns+".test"))
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))

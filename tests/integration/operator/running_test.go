@@ -3,11 +3,11 @@ package operator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 
-	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/rest"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/app"
 	"github.com/kedacore/http-add-on/operator/config"
+	"github.com/kedacore/http-add-on/tests/support/capture"
 )
 
 // process is an operator that runs, and its line to the API server.
@@ -22,15 +23,16 @@ type process struct {
 	stop  context.CancelFunc
 	ended chan error
 
-	mu       sync.Mutex
-	cut      bool
-	requests []string
+	mu  sync.Mutex
+	cut bool
+	// requests are those that changed something or asked who leads: "METHOD path".
+	requests capture.Log
 }
 
 const leases = "/leases/"
 
 // start starts an operator as a user.
-func start(cfg config.Config, log *journal, as rest.ImpersonationConfig) *process {
+func start(cfg config.Config, log *capture.Log, as rest.ImpersonationConfig) *process {
 	GinkgoHelper()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &process{stop: stop, ended: make(chan error, 1)}
@@ -39,14 +41,14 @@ func start(cfg config.Config, log *journal, as rest.ImpersonationConfig) *proces
 	user.Wrap(func(to http.RoundTripper) http.RoundTripper {
 		return line(func(r *http.Request) (*http.Response, error) { return p.send(to, r) })
 	})
-	operator, err := app.New(ctx, cfg, user, funcr.New(log.write, funcr.Options{}))
+	operator, err := app.New(ctx, cfg, user, log.Logger(0, func(line string) { fmt.Fprintln(GinkgoWriter, line) }))
 	Expect(err).NotTo(HaveOccurred())
 	go func() { p.ended <- operator.Run(ctx) }()
 	return p
 }
 
 // run runs an operator as a user until the spec ends.
-func run(cfg config.Config, log *journal, as rest.ImpersonationConfig) {
+func run(cfg config.Config, log *capture.Log, as rest.ImpersonationConfig) {
 	GinkgoHelper()
 	DeferCleanup(start(cfg, log, as).end)
 }
@@ -86,27 +88,8 @@ func (p *process) send(to http.RoundTripper, r *http.Request) (*http.Response, e
 	if err != nil || response.StatusCode >= http.StatusBadRequest || r.Method == http.MethodGet && !strings.Contains(r.URL.Path, leases) {
 		return response, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.requests = append(p.requests, r.Method+" "+r.URL.Path)
+	p.requests.Add(r.Method + " " + r.URL.Path)
 	return response, nil
-}
-
-// sent returns how many of the requests noted have all of the words in their method
-// and path.
-func (p *process) sent(words ...string) (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-requests:
-	for _, request := range p.requests {
-		for _, word := range words {
-			if !strings.Contains(request, word) {
-				continue requests
-			}
-		}
-		n++
-	}
-	return n
 }
 
 // reconciliations is how often the controllers of this process have reconciled, by

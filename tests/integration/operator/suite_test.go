@@ -17,8 +17,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/kedacore/http-add-on/operator/config"
+	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 	"github.com/kedacore/http-add-on/tests/support/kedacrd"
+	"github.com/kedacore/http-add-on/tests/support/settings"
+	"github.com/kedacore/http-add-on/tests/support/suite"
 )
 
 // patience is how long anything may take on a busy machine.
@@ -28,7 +31,7 @@ var (
 	cluster *controlplane.ControlPlane
 	api     client.Client
 	// said is what the operator that begins logs.
-	said = &journal{}
+	said = &capture.Log{}
 	// acting is the operator of all specs; the specs of handovers replace it.
 	acting *process
 )
@@ -39,32 +42,25 @@ func TestOperator(t *testing.T) {
 	RunSpecs(t, "Operator")
 }
 
-// The first run on a machine builds the control plane's binaries.
 var _ = BeforeSuite(func(ctx SpecContext) {
+	cluster = suite.ControlPlane(ctx)
 	var err error
-	cluster, err = controlplane.Start(ctx, GinkgoT().TempDir())
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(cluster.Stop)
 	api, err = client.New(cluster.Config, client.Options{Scheme: clientgoscheme.Scheme})
 	Expect(err).NotTo(HaveOccurred())
 
 	grant(ctx, chartRole(Default)...)
-	acting = start(settings(), said, account("keda", "keda-add-ons-http"))
+	acting = start(chartSettings(), said, account("keda", "keda-add-ons-http"))
 	DeferCleanup(func() { acting.end() })
 	withoutKEDA(ctx)
 	installKEDA(ctx)
 	withKEDA(ctx)
-}, NodeTimeout(30*time.Minute))
+}, suite.Timeout)
 
-// settings are those of the chart.
-func settings() config.Config {
+// chartSettings are those of the chart.
+func chartSettings() config.Config {
 	GinkgoHelper()
-	cfg, err := config.Load(func(name string) (string, bool) {
-		value, ok := map[string]string{
-			config.EnvScalerService: "scaler", config.EnvScalerPort: "9090", config.EnvNamespace: "keda",
-		}[name]
-		return value, ok
-	})
+	cfg, err := config.Load(settings.Lookup(
+		config.EnvScalerService, "scaler", config.EnvScalerPort, "9090", config.EnvNamespace, "keda"))
 	Expect(err).NotTo(HaveOccurred())
 	cfg.Flags = config.Flags{LeaderElect: true, ProbeAddress: "0", MetricsAddress: "0"}
 	return cfg

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -28,35 +27,6 @@ var (
 	interceptorRouteKind = v1beta1.GroupVersion.WithKind("InterceptorRoute")
 	scaledObjectKind     = schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"}
 )
-
-// journal keeps what the operator logs.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) write(_, line string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, line)
-	fmt.Fprintln(GinkgoWriter, line)
-}
-
-// count returns how many lines have all of the words.
-func (j *journal) count(words ...string) (n int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-lines:
-	for _, line := range j.lines {
-		for _, word := range words {
-			if !strings.Contains(line, word) {
-				continue lines
-			}
-		}
-		n++
-	}
-	return n
-}
 
 // namespace makes a namespace for one spec. No controller removes it or what is
 // in it.

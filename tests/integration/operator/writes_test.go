@@ -35,7 +35,7 @@ var _ = Describe("What the operator writes", func() {
 		Eventually(ready(ctx, interceptorRouteKind, ns, "blog"), patience).Should(And(
 			HavePrefix("False RouteConflict"), ContainSubstring(`of the ScaledObject "again": TriggerError`), HaveSuffix(`coldStart.fallback: Service "sorry" does not exist`)))
 		settled := func() string {
-			return fmt.Sprint(acting.sent("PATCH", "/status", ns), acting.sent("/events", ns),
+			return fmt.Sprint(acting.requests.Count("PATCH", "/status", ns), acting.requests.Count("/events", ns),
 				get(ctx, Default, httpScaledObjectKind, ns, "shop").GetResourceVersion(),
 				get(ctx, Default, interceptorRouteKind, ns, "blog").GetResourceVersion())
 		}

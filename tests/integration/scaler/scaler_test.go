@@ -29,6 +29,8 @@ import (
 	"github.com/kedacore/http-add-on/scaler/app"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+	"github.com/kedacore/http-add-on/tests/support/listen"
+	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
 const namespace, service = "default", "interceptor-admin"
@@ -67,18 +69,16 @@ var _ = Describe("the scaler", Ordered, func() {
 		}
 		DeferCleanup(func() { close(ended) })
 
-		env := map[string]string{
-			config.EnvTargetNamespace: namespace, config.EnvTargetService: service,
-			config.EnvTargetDeployment: "interceptor", config.EnvTargetPort: "9090", telemetry.EnvPrometheusEnabled: "false",
-			config.EnvShutdownDelay: "0s",
-		}
-		cfg, err := config.Load(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+		cfg, err := config.Load(settings.Lookup(
+			config.EnvTargetNamespace, namespace, config.EnvTargetService, service,
+			config.EnvTargetDeployment, "interceptor", config.EnvTargetPort, "9090", telemetry.EnvPrometheusEnabled, "false",
+			config.EnvShutdownDelay, "0s",
+		))
 		Expect(err).NotTo(HaveOccurred())
 		source, err := app.NewClusterSource(apiServer.through(cluster.Config), cfg.Target, cfg.ResyncPeriod)
 		Expect(err).NotTo(HaveOccurred())
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		scaler, err := app.New(cfg, app.Deps{Source: source, GRPC: listener, Log: GinkgoLogr,
+		served := listen.Loopback(GinkgoTB())
+		scaler, err := app.New(cfg, app.Deps{Source: source, GRPC: served, Log: GinkgoLogr,
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, processes[address])
 			},
@@ -90,7 +90,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		go func() { stopped <- scaler.Run(ctx) }()
 		DeferCleanup(stop)
 
-		connection, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		connection, err := grpc.NewClient("passthrough:///"+served.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(connection.Close)
 		keda = pb.NewExternalScalerClient(connection)

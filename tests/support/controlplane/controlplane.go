@@ -2,19 +2,7 @@
 // CustomResourceDefinitions of this project installed. It downloads nothing but
 // Go modules, and runs no controller: objects do what the test makes them do.
 //
-// One control plane serves a whole suite (it takes a few seconds to start):
-//
-//	var cluster *controlplane.ControlPlane
-//
-//	var _ = BeforeSuite(func(ctx SpecContext) {
-//		var err error
-//		cluster, err = controlplane.Start(ctx, GinkgoT().TempDir())
-//		Expect(err).NotTo(HaveOccurred())
-//		DeferCleanup(cluster.Stop)
-//	})
-//
-// A suite that runs alone on a machine without the binaries builds them first
-// (about 9 minutes on two cores): such a BeforeSuite needs a NodeTimeout above that.
+// One control plane serves a whole suite: it takes a few seconds to start.
 package controlplane
 
 import (

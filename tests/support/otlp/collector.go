@@ -5,7 +5,6 @@ package otlp
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,6 +19,8 @@ import (
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 // Span is a span with the attributes of the process that sent it.
@@ -61,10 +62,7 @@ func start(t testing.TB, hangs bool) *Collector {
 	mux.HandleFunc("POST /v1/traces", serve(c.traces))
 	mux.HandleFunc("POST /v1/metrics", serve(c.measurements))
 	server := httptest.NewServer(mux)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listen.Loopback(t)
 	rpc := grpc.NewServer()
 	collectortrace.RegisterTraceServiceServer(rpc, traceService{c: c})
 	collectormetrics.RegisterMetricsServiceServer(rpc, metricsService{c: c})
@@ -82,7 +80,7 @@ func start(t testing.TB, hangs bool) *Collector {
 	return c
 }
 
-// Asked is how often it was sent something, taken or not.
+// Asked returns how many exports were sent to it, accepted or not.
 func (c *Collector) Asked() int { return int(c.asked.Load()) }
 
 // Spans returns the spans that were taken so far.

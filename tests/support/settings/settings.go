@@ -1,6 +1,6 @@
-// Package settings checks what a component says of its own settings: the names and
-// defaults that manifests depend on, and the descriptions that the reference page is
-// made of. It knows no component.
+// Package settings gives a component its settings and checks what it says of them: the
+// names and defaults that manifests depend on, and the descriptions that the reference
+// page is made of. It knows no component.
 package settings
 
 import (
@@ -14,6 +14,19 @@ import (
 
 	"github.com/kedacore/http-add-on/pkg/environment"
 )
+
+// Lookup returns an environment of names and values (name, value, name, value …), as a
+// component's Load reads it. Of two values for a name the last one counts.
+func Lookup(pairs ...string) func(name string) (string, bool) {
+	values := make(map[string]string)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		values[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) (string, bool) {
+		value, ok := values[name]
+		return value, ok
+	}
+}
 
 // Frozen compares the names and defaults of variables, and other lines of the same
 // kind, with a file of the package's testdata. They are a contract with manifests that
