@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
@@ -41,25 +40,16 @@ func NewClusterSource(cluster *rest.Config, o ClusterOptions) (*ClusterSource, e
 
 // Run implements Source. It starts with the objects that routes refer to.
 func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
+	objects := kubesource.Handler[kubesource.Object]{Set: sink.Set, Delete: sink.Delete}
+	bodies := objects
+	bodies.Labels = route.ResponseBodies()
+	slices := kubesource.Handler[*discoveryv1.EndpointSlice]{Set: s.slices.Set, Delete: s.slices.Delete, Trim: trimSlice}
 	watches := []kubesource.Watch{
-		kubesource.For(&corev1.Service{}, kubesource.Handler[*corev1.Service]{
-			Set:    func(o *corev1.Service) { sink.Set(o) },
-			Delete: func(o *corev1.Service) { sink.Delete(o) },
-		}),
-		kubesource.For(&corev1.ConfigMap{}, kubesource.Handler[*corev1.ConfigMap]{
-			Set:    func(o *corev1.ConfigMap) { sink.Set(o) },
-			Delete: func(o *corev1.ConfigMap) { sink.Delete(o) },
-			Labels: route.ResponseBodies(),
-		}),
-		kubesource.For(&discoveryv1.EndpointSlice{}, kubesource.Handler[*discoveryv1.EndpointSlice]{
-			Set: s.slices.Set, Delete: s.slices.Delete, Trim: trimSlice,
-		}),
+		kubesource.For[kubesource.Object](&corev1.Service{}, objects),
+		kubesource.For[kubesource.Object](&corev1.ConfigMap{}, bodies),
+		kubesource.For(&discoveryv1.EndpointSlice{}, slices),
 	}
-	routes := kubesource.Routes(kubesource.Handler[*unstructured.Unstructured]{
-		Set:    func(o *unstructured.Unstructured) { sink.Set(o) },
-		Delete: func(o *unstructured.Unstructured) { sink.Delete(o) },
-	})
-	return s.objects.Run(ctx, sink.Synced, append(watches, routes...)...)
+	return s.objects.Run(ctx, sink.Synced, append(watches, kubesource.Routes(objects)...)...)
 }
 
 // trimSlice drops what makes the slices of a large cluster heavy and routes do not

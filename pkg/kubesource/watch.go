@@ -48,16 +48,10 @@ func For[T Object](object T, h Handler[T]) Watch {
 	return newWatch(object, h, newVersion)
 }
 
-// Routes returns watches of InterceptorRoutes and HTTPScaledObjects. Their status
-// is not kept, and a change of it is not delivered.
-func Routes(h Handler[*unstructured.Unstructured]) []Watch {
-	trim := h.Trim
-	h.Trim = func(u *unstructured.Unstructured) {
-		delete(u.Object, "status")
-		if trim != nil {
-			trim(u)
-		}
-	}
+// Routes returns watches of InterceptorRoutes and HTTPScaledObjects, which are
+// *unstructured.Unstructured. Their status is not kept, and a change of it is not
+// delivered.
+func Routes[T Object](h Handler[T]) []Watch {
 	return []Watch{
 		newWatch(route.NewObject(route.InterceptorRouteKind()), h, newSpec),
 		newWatch(route.NewObject(route.HTTPScaledObjectKind()), h, newSpec),
@@ -74,12 +68,15 @@ func newSpec(before, after Object) bool {
 	return before.GetUID() != after.GetUID() || before.GetGeneration() != after.GetGeneration()
 }
 
-func newWatch[T Object](object T, h Handler[T], changed func(before, after Object) bool) Watch {
+func newWatch[T Object](object Object, h Handler[T], changed func(before, after Object) bool) Watch {
 	w := Watch{object: object, namespace: h.Namespace, labels: h.Labels}
 	w.transform = func(obj any) (any, error) {
 		if o, ok := obj.(T); ok {
 			o.SetManagedFields(nil)
 			o.SetAnnotations(nil)
+			if u, ok := obj.(*unstructured.Unstructured); ok {
+				delete(u.Object, "status")
+			}
 			if h.Trim != nil {
 				h.Trim(o)
 			}

@@ -11,14 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kubejson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	api "github.com/kedacore/http-add-on/operator/apis/http"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
-	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // Kinds that manifests may hold besides InterceptorRoute and HTTPScaledObject.
@@ -67,10 +66,8 @@ func (c Checker) decode(d *document) (metav1.Object, Reference, []Problem) {
 	var object metav1.Object
 	var warnings []error
 	switch kind := header.APIVersion + "/" + header.Kind; kind {
-	case v1beta1.GroupVersion.String() + "/" + api.KindInterceptorRoute:
-		object, err = c.route(data, &v1beta1.InterceptorRoute{})
-	case v1alpha1.GroupVersion.String() + "/" + api.KindHTTPScaledObject:
-		object, err = c.route(data, &v1alpha1.HTTPScaledObject{})
+	case versionKind(route.InterceptorRouteKind()), versionKind(route.HTTPScaledObjectKind()):
+		object, err = c.route(data)
 	case "apps/v1/" + KindDeployment:
 		deployment := &appsv1.Deployment{}
 		if err = strict(data, deployment); err == nil {
@@ -107,9 +104,14 @@ func (c Checker) decode(d *document) (metav1.Object, Reference, []Problem) {
 	return object, reference, d.warnings(warnings)
 }
 
-// route checks an InterceptorRoute or HTTPScaledObject by its schema. What that
-// lets pass and its Go type still cannot hold is refused too.
-func (c Checker) route(data []byte, typed any) (metav1.Object, error) {
+// versionKind returns a kind as decode compares it.
+func versionKind(kind schema.GroupVersionKind) string {
+	return kind.GroupVersion().String() + "/" + kind.Kind
+}
+
+// route checks an InterceptorRoute or HTTPScaledObject by its schema, and refuses
+// what the schema accepts and no component can decode.
+func (c Checker) route(data []byte) (metav1.Object, error) {
 	object := &unstructured.Unstructured{}
 	if err := object.UnmarshalJSON(data); err != nil {
 		return nil, err
@@ -120,7 +122,7 @@ func (c Checker) route(data []byte, typed any) (metav1.Object, error) {
 	if err := c.Schema.Check(object); err != nil {
 		return nil, err
 	}
-	if err := kubejson.UnmarshalCaseSensitivePreserveInts(data, typed); err != nil {
+	if _, err := route.Decode(object); err != nil {
 		return nil, err
 	}
 	return object, nil
