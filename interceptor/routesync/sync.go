@@ -211,12 +211,12 @@ func (s *Sync) report(now map[ObjectRef]string) {
 	for ref, reason := range now {
 		next[ref] = reason
 		if before[ref] != reason {
-			s.log.Info("object is not fully in effect", "kind", ref.Kind, "object", ref.Namespace+"/"+ref.Name, "reason", reason)
+			s.log.Info("route only partly applied", "kind", ref.Kind, "object", ref.Namespace+"/"+ref.Name, "reason", reason)
 		}
 	}
 	for ref := range before {
 		if _, still := next[ref]; !still {
-			s.log.Info("object is in effect again, or gone", "kind", ref.Kind, "object", ref.Namespace+"/"+ref.Name)
+			s.log.Info("route fully applied again, or deleted", "kind", ref.Kind, "object", ref.Namespace+"/"+ref.Name)
 		}
 	}
 	s.problems.Store(&next)

@@ -60,7 +60,7 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		return nil, err
 	}
 	if cfg.Flags.MetricsAuth && !cfg.Flags.MetricsSecure {
-		log.Info("Metrics are served to everybody: without TLS nobody is asked for a token")
+		log.Info("Serving metrics without authentication: it needs TLS")
 	}
 	m, err := ctrl.NewManager(cluster, managerOptions(cfg, namespace, log))
 	if err != nil {

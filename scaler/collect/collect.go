@@ -22,7 +22,7 @@ import (
 
 // Options configures a Collector.
 type Options struct {
-	// Demand that is told. Required.
+	// Demand that takes the counts. Required.
 	Demand *demand.Aggregate
 	// PollInterval is the time between two looks at an interceptor that does not
 	// stream.
@@ -33,7 +33,7 @@ type Options struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// Meters makes the instruments. Required.
 	Meters metric.MeterProvider
-	// Traces of the fetches; nil is none.
+	// Traces of the fetches; nil records none.
 	Traces trace.TracerProvider
 	// Log for interceptors that come, go and fail.
 	Log logr.Logger
@@ -66,7 +66,7 @@ type Collector struct {
 	synced bool              // listed is complete
 }
 
-// New returns a Collector that hears nobody until Run.
+// New returns a Collector that connects to no interceptor until Run.
 func New(o Options) (*Collector, error) {
 	metrics, err := newMeasurements(o.Meters)
 	if err != nil {
@@ -101,7 +101,7 @@ func New(o Options) (*Collector, error) {
 	}, nil
 }
 
-// List says which interceptors there are now: addresses (host:port of their
+// List sets which interceptors there are now: addresses (host:port of their
 // admin ports) by an identity that a new process at the same address does not
 // share. What an interceptor reported last counts as long as it is listed. The
 // Collector owns the map from then on.
@@ -112,7 +112,7 @@ func (c *Collector) List(addresses map[string]string) {
 	c.wake()
 }
 
-// Synced says that every interceptor which there was at the start is listed.
+// Synced is called once, after every interceptor that existed at the start is listed.
 func (c *Collector) Synced() {
 	c.mu.Lock()
 	c.synced = true
@@ -176,14 +176,14 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 }
 
-// logAlone tells people that no interceptor is listed, or that one is again: all
-// routes seem idle meanwhile, and nothing else fails.
+// logAlone logs that no interceptor is listed, or that one is again. Without the log
+// nothing shows it: all routes seem idle, and no call fails.
 func (c *Collector) logAlone(alone bool) {
 	log := c.options.Log.WithValues("service", c.options.Service, "object", "Deployment "+c.options.Deployment)
 	if alone {
-		log.Info("no interceptor is listed behind the Service, so no demand is heard; is the Deployment scaled to zero, or is its name or namespace another one?")
+		log.Info("the Service lists no interceptor, so all routes seem idle; check that the Deployment has replicas, and its name and namespace")
 	} else {
-		log.Info("interceptors are listed again")
+		log.Info("the Service lists interceptors again")
 	}
 }
 

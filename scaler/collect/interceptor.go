@@ -67,7 +67,7 @@ func (i *interceptor) run() {
 	for {
 		err := i.watch()
 		if errors.Is(err, queue.ErrNoWatch) {
-			i.log.V(1).Info("the interceptor does not stream its counts and is polled")
+			i.log.V(1).Info("polling the interceptor: it does not stream its counts")
 			err = i.poll()
 		}
 		if i.ctx.Err() != nil {
@@ -161,7 +161,7 @@ func (i *interceptor) heard(start time.Time) {
 	i.collector.metrics.fetched(i.ctx, time.Since(start))
 	i.retry = minRetry
 	if i.failing {
-		i.log.Info("the interceptor is reached again")
+		i.log.Info("reached the interceptor again")
 	}
 	i.reachable()
 	i.settle()
@@ -176,7 +176,7 @@ func (i *interceptor) failed(err error) {
 	}
 	i.failing = true
 	i.collector.metrics.unreachable.Add(1)
-	i.log.Info("the interceptor is not reached; what it said last is kept while it is listed", "reason", err.Error())
+	i.log.Info("cannot reach the interceptor; its last counts are kept while it is listed", "reason", err.Error())
 }
 
 // reachable ends failing.

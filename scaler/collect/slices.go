@@ -20,7 +20,7 @@ type Slices struct {
 	known map[types.NamespacedName]*discoveryv1.EndpointSlice
 }
 
-// NewSlices returns the Slices that tell a Collector of all their endpoints,
+// NewSlices returns the Slices that list all their endpoints in a Collector,
 // which have their admin ports at the given number.
 func NewSlices(collector *Collector, port int) *Slices {
 	return &Slices{port: port, collector: collector, known: make(map[types.NamespacedName]*discoveryv1.EndpointSlice)}

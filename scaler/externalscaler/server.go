@@ -119,7 +119,7 @@ func (s *Server) measure(ref *pb.ScaledObjectRef) ([]metric, demand.State, error
 	select {
 	case <-s.ready:
 	default:
-		return nil, demand.State{}, status.Error(codes.Unavailable, "the scaler has just started and has not heard all interceptors yet")
+		return nil, demand.State{}, status.Error(codes.Unavailable, "the scaler has just started and does not have the counts of all interceptors yet")
 	}
 	return metrics, s.demand.State(t.key()), nil
 }

@@ -1,7 +1,7 @@
-// Package manifest reads Kubernetes manifests from files and folders, says for
-// each error where it is and why, and follows changes. An object that is
-// refused harms no other, and as with kubectl apply, the version that was in
-// effect before stays so while its file has an error. It must not know what the objects are used for.
+// Package manifest reads Kubernetes manifests from files and folders, reports for
+// each error where it is and why, and follows changes. An object that is refused
+// harms no other. As with kubectl apply, its previous version stays in effect while
+// its file has an error. The package must not know what the objects are used for.
 package manifest
 
 import (
@@ -20,8 +20,7 @@ type Problem struct {
 	// Object that the problem is with, if that much could be read.
 	Object string
 	Reason string
-	// Refused says that the object is not in effect; otherwise only a part of
-	// it is without effect.
+	// Refused reports whether the whole object is without effect, not only a part.
 	Refused bool
 }
 

@@ -24,7 +24,7 @@ const (
 	patience = time.Second
 )
 
-// Source feeds the interceptor from files and tells observers of each new Set.
+// Source feeds the interceptor from files and passes each new Set to an observer.
 type Source struct {
 	paths    []string
 	checker  Checker
@@ -123,7 +123,7 @@ func (s *Source) reload(sink routesync.Sink) {
 		}
 	}
 	if first || len(set)+len(deleted) > 0 {
-		s.log.Info("manifests are in effect", "objects", len(next.entries), "changed", len(set), "deleted", len(deleted), "problems", len(problems))
+		s.log.Info("manifests applied", "objects", len(next.entries), "changed", len(set), "deleted", len(deleted), "problems", len(problems))
 		s.observe(next)
 	}
 }
@@ -134,7 +134,7 @@ func (s *Source) report(problems []Problem) {
 		if slices.Contains(s.problems, p) {
 			continue
 		}
-		message := "manifest is in effect in part"
+		message := "manifest only partly applied"
 		if p.Refused {
 			message = "manifest is refused"
 		}

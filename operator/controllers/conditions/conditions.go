@@ -125,7 +125,7 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, v
 	ready.ObservedGeneration = object.GetGeneration()
 	conditions, dropped := current(object)
 	before := meta.FindStatusCondition(conditions, ready.Type)
-	told := before != nil && before.Status == ready.Status && before.Reason == ready.Reason && before.Message == ready.Message
+	unchanged := before != nil && before.Status == ready.Status && before.Reason == ready.Reason && before.Message == ready.Message
 	changed := meta.SetStatusCondition(&conditions, ready) || dropped
 	status := map[string]any{"conditions": conditions}
 	for name, value := range fields {
@@ -152,7 +152,7 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, v
 	if err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
-	if !told {
+	if !unchanged {
 		w.event(object, verdict)
 	}
 	return nil
