@@ -30,6 +30,7 @@ package() { # the import path that a tool's binary is built from
 about() { # how long a cold build takes on two cores
 	case $module/$1 in
 	keda/operator) echo "about 12 minutes" ;;
+	*/traefik) echo "about 4 minutes" ;;
 	*/kube-apiserver) echo "about 7 minutes" ;;
 	*/kube-controller-manager) echo "about 2 minutes" ;;
 	*) echo "1 to 3 minutes" ;;
