@@ -7,6 +7,8 @@ SHELL := bash
 export GOFLAGS := -trimpath -buildvcs=false
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+# Flags of tests/bench/compare, such as -only warm -rounds 5.
+BENCHFLAGS ?=
 
 tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 
@@ -83,6 +85,16 @@ bench: ## Benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./interceptor/... ./standalone/... ./scaler/...
 	go test -count=1 -v ./tests/bench/...
 
+.PHONY: bench-compare
+bench-compare: nginx ## Beside other proxies, into docs/performance (about 10 minutes)
+	go build -o bin/bench-compare ./tests/bench/compare
+	bin/bench-compare -traefik "$(wildcard bin/traefik)" $(BENCHFLAGS)
+	$(call tool,plot,bars) docs/performance
+
+.PHONY: bench-traefik
+bench-traefik: ## Traefik for bench-compare, from its Go module (about 4 minutes)
+	mkdir -p bin && cp $(call tool,traefik,traefik) bin/traefik
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include '*_test.go' . | while read -r file; do \
@@ -133,6 +145,12 @@ cc:
 .PHONY: node
 node:
 	$(call need,command -v node && command -v npm,nodejs npm,the client and browser tests run it)
+
+# RUNLEVEL keeps Debian from starting them as services.
+.PHONY: nginx
+nginx: export RUNLEVEL := 1
+nginx:
+	$(call need,PATH=$$PATH:/usr/sbin command -v nginx && PATH=$$PATH:/usr/sbin command -v haproxy,nginx-light haproxy,make bench-compare measures them)
 
 .PHONY: chromium
 chromium:

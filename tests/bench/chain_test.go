@@ -11,10 +11,11 @@ import (
 
 	"github.com/go-logr/logr"
 
-	"github.com/kedacore/http-add-on/interceptor/app"
+	interceptor "github.com/kedacore/http-add-on/interceptor/app"
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/tests/bench/role"
 )
 
 // BenchmarkWarmRequest compares what a warm request costs in the whole chain, its
@@ -51,8 +52,8 @@ func BenchmarkWarmRequest(b *testing.B) {
 			}
 		}
 		store := endpoints.NewStore()
-		a, err := app.New(cfg, app.Deps{
-			Source: oneRoute{}, Store: store, Tracker: inflight.NewTracker(nil), Log: logr.Discard(),
+		a, err := interceptor.New(cfg, interceptor.Deps{
+			Source: role.Objects(role.InterceptorOptions{Services: []string{"app"}}), Store: store, Tracker: inflight.NewTracker(nil), Log: logr.Discard(),
 			Proxy: listeners[0], Admin: listeners[1],
 		})
 		if err != nil {
@@ -70,7 +71,7 @@ func BenchmarkWarmRequest(b *testing.B) {
 		store.Update("default", "app", map[string][]string{"http": {backend.Listener.Addr().String()}})
 		for code := 0; code != http.StatusOK; {
 			w := httptest.NewRecorder()
-			a.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://app.test/", nil))
+			a.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://app/", nil))
 			code = w.Code
 		}
 		measure(b, a.Handler())
@@ -82,7 +83,7 @@ func measure(b *testing.B, handler http.Handler) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://app.test/", nil))
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://app/", nil))
 		if w.Code != http.StatusOK {
 			b.Fatalf("status %d", w.Code)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -18,12 +19,42 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	scalerapp "github.com/kedacore/http-add-on/scaler/app"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+	"github.com/kedacore/http-add-on/tests/bench/role"
 )
+
+// Each request has a route of its own, so that each finds it as the first one does.
+const (
+	requestsOfAKind = 100
+	warmRoutes      = 10
+)
+
+// routeGroups are the routes: what they do while they are cold, and how many there
+// are. Warm ones have a Service that the test makes ready.
+var routeGroups = []role.RouteGroup{
+	{Name: "hold", Service: "cold", Routes: 3 * requestsOfAKind},
+	{Name: "placeholder", Service: "cold", Routes: requestsOfAKind, ColdStart: map[string]any{
+		"placeholder": map[string]any{"response": map[string]any{"statusCode": int64(503), "body": "soon"}},
+	}},
+	{Name: "page", Service: "cold", Routes: requestsOfAKind, ColdStart: map[string]any{"waitingPage": map[string]any{}}},
+	{Name: "warm", Service: "warm", Routes: warmRoutes},
+}
+
+// routeNames yields the name of every route.
+func routeNames() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, group := range routeGroups {
+			for n := range group.Routes {
+				if !yield(role.RouteName(group.Name, n)) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // The goals from a request's first byte to "active" at KEDA, and how far a slow
 // machine may be from them.
@@ -39,21 +70,23 @@ const (
 // with real sockets in between. However short a request is, and however it is
 // answered, KEDA is told of it.
 func TestEveryColdRequestReachesKEDAWithinMilliseconds(t *testing.T) {
-	interceptors := []*process{start(t, roleWaking), start(t, roleWaking)}
+	options := role.InterceptorOptions{Services: []string{"cold", "warm"}, Groups: routeGroups}
+	interceptors := []*role.Server{start(t, role.Interceptor, options), start(t, role.Interceptor, options)}
 	var admins []string
 	for _, p := range interceptors {
-		admins = append(admins, fmt.Sprintf("127.0.0.1:%d", p.ask("/admin")))
+		admins = append(admins, p.Addresses["admin"])
 	}
-	t.Setenv(interceptorsVariable, strings.Join(admins, ","))
-	keda := connectKEDA(t, start(t, roleScaler).Proxy)
+	keda := connectKEDA(t, start(t, role.Scaler, role.ScalerOptions{Interceptors: admins, Groups: routeGroups}).Proxy())
 
 	// Behind the cold requests, routes that are awake ask for KEDA's attention.
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	defer backend.Close()
-	interceptors[0].ask(warmQuery(backend.Listener.Addr().String()))
+	if err := interceptors[0].Ready("warm", backend.Listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
 	warmAt := time.Now()
 	for n := range warmRoutes {
-		answered(t, dial(t, interceptors[0], routeName("warm", n)), http.StatusOK, "ok")
+		answered(t, dial(t, interceptors[0], role.RouteName("warm", n)), http.StatusOK, "ok")
 	}
 
 	leave := func(after time.Duration) func(net.Conn) {
@@ -80,7 +113,7 @@ func TestEveryColdRequestReachesKEDAWithinMilliseconds(t *testing.T) {
 		missed := 0
 		for n := range requestsOfAKind {
 			<-time.After(rand.N(20 * time.Millisecond)) // at no particular moment of anybody's clock
-			route := routeName(kind.group, kind.first+n)
+			route := role.RouteName(kind.group, kind.first+n)
 			c := connect(t, interceptors[n%len(interceptors)])
 			begun := time.Now()
 			ask(t, c, route, kind.headers)
@@ -118,7 +151,7 @@ func (k *listener) checkWarm(t *testing.T, from time.Time) {
 	for n := range warmRoutes {
 		// The last one waits for its turn.
 		for deadline := time.Now().Add(20 * time.Second); ; {
-			at, ok := k.active(routeName("warm", n))
+			at, ok := k.active(role.RouteName("warm", n))
 			if ok {
 				told = append(told, at.Sub(from))
 				break
@@ -172,7 +205,7 @@ func connectKEDA(t *testing.T, scaler string) *listener {
 	}
 	client := pb.NewExternalScalerClient(connection)
 	k := &listener{actives: make(map[string]chan time.Time)}
-	routesOf(func(name string, _ *unstructured.Unstructured) {
+	for name := range routeNames() {
 		ref := &pb.ScaledObjectRef{Name: name, Namespace: "default", ScalerMetadata: map[string]string{
 			"scalerAddress": scaler, api.TriggerInterceptorRoute: name,
 		}}
@@ -197,7 +230,7 @@ func connectKEDA(t *testing.T, scaler string) *listener {
 				}
 			}
 		})
-	})
+	}
 	return k
 }
 
@@ -212,9 +245,9 @@ func (k *listener) active(route string) (time.Time, bool) {
 }
 
 // connect connects a client, which the end of the test disconnects.
-func connect(t *testing.T, p *process) net.Conn {
+func connect(t *testing.T, p *role.Server) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", p.Proxy)
+	c, err := net.Dial("tcp", p.Proxy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +263,7 @@ func ask(t *testing.T, c net.Conn, host, headers string) {
 	}
 }
 
-func dial(t *testing.T, p *process, host string) net.Conn {
+func dial(t *testing.T, p *role.Server, host string) net.Conn {
 	t.Helper()
 	c := connect(t, p)
 	ask(t, c, host, "")
