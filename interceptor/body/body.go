@@ -29,7 +29,15 @@ type Body struct {
 	ahead *ahead
 
 	mu      sync.Mutex
-	reading bool // Read waits for the client
+	reading bool // somebody waits for the client
+
+	// Of a body that is sent to a backend.
+	clock    Clock
+	memory   []byte // the whole body, if inMemory is set
+	inMemory bool
+	current  *attempt // the one that may read
+	touched  bool     // a byte was asked for
+	err      error    // what reading from the client failed with
 }
 
 // Open returns the body of r and makes it r.Body, or nil if r has none. w is the
@@ -109,6 +117,10 @@ func (b *Body) Err() error { return b.ahead.reason() }
 func (b *Body) Read(p []byte) (int, error) {
 	b.setReading(true)
 	defer b.setReading(false)
+	return b.read(p)
+}
+
+func (b *Body) read(p []byte) (int, error) {
 	if b.ahead != nil {
 		return b.ahead.read(p)
 	}

@@ -47,15 +47,15 @@ func (c *clock) start(expire func(), header, request time.Duration, began time.T
 	c.wind(now)
 }
 
-// pause notes that we wait for the client.
-func (c *clock) pause() {
+// Pause notes that we wait for the client.
+func (c *clock) Pause() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn = time.Time{}
 }
 
-// resume notes that it is the backend's turn.
-func (c *clock) resume() {
+// Resume notes that it is the backend's turn.
+func (c *clock) Resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.header > 0 {

@@ -45,8 +45,8 @@ func (c *call) failure(err error) error {
 	case c.in.Context().Err() != nil:
 		return fmt.Errorf("forwarding: %w", c.in.Context().Err())
 	}
-	if failed := c.upload.failed(); failed != nil {
-		return uploadFailure(failed)
+	if failed := c.body.SendingFailed(); failed != nil {
+		return failed
 	}
 	message := "the backend gave no valid answer"
 	if s := new(sendError); errors.As(err, &s) && s.reached == refused {

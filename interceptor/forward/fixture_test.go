@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
@@ -110,7 +111,7 @@ func (f *fixture) start(t *testing.T) {
 
 // serve is as little of the chain as there can be: pick, forward, answer errors.
 func (f *fixture) serve(w http.ResponseWriter, r *http.Request) {
-	x := &exchange.Exchange{Start: time.Now(), TLS: f.secure, Route: f.route}
+	x := &exchange.Exchange{Start: time.Now(), TLS: f.secure, Route: f.route, Body: requestbody.Open(w, r)}
 	x.Upstream.Target = f.target
 	x.Upstream.Slot, _ = f.target.Endpoints.Pick()
 	if f.prepare != nil {

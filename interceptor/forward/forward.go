@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -101,7 +102,7 @@ func (f *Forwarder) Close() {
 }
 
 // call is one request on its way through the forwarder. The goroutine that serves
-// the request owns it; clock and upload have locks of their own.
+// the request owns it; clock and body have locks of their own.
 type call struct {
 	w   http.ResponseWriter
 	in  *http.Request // the client's
@@ -110,7 +111,7 @@ type call struct {
 	end context.CancelCauseFunc
 
 	clock  clock
-	upload upload
+	body   *body.Body // of the request; nil if there is nothing to send
 	client downstream
 }
 
@@ -140,7 +141,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	if err != nil {
 		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
 	}
-	c.upload.begin(c, out)
+	c.begin(out)
 	if route := x.Route; route != nil {
 		c.clock.start(c.expire, route.ResponseHeader, route.Request, x.Start)
 		defer c.clock.stop()
@@ -151,7 +152,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	}
 	defer res.Body.Close()
 	x.Upstream.Slot.Answered()
-	c.upload.answered()
+	c.body.Answered()
 	c.clock.answered()
 	switch {
 	case res.StatusCode < 100:
@@ -166,10 +167,26 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	return c.answer(res)
 }
 
+// begin takes the body of the request.
+func (c *call) begin(out *http.Request) {
+	out.Body = nil
+	if out.ContentLength == 0 || c.x.Body == nil {
+		return
+	}
+	c.body = c.x.Body
+	c.body.BeginSending(&c.clock)
+	out.GetBody = c.body.Attempt
+	if out.ContentLength < 0 {
+		// A client that speaks HTTP/2 does not send this. Without it, net/http reads ahead
+		// to find out whether a GET has a body, while it looks at the trailers.
+		out.TransferEncoding = []string{"chunked"}
+	}
+}
+
 // expire ends a call when a timeout of its route is over.
 func (c *call) expire() {
 	c.end(errTimeout)
-	c.upload.interrupt()
+	c.body.Interrupt()
 }
 
 // send sends a request to its upstream. As long as there is no connection,
@@ -186,8 +203,12 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	for {
 		a.address = f.address(c.x.Upstream)
 		c.x.Trace.Upstream(a.address)
-		if err := c.upload.rewind(r); err != nil {
-			return nil, err
+		if c.body != nil {
+			sent, err := c.body.Attempt()
+			if err != nil {
+				return nil, err
+			}
+			r.Body = sent
 		}
 		res, err := client.send(c.ctx, &a)
 		if err == nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/forward"
@@ -117,7 +118,9 @@ func play(method string, response, cuts []byte, netHTTP bool) received {
 		body = strings.NewReader("hello")
 	}
 	w := &receiver{header: make(http.Header)}
-	err := f.ServeExchange(w, httptest.NewRequest(method, "/", body), x)
+	r := httptest.NewRequest(method, "/", body)
+	x.Body = requestbody.Open(w, r)
+	err := f.ServeExchange(w, r, x)
 	w.Trailer, w.Body = w.header, w.body.String()
 	switch {
 	case err == nil:

@@ -21,10 +21,17 @@ const (
 	// writePatience is how long the rest of a body may take once its answer is complete,
 	// before the connection is given up. net/http waits as long.
 	writePatience = 50 * time.Millisecond
+	// maxInline is the largest body that the goroutine which serves a request writes. The
+	// buffers of a connection take it, so that a backend which answers before it reads
+	// does not block.
+	maxInline = 64 << 10
 	// bufferSize of a connection is net/http's: it bounds the trailers and the lines of
 	// chunks.
 	bufferSize = 4 << 10
 )
+
+// past is a deadline that ends what waits at once.
+var past = time.Unix(1, 0)
 
 var (
 	errHeadTooLarge = errors.New("the head of the response is too large")
@@ -154,7 +161,7 @@ func (c *conn) send(ctx context.Context, a *attempt) (*http.Response, error) {
 	c.release = context.AfterFunc(ctx, c.interrupt)
 	expects := a.request.Body != nil && httpExpects(a.request)
 	var err error
-	if !expects && a.upload.inline() {
+	if !expects && a.body.InMemory(maxInline) {
 		if err = c.write(a.request); err != nil && !c.written {
 			return nil, c.fail(err)
 		}
@@ -288,7 +295,7 @@ func (c *conn) finish(reuse bool) error {
 	}
 	err := c.socket.Close()
 	if c.writing != nil {
-		c.sent.upload.stop()
+		c.sent.body.StopSending()
 		<-c.writing
 		c.writing = nil
 	}

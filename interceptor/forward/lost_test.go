@@ -41,7 +41,6 @@ func resetting(t *testing.T, atOnce bool, first int64) (address string, seen *at
 func cold(budget *requestbody.Budget, t *testing.T) func(http.ResponseWriter, *http.Request, *exchange.Exchange) {
 	return func(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
 		x.Cold = true
-		x.Body = requestbody.Open(w, r)
 		if x.Body == nil {
 			return
 		}

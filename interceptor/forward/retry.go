@@ -33,9 +33,9 @@ func (e *sendError) mayRepeat(c *call, r *http.Request) bool {
 	case refused:
 		return true
 	case unsent:
-		return c.upload.again()
+		return c.body.Repeatable()
 	case silent:
-		return c.upload.again() && repeatable(r, c.x)
+		return c.body.Repeatable() && repeatable(r, c.x)
 	}
 	return false
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // outgoing makes the request that the backend gets from the one that the client
-// sent. It shares the values of headers with it. The upload sets its body.
+// sent. It shares the values of headers with it. The caller sets its body.
 func outgoing(in *http.Request, x *exchange.Exchange) (*http.Request, error) {
 	protocol := upgradeType(in.Header)
 	if !printable(protocol) {

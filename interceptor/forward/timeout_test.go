@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/forward"
@@ -44,7 +45,7 @@ func (b *bubble) serve(r *http.Request, cold bool) (*httptest.ResponseRecorder, 
 	if b, ok := r.Body.(body); ok {
 		w.body = b.Reader
 	}
-	x := &exchange.Exchange{Start: time.Now(), Route: b.route, Cold: cold}
+	x := &exchange.Exchange{Start: time.Now(), Route: b.route, Cold: cold, Body: requestbody.Open(w, r)}
 	x.Upstream.Target = b.target
 	x.Upstream.Slot, _ = b.target.Endpoints.Pick()
 	err := b.forwarder.ServeExchange(w, r, x)

@@ -1,0 +1,134 @@
+package body
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+)
+
+// errTouched means that a body cannot be sent again.
+var errTouched = errors.New("the body was read already")
+
+// Clock measures how long a backend takes. It pauses while the client is waited for.
+type Clock interface {
+	Pause()
+	Resume()
+}
+
+// attempt is the body as one attempt to send it reads it. Closing it does not close the
+// body, so that an attempt that got no connection leaves it whole for the next one, and a
+// goroutine that is left over from an attempt gets nothing of it.
+type attempt struct{ body *Body }
+
+// BeginSending prepares the body for attempts to send it. A body that waited in memory is
+// sent from there, any number of times.
+func (b *Body) BeginSending(clock Clock) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clock = clock
+	b.memory, b.inMemory = b.Replay()
+}
+
+// Attempt returns the body for one more attempt, and invalidates that of the last one. It
+// fails once a byte was asked for, unless the body is in memory.
+func (b *Body) Attempt() (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inMemory {
+		return io.NopCloser(bytes.NewReader(b.memory)), nil
+	}
+	if b.touched {
+		return nil, errTouched
+	}
+	b.current = &attempt{body: b}
+	return b.current, nil
+}
+
+// InMemory reports whether the body is in memory as a whole and has at most size bytes, so
+// that writing it does not wait for the client.
+func (b *Body) InMemory(size int) bool { return b == nil || b.inMemory && len(b.memory) <= size }
+
+// Repeatable reports whether the body can be sent once more.
+func (b *Body) Repeatable() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.inMemory || !b.touched && b.err == nil
+}
+
+// Answered gives the memory of a body back that need not be sent again.
+func (b *Body) Answered() {
+	if b != nil && b.inMemory {
+		b.memory = nil
+		_ = b.Close() // never fails
+	}
+}
+
+// StopSending invalidates the body of the last attempt and ends its read.
+func (b *Body) StopSending() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.current = nil
+	if b.reading {
+		b.interrupt()
+	}
+}
+
+// SendingFailed returns what the client may know of a body that could not be read, nil if
+// it could. The error wraps context.Canceled if the client has left.
+func (b *Body) SendingFailed() error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var tooLarge *http.MaxBytesError
+	switch {
+	case b.err == nil:
+		return nil
+	case errors.As(b.err, &tooLarge):
+		return &clienterror.Error{Status: http.StatusRequestEntityTooLarge, Message: "the request body is too large", Err: b.err}
+	case errors.Is(b.err, io.ErrUnexpectedEOF), errors.As(b.err, new(net.Error)):
+		// The connection has ended, though the server may not have seen it yet.
+		return fmt.Errorf("reading the request body: %w: %w", context.Canceled, b.err)
+	}
+	return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request body could not be read", Err: b.err}
+}
+
+// Read reads from the client. Meanwhile the backend's clock stands still.
+func (a *attempt) Read(p []byte) (int, error) {
+	b := a.body
+	b.mu.Lock()
+	if b.current != a {
+		b.mu.Unlock()
+		return 0, errTouched
+	}
+	b.touched, b.reading = true, true
+	b.mu.Unlock()
+
+	b.clock.Pause()
+	n, err := b.read(p)
+	b.clock.Resume()
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// Close does nothing: the body is the server's to close.
+func (a *attempt) Close() error { return nil }
