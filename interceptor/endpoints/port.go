@@ -17,18 +17,15 @@ type Port struct {
 
 	ready  atomic.Pointer[[]*endpoint] // nil: none; else not empty and never written to
 	cursor atomic.Uint32               // where the next scan begins, so that equals take turns
-	wakes  atomic.Uint64
 	// limited is how many requests that have a limit wait, or came from the line and
 	// are not over. Written under the lock.
 	limited atomic.Int64
 
-	mu       sync.Mutex // guards what follows, and the pace of the endpoints
-	line     line
-	away     map[string]*endpoint // not ready, by address: those with requests that have a limit
-	watchers int                  // how many wait for watched
-	watched  chan struct{}        // closed when the port becomes ready; nil while nobody asks
-	timer    *time.Timer          // runs while somebody waits and an endpoint exists
-	round    uint64               // which timer is the current one
+	mu    sync.Mutex // guards what follows, and the pace of the endpoints
+	line  line
+	away  map[string]*endpoint // not ready, by address: those with requests that have a limit
+	timer *time.Timer          // runs while somebody waits and an endpoint exists
+	round uint64               // which timer is the current one
 }
 
 // scanned is how many endpoints a Pick looks at. Up to this many it finds the
@@ -130,38 +127,6 @@ func (p *Port) least(endpoints []*endpoint) *endpoint {
 	return best
 }
 
-// WhenReady returns a channel that is closed when the port has a ready endpoint,
-// which may be now. The caller calls stop, which is idempotent, when it waits no
-// more. Nothing is reserved: it is for those who only tell somebody else.
-func (p *Port) WhenReady() (ready <-chan struct{}, stop func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.Ready() {
-		c := make(chan struct{})
-		close(c)
-		return c, func() {}
-	}
-	if p.watched == nil {
-		p.watched = make(chan struct{})
-	}
-	p.watchers++
-	c, stopped := p.watched, false
-	return c, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if stopped || p.watched != c {
-			return // once, and not after it was closed
-		}
-		stopped = true
-		if p.watchers--; p.watchers == 0 {
-			p.watched = nil
-		}
-	}
-}
-
-// Wakes counts the waiters that this port ever woke, by a Slot or by WhenReady.
-func (p *Port) Wakes() uint64 { return p.wakes.Load() }
-
 // update replaces the ready endpoints; addresses may name one twice.
 func (p *Port) update(addresses []string) {
 	var closers []io.Closer
@@ -219,11 +184,6 @@ func (p *Port) update(addresses []string) {
 		return
 	}
 	p.ready.Store(&next)
-	if p.watched != nil {
-		close(p.watched)
-		p.wakes.Add(uint64(p.watchers))
-		p.watched, p.watchers = nil, 0
-	}
 	p.spread()
 }
 

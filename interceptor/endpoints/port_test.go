@@ -111,50 +111,6 @@ func TestPickAvoidsWhoRefused(t *testing.T) {
 	})
 }
 
-func TestWhenReady(t *testing.T) {
-	closed := func(c <-chan struct{}) bool {
-		select {
-		case <-c:
-			return true
-		default:
-			return false
-		}
-	}
-	s := NewStore()
-	p := s.Port(web())
-	first, stopFirst := p.WhenReady()
-	second, stopSecond := p.WhenReady()
-	stopFirst()
-	stopFirst()
-	if closed(first) || closed(second) {
-		t.Fatal("told before an endpoint was ready")
-	}
-	set(s, "10.0.0.1:80")
-	if !closed(second) {
-		t.Fatal("not told of readiness")
-	}
-	if p.Wakes() != 1 {
-		t.Errorf("%d wakes, one was waiting", p.Wakes())
-	}
-	stopSecond()
-	now, stopNow := p.WhenReady()
-	if !closed(now) {
-		t.Error("not told at once while ready")
-	}
-	stopNow()
-
-	set(s)
-	next, stopNext := p.WhenReady()
-	stopSecond() // of a round that is over: must not count for this one
-	if closed(next) || p.watchers != 1 {
-		t.Errorf("closed %v with %d watchers after the port went away", closed(next), p.watchers)
-	}
-	stopNext()
-	if p.watched != nil {
-		t.Error("a channel is kept that nobody waits for")
-	}
-}
-
 func TestStaleSlotsDoNotTouchTheirSuccessors(t *testing.T) {
 	s := NewStore()
 	p := s.Port(web())

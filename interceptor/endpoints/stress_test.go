@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -364,8 +365,6 @@ func client(p *Port, random *rand.Rand) {
 	} else {
 		slot.Release()
 	}
-	ready, stop := p.WhenReady()
-	defer stop()
 	w := p.Enqueue(limit)
 	defer w.Leave()
 	var slot Slot
@@ -376,9 +375,16 @@ func client(p *Port, random *rand.Rand) {
 	case 0:
 		return // leaves at once
 	case 1:
-		select {
-		case slot = <-w.C:
-		case <-ready:
+		for !p.Ready() {
+			select {
+			case slot = <-w.C:
+			default:
+				runtime.Gosched()
+				continue
+			}
+			break
+		}
+		if !slot.Valid() {
 			return // leaves at about the time of its turn
 		}
 	default:

@@ -119,7 +119,6 @@ func (p *Port) release(e *endpoint) {
 	w := p.line.first
 	p.line.remove(w)
 	e.unanswered++
-	p.wakes.Add(1)
 	w.c <- e.issue(unanswered, w.limit, true) // has room: it is sent once
 }
 
