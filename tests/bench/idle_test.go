@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/tests/bench/harness"
 )
 
 // The binary as it is shipped, on a cluster with 100 routes that no one asks for:
@@ -83,9 +84,12 @@ current-context: c
 		}
 	}
 	<-time.After(3 * time.Second) // what the start has left is collected
-	size := residentOf(process.Process.Pid)
+	size, err := harness.RSS(process.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("%d routes: %.1f MiB resident", routes, float64(size)/(1<<20))
-	if size == 0 || size > most {
+	if size > most {
 		t.Errorf("an idle interceptor uses %d KiB, more than %d", size>>10, most>>10)
 	}
 }
@@ -102,20 +106,6 @@ func reported(admin string) int {
 		return -1
 	}
 	return len(counts)
-}
-
-// residentOf is the resident memory of a process, in bytes; 0 if it is unknown.
-func residentOf(pid int) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
-	var kib int64
-	if _, err := fmt.Sscan(after, &kib); err != nil {
-		return 0
-	}
-	return kib << 10
 }
 
 // object is an object of the API.
