@@ -18,7 +18,7 @@ var warmLimits = []struct {
 	scenario         string
 	cpu, allocations float64
 }{
-	{scenario.Warm, 1.6, 1.6},
+	{scenario.Warm, 1.6, 1},
 	{scenario.Upload8K, 1.6, 1.6},
 	{scenario.Download1M, 1.6, 1.6},
 	{scenario.TLSIn, 1.6, 1.6},

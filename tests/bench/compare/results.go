@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,12 @@ type Machine struct {
 	Begun          time.Time
 	LoadBefore     string
 	ProxyOwnsACore bool
+}
+
+// Busy reports whether other work wanted more than the machine has.
+func (m Machine) Busy() bool {
+	load, err := strconv.ParseFloat(m.LoadBefore, 64)
+	return err == nil && load > float64(m.Cores)
 }
 
 // Version of a contender.

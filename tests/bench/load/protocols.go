@@ -158,6 +158,11 @@ func (e *events) read(conn net.Conn) {
 	begun := false
 	_ = conn.SetReadDeadline(time.Now().Add(grace)) // else the read fails
 	lines := bufio.NewReaderSize(conn, 1024)
+	if status, err := lines.ReadSlice('\n'); err != nil || !bytes.Contains(status, []byte(" 200 ")) {
+		e.failed.Add(1)
+		e.opened <- fmt.Errorf("a stream was answered with %q: %w", status, err)
+		return
+	}
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err != nil {
