@@ -24,6 +24,9 @@ const (
 
 	// stallTimeout is how long an upload may make no progress.
 	stallTimeout = 30 * time.Second
+	// closePatience is how long the end of an upload that is not needed any more may take
+	// before it is interrupted.
+	closePatience = 50 * time.Millisecond
 	// firstBuffer is the size of the first buffer: a client may claim any length.
 	firstBuffer = 4 << 10
 	// maxEmptyReads is how often in a row a body may give nothing.
@@ -152,13 +155,16 @@ func (a *ahead) close() {
 	a.changed.Broadcast()
 	unread, done := a.err == nil, a.done
 	a.mu.Unlock()
-	if unread {
-		// What has not arrived is of no use to anybody: neither the goroutine nor the
-		// server must wait for it.
-		a.body.interrupt()
-	}
 	if done != nil {
+		// A client that sends on ends the read soon. Only one that is silent is interrupted:
+		// net/http resets a connection whose body it cannot read any more, and an answer may
+		// be lost with it.
+		patience := time.AfterFunc(closePatience, a.body.interrupt)
 		<-done
+		patience.Stop()
+	}
+	if unread {
+		a.body.interrupt() // else net/http may wait for what nobody reads
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -161,6 +161,15 @@ func (b *Body) interrupt() {
 	_ = http.NewResponseController(b.w).SetReadDeadline(time.Unix(1, 0))
 }
 
+// Detach gives the request its own body back. net/http looks at it when the handler has
+// returned: it lets the answer reach a client that still sends before it closes the
+// connection, but only if the body is its own.
+func (b *Body) Detach() {
+	if b != nil {
+		b.request.Body = b.source
+	}
+}
+
 // Close ends reading ahead and gives the memory back. It never fails, and may be called
 // again. net/http closes its own body.
 func (b *Body) Close() error {

@@ -399,8 +399,8 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// TestAnswerInTheMiddleOfABody: an answer of our own must wait neither for the
-// rest of the body nor for the goroutine that reads it.
+// TestAnswerInTheMiddleOfABody: an answer of the interceptor does not wait for the rest of the
+// body, however long that takes.
 func TestAnswerInTheMiddleOfABody(t *testing.T) {
 	for _, length := range []int{100, 100 << 10} { // read ahead, and left unread
 		handler := func(w http.ResponseWriter, r *http.Request) {
@@ -412,7 +412,7 @@ func TestAnswerInTheMiddleOfABody(t *testing.T) {
 			start := time.Now()
 			send(t, conn, fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nhalf", length))
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil || answer.StatusCode != http.StatusGatewayTimeout || time.Since(start) != 0 {
+			if err != nil || answer.StatusCode != http.StatusGatewayTimeout || time.Since(start) > closePatience {
 				t.Errorf("got %+v %v after %v", answer, err, time.Since(start))
 			}
 		})

@@ -72,7 +72,8 @@ func (b *Body) Answered() {
 	}
 }
 
-// StopSending invalidates the body of the last attempt and ends its read.
+// StopSending invalidates the body of the last attempt: its next read fails. One that waits
+// for the client goes on until Interrupt.
 func (b *Body) StopSending() {
 	if b == nil {
 		return
@@ -80,9 +81,6 @@ func (b *Body) StopSending() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.current = nil
-	if b.reading {
-		b.interrupt()
-	}
 }
 
 // SendingFailed returns what the client may know of a body that could not be read, nil if

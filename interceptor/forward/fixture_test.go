@@ -109,6 +109,9 @@ func (f *fixture) start(t *testing.T) {
 	})
 }
 
+// lingering is how long a front server reads what is left of a body.
+const lingering = 200 * time.Millisecond
+
 // serve is as little of the chain as there can be: pick, forward, answer errors.
 func (f *fixture) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange.Exchange{Start: time.Now(), TLS: f.secure, Route: f.route, Body: requestbody.Open(w, r)}
@@ -119,6 +122,11 @@ func (f *fixture) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	err := f.forwarder.ServeExchange(w, r, x)
 	f.results <- err
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// As the edge does: else net/http resets a connection with an unread body, and the
+		// client may lose the answer.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering))
+	}
 	var failure *clienterror.Error
 	switch {
 	case err == nil:

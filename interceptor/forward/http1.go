@@ -278,15 +278,12 @@ func (c *conn) fail(err error) error {
 // ended when it returns. Only a connection in order is used again.
 func (c *conn) finish(reuse bool) error {
 	c.decide(false)
+	if c.writing != nil {
+		c.sent.client.flush() // an answer does not wait for the rest of its request
+	}
 	if reuse && c.writing != nil {
-		timer := time.NewTimer(writePatience)
-		select {
-		case err := <-c.writing:
-			c.writing, reuse = nil, err == nil
-		case <-timer.C:
-			reuse = false
-		}
-		timer.Stop()
+		failed, ended := c.writerEnds(writePatience)
+		reuse = ended && failed == nil
 	}
 	if stopped := c.release(); reuse && stopped && c.raw != nil && c.idle > 0 && c.reader.Buffered() == 0 {
 		c.sent, c.used = nil, true
@@ -294,12 +291,32 @@ func (c *conn) finish(reuse bool) error {
 		return nil
 	}
 	err := c.socket.Close()
-	if c.writing != nil {
-		c.sent.body.StopSending()
+	if c.writing == nil {
+		return err
+	}
+	// A client that sends on ends a read soon. Only one that is silent is interrupted: net/http
+	// resets a connection whose body it cannot read any more, and an answer may be lost with it.
+	c.sent.body.StopSending()
+	if _, ended := c.writerEnds(writePatience); !ended {
+		c.sent.body.Interrupt()
 		<-c.writing
 		c.writing = nil
 	}
 	return err
+}
+
+// writerEnds waits for the goroutine that writes, and returns its result. It reports false
+// if that goes on.
+func (c *conn) writerEnds(patience time.Duration) (failed error, ended bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case failed = <-c.writing:
+		c.writing = nil
+		return failed, true
+	case <-timer.C:
+		return nil, false
+	}
 }
 
 // keepAlive returns how long a connection may be idle: less than its backend keeps it.

@@ -125,6 +125,7 @@ func (e *Edge) catch(err *error) {
 func (e *Edge) finish(s *serving, r *http.Request, err error) {
 	abort := err != nil && e.fail(s, r, err)
 	e.record(s, r)
+	s.exchange.Body.Detach()
 	if mayBlock(r) && s.response.status != http.StatusSwitchingProtocols {
 		// net/http reads on for what is left of the body, now within a bound.
 		_ = http.NewResponseController(s.response.ResponseWriter).SetReadDeadline(time.Now().Add(lingering))

@@ -335,3 +335,46 @@ func TestLeaseFollowsTheTarget(t *testing.T) {
 		return !c.Cold && c.Concurrency == 0
 	})
 }
+
+// TestAnAnswerReachesAClientThatSendsOn: an answer that comes before the end of its request
+// is not lost with the rest of it, which nobody reads. A reset would do that.
+func TestAnAnswerReachesAClientThatSendsOn(t *testing.T) {
+	refuse := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too large", http.StatusRequestEntityTooLarge) }
+	for _, c := range []struct {
+		reason string
+		ready  bool
+		length int64
+		want   int
+	}{
+		{"warm, chunked", true, -1, http.StatusRequestEntityTooLarge},
+		{"warm, of a known length", true, 1 << 30, http.StatusRequestEntityTooLarge},
+		{"cold, chunked", false, -1, http.StatusGatewayTimeout},
+		{"cold, of a known length", false, 1 << 30, http.StatusGatewayTimeout},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, route("timeouts: {readiness: 50ms}"))
+			if c.ready {
+				w.ready("app", w.backend(refuse))
+			}
+			for range 10 {
+				body, send := io.Pipe()
+				go func() {
+					for err := error(nil); err == nil; {
+						_, err = send.Write(make([]byte, 8<<10))
+					}
+				}()
+				r := w.request(http.MethodPost, "app.test", "/", "")
+				r.Body, r.ContentLength = body, c.length
+				response, err := w.client.Do(r)
+				if err != nil {
+					t.Fatalf("the answer is lost: %v", err)
+				}
+				if response.StatusCode != c.want {
+					t.Errorf("status %d, want %d", response.StatusCode, c.want)
+				}
+				_ = response.Body.Close()
+				_ = body.Close()
+			}
+		})
+	}
+}
