@@ -4,9 +4,11 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
 )
 
-// errTimeout is the cause of a context that the clock has cancelled.
+// errTimeout is why the clock has ended an attempt.
 var errTimeout = errors.New("a timeout of the route is over")
 
 // clock measures the two timeouts of a route with one timer. The zero clock
@@ -17,25 +19,27 @@ var errTimeout = errors.New("a timeout of the route is over")
 // So it cuts neither a long upload nor a call in which client and server talk in
 // turns, and still ends one in which the backend takes nothing.
 type clock struct {
-	mu       sync.Mutex
-	expire   func() // called once, with the lock held
-	timer    *time.Timer
-	fires    time.Time     // when the timer does; zero if it does not run
-	header   time.Duration // 0: none, or answered
-	turn     time.Time     // since when it is the backend's turn; zero: it is not
-	deadline time.Time     // of the request; zero: none, or the body has begun
-	over     bool
+	mu        sync.Mutex
+	body      *body.Body    // whose reads end with a timeout
+	interrupt func()        // ends the current attempt; nil for none
+	ended     chan struct{} // closed with a timeout; made for who waits for it
+	timer     *time.Timer
+	fires     time.Time     // when the timer does; zero if it does not run
+	header    time.Duration // 0: none, or answered
+	turn      time.Time     // since when it is the backend's turn; zero: it is not
+	deadline  time.Time     // of the request; zero: none, or the body has begun
+	over      bool
 }
 
 // start begins to measure: header from now on, request from when it began. 0 is
-// no bound. It calls expire once a timeout is over, with the lock held.
-func (c *clock) start(expire func(), header, request time.Duration, began time.Time) {
+// no bound. Reads of b end with a timeout.
+func (c *clock) start(b *body.Body, header, request time.Duration, began time.Time) {
 	if header <= 0 && request <= 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.expire = expire
+	c.body = b
 	now := time.Now()
 	c.header, c.turn = header, now
 	if request > 0 {
@@ -128,5 +132,41 @@ func (c *clock) tick() {
 		return
 	}
 	c.over = true
-	c.expire()
+	if c.interrupt != nil {
+		c.interrupt()
+	}
+	if c.ended != nil {
+		close(c.ended)
+	}
+	c.body.Interrupt()
+}
+
+// watch has interrupt called, once, when a timeout is over. It replaces the one before. It
+// reports false if a timeout is over already.
+func (c *clock) watch(interrupt func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupt = interrupt
+	return !c.over
+}
+
+// unwatch undoes watch. It reports false if a timeout is over: interrupt was called then.
+func (c *clock) unwatch() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupt = nil
+	return !c.over
+}
+
+// done returns a channel that is closed when a timeout is over.
+func (c *clock) done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil {
+		c.ended = make(chan struct{})
+		if c.over {
+			close(c.ended)
+		}
+	}
+	return c.ended
 }

@@ -64,7 +64,7 @@ type client interface {
 	// send sends the request of an attempt once and returns the response, whose
 	// body the caller closes. A response to an upgrade has a body that is an
 	// io.ReadWriteCloser. The error is a *sendError.
-	send(ctx context.Context, a *attempt) (*http.Response, error)
+	send(a *attempt) (*http.Response, error)
 	close()
 }
 
@@ -104,13 +104,13 @@ func (f *Forwarder) Close() {
 // call is one request on its way through the forwarder. The goroutine that serves
 // the request owns it; clock and body have locks of their own.
 type call struct {
-	w   http.ResponseWriter
-	in  *http.Request // the client's
-	x   *exchange.Exchange
-	ctx context.Context // ends with the client, and with a timeout of the route
-	end context.CancelCauseFunc
+	w  http.ResponseWriter
+	in *http.Request // the client's
+	x  *exchange.Exchange
+	// cancel ends the last attempt of a client that needs a context; nil for none.
+	cancel context.CancelCauseFunc
 
-	clock  clock
+	clock  clock      // of the route's timeouts
 	body   *body.Body // of the request; nil if there is nothing to send
 	client downstream
 }
@@ -126,10 +126,7 @@ type call struct {
 //     and its body could not be copied to the end.
 func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	c := &call{w: w, in: r, x: x}
-	// The retry may replace the slot.
-	defer func() { x.Upstream.Slot.Release() }()
-	c.ctx, c.end = context.WithCancelCause(r.Context())
-	defer c.end(nil)
+	defer c.end()
 	c.client.w, c.client.clock = w, &c.clock
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// A backend may answer before it has read everything, and go on reading.
@@ -143,8 +140,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	}
 	c.begin(out)
 	if route := x.Route; route != nil {
-		c.clock.start(c.expire, route.ResponseHeader, route.Request, x.Start)
-		defer c.clock.stop()
+		c.clock.start(c.body, route.ResponseHeader, route.Request, x.Start)
 	}
 	res, err := f.send(c, out)
 	if err != nil {
@@ -183,11 +179,17 @@ func (c *call) begin(out *http.Request) {
 	}
 }
 
-// expire ends a call when a timeout of its route is over.
-func (c *call) expire() {
-	c.end(errTimeout)
-	c.body.Interrupt()
+// end stops whatever the call has started.
+func (c *call) end() {
+	c.clock.stop()
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
+	c.x.Upstream.Slot.Release() // a retry may have replaced the first one
 }
+
+// over reports whether nobody waits for an answer any more.
+func (c *call) over() bool { return c.in.Context().Err() != nil || c.clock.expired() }
 
 // send sends a request to its upstream. As long as there is no connection,
 // nothing of the request is gone: it tries another ready endpoint, or the same
@@ -210,12 +212,12 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			}
 			r.Body = sent
 		}
-		res, err := client.send(c.ctx, &a)
+		res, err := client.send(&a)
 		if err == nil {
 			return res, nil
 		}
 		failed := new(sendError)
-		if errors.As(err, &failed); !failed.mayRepeat(c, r) || c.ctx.Err() != nil {
+		if errors.As(err, &failed); !failed.mayRepeat(c, r) || c.over() {
 			return nil, err
 		}
 		if !failed.reused || a.fresh {
@@ -230,7 +232,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			case tries.hop() && f.another(c.x, tried):
 			case failed.reached != refused && len(lost) > 1:
 				return nil, err
-			case !tries.rest(c.ctx):
+			case !tries.rest(c):
 				return nil, err
 			}
 		}

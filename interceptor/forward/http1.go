@@ -48,6 +48,7 @@ type conn struct {
 	// raw gives access to the file descriptor; nil for what is no socket.
 	raw     syscall.RawConn
 	attempt func(fd uintptr) bool // reads into scratch without waiting
+	cancel  func()                // ends what waits for the socket
 	scratch []byte
 	n       int
 	err     error
@@ -61,7 +62,7 @@ type conn struct {
 
 	// Of the current request.
 	sent     *attempt
-	release  func() bool // ends the cancellation; false: it has begun
+	stop     func() bool // ends the watch of the client; false: it has left
 	writing  chan error  // delivers the result of the goroutine that writes; nil without one
 	expected chan bool   // decides whether a body that waits for 100 Continue is sent; nil: decided
 	headLeft int64       // of the current head
@@ -76,6 +77,7 @@ func newConn(socket net.Conn, pool *pool) *conn {
 	if s, ok := socket.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
 	}
+	c.cancel = func() { _ = socket.SetDeadline(past) }
 	c.attempt = func(fd uintptr) bool {
 		c.n, c.err = syscall.Read(int(fd), c.scratch)
 		return true // do not wait
@@ -156,9 +158,12 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // send sends the request of an attempt and returns the response.
-func (c *conn) send(ctx context.Context, a *attempt) (*http.Response, error) {
+func (c *conn) send(a *attempt) (*http.Response, error) {
 	c.sent, c.received, c.written, c.broken = a, false, false, false
-	c.release = context.AfterFunc(ctx, c.interrupt)
+	c.stop = context.AfterFunc(a.in.Context(), c.cancel)
+	if !a.clock.watch(c.cancel) {
+		c.cancel()
+	}
 	expects := a.request.Body != nil && httpExpects(a.request)
 	var err error
 	if !expects && a.body.InMemory(maxInline) {
@@ -206,8 +211,11 @@ func httpExpects(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Expect"), "100-continue")
 }
 
-// interrupt ends what waits for the connection.
-func (c *conn) interrupt() { _ = c.socket.SetDeadline(past) }
+// release ends the cancellation. It reports false if that has begun.
+func (c *conn) release() bool {
+	stopped := c.stop()
+	return c.sent.clock.unwatch() && stopped
+}
 
 // write writes a request with net/http.
 func (c *conn) write(r *http.Request) error {
@@ -222,7 +230,7 @@ func (c *conn) write(r *http.Request) error {
 func (c *conn) writeAside(r *http.Request) {
 	err := c.write(r)
 	if err != nil && !c.broken && !errors.Is(err, errNotExpected) {
-		c.interrupt()
+		c.cancel()
 	}
 	c.writing <- err
 }

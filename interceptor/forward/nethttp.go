@@ -94,7 +94,15 @@ func (t *transports) close() {
 
 // send sends the request of an attempt, with the hooks of net/http that tell how far it
 // comes.
-func (t *transports) send(ctx context.Context, a *attempt) (*http.Response, error) {
+func (t *transports) send(a *attempt) (*http.Response, error) {
+	if a.cancel != nil {
+		a.cancel(nil) // of the attempt before
+	}
+	ctx, cancel := context.WithCancelCause(a.in.Context())
+	a.cancel = cancel
+	if !a.clock.watch(func() { cancel(errTimeout) }) {
+		cancel(errTimeout)
+	}
 	var want want
 	defer want.end()
 	var connected, reused, heard atomic.Bool

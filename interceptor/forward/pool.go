@@ -50,12 +50,12 @@ func newHTTP1(o Options) *http1 {
 }
 
 // send sends the request of an attempt on a connection of its pool.
-func (h *http1) send(ctx context.Context, a *attempt) (*http.Response, error) {
+func (h *http1) send(a *attempt) (*http.Response, error) {
 	p := h.poolOf(a)
 	if a.fresh {
 		p.purge()
 	}
-	c, err := p.get(ctx)
+	c, err := p.get(a.call)
 	if err != nil {
 		failed := &sendError{err: err}
 		if errors.As(err, new(*dialError)) {
@@ -63,7 +63,7 @@ func (h *http1) send(ctx context.Context, a *attempt) (*http.Response, error) {
 		}
 		return nil, failed
 	}
-	return c.send(ctx, a)
+	return c.send(a)
 }
 
 // poolOf returns the pool for an attempt.
@@ -149,8 +149,8 @@ type delivery struct {
 }
 
 // get returns a connection: an idle one, or the first that becomes idle or is opened.
-// The error is a *dialError unless ctx ended.
-func (p *pool) get(ctx context.Context) (*conn, error) {
+// The error is a *dialError unless the call is over.
+func (p *pool) get(call *call) (*conn, error) {
 	for {
 		c, w := p.take()
 		if w != nil {
@@ -160,9 +160,12 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 					return nil, d.err
 				}
 				c = d.conn
-			case <-ctx.Done():
+			case <-call.in.Context().Done():
 				p.leave(w)
-				return nil, context.Cause(ctx)
+				return nil, context.Cause(call.in.Context())
+			case <-call.clock.done():
+				p.leave(w)
+				return nil, errTimeout
 			}
 		}
 		if !c.used || c.reusable() {

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"context"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -84,7 +83,7 @@ func (b *backoff) hop() bool {
 }
 
 // rest pauses. It returns false if the call ended meanwhile.
-func (b *backoff) rest(ctx context.Context) bool {
+func (b *backoff) rest(c *call) bool {
 	// The jitter keeps requests that failed together from trying together.
 	timer := time.NewTimer(b.pause/2 + rand.N(b.pause/2))
 	defer timer.Stop()
@@ -92,7 +91,9 @@ func (b *backoff) rest(ctx context.Context) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-ctx.Done():
+	case <-c.in.Context().Done():
+		return false
+	case <-c.clock.done():
 		return false
 	}
 }
