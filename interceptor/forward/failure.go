@@ -12,8 +12,8 @@ import (
 type reached uint8
 
 const (
-	// answered: bytes of an answer have arrived, or nothing is known.
-	answered reached = iota
+	// The zero value: bytes of an answer have arrived, or nothing is known.
+	_ reached = iota
 	// silent: a backend may have seen the request, but sent no byte of an answer.
 	silent
 	// unsent: there was a connection, but no byte of the request left.

@@ -105,7 +105,7 @@ func (c *conn) tryRead(p []byte) (int, error) {
 func (c *conn) reusable() bool {
 	var b [1]byte
 	_, err := c.tryRead(b[:])
-	return err == syscall.EAGAIN
+	return errors.Is(err, syscall.EAGAIN)
 }
 
 // source is the connection as its parsers read it.
@@ -120,7 +120,7 @@ func (s *source) Read(p []byte) (n int, err error) {
 	defer func() { s.headLeft -= int64(n) }()
 	client := &s.sent.client
 	if client.pending && s.raw != nil {
-		if n, err = (*conn)(s).tryRead(p); err != syscall.EAGAIN && err != syscall.EINTR {
+		if n, err = (*conn)(s).tryRead(p); !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
 			return n, err
 		}
 	}
@@ -307,7 +307,7 @@ func (c *conn) finish(reuse bool) error {
 	c.sent.body.StopSending()
 	if _, ended := c.writerEnds(writePatience); !ended {
 		c.sent.body.Interrupt()
-		<-c.writing
+		err = errors.Join(err, <-c.writing)
 		c.writing = nil
 	}
 	return err

@@ -339,7 +339,9 @@ func TestLeaseFollowsTheTarget(t *testing.T) {
 // TestAnAnswerReachesAClientThatSendsOn: an answer that comes before the end of its request
 // is not lost with the rest of it, which nobody reads. A reset would do that.
 func TestAnAnswerReachesAClientThatSendsOn(t *testing.T) {
-	refuse := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too large", http.StatusRequestEntityTooLarge) }
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	}
 	for _, c := range []struct {
 		reason string
 		ready  bool

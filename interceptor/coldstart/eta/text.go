@@ -95,7 +95,7 @@ func (t *Text) add(s string, known bool, escape func(string) string) {
 	}
 }
 
-// Moves says that the text changes while a target wakes: it has placeholders.
+// Dynamic reports whether the text changes while a target wakes: it has placeholders.
 func (t Text) Dynamic() bool {
 	for _, p := range t.pieces {
 		if p.kind != literal {
@@ -105,7 +105,7 @@ func (t Text) Dynamic() bool {
 	return false
 }
 
-// TellsEstimate says that the text has a place for the estimate.
+// ShowsEstimate reports whether the text has a place for the estimate.
 func (t Text) ShowsEstimate() bool {
 	for _, p := range t.pieces {
 		if p.kind == estimatedTime {

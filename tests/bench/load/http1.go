@@ -120,7 +120,7 @@ func (h *http1) Run(d time.Duration, rate float64) Result {
 			}
 		}
 		n, err := pollFor(h.epoll, events, max(wait, 0))
-		if err != nil && err != unix.EINTR {
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			r.fail(err)
 			break
 		}
@@ -153,7 +153,7 @@ func (h *http1) send(c *conn, r *Result) {
 	}
 	for c.sent < len(h.request) {
 		n, err := syscall.Write(c.fd, h.request[c.sent:])
-		if err == syscall.EAGAIN {
+		if errors.Is(err, syscall.EAGAIN) {
 			h.await(c, true)
 			return
 		}
@@ -183,7 +183,7 @@ func (h *http1) await(c *conn, writable bool) {
 func (h *http1) receive(c *conn, r *Result) {
 	for {
 		n, err := syscall.Read(c.fd, h.buffer)
-		if err == syscall.EAGAIN {
+		if errors.Is(err, syscall.EAGAIN) {
 			return
 		}
 		if err == nil && n == 0 {

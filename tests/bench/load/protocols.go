@@ -98,7 +98,7 @@ func NewWebSocket(address, host string, clients int) (Generator, error) {
 		if _, err := conn.Write(handshake); err != nil {
 			return nil, nil, err
 		}
-		response, err := http.ReadResponse(reader, nil)
+		response, err := http.ReadResponse(reader, nil) //nolint:bodyclose // the connection is the body
 		if err != nil {
 			return nil, nil, err
 		}
