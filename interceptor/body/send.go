@@ -66,7 +66,12 @@ func (b *Body) Repeatable() bool {
 
 // Answered gives the memory of a body back that need not be sent again.
 func (b *Body) Answered() {
-	if b != nil && b.inMemory {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inMemory {
 		b.memory = nil
 		_ = b.Close() // never fails
 	}

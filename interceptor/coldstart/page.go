@@ -22,7 +22,12 @@ func (l *livePage) start(p *pending) (next time.Duration, err error) {
 	return page.Interval, err
 }
 
-func (l *livePage) tick(*pending) (time.Duration, error) {
+// tick does not leave the browser waiting for its turn among the held requests once the
+// target is awake.
+func (l *livePage) tick(p *pending) (time.Duration, error) {
+	if p.x.Route.Target.Endpoints.Ready() {
+		return woken, l.live.Reload()
+	}
 	open, err := l.live.Tick()
 	if !open {
 		return answered, err
@@ -35,7 +40,7 @@ func (l *livePage) ready(p *pending) error {
 	return l.live.Reload()
 }
 
-// failed is not called, as the page has no deadline. It ends the page.
+// failed is not called: the page has no deadline.
 func (l *livePage) failed(_ *pending, failure *clienterror.Error) error { return failure }
 
 // overflow answers with the finite page: a browser never gets an error over the cap.

@@ -21,7 +21,7 @@ const retryAfter = 5 * time.Second
 type responder interface {
 	// start is called when the wait begins, and tick when the time that either of them
 	// returned is over, or p.notify is closed. A time of 0 leaves the next tick as it
-	// is; answered ends the wait, and so does an error.
+	// is; answered and woken end the wait, and so does an error.
 	start(p *pending) (next time.Duration, err error)
 	tick(p *pending) (next time.Duration, err error)
 	// ready ends the request at p.x.Upstream.
@@ -32,8 +32,13 @@ type responder interface {
 	overflow(p *pending) error
 }
 
-// answered, in place of the time of the next tick, means that the client has its answer.
-const answered time.Duration = -1
+const (
+	// answered, in place of the time of the next tick, means that the client has its
+	// answer.
+	answered time.Duration = -1
+	// woken is answered for a client that got its answer because the target is ready.
+	woken time.Duration = -2
+)
 
 // pending is a request that waits for an endpoint: a place in the queue of its target's
 // port, and a place among the held requests of its route. The goroutine that serves the
@@ -70,6 +75,7 @@ func (p *pending) wait(as responder) error {
 	}
 	p.responder, p.release = as, release
 	p.enqueue()
+	defer p.leave() // a responder may panic
 	if over, err := p.respondBy(responder.start); over {
 		return err
 	}
@@ -133,11 +139,14 @@ func (p *pending) enqueue() {
 func (p *pending) respondBy(step func(responder, *pending) (time.Duration, error)) (over bool, err error) {
 	next, err := step(p.responder, p)
 	switch {
-	case err != nil:
-		return true, p.cancel(err)
 	case next == answered:
 		p.finish("")
-		return true, nil
+		return true, err
+	case next == woken:
+		p.finish(metrics.OutcomeReady)
+		return true, err
+	case err != nil:
+		return true, p.cancel(err)
 	case p.due == nil && next > 0:
 		p.due = time.NewTimer(next)
 	case next > 0:
@@ -181,6 +190,9 @@ func (p *pending) ready(slot endpoints.Slot) error {
 // expire ends the wait without an endpoint: with the fallback if the route has one, else
 // with a failure.
 func (p *pending) expire() error {
+	if err := context.Cause(p.r.Context()); err != nil {
+		return p.cancel(err)
+	}
 	p.finish(metrics.OutcomeTimeout)
 	if p.x.Route.Fallback != nil && !p.last {
 		slot, _ := p.x.Route.Fallback.Endpoints.Pick() // else its Service is dialled by name
@@ -200,13 +212,7 @@ func (p *pending) cancel(err error) error {
 // request that got an endpoint ends the wake. A wait for a turn is no cold start, and a
 // client that was answered comes back or does not want to wait: neither has an outcome.
 func (p *pending) finish(outcome metrics.Outcome) {
-	p.waiter.Leave()
-	p.release()
-	for _, timer := range [...]*time.Timer{p.deadline, p.due} {
-		if timer != nil {
-			timer.Stop()
-		}
-	}
+	p.leave()
 	if !p.x.Cold || outcome == "" {
 		return
 	}
@@ -216,6 +222,18 @@ func (p *pending) finish(outcome metrics.Outcome) {
 	now := p.now()
 	p.metrics.ColdStart(p.r.Context(), p.x.Route, outcome, now.Sub(p.x.Start))
 	p.x.Trace.ColdStart(string(outcome), now)
+}
+
+// leave gives up the place in the queue, the place among the held requests, and the
+// timers. It may be called again.
+func (p *pending) leave() {
+	p.waiter.Leave()
+	p.release()
+	for _, timer := range [...]*time.Timer{p.deadline, p.due} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
 }
 
 // progress is how far the wake is that the request waits for. The time until its turn

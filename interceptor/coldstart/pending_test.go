@@ -245,3 +245,41 @@ func TestCapCountsWhoWaits(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestAResponderThatPanicsTakesNoPlaceWithIt: the edge recovers, and the route goes on.
+func TestAResponderThatPanicsTakesNoPlaceWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &exchange.Route{MaxPending: 1, ReleaseConcurrency: 1})
+		func() {
+			defer func() { _ = recover() }()
+			_ = w.p.wait(&recorder{began: time.Now(), nexts: []time.Duration{time.Second}, upon: func(*pending) { panic("odd") }})
+		}()
+		release, ok := w.p.x.Route.InFlight.Hold(1)
+		if !ok {
+			t.Fatal("its place among the held requests is taken forever")
+		}
+		release()
+		w.ready("app", "192.0.2.1:80")
+		slot, ok := w.p.x.Route.Target.Endpoints.PickWithin(1)
+		if !ok {
+			t.Fatal("its place in the queue is taken forever")
+		}
+		slot.Release()
+	})
+}
+
+// TestTheFallbackIsNotAskedForNobody: a client that left as the time was up.
+func TestTheFallbackIsNotAskedForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		route := &exchange.Route{Readiness: time.Second}
+		w := newWorld(t, route)
+		route.Fallback = w.target("other")
+		ctx, leave := context.WithCancel(t.Context())
+		w.p.r = w.p.r.WithContext(ctx)
+		r := &recorder{began: time.Now(), nexts: []time.Duration{500 * time.Millisecond, 0}}
+		r.upon = func(*pending) { <-time.After(time.Second); leave() }
+		if err := w.p.wait(r); !errors.Is(err, context.Canceled) || len(r.calls) != 2 {
+			t.Errorf("%q, %v", r.calls, err)
+		}
+	})
+}

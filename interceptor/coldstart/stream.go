@@ -86,6 +86,7 @@ func (s *streaming) ready(p *pending) error {
 	delete(r.Header, "Expect")
 
 	splicer := s.stream.Splice(&r, p.budget)
+	defer splicer.Discard() // the forwarder may panic
 	err := p.next.ServeExchange(splicer, &r, p.x)
 	var failure *clienterror.Error
 	if !errors.As(err, &failure) {

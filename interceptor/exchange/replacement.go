@@ -37,7 +37,7 @@ func (r *Route) TargetReady() bool {
 	}
 }
 
-// Replace makes by the successor. It must be called at most once.
+// Replace makes route by the successor of r. It must be called at most once.
 func (r *Route) Replace(by *Route) {
 	r.Replacement.next = by
 	close(r.Replacement.replaced)

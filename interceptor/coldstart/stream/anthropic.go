@@ -18,6 +18,7 @@ var anthropic = Dialect{
 		return append([]byte("event: error\n"), event(anthropicProblem(p))...)
 	},
 	answer:  anthropicAnswer,
+	grows:   4,
 	problem: anthropicProblem,
 }
 

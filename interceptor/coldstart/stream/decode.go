@@ -56,7 +56,12 @@ func decode(coding string, source *bufio.Reader, yield func([]byte) bool) error 
 // some servers send the bare one, which has no header.
 func decoding(coding string, source *bufio.Reader) (io.Reader, error) {
 	if coding != "deflate" {
-		return gzip.NewReader(source)
+		reader, err := gzip.NewReader(source)
+		if err != nil {
+			return nil, err
+		}
+		reader.Multistream(false) // some servers pad the end
+		return reader, nil
 	}
 	head, err := source.Peek(2)
 	if err != nil {

@@ -35,6 +35,8 @@ type Dialect struct {
 	// events, after sent data events of ours. It reports false for JSON that is not
 	// an answer of the API.
 	answer func(q *Request, sent int, body []byte) ([]byte, bool)
+	// grows is how many times as long as the answer its events may be; 0 means 1.
+	grows int
 	// dropRole takes the role out of the backend's first delta if a data event of
 	// ours had one.
 	dropRole bool
@@ -88,6 +90,9 @@ const (
 	neither
 )
 
+// maxBlanks is how much white space may precede an answer.
+const maxBlanks = 4 << 10
+
 // byteOrderMark may precede any text, and belongs to no answer.
 var byteOrderMark = []byte("\ufeff")
 
@@ -95,7 +100,11 @@ var byteOrderMark = []byte("\ufeff")
 // there is no more of it than b. At most maxLine bytes are looked at.
 func (d *Dialect) formOf(b []byte, all bool) form {
 	all = all || len(b) >= maxLine
-	text := bytes.TrimLeft(b[:min(len(b), maxLine)], " \t\r\n")
+	window := b[:min(len(b), maxLine)]
+	text := bytes.TrimLeft(window, " \t\r\n")
+	if len(window)-len(text) > maxBlanks {
+		return neither
+	}
 	for _, start := range []string{"data:", "event:", "id:", "retry:", ":"} {
 		if bytes.HasPrefix(text, []byte(start)) {
 			return streamed

@@ -105,7 +105,18 @@ func wholeOllama(line []byte) bool {
 // ollamaAnswer is a whole answer as Ollama streams it: a line with the text, and a last one
 // with the counts. Clients that take the text from lines before the last would lose it.
 func ollamaAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
-	if !wholeOllama(body) {
+	done, answers := false, false
+	members(body, func(m member) {
+		switch v := body[m.value:m.end]; string(m.key) {
+		case "done":
+			done = string(v) == "true"
+		case "response":
+			answers = true
+		case "message":
+			answers = answers || v[0] == '{'
+		}
+	})
+	if !done || !answers {
 		return nil, false
 	}
 	kept := func(key string) bool {

@@ -13,6 +13,7 @@ var openAIResponses = Dialect{
 	script:  responsesScript,
 	failure: responsesFailure,
 	answer:  responsesAnswer,
+	grows:   8,
 	problem: openAIProblem,
 }
 

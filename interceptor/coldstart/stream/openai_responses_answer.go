@@ -13,7 +13,15 @@ func responsesAnswer(_ *Request, sent int, body []byte) ([]byte, bool) {
 		Status string            `json:"status"`
 		Output []json.RawMessage `json:"output"`
 	}
-	if json.Unmarshal(body, &response) != nil || response.Object != "response" {
+	if json.Unmarshal(body, &response) != nil || response.Object != "response" || len(response.Output) > maxItems {
+		return nil, false
+	}
+	end := "response.completed"
+	switch response.Status {
+	case "", "completed":
+	case "incomplete", "failed", "queued", "in_progress":
+		end = "response." + response.Status
+	default: // cancelled, and what is not known
 		return nil, false
 	}
 	w := responseEvents{sequence: sent}
@@ -23,7 +31,7 @@ func responsesAnswer(_ *Request, sent int, body []byte) ([]byte, bool) {
 			value = quote("in_progress")
 		case "output":
 			value = []byte("[]")
-		case "usage":
+		case "usage", "error", "incomplete_details", "completed_at":
 			value = []byte("null")
 		}
 		return key, value
@@ -32,11 +40,6 @@ func responsesAnswer(_ *Request, sent int, body []byte) ([]byte, bool) {
 	w.add("response.in_progress", raw{"response": begun})
 	for i, item := range response.Output {
 		w.item(i, item)
-	}
-	end := "response.completed"
-	switch response.Status {
-	case "incomplete", "failed":
-		end = "response." + response.Status
 	}
 	w.add(end, raw{"response": appendCompact(nil, body)})
 	return w.out, true
@@ -52,7 +55,7 @@ func (w *responseEvents) add(kind string, members raw) {
 	members["type"] = quote(kind)
 	members["sequence_number"] = []byte(strconv.Itoa(w.sequence))
 	w.sequence++
-	w.out = append(w.out, typedEvent(kind, members)...)
+	w.out = append(w.out, rawEvent(kind, members)...)
 }
 
 // item writes one item of the output: a message part by part, the arguments of a call, and
@@ -60,10 +63,11 @@ func (w *responseEvents) add(kind string, members raw) {
 func (w *responseEvents) item(i int, item []byte) {
 	index := json.RawMessage(strconv.Itoa(i))
 	var fields struct {
-		Type      string            `json:"type"`
-		ID        json.RawMessage   `json:"id"`
-		Content   []json.RawMessage `json:"content"`
-		Arguments json.RawMessage   `json:"arguments"`
+		Type      string          `json:"type"`
+		ID        json.RawMessage `json:"id"`
+		Content   json.RawMessage `json:"content"`
+		Arguments json.RawMessage `json:"arguments"`
+		Name      json.RawMessage `json:"name"`
 	}
 	if json.Unmarshal(item, &fields) != nil {
 		return // an item that is no object has no events
@@ -82,13 +86,15 @@ func (w *responseEvents) item(i int, item []byte) {
 	w.add("response.output_item.added", raw{"output_index": index, "item": added})
 	switch fields.Type {
 	case "message":
-		for j, part := range fields.Content {
-			w.part(raw{"item_id": fields.ID, "output_index": index, "content_index": json.RawMessage(strconv.Itoa(j))}, part)
-		}
+		j := 0
+		elements(fields.Content, func(start, end int) {
+			w.part(raw{"item_id": fields.ID, "output_index": index, "content_index": json.RawMessage(strconv.Itoa(j))}, fields.Content[start:end])
+			j++
+		})
 	case "function_call":
 		at := raw{"item_id": fields.ID, "output_index": index}
 		w.add("response.function_call_arguments.delta", at.with("delta", fields.Arguments))
-		w.add("response.function_call_arguments.done", at.with("arguments", fields.Arguments))
+		w.add("response.function_call_arguments.done", at.with("arguments", fields.Arguments).with("name", fields.Name))
 	}
 	w.add("response.output_item.done", raw{"output_index": index, "item": appendCompact(nil, item)})
 }

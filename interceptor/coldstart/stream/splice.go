@@ -37,13 +37,15 @@ type Splicer struct {
 	decoder  *decoder // of a compressed body; nil passes it as it is
 	buf      []byte   // what is held back in every mode but copying
 	reserved int      // bytes of memory
-	tooLong  bool     // buf met its bound
-	unread   bool     // the body cannot be decoded
+	tooLong  bool     // buf met its bound, or there was no memory for more
+	noMemory bool
+	unread   bool // the body cannot be decoded
 	filter   *roleFilter
 	received int64   // bytes of the body, as they came
 	out      bool    // bytes of the answer went out
 	lost     bool    // a 2xx answer that was neither a stream nor the API's JSON
 	err      error   // the client's connection failed
+	broken   error   // the body cannot be decoded
 	failure  problem // shown to the client if there is no answer
 }
 
@@ -58,8 +60,8 @@ func (s *Stream) Splice(r *http.Request, m Memory) *Splicer {
 // Header is where the backend's header goes. The client sees none of it.
 func (p *Splicer) Header() http.Header { return p.header }
 
-// Status is the backend's real status, for records. If it gave none, it is 0 until Close,
-// and then that of the failure that the client was shown.
+// Status is the backend's real status, for records; if it gave no whole answer, that of the
+// failure that the client was shown.
 func (p *Splicer) Status() int { return p.status }
 
 // Lost reports whether a successful answer was replaced by a failure, since it was neither a
@@ -114,6 +116,9 @@ func (p *Splicer) Write(b []byte) (int, error) {
 		return len(b), p.take(b)
 	}
 	if err := p.decoder.write(b, p.take); err != nil {
+		if p.err == nil && !errors.Is(err, errEnough) {
+			p.broken = fmt.Errorf("decoding the answer: %w", err)
+		}
 		return 0, err
 	}
 	return len(b), nil
@@ -154,6 +159,11 @@ func (p *Splicer) sniff(all bool) error {
 	case document:
 		p.mode = converting
 	case neither:
+		if p.labelled() && !bytes.HasPrefix(bytes.TrimSpace(held), []byte("<")) {
+			// A field that is unknown, or has no colon, is valid in an event stream.
+			p.mode, p.buf = copying, nil
+			return p.copy(held)
+		}
 		p.mode = failing
 	}
 	p.buf = nil
@@ -189,11 +199,14 @@ func (p *Splicer) send(b []byte) error {
 // gone out. The caller must abort the client's connection after an error of Close.
 func (p *Splicer) Close(err error, status int, message string) error {
 	p.failure = problem{status: status, message: truncate(message)}
-	defer p.release()
-	if p.decoder != nil {
+	defer p.Discard()
+	if p.decoder != nil && p.broken == nil {
 		if broken := p.decoder.close(p.take); broken != nil && err == nil && !errors.Is(broken, errEnough) {
-			err = fmt.Errorf("decoding the answer: %w", broken)
+			p.broken = fmt.Errorf("decoding the answer: %w", broken)
 		}
+	}
+	if p.broken != nil {
+		err = p.broken // not what the handler makes of a write that failed
 	}
 	switch {
 	case p.err != nil:
@@ -222,6 +235,14 @@ func (p *Splicer) Close(err error, status int, message string) error {
 	return p.unanswered() // no header, or too little to know it by
 }
 
+// Discard gives up what the splicer holds. It may be called again.
+func (p *Splicer) Discard() {
+	if p.decoder != nil {
+		p.decoder.stop()
+	}
+	p.release()
+}
+
 // labelled reports whether the Content-Type is that of the dialect's streams.
 func (p *Splicer) labelled() bool {
 	media, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
@@ -230,9 +251,7 @@ func (p *Splicer) labelled() bool {
 
 // unanswered ends the stream for a backend that gave no answer to speak of.
 func (p *Splicer) unanswered() error {
-	if p.status == 0 {
-		p.status = p.failure.status
-	}
+	p.status = p.failure.status
 	return p.stream.fail(&p.failure)
 }
 

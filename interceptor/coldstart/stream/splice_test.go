@@ -215,6 +215,69 @@ func TestCompressedAnswers(t *testing.T) {
 	}
 }
 
+// TestBrokenCompressionIsTheBackends: the client is there, and reads on.
+func TestBrokenCompressionIsTheBackends(t *testing.T) {
+	piece := compressed(t, "gzip", chatChunk2)[0]
+	got, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		w.Header().Set("Content-Encoding", "gzip")
+		if _, err := io.WriteString(w, piece); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(w, "\xff\xff\xff\xff\xff"); err != nil {
+			return fmt.Errorf("writing to the client failed: %w", context.Canceled) // as the forwarder says
+		}
+		return nil
+	})
+	if got != chatChunk2 || !errors.Is(err, http.ErrAbortHandler) || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v %q", err, got)
+	}
+}
+
+// TestConvertedAnswers: what a converted answer must not say.
+func TestConvertedAnswers(t *testing.T) {
+	for _, c := range []struct {
+		reason  string
+		dialect *Dialect
+		answer  string
+		want    string // in the stream
+		forbid  string
+	}{
+		{"members that are null are no deltas", &anthropic, `{"type":"message","content":[{"type":"text","text":"hi","input":null,"signature":null}]}`, "text_delta", "input_json_delta"},
+		{"tokens are counted once", &anthropic, `{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":300}}`, `"usage":{"input_tokens":3,"output_tokens":0}`, ""},
+		{"a response that is queued", &openAIResponses, `{"object":"response","status":"queued","output":[]}`, "event: response.queued", "response.completed"},
+		{"a response that was cancelled", &openAIResponses, `{"object":"response","status":"cancelled","output":[]}`, "event: error", "response.completed"},
+		{"a response that failed", &openAIResponses, `{"object":"response","status":"failed","error":{"code":"x"},"output":[]}`, `event: response.failed`, ""},
+		{"an item with another content", &openAIResponses, `{"object":"response","output":[{"type":"custom","content":"text"}]}`, `event: response.output_item.done`, ""},
+		{"text keeps its characters", &openAIResponses, `{"object":"response","output":[{"type":"message","id":"1","content":[{"type":"output_text","text":"<b>&"}]}]}`, `"delta":"<b>&"`, ""},
+		{"too many parts", &openAIResponses, `{"object":"response","output":[` + strings.Repeat("{},", maxItems) + `{}]}`, "event: error", "response.completed"},
+		{"an empty answer on many lines", &ollamaChat, "{\n\"model\":\"m\",\n\"message\":{\"role\":\"assistant\",\"content\":\"\"},\n\"done\":true}", `"done":true`, "error"},
+		{"more blanks than anybody sends", &openAIChat, strings.Repeat(" ", maxBlanks+1) + chatChunk2, `"error"`, "Hello"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got, _, _ := spliced(t, c.dialect, `{"model":"m","stream":true}`, func(w http.ResponseWriter) error {
+				answer(200, "application/json", c.answer)(w)
+				return nil
+			})
+			if !strings.Contains(got, c.want) || c.forbid != "" && strings.Contains(got, c.forbid) {
+				t.Errorf("want %s, not %q, in\n%.2000s", c.want, c.forbid, got)
+			}
+		})
+	}
+}
+
+// TestUnusualEventStreamsPass: fields that are unknown, or have no colon, are valid.
+func TestUnusualEventStreamsPass(t *testing.T) {
+	for _, body := range []string{"data\n\n", "message: x\ndata: hi\n\n"} {
+		got, _, err := spliced(t, &eventSource, "", func(w http.ResponseWriter) error {
+			answer(200, eventStream, body)(w)
+			return nil
+		})
+		if got != body || err != nil {
+			t.Errorf("got %v %q", err, got)
+		}
+	}
+}
+
 // TestContentTypeIsAHint: what an answer is shows its beginning.
 func TestContentTypeIsAHint(t *testing.T) {
 	plain, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
@@ -386,7 +449,11 @@ func TestCutStreamIsCut(t *testing.T) {
 				answer(200, "", c.body)(w)
 				return c.err
 			})
-			if got != c.want || errors.Is(err, http.ErrAbortHandler) != c.abort || status != 200 {
+			want := http.StatusOK
+			if !c.abort && c.err != nil {
+				want = http.StatusBadGateway // what the client was shown
+			}
+			if got != c.want || errors.Is(err, http.ErrAbortHandler) != c.abort || status != want {
 				t.Errorf("got %d %v\n%q\nwant\n%q", status, err, got, c.want)
 			}
 		})
@@ -588,7 +655,7 @@ func TestWholeAnswersShareMemory(t *testing.T) {
 		if err := p.Close(nil, 0, ""); err != nil {
 			t.Error(err)
 		}
-		if strings.Contains(w.Body.String(), "xxx") != fits || strings.Contains(w.Body.String(), "the backend's answer is too large") == fits {
+		if strings.Contains(w.Body.String(), "xxx") != fits || strings.Contains(w.Body.String(), "too many answers are held back") == fits {
 			t.Errorf("%d bytes: got %.200s", size, w.Body)
 		}
 		if memory.left != all {

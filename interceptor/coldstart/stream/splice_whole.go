@@ -36,6 +36,7 @@ func (p *Splicer) collect(b []byte) error {
 	}
 	room := bound - len(p.buf)
 	if p.mode == converting && !p.reserve(min(bound, len(p.buf)+len(b))) {
+		p.noMemory = true
 		room = 0
 	}
 	p.buf = append(p.buf, b[:min(room, len(b))]...)
@@ -46,13 +47,13 @@ func (p *Splicer) collect(b []byte) error {
 	return nil
 }
 
-// reserve sees to the memory for a body of that size, and for as much again: the
-// events that come of it.
+// reserve takes the memory for a body of that size, and for the events that it becomes.
 func (p *Splicer) reserve(size int) bool {
-	if 2*size <= p.reserved {
+	factor := 1 + max(1, p.stream.request.dialect.grows)
+	if factor*size <= p.reserved {
 		return true
 	}
-	next := min(max(2*size, 2*p.reserved), 2*maxAnswer)
+	next := min(max(factor*size, 2*p.reserved), factor*maxAnswer)
 	if !p.memory.Reserve(next - p.reserved) {
 		return false
 	}
@@ -69,7 +70,12 @@ func (p *Splicer) release() {
 // convert ends a stream with an answer that was given as JSON.
 func (p *Splicer) convert(err error) error {
 	if p.tooLong {
-		return p.stream.Fail(http.StatusBadGateway, "the backend's answer is too large")
+		p.lost = true
+		p.failure = problem{status: http.StatusBadGateway, message: "the backend's answer is too large"}
+		if p.noMemory {
+			p.failure = problem{status: http.StatusServiceUnavailable, message: "too many answers are held back at a time"}
+		}
+		return p.unanswered()
 	}
 	if err != nil {
 		return p.unanswered()

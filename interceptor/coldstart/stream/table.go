@@ -44,9 +44,9 @@ var (
 		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.prompt }}
 )
 
-// rules know the paths of APIs. A rule that speaks eventSource belongs to an API whose
-// streams are events of its own: its client gets comments only, and a failure cuts. A path that is not here belongs to no API that is known:
-// then chats decides.
+// rules know the paths of APIs. A path that is not here belongs to no API that is known:
+// then chats decides. A rule that speaks eventSource belongs to an API whose streams are
+// events of its own: its client gets comments only, and a failure cuts.
 var rules = []rule{
 	// OpenAI, and everybody who speaks its API below some prefix: Azure
 	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp,
@@ -55,12 +55,14 @@ var rules = []rule{
 	{path: "/completions", speaks: &openAICompletions, body: asked},
 	{path: "/responses", speaks: &openAIResponses, body: asked},
 	{path: "/images/generations", speaks: &eventSource, body: asked},
-	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/tokenize"},
+	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/rerank"}, {path: "/tokenize"},
 
 	// Anthropic, on Vertex too.
 	{path: "/messages", speaks: &anthropic, body: asked},
 	{path: "/messages/count_tokens"}, {path: "/messages/batches"},
 	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex},
+
+	{path: ":rawPredict"},
 
 	// Gemini. Without alt=sse it streams a JSON list.
 	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }},
@@ -80,14 +82,14 @@ var rules = []rule{
 	// llama.cpp's own API. Its /completions without /v1 is OpenAI's to most clients.
 	{path: "/completion", speaks: &eventSource, body: asked},
 	{path: "/infill", speaks: &eventSource, body: asked},
-	// SGLang and TGI; KServe and Triton have generate_stream too, which always streams.
+	// SGLang and TGI, whose generate_stream always streams; KServe and Triton have it too.
 	{path: "/generate", speaks: &eventSource, body: asked},
 	{path: "/generate_stream", speaks: &eventSource, body: anyInputs},
 	{path: "/", exact: true, speaks: &eventSource, body: askedInputs},
 	// vLLM and SageMaker: chat or completion, by the body.
 	{path: "/invocations", speaks: &openAIChat, body: chats},
 	// Bedrock's event streams are binary.
-	{path: "/invoke-with-response-stream"}, {path: "/converse-stream"},
+	{path: "/invoke"}, {path: "/invoke-with-response-stream"}, {path: "/converse-stream"},
 }
 
 // ruleOf returns the rule of a path, nil if it belongs to no API that is known.
