@@ -166,6 +166,7 @@ func (c *conn) send(a *attempt) (*http.Response, error) {
 	}
 	expects := a.request.Body != nil && httpExpects(a.request)
 	var err error
+	var expected *expectation
 	if !expects && a.body.InMemory(maxInline) {
 		if err = c.write(a.request); err != nil && !c.written {
 			return nil, c.fail(err)
@@ -174,10 +175,11 @@ func (c *conn) send(a *attempt) (*http.Response, error) {
 	} else {
 		if expects {
 			c.expected = make(chan bool, 1)
-			a.request.Body = &expectation{ReadCloser: a.request.Body, decided: c.expected}
+			expected = &expectation{ReadCloser: a.request.Body, decided: c.expected}
+			a.request.Body = expected
 		}
 		c.writing = make(chan error, 1)
-		go c.writeAside(a.request)
+		go c.writeAside(a.request, expected)
 	}
 	res, readErr := c.readHead(a)
 	if readErr != nil {
@@ -227,9 +229,11 @@ func (c *conn) write(r *http.Request) error {
 
 // writeAside writes a request whose body may block. Its failure ends the call, but what
 // the connection fails with shows when it is read: an answer may be there.
-func (c *conn) writeAside(r *http.Request) {
+func (c *conn) writeAside(r *http.Request, expected *expectation) {
 	err := c.write(r)
-	if err != nil && !c.broken && !errors.Is(err, errNotExpected) {
+	// net/http hides the reason for which a body was not read.
+	unwanted := expected != nil && expected.unwanted
+	if err != nil && !c.broken && !unwanted {
 		c.cancel()
 	}
 	c.writing <- err
@@ -392,7 +396,8 @@ func (u *upgraded) Close() error {
 // enough time for that.
 type expectation struct {
 	io.ReadCloser
-	decided <-chan bool // nil: it is sent
+	decided  <-chan bool // nil: it is sent
+	unwanted bool        // the backend answered without it
 }
 
 // Read waits and then reads.
@@ -403,6 +408,7 @@ func (e *expectation) Read(p []byte) (int, error) {
 		select {
 		case send := <-e.decided:
 			if !send {
+				e.unwanted = true
 				return 0, errNotExpected
 			}
 		case <-timer.C:

@@ -507,3 +507,38 @@ func TestHintsAreNotForHTTP10(t *testing.T) {
 		t.Errorf("got %q", answer)
 	}
 }
+
+// TestAnAnswerInPlaceOfContinueArrivesWhole: also if its body comes later, is longer than a
+// buffer, or ends with the connection.
+func TestAnAnswerInPlaceOfContinueArrivesWhole(t *testing.T) {
+	long := strings.Repeat("0123456789", 2000)
+	for _, c := range []struct{ reason, head, body string }{
+		{"a body after the head", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 10\r\n\r\n", "0123456789"},
+		{"a long body", "HTTP/1.1 413 Content Too Large\r\nContent-Length: 20000\r\n\r\n", long},
+		{"a body that ends with the connection", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "bye"},
+		{"HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\n", "bye"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			head := make(chan struct{})
+			f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				_, _ = http.ReadRequest(r)
+				_, _ = io.WriteString(conn, c.head)
+				<-head
+				_, _ = io.WriteString(conn, c.body)
+			}))
+			f.start(t)
+			conn := f.raw(t, "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			close(head)
+			if got := read(t, res.Body); got != c.body {
+				t.Errorf("got %d bytes of %d", len(got), len(c.body))
+			}
+			if err := f.result(t); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
 	"github.com/kedacore/http-add-on/interceptor/body"
@@ -90,6 +92,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s.exchange.TLS = r.TLS != nil
 	s.exchange.Trace = e.tracer.Begin(r, metrics.Method(r.Method), s.exchange.Start)
 	s.response.ResponseWriter, s.response.leaving = w, e.leaving
+	cleanUpgrade(r.Header)
 	s.exchange.Body = body.Open(w, r)
 	if mayBlock(r) {
 		// Otherwise net/http reads the rest of the body before it sends an answer,
@@ -102,6 +105,34 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 
 // mayBlock says whether the request has a body that its client may never end.
 func mayBlock(r *http.Request) bool { return r.ProtoMajor == 1 && r.ContentLength != 0 }
+
+// cleanUpgrade takes offers out of a header that the interceptor does not take, and that no
+// backend may take behind it: HTTP/2 (some clients offer h2c with every request; RFC 9113, 3.1,
+// retired it) and TLS on the same connection. An Upgrade that Connection does not name is not
+// meant for the next hop (RFC 9110, 7.8).
+func cleanUpgrade(h http.Header) {
+	delete(h, "Http2-Settings")
+	offers, ok := h["Upgrade"]
+	if !ok {
+		return
+	}
+	delete(h, "Upgrade")
+	if !httpguts.HeaderValuesContainsToken(h["Connection"], "Upgrade") {
+		return
+	}
+	var kept []string
+	for _, offer := range offers {
+		for protocol := range strings.SplitSeq(offer, ",") {
+			protocol = strings.TrimSpace(protocol)
+			if tls := strings.HasPrefix(strings.ToUpper(protocol), "TLS/"); protocol != "" && !tls && !strings.EqualFold(protocol, "h2c") {
+				kept = append(kept, protocol)
+			}
+		}
+	}
+	if kept != nil {
+		h["Upgrade"] = []string{strings.Join(kept, ", ")}
+	}
+}
 
 // serve passes the request on. A panic of a step is an error like others.
 func (e *Edge) serve(s *serving, r *http.Request) (err error) {

@@ -160,3 +160,31 @@ func TestAccessLogDropsLinesOfASlowReader(t *testing.T) {
 		t.Errorf("%d lines were dropped", n)
 	}
 }
+
+// TestOffersToUpgrade: what a backend never sees.
+func TestOffersToUpgrade(t *testing.T) {
+	for _, c := range []struct {
+		reason     string
+		connection string
+		upgrade    []string
+		want       string
+	}{
+		{"a WebSocket", "Upgrade", []string{"websocket"}, "websocket"},
+		{"in any case, beside other tokens", "keep-alive, upgrade", []string{"WebSocket"}, "WebSocket"},
+		{"h2c, as the JDK and curl offer it", "Upgrade, HTTP2-Settings", []string{"h2c"}, ""},
+		{"h2c in any case", "Upgrade", []string{"H2C"}, ""},
+		{"h2c beside a WebSocket", "Upgrade", []string{"h2c, websocket"}, "websocket"},
+		{"h2c in a line of its own", "Upgrade", []string{"websocket", "h2c"}, "websocket"},
+		{"TLS on the same connection", "Upgrade", []string{"TLS/1.2, tls/1.0"}, ""},
+		{"an offer that Connection does not name", "keep-alive", []string{"websocket"}, ""},
+		{"an offer without Connection", "", []string{"websocket"}, ""},
+		{"a protocol that nobody knows", "Upgrade", []string{"example/1"}, "example/1"},
+		{"nothing", "Upgrade", []string{" , "}, ""},
+	} {
+		h := http.Header{"Connection": {c.connection}, "Upgrade": c.upgrade, "Http2-Settings": {"AAMAAABkAAQAAP__"}}
+		cleanUpgrade(h)
+		if got := h.Get("Upgrade"); got != c.want || h["Http2-Settings"] != nil || c.want == "" && h["Upgrade"] != nil {
+			t.Errorf("%s: got %v", c.reason, h)
+		}
+	}
+}
