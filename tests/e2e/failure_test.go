@@ -45,6 +45,7 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 		call        call
 		status      int
 		contentType string
+		cut         bool // clients take a clean end for an answer
 		says        func(t *testing.T, body string) bool
 	}{
 		{
@@ -93,7 +94,7 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 			status: http.StatusOK, contentType: "text/event-stream",
 			says: func(_ *testing.T, body string) bool {
 				return strings.Contains(body, `"content":"Loading the model."`) && strings.Contains(body, `data: {"error":{`) &&
-					strings.Contains(body, `"code":"504"`) && strings.HasSuffix(body, "data: [DONE]\n\n")
+					strings.Contains(body, `"code":"504"`) && !strings.Contains(body, "[DONE]")
 			},
 		},
 		{
@@ -104,7 +105,7 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 			},
 		},
 		{
-			name: "Ollama's stream", call: call{url: "/api/chat", body: streamed},
+			name: "Ollama's stream", call: call{url: "/api/chat", body: streamed}, cut: true,
 			status: http.StatusOK, contentType: "application/x-ndjson",
 			says: func(t *testing.T, body string) bool {
 				lines := strings.Split(strings.TrimSpace(body), "\n")
@@ -125,7 +126,7 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := <-answers[i]
-			if got.err != nil || got.status != test.status || got.contentType() != test.contentType || !test.says(t, got.body) {
+			if (got.err != nil) != test.cut || got.status != test.status || got.contentType() != test.contentType || !test.says(t, got.body) {
 				t.Errorf("%+v", got)
 			}
 			if got.took < 1900*time.Millisecond {

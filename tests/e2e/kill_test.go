@@ -193,8 +193,8 @@ type visit struct {
 
 // browse is a browser, which opens a page at once by the first client and reloads it by
 // any interceptor, until the application is there. It knows only what a browser does
-// without scripts: a page is loaded when its body ends, as it should; the refresh in the
-// page, or else the header, counts from then on.
+// without scripts: a page is loaded when its body ends, as it should; the last refresh in the
+// page counts from then on.
 func (s *scenario) browse(first *http.Client, url string) <-chan visit {
 	header := browser()
 	header.Set("Sec-Fetch-Dest", "document")
@@ -236,12 +236,15 @@ func refresh(page answer) (time.Duration, error) {
 	if page.header.Get("Content-Length") != "" {
 		return 0, fmt.Errorf("a page that is open has no length: %v", page.header)
 	}
-	if strings.Contains(page.body, `<meta http-equiv="refresh" content="0">`) {
-		return 0, nil
+	const element = `<meta http-equiv="refresh" content="`
+	last := strings.LastIndex(page.body, element) // the last one counts
+	if last < 0 {
+		return 0, fmt.Errorf("a browser without scripts stays on the page: %s", page.body)
 	}
-	seconds, err := strconv.Atoi(page.header.Get("Refresh"))
+	text, _, _ := strings.Cut(page.body[last+len(element):], ";")
+	seconds, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, fmt.Errorf("reading the header Refresh: %w", err)
+		return 0, fmt.Errorf("reading the refresh of the page: %w", err)
 	}
 	return time.Duration(seconds) * time.Second, nil
 }
