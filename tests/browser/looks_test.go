@@ -145,7 +145,7 @@ func TestHostileWordsStayText(t *testing.T) {
 			if got := evaluate[string](t, tb, `document.querySelector("main").innerText`); !strings.Contains(got, hostile) {
 				t.Errorf("the words are not shown as they are: %q", got)
 			}
-			if got := evaluate[int64](t, tb, `document.images.length + document.querySelectorAll("main script").length`); got > 1 { // the safety net
+			if got := evaluate[int64](t, tb, `document.images.length + document.querySelectorAll("main script:not([data-n]):not([data-again])").length`); got > 0 { // the pages have two of their own
 				t.Errorf("%d elements that nobody meant", got)
 			}
 			if got := evaluate[string](t, tb, `document.title`); got == "run" {
