@@ -129,7 +129,7 @@ func (p *problem) read(body []byte) {
 		p.message = sentence(inner)
 	}
 	for _, other := range [][]byte{detail, message} {
-		if p.message == "" && !(len(other) > 0 && other[0] == '{') {
+		if p.message == "" && !bytes.HasPrefix(other, []byte("{")) {
 			p.message = sentence(other)
 		}
 	}
