@@ -22,9 +22,6 @@ import (
 // it used 29.3 MiB, of which 21.6 are pages of the binary. The promise is 32 MiB; how
 // many pages the kernel maps around each that is read differs by a few MiB.
 func TestIdleInterceptorIsSmall(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the interceptor")
-	}
 	const routes, most = 100, 36 << 20
 	folder := t.TempDir()
 	binary := filepath.Join(folder, "interceptor")
