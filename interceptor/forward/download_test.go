@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -64,5 +65,48 @@ func TestResponseOfKnownLengthWaitsForNothing(t *testing.T) {
 		if rest := read(t, res.Body); rest != "" || res.ContentLength != 3 {
 			t.Errorf("length %d with %q too much", res.ContentLength, rest)
 		}
+	}
+}
+
+// stuck is a client that reads nothing of a response.
+type stuck struct {
+	*httptest.ResponseRecorder
+	until chan struct{}
+}
+
+func (w *stuck) Write(p []byte) (int, error) {
+	<-w.until
+	return len(p), nil
+}
+
+func TestClientThatDoesNotReadStopsItsBackend(t *testing.T) {
+	const chunk = 16 << 10
+	written := make(chan int, 1)
+	backend := serve(t, true, func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
+		n := 0
+		for ; n < 25<<20; n += chunk {
+			if _, err := w.Write(make([]byte, chunk)); err != nil {
+				break
+			}
+		}
+		written <- n
+	})
+	f := newFixture(backend.Listener.Addr().String())
+	f.h2c, f.target.Protocol = true, exchange.H2C
+	f.start(t)
+	w := &stuck{httptest.NewRecorder(), make(chan struct{})}
+	x := &exchange.Exchange{Route: f.route}
+	x.Upstream.Target = f.target
+	x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+	done := make(chan error, 1)
+	go func() { done <- f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x) }()
+	// The window, the buffer that copies, and what the backend itself holds back.
+	if n := <-written; n > 192<<10 {
+		t.Errorf("the backend got rid of %d bytes that no one reads", n)
+	}
+	close(w.until)
+	if err := <-done; err == nil {
+		t.Error("a cut response was complete")
 	}
 }
