@@ -221,7 +221,7 @@ func (c *conn) release() bool {
 
 // write writes a request with net/http.
 func (c *conn) write(r *http.Request) error {
-	if err := r.Write(c.writer); err != nil {
+	if err := writeRequest(c.writer, r); err != nil {
 		return err
 	}
 	return c.writer.Flush()

@@ -25,11 +25,15 @@ func outgoing(in *http.Request, x *exchange.Exchange) (*http.Request, error) {
 			return nil, fmt.Errorf("client announced invalid trailer %q", name)
 		}
 	}
+	if in.URL.Opaque != "" { // "GET http:a HTTP/1.1"
+		return nil, fmt.Errorf("client sent the target %q, which has no path", in.RequestURI)
+	}
 	out := in.WithContext(in.Context())
 	out.Close = false
 	if out.Host == "" { // HTTP/1.0; else the address of a pod would be sent
 		out.Host = x.Upstream.Target.ServerName
 	}
+	keepTarget(out)
 	header := maps.Clone(in.Header)
 	if header == nil {
 		header = make(http.Header)

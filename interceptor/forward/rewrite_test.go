@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -105,17 +106,93 @@ func TestRequestHeaders(t *testing.T) {
 	}
 }
 
+// targets are request targets whose path and query a backend gets as the client wrote them.
+var targets = []string{
+	"/", "/?", "/a?", "/a/../b//c/", "/a%2Fb%20c", "/?a=1;b=2", "/?a=%zz&b=%", "/?%%%&&&==", "/?a=b&a=%00", "/x;y=1?q=a+b%2B",
+	"/?q=" + strings.Repeat("a=1&", 11_000), "/a??b", "/%7euser", "/%2f%2F",
+	// net/url writes these paths anew.
+	"/a%2Fb|c", "/a%2F{b}", `/a%2F"b"`, "/a%2F^", "/a%2F`b`", `/a%2F\b`, "/a%2F<b>", "/ü%2Fü", "/a%2F\xff", "/a#b%2Fc", "/{a}?b={c}|%2F",
+	// On their own these would name another host.
+	"//a//b", "//a//b%2F", "//evil.example/a%2Fb|c?d|e", "///a|b", "//|", "//a:1@b/|",
+}
+
 func TestRequestTargetIsVerbatim(t *testing.T) {
 	f, got := spy(t, false, nil)
-	for _, target := range []string{
-		"/", "/?", "/a?", "/a/../b//c/", "/a%2Fb%20c", "/?a=1;b=2", "/?a=%zz&b=%", "/?%%%&&&==", "/?a=b&a=%00", "/x;y=1?q=a+b%2B", "/?q=" + strings.Repeat("a=1&", 11_000),
-	} {
+	ask := func(target, want string) {
+		t.Helper()
 		conn := f.raw(t, "GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
 			t.Fatal(err)
 		}
-		if r := (<-got).request; r.RequestURI != target {
-			t.Errorf("the backend got %.80q instead of %.80q", r.RequestURI, target)
+		if r := (<-got).request; r.RequestURI != want || r.Host != "a" {
+			t.Errorf("the backend got %.80q for %q instead of %.80q", r.RequestURI, r.Host, want)
+		}
+	}
+	for _, target := range targets {
+		ask(target, target)
+		ask("http://a"+target, target)
+	}
+	ask("http://a", "/")
+	ask("http://a?b|c", "/?b|c")
+	ask("*", "*")
+}
+
+func TestRequestTargetIsVerbatimByEveryClient(t *testing.T) {
+	for _, front := range []bool{false, true} {
+		for _, backend := range []string{"h2c", "tls"} {
+			t.Run(fmt.Sprintf("h2c=%t to %s", front, backend), func(t *testing.T) {
+				got := make(chan *http.Request, 1)
+				handler := func(_ http.ResponseWriter, r *http.Request) { got <- r }
+				var f *fixture
+				if backend == "tls" {
+					f = newFixture(serveTLS(t, handler).Listener.Addr().String())
+					f.options.TLS, f.secure = insecure(), true
+				} else {
+					f = newFixture(serve(t, true, handler).Listener.Addr().String())
+					f.target.Protocol = exchange.H2C
+				}
+				f.h2c = front
+				f.start(t)
+				for _, target := range targets {
+					r, err := http.NewRequest(http.MethodGet, f.front.URL, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					path, query, ok := strings.Cut(target, "?")
+					r.URL.Opaque, r.URL.RawQuery, r.URL.ForceQuery = "//"+r.URL.Host+path, query, ok
+					f.do(t, r)
+					if r := <-got; r.RequestURI != target || "http://"+r.Host != f.front.URL {
+						t.Errorf("the backend got %.80q for %q instead of %.80q", r.RequestURI, r.Host, target)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestSpacesDoNotEndTheTarget(t *testing.T) {
+	f, got := spy(t, false, func(f *fixture) { f.h2c = true })
+	for path, want := range map[string]string{
+		"/a b": "/a%20b", "/a HTTP/1.1|": "/a%20HTTP/1.1|", "//a b|%2F": "//a%20b|%2F", "/?a HTTP/1.1": "/?a%20HTTP/1.1",
+	} {
+		r, err := http.NewRequest(http.MethodGet, f.front.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Opaque = "//" + r.URL.Host + path
+		f.do(t, r)
+		if r := (<-got).request; r.RequestURI != want {
+			t.Errorf("the backend got %q for %q, want %q", r.RequestURI, path, want)
+		}
+	}
+}
+
+func TestTargetsWithoutPathAreRefused(t *testing.T) {
+	f := to(t, "127.0.0.1:1")
+	for _, target := range []string{"http:a", "a:b", "mailto:a@b"} {
+		f.raw(t, "GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		if err := f.result(t); status(err) != http.StatusBadRequest {
+			t.Errorf("%s: %v", target, err)
 		}
 	}
 }
