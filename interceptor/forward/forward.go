@@ -290,6 +290,7 @@ func (c *call) informational(status int, header http.Header) {
 // answer copies a response to the client.
 func (c *call) answer(res *http.Response) error {
 	removeHopByHop(res.Header)
+	spellWebSocket(res.Header)
 	header := c.w.Header()
 	if c.in.ProtoMajor == 1 && len(res.Trailer) > 0 {
 		// HTTP/2 has trailers after a body of known length, HTTP/1.1 after a

@@ -82,6 +82,7 @@ func outgoing(in *http.Request, x *exchange.Exchange) (*http.Request, error) {
 		set("X-Forwarded-For", ip)
 	}
 	x.Trace.Inject(header)
+	spellWebSocket(header)
 	return out, nil
 }
 
@@ -100,5 +101,25 @@ func removeHopByHop(header http.Header) {
 		"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	} {
 		delete(header, name)
+	}
+}
+
+// webSocketHeaders are names of RFC 6455, 11.3, as net/http and as the RFC spell them.
+var webSocketHeaders = [...]struct{ canonical, spelled string }{
+	{"Sec-Websocket-Accept", "Sec-WebSocket-Accept"},
+	{"Sec-Websocket-Extensions", "Sec-WebSocket-Extensions"},
+	{"Sec-Websocket-Key", "Sec-WebSocket-Key"},
+	{"Sec-Websocket-Protocol", "Sec-WebSocket-Protocol"},
+	{"Sec-Websocket-Version", "Sec-WebSocket-Version"},
+}
+
+// spellWebSocket spells the headers of a WebSocket as the RFC does: some peers compare names
+// with case.
+func spellWebSocket(header http.Header) {
+	for _, name := range webSocketHeaders {
+		if values, ok := header[name.canonical]; ok {
+			delete(header, name.canonical)
+			header[name.spelled] = values
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -252,6 +253,79 @@ func TestWebSocket(t *testing.T) {
 			if err := f.result(t); err != nil {
 				t.Error(err)
 			}
+		})
+	}
+}
+
+// recordingConn keeps what is read from a connection.
+type recordingConn struct {
+	net.Conn
+	read *bytes.Buffer
+}
+
+func (c recordingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read.Write(p[:n])
+	return n, err
+}
+
+// RFC 6455, 11.3 spells them so, and there are peers that compare names with case.
+func TestWebSocketHeadersKeepTheirSpelling(t *testing.T) {
+	const asked = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n" +
+		"SEC-WEBSOCKET-PROTOCOL: a, b\r\nSec-WebSocket-Extensions: x\r\nX-Websocket-Key: 1\r\n"
+	const offer = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+	const switching = "HTTP/1.1 101 Switching Protocols\r\n" + offer +
+		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: a\r\nSec-Websocket-Extensions: x\r\n\r\n"
+	const refusing = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nsec-websocket-version: 13\r\n\r\n"
+	for name, tt := range map[string]struct {
+		netHTTP             bool
+		headers, answer     string
+		status              int
+		atBackend, atClient []string
+	}{
+		"Accepted": {
+			false, offer + asked, switching, 101,
+			[]string{
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: a, b",
+				"Sec-WebSocket-Extensions: x", "X-Websocket-Key: 1",
+			},
+			[]string{"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Extensions: x"},
+		},
+		"Refused":  {false, offer + asked, refusing, 426, []string{"Sec-WebSocket-Version: 13"}, []string{"Sec-WebSocket-Version: 13"}},
+		"NotAsked": {false, "sec-websocket-version: 8\r\n", refusing, 426, []string{"Sec-WebSocket-Version: 8"}, []string{"Sec-WebSocket-Version: 13"}},
+		"Transport": {
+			true, offer + asked, switching, 101, []string{"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"},
+			[]string{"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := make(chan string, 1)
+			f := newFixture(accepting(t, func(conn net.Conn) {
+				read := new(bytes.Buffer)
+				if _, err := http.ReadRequest(bufio.NewReader(recordingConn{conn, read})); err == nil {
+					head <- read.String()
+					_, _ = io.WriteString(conn, tt.answer)
+				}
+			}))
+			f.options.NetHTTP = tt.netHTTP
+			f.start(t)
+			conn := recordingConn{f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\n"+tt.headers+"\r\n"), new(bytes.Buffer)}
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || res.StatusCode != tt.status {
+				t.Fatalf("the client got %v, %v", res, err)
+			}
+			lines := func(where, head string, want []string) {
+				for _, line := range want {
+					if !strings.Contains(head, "\r\n"+line+"\r\n") {
+						t.Errorf("no line %q at the %s:\n%s", line, where, head)
+					}
+				}
+				if strings.Contains(head, "Sec-Websocket") {
+					t.Errorf("at the %s:\n%s", where, head)
+				}
+			}
+			lines("backend", <-head, tt.atBackend)
+			lines("client", conn.read.String(), tt.atClient)
 		})
 	}
 }

@@ -24,6 +24,7 @@ func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	}
 	defer client.Close()
 
+	spellWebSocket(res.Header)
 	for name, values := range c.w.Header() {
 		res.Header[name] = values
 	}
