@@ -115,7 +115,12 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		},
 	})
 	a.handler = a.chain()
-	proxy := httpserver.Options{Log: a.log.WithName("proxy")}
+	proxy := httpserver.Options{
+		// Between the edge's bound and this one the edge answers, in the client's shape.
+		MaxHeaderBytes: 2 * int(cfg.Clients.MaxHeaderBytes),
+		MaxConnections: cfg.Clients.Connections(debug.SetMemoryLimit(-1)),
+		Log:            a.log.WithName("proxy"),
+	}
 	if cfg.TLS.Enabled {
 		a.certificates, err = httpserver.LoadCertificates(httpserver.CertificateFiles{
 			Cert: cfg.TLS.CertPath, Key: cfg.TLS.KeyPath, Stores: cfg.TLS.CertStorePaths,

@@ -34,6 +34,8 @@ type Config struct {
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
 
+	// Clients is what clients may send.
+	Clients Clients
 	// ColdStart is what happens while a target sleeps.
 	ColdStart ColdStart
 	// Timeouts that routes without their own get.
@@ -47,6 +49,36 @@ type Config struct {
 
 	// Warnings are for the log: deprecated names in use.
 	Warnings []string
+}
+
+// Clients is what clients may send.
+type Clients struct {
+	// MaxConnections bounds the connections that are open at a time; 0 depends on the
+	// memory limit, see Connections.
+	MaxConnections int
+	// MaxHeaderBytes bounds the head of a request.
+	MaxHeaderBytes int64
+	// MaxHeaderFields bounds the fields in it.
+	MaxHeaderFields int
+}
+
+// connectionMemory is the memory limit for each connection that may be open. An idle
+// one takes about 25 KiB, with TLS 45 KiB.
+const connectionMemory = 64 << 10
+
+// No client sends less than these; browsers send about 20 fields.
+const leastHeaderBytes, leastHeaderFields = 4 << 10, 10
+
+// Connections resolves MaxConnections for a process with that Go memory limit. 0 means
+// no bound.
+func (c Clients) Connections(memoryLimit int64) int {
+	switch {
+	case c.MaxConnections > 0:
+		return c.MaxConnections
+	case memoryLimit == math.MaxInt64:
+		return 0
+	}
+	return int(max(memoryLimit/connectionMemory, 1))
 }
 
 // ColdStart is what happens while a target sleeps.
@@ -147,6 +179,12 @@ func check(r *environment.Reader, c *Config) {
 			r.Fail(p.name, "port %d is already taken by %s", p.port, owner)
 		}
 		owners[p.port] = p.name
+	}
+	if c.Clients.MaxHeaderBytes < leastHeaderBytes {
+		r.Fail(EnvMaxRequestHeaderBytes, "must be at least %d", leastHeaderBytes)
+	}
+	if c.Clients.MaxHeaderFields < leastHeaderFields {
+		r.Fail(EnvMaxRequestHeaderFields, "must be at least %d", leastHeaderFields)
 	}
 	if c.TLS.MinVersion != 0 && c.TLS.MaxVersion != 0 && c.TLS.MinVersion > c.TLS.MaxVersion {
 		r.Fail(EnvTLSMinVersion, "must not be above %s", EnvTLSMaxVersion)

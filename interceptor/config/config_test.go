@@ -33,6 +33,7 @@ func TestDefaults(t *testing.T) {
 		ProxyPort: 8080, AdminPort: 9090,
 		ResyncPeriod: time.Hour, DirectPodRouting: true,
 		ShutdownDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
+		Clients:   Clients{MaxHeaderBytes: 64 << 10, MaxHeaderFields: 200},
 		ColdStart: ColdStart{Header: true, MaxBodyBytes: 16 << 20},
 		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second},
 		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200, MaxResponseHeaderBytes: 256 << 10},
@@ -49,6 +50,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvWatchNamespace, "apps", EnvResyncPeriod, "1m", EnvLogRequests, "true", EnvDirectPodRouting, "false",
 		EnvShutdownDelay, "0s", EnvDrainTimeout, "1h", EnvProfilingAddress, "localhost:6060",
 		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
+		EnvMaxConnections, "8", EnvMaxRequestHeaderBytes, "9000", EnvMaxRequestHeaderFields, "10",
 		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
 		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s",
 		EnvMaxIdleConns, "5", EnvMaxIdleConnsPerHost, "6", EnvMaxResponseHeaderBytes, "7",
@@ -65,6 +67,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	want := Config{
 		ProxyPort: 8080, AdminPort: 9090, WatchNamespace: "apps", ResyncPeriod: time.Minute, LogRequests: true,
 		DrainTimeout: time.Hour, ProfilingAddress: "localhost:6060",
+		Clients:   Clients{MaxConnections: 8, MaxHeaderBytes: 9000, MaxHeaderFields: 10},
 		ColdStart: ColdStart{MaxPendingRequests: 7, ActivationLease: 20 * time.Minute, MaxBodyBytes: 1024, MaxBufferedBytes: 2048},
 		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second},
 		Backends:  Backends{ConnectTimeout: 4 * time.Second, MaxIdleConns: 5, MaxIdleConnsPerHost: 6, MaxResponseHeaderBytes: 7},
@@ -111,6 +114,25 @@ OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "carrier pigeon" is none of console, http/pr
 	}
 }
 
+func TestConnectionsFollowTheMemoryLimit(t *testing.T) {
+	for _, test := range []struct {
+		reason      string
+		set         int
+		limit       int64
+		connections int
+	}{
+		{"the chart's limit", 0, 64 << 20 / 10 * 9, 921},
+		{"a large one", 0, 1 << 30, 16384},
+		{"no limit", 0, math.MaxInt64, 0},
+		{"set", 5000, 64 << 20, 5000},
+		{"a limit that is too small for anything", 0, 1, 1},
+	} {
+		if got := (Clients{MaxConnections: test.set}).Connections(test.limit); got != test.connections {
+			t.Errorf("%s: got %d, want %d", test.reason, got, test.connections)
+		}
+	}
+}
+
 func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	for _, test := range []struct {
 		reason, want string
@@ -121,6 +143,8 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"no metrics, no clash", "", []string{EnvAdminPort, "2223", telemetry.EnvPrometheusEnabled, "false"}},
 		{"no TLS, no clash", "", []string{EnvAdminPort, "8443"}},
 		{"ports that the system picks", "", []string{EnvProxyPort, "0", EnvAdminPort, "0"}},
+		{"a head that holds nothing", "KEDA_HTTP_MAX_REQUEST_HEADER_BYTES: must be at least 4096", []string{EnvMaxRequestHeaderBytes, "0"}},
+		{"a head of no fields", "KEDA_HTTP_MAX_REQUEST_HEADER_FIELDS: must be at least 10", []string{EnvMaxRequestHeaderFields, "9"}},
 		{"an empty range of versions", "KEDA_HTTP_TLS_MIN_VERSION: must not be above KEDA_HTTP_TLS_MAX_VERSION", []string{EnvTLSMinVersion, "1.3", EnvTLSMaxVersion, "1.2"}},
 		{"a chart writes values that nobody filled in", "", []string{EnvDrainTimeout, "", EnvLogRequests, " ", EnvTLSMinVersion, ""}},
 	} {

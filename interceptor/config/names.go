@@ -16,8 +16,13 @@ const (
 	EnvProfilingAddress    = "PROFILING_BIND_ADDRESS"
 )
 
-// EnvMaxResponseHeaderBytes is ours.
-const EnvMaxResponseHeaderBytes = "KEDA_HTTP_MAX_RESPONSE_HEADER_BYTES"
+// Bounds. They are ours.
+const (
+	EnvMaxConnections         = "KEDA_HTTP_MAX_CONNECTIONS"
+	EnvMaxRequestHeaderBytes  = "KEDA_HTTP_MAX_REQUEST_HEADER_BYTES"
+	EnvMaxRequestHeaderFields = "KEDA_HTTP_MAX_REQUEST_HEADER_FIELDS"
+	EnvMaxResponseHeaderBytes = "KEDA_HTTP_MAX_RESPONSE_HEADER_BYTES"
+)
 
 // Cold start. The activation lease and the two bounds of buffered bodies are ours.
 const (

@@ -18,6 +18,11 @@ func read(r *environment.Reader) Config {
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "5s", "How long to serve on after SIGTERM while not ready any more, so that load balancers take notice; 0s is no delay."),
 		DrainTimeout:     r.Duration(EnvDrainTimeout, "30s", "How long requests in flight may take to end after the delay before they are cut; 0s is no bound."),
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty is off."),
+		Clients: Clients{
+			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most connections of clients that are open at a time; more wait to be accepted. 0 is one for each 64 KiB of the memory limit."),
+			MaxHeaderBytes:  r.Bytes(EnvMaxRequestHeaderBytes, "65536", "Largest head of a request, in bytes; a longer one is answered with 431; at least 4096."),
+			MaxHeaderFields: r.Number(EnvMaxRequestHeaderFields, "200", "Most fields in the head of a request; more are answered with 431; at least 10."),
+		},
 		ColdStart: ColdStart{
 			Header:             r.Flag(EnvColdStartHeader, "true", "Set X-KEDA-HTTP-Cold-Start: true or false on responses."),
 			MaxPendingRequests: r.Number(EnvMaxPendingRequests, "0", "Most requests that are held at a time for one route that sets no cap itself, in each interceptor; 0 is no cap."),

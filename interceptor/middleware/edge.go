@@ -6,6 +6,7 @@ package middleware
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -34,6 +35,8 @@ type Edge struct {
 	log     logr.Logger
 	now     func() time.Time
 	leaving func() bool
+	// maxHeaderBytes and maxHeaderFields bound the head of a request.
+	maxHeaderBytes, maxHeaderFields int
 	// failures bounds the log: a dead backend under load fails thousands of
 	// times a second, and the metrics count them all.
 	failures *rate.Limiter
@@ -47,8 +50,11 @@ const (
 	lingering = 5 * time.Second
 )
 
-// EdgeOptions is where an Edge records requests.
+// EdgeOptions configure an Edge.
 type EdgeOptions struct {
+	// MaxHeaderBytes and MaxHeaderFields bound the head of a request; 0 means no bound.
+	MaxHeaderBytes, MaxHeaderFields int
+	// Metrics of requests.
 	Metrics *metrics.Metrics
 	// Tracer may be nil: no traces.
 	Tracer *tracing.Tracer
@@ -66,6 +72,7 @@ type EdgeOptions struct {
 func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
 		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now, leaving: o.Leaving,
+		maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -137,7 +144,36 @@ func cleanUpgrade(h http.Header) {
 // serve passes the request on. A panic of a step is an error like others.
 func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	defer e.catch(&err)
+	if err := e.tooLarge(r); err != nil {
+		return err
+	}
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
+}
+
+// tooLarge returns an error for a request whose head is larger than allowed.
+func (e *Edge) tooLarge(r *http.Request) error {
+	bytes, fields := headSize(r)
+	if (e.maxHeaderBytes <= 0 || bytes <= e.maxHeaderBytes) && (e.maxHeaderFields <= 0 || fields <= e.maxHeaderFields) {
+		return nil
+	}
+	return &clienterror.Error{
+		Status: http.StatusRequestHeaderFieldsTooLarge, Message: "the header of the request is too large",
+		Err: fmt.Errorf("%d bytes in %d fields", bytes, fields),
+	}
+}
+
+// headSize returns the size of a request's head as HTTP/1.1 writes it, and the number of
+// its fields. net/http has taken out Host, which is the first field here.
+func headSize(r *http.Request) (bytes, fields int) {
+	const separators = len(": \r\n")
+	bytes, fields = len(r.Method)+len(r.RequestURI)+len(r.Host), 1
+	for name, values := range r.Header {
+		fields += len(values)
+		for _, value := range values {
+			bytes += len(name) + len(value) + separators
+		}
+	}
+	return bytes, fields
 }
 
 func (e *Edge) catch(err *error) {
@@ -176,7 +212,8 @@ func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
 	if left || !committed || errors.As(err, new(*clienterror.Error)) {
 		s.status = failure.Status
 	}
-	if failure.Status >= http.StatusInternalServerError && e.failures.Allow() {
+	ours := failure.Status >= http.StatusInternalServerError || failure.Status == http.StatusRequestHeaderFieldsTooLarge
+	if ours && e.failures.Allow() {
 		e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", err.Error())
 	}
 	switch {

@@ -72,6 +72,9 @@ func TestEdgeRecordsARequestOnce(t *testing.T) {
 		{"a stalled upload", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
 			return fmt.Errorf("waiting: %w", &clienterror.Error{Status: 408, Message: "slow"})
 		}, "408", false, false, 408},
+		{"a head that is too large", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
+			return &clienterror.Error{Status: 431, Message: "large"}
+		}, "431", true, false, 431},
 		{"an error of ours", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return errors.New("odd") }, "500", true, false, 500},
 		{"a client that left before the commit", func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return context.Canceled }, "499", false, true, 200},
 		{"a client that left a stream", func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {

@@ -16,6 +16,8 @@ type connections struct {
 	open map[net.Conn]struct{}
 	// none is closed while no connection is open.
 	none chan struct{}
+	// places holds one value for each open connection; nil means no bound.
+	places chan struct{}
 }
 
 // tcpConn is an accepted connection that tells when it is closed. It keeps the
@@ -44,25 +46,48 @@ func (c *otherConn) Close() error {
 	return c.Conn.Close()
 }
 
-func newConnections() *connections {
+// newConnections returns a set of at most that many connections; 0 means no bound.
+func newConnections(most int) *connections {
 	none := make(chan struct{})
 	close(none)
-	return &connections{open: make(map[net.Conn]struct{}), none: none}
+	c := &connections{open: make(map[net.Conn]struct{}), none: none}
+	if most > 0 {
+		c.places = make(chan struct{}, most)
+	}
+	return c
 }
 
 // listen returns l with its connections counted.
-func (c *connections) listen(l net.Listener) net.Listener { return &listener{Listener: l, of: c} }
+func (c *connections) listen(l net.Listener) net.Listener {
+	return &listener{Listener: l, of: c, closed: make(chan struct{})}
+}
 
 type listener struct {
 	net.Listener
-	of *connections
+	of     *connections
+	once   sync.Once
+	closed chan struct{}
 }
 
-// Accept waits for a connection.
+// Close closes the listener, also one that waits for a place.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Accept waits for a connection, and then for its place.
 func (l *listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if l.of.places != nil {
+		select {
+		case l.of.places <- struct{}{}:
+		case <-l.closed:
+			_ = conn.Close()
+			return nil, net.ErrClosed
+		}
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		conn = &tcpConn{TCPConn: tcp, of: l.of}
@@ -89,8 +114,16 @@ func (c *connections) remove(conn net.Conn) {
 		return
 	}
 	delete(c.open, conn)
+	c.leave()
 	if len(c.open) == 0 {
 		close(c.none)
+	}
+}
+
+// leave gives a place back.
+func (c *connections) leave() {
+	if c.places != nil {
+		<-c.places
 	}
 }
 

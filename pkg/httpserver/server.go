@@ -23,12 +23,13 @@ const (
 	// balancers in front of us (up to 10 minutes), which must be the ones to
 	// close: otherwise a request may meet a connection that is just closing.
 	idleTimeout = 620 * time.Second
-	// maxHeaderBytes of a request: net/http's default, as 0.16 has; less would
-	// refuse what has worked.
-	maxHeaderBytes = http.DefaultMaxHeaderBytes
-	// maxStreams on one HTTP/2 connection. A gRPC client holds a single
-	// connection, and held requests are many.
-	maxStreams = 1000
+	// maxStreams on one HTTP/2 connection. A gRPC client holds a single connection, and
+	// opens another one when held requests use that up.
+	maxStreams = 250
+	// streamWindow is how much of one HTTP/2 request body may wait in memory for its
+	// handler, connectionWindow how much of those of a connection: larger, so that a few
+	// unread uploads do not stall an ingress's connection.
+	streamWindow, connectionWindow = 64 << 10, 1 << 20
 	// An HTTP/2 client that has vanished is found by pings: no write fails while
 	// nothing is written. For HTTP/1.1 TCP's keep-alive does it.
 	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
@@ -39,6 +40,12 @@ type Options struct {
 	// TLS configures the TLS listeners; nil if there are none. It must give
 	// certificates by itself. Not to be changed afterwards.
 	TLS *tls.Config
+	// MaxHeaderBytes bounds the head of a request; 0 is net/http's default, 1 MiB. HTTP/2
+	// adds 32 bytes for each field. net/http answers a longer one with 431 by itself.
+	MaxHeaderBytes int
+	// MaxConnections bounds the connections that are open at a time, those of all
+	// listeners together. More wait to be accepted. 0 is no bound.
+	MaxConnections int
 	// Log for what happens on connections.
 	Log logr.Logger
 }
@@ -52,7 +59,7 @@ type Server struct {
 
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
-	s := &Server{connections: newConnections()}
+	s := &Server{connections: newConnections(o.MaxConnections)}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -63,11 +70,13 @@ func New(handler http.Handler, o Options) *Server {
 		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		MaxHeaderBytes:    o.MaxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams,
-			SendPingTimeout:      pingAfter,
-			PingTimeout:          pingTimeout,
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReceiveBufferPerConnection: connectionWindow,
+			SendPingTimeout:               pingAfter,
+			PingTimeout:                   pingTimeout,
 		},
 		ErrorLog: errorLog(o.Log),
 	}

@@ -28,6 +28,11 @@ type running struct {
 
 func start(t *testing.T, handler http.HandlerFunc) *running {
 	t.Helper()
+	return startWith(t, Options{}, handler)
+}
+
+func startWith(t *testing.T, o Options, handler http.HandlerFunc) *running {
+	t.Helper()
 	dir := t.TempDir()
 	certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
 	certificates, err := LoadCertificates(CertificateFiles{Cert: dir + "/tls.crt", Key: dir + "/tls.key"})
@@ -35,7 +40,8 @@ func start(t *testing.T, handler http.HandlerFunc) *running {
 		t.Fatal(err)
 	}
 	plain, secure := listen.Loopback(t), listen.Loopback(t)
-	s := New(handler, Options{TLS: &tls.Config{GetCertificate: certificates.Get}, Log: testr.New(t)})
+	o.TLS, o.Log = &tls.Config{GetCertificate: certificates.Get}, testr.New(t)
+	s := New(handler, o)
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := s.Serve(plain); err != nil {
@@ -292,5 +298,91 @@ func TestErrorLogTellsOperatorsOnlyWhatMatters(t *testing.T) {
 		if got := len(shown) == 1; got != test.shown {
 			t.Errorf("%s: logged %q, want shown %v", test.reason, shown, test.shown)
 		}
+	}
+}
+
+// get sends a request on a connection and returns the response's status.
+func get(conn net.Conn) (int, error) {
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+func TestConnectionsOverTheBoundWait(t *testing.T) {
+	arrived, answer := make(chan struct{}, 3), make(chan struct{})
+	s := startWith(t, Options{MaxConnections: 2}, func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+	})
+	results := make(chan error, 3)
+	for range 3 {
+		conn, err := net.Dial("tcp", s.plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer conn.Close()
+			status, err := get(conn)
+			if err == nil && status != http.StatusOK {
+				err = errors.New("not 200")
+			}
+			results <- err
+		}()
+	}
+	<-arrived
+	<-arrived
+	s.connections.mu.Lock()
+	open := len(s.connections.open)
+	s.connections.mu.Unlock()
+	if open != 2 {
+		t.Errorf("%d connections are open", open)
+	}
+	select {
+	case <-arrived:
+		t.Error("a request arrived on a connection too many")
+	default:
+	}
+	close(answer)
+	for range 3 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	<-arrived // the one that waited
+}
+
+func TestShutdownEndsWaitingForAPlace(t *testing.T) {
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	s := startWith(t, Options{MaxConnections: 1}, func(http.ResponseWriter, *http.Request) {
+		close(arrived)
+		<-answer
+	})
+	first, err := net.Dial("tcp", s.plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	done := make(chan error, 1)
+	go func() { _, err := get(first); done <- err }()
+	<-arrived
+	second, err := net.Dial("tcp", s.plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(t.Context()) }()
+	refused(t, s.plain)
+	close(answer)
+	if err := errors.Join(<-done, <-stopped); err != nil {
+		t.Error(err)
+	}
+	if _, err := get(second); err == nil {
+		t.Error("the connection that waited was served during the shutdown")
 	}
 }
