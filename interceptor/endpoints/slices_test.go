@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -71,6 +72,44 @@ func TestSlices(t *testing.T) {
 			orphan.Labels = nil
 			s.Set(orphan)
 		}, nil},
+		{"a slice whose label goes away leaves nothing behind", func(s *Slices) {
+			s.Set(slice("a", v4, "http", pod{"10.0.0.1", &yes}))
+			orphan := slice("a", v4, "http", pod{"10.0.0.1", &yes})
+			orphan.Labels = nil
+			s.Set(orphan)
+		}, nil},
+		{"a slice whose label changes is another Service's", func(s *Slices) {
+			s.Set(slice("a", v4, "http", pod{"10.0.0.1", &yes}))
+			s.Set(slice("b", v4, "http", pod{"10.0.0.2", &yes}))
+			moved := slice("a", v4, "http", pod{"10.0.0.1", &yes})
+			moved.Labels[discoveryv1.LabelServiceName] = "other"
+			s.Set(moved)
+		}, []string{"10.0.0.2:8080"}},
+		{"a slice that moves here and is deleted under its new label", func(s *Slices) {
+			here := slice("a", v4, "http", pod{"10.0.0.1", &yes})
+			there := here.DeepCopy()
+			there.Labels[discoveryv1.LabelServiceName] = "other"
+			s.Set(there)
+			s.Set(here)
+			s.Delete(there) // the last known state may be an old one
+		}, nil},
+		{"slices of one name in two namespaces", func(s *Slices) {
+			s.Set(slice("a", v4, "http", pod{"10.0.0.1", &yes}))
+			other := slice("a", v4, "http", pod{"10.0.0.2", &yes})
+			other.Namespace = "other"
+			s.Set(other)
+			s.Delete(other)
+		}, []string{"10.0.0.1:8080"}},
+		{"TCP alone is dialled", func(s *Slices) {
+			udp, tcp := corev1.ProtocolUDP, corev1.ProtocolTCP
+			both := slice("a", v4, "quic", pod{"10.0.0.1", &yes})
+			both.Ports[0].Protocol = &udp
+			both.Ports = append(both.Ports, discoveryv1.EndpointPort{Name: new("http"), Port: new(int32(8081)), Protocol: &tcp})
+			s.Set(both)
+			other := slice("b", v4, "http", pod{"10.0.0.2", &yes})
+			other.Ports[0].Protocol = &udp
+			s.Set(other)
+		}, []string{"10.0.0.1:8081"}},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			store := NewStore()

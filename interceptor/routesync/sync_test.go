@@ -214,7 +214,7 @@ func TestTargetIsResolvedWhenItsServiceComes(t *testing.T) {
 		several.Spec.Ports = append(several.Spec.Ports, corev1.ServicePort{Name: "admin", Port: 81})
 		sink.Set(several)
 		settle()
-		if r = match(s, "a.test"); !strings.Contains(r.Target.Problem, "2 ports") {
+		if r = match(s, "a.test"); !strings.Contains(r.Target.Problem, "2 TCP ports") {
 			t.Errorf("several ports are a problem: %q", r.Target.Problem)
 		}
 	})

@@ -35,7 +35,8 @@ func FallbackTarget(fallback v1beta1.FallbackService) v1beta1.TargetRef {
 
 // ServicePort returns the port of a Service that a reference means, or the problem
 // with it. The Service is nil if it does not exist. A reference with neither port
-// nor portName means the only port of the Service.
+// nor portName means the only port of the Service. Only TCP ports count: HTTP/3 has a
+// UDP port of the same number, and nothing here speaks it.
 func ServicePort(service *corev1.Service, ref v1beta1.TargetRef) (*corev1.ServicePort, *Problem) {
 	if service == nil {
 		return nil, problem(ReasonServiceNotFound, "Service %q does not exist", ref.Service)
@@ -43,19 +44,26 @@ func ServicePort(service *corev1.Service, ref v1beta1.TargetRef) (*corev1.Servic
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil, problem(ReasonServiceUnsupported, "Service %q is of type ExternalName and has no endpoints", ref.Service)
 	}
-	ports := service.Spec.Ports
-	for i := range ports {
-		if ref.PortName != "" && ports[i].Name == ref.PortName || ref.Port != 0 && ports[i].Port == ref.Port {
-			return &ports[i], nil
+	var ports []*corev1.ServicePort
+	for i := range service.Spec.Ports {
+		if port := &service.Spec.Ports[i]; port.Protocol == "" || port.Protocol == corev1.ProtocolTCP {
+			ports = append(ports, port)
+		}
+	}
+	for _, port := range ports {
+		if ref.PortName != "" && port.Name == ref.PortName || ref.Port != 0 && port.Port == ref.Port {
+			return port, nil
 		}
 	}
 	switch {
 	case ref.PortName != "":
-		return nil, problem(ReasonPortNotFound, "Service %q has no port named %q", ref.Service, ref.PortName)
+		return nil, problem(ReasonPortNotFound, "Service %q has no TCP port named %q", ref.Service, ref.PortName)
 	case ref.Port != 0:
-		return nil, problem(ReasonPortNotFound, "Service %q has no port %d", ref.Service, ref.Port)
+		return nil, problem(ReasonPortNotFound, "Service %q has no TCP port %d", ref.Service, ref.Port)
+	case len(ports) == 0:
+		return nil, problem(ReasonPortNotFound, "Service %q has no TCP port", ref.Service)
 	case len(ports) == 1:
-		return &ports[0], nil
+		return ports[0], nil
 	}
-	return nil, problem(ReasonPortAmbiguous, "Service %q has %d ports: set 'port' or 'portName'", ref.Service, len(ports))
+	return nil, problem(ReasonPortAmbiguous, "Service %q has %d TCP ports: set 'port' or 'portName'", ref.Service, len(ports))
 }

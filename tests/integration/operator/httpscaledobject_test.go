@@ -216,7 +216,7 @@ spec:
 		create(ctx, objects.Service(ns, "two", corev1.ServicePort{Name: "a", Port: 1}, corev1.ServicePort{Name: "b", Port: 2}))
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test", func(o *v1alpha1.HTTPScaledObject) { o.Spec.ScaleTargetRef.Service = "two" }))
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
-			`False PortAmbiguous: Service "two" has 2 ports: set 'port' or 'portName'`))
+			`False PortAmbiguous: Service "two" has 2 TCP ports: set 'port' or 'portName'`))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scaleTargetRef: {portName: b}}}`)
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		Expect(field(get(ctx, Default, httpScaledObjectKind, ns, "shop"), "status", "targetService")).To(Equal("two:2"))
@@ -255,7 +255,7 @@ spec:
 			upToDate + `, but coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
 		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{"Normal Reconciled", "Warning ServiceNotFound"}))
 		create(ctx, objects.Service(ns, "sorry", corev1.ServicePort{Name: "http", Port: 81}))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HaveSuffix(`Service "sorry" has no port 80`))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HaveSuffix(`Service "sorry" has no TCP port 80`))
 		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "sorry", `{spec: {ports: [{name: http, port: 80}]}}`)
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())

@@ -30,7 +30,7 @@ var _ = Describe("InterceptorRoute", func() {
 		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
 		create(ctx, objects.Service(ns, "shop", corev1.ServicePort{Name: "admin", Port: 9090}))
-		Eventually(state(ctx, "shop"), patience).Should(Equal(`False PortNotFound: Service "shop" has no port 80`))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(`False PortNotFound: Service "shop" has no TCP port 80`))
 		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "shop", `{spec: {ports: [{name: http, port: 80}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{
