@@ -23,7 +23,7 @@ type Port struct {
 
 	mu    sync.Mutex // guards what follows, and the pace of the endpoints
 	line  line
-	away  map[string]*endpoint // not ready, by address: those with requests that have a limit
+	away  map[string]*endpoint // not ready, by id: those with requests that have a limit
 	timer *time.Timer          // runs while somebody waits and an endpoint exists
 	round uint64               // which timer is the current one
 }
@@ -68,7 +68,7 @@ func (p *Port) PickWithin(limit int) (Slot, bool) {
 	if p.line.first != nil {
 		return Slot{}, false
 	}
-	e := p.within(limit, nil)
+	e := p.within(limit, nil, nil)
 	if e == nil {
 		return Slot{}, false
 	}
@@ -79,7 +79,7 @@ func (p *Port) PickWithin(limit int) (Slot, bool) {
 func (p *Port) move(t *ticket, tried []string) (Slot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.within(t.limit, tried)
+	e := p.within(t.limit, t.endpoint, tried)
 	if e == nil {
 		return Slot{}, false
 	}
@@ -90,14 +90,19 @@ func (p *Port) move(t *ticket, tried []string) (Slot, bool) {
 }
 
 // within is the least loaded endpoint that has not reached the limit, those with a
-// tried address excepted; nil if there is none. The caller holds p.mu.
-func (p *Port) within(limit int, tried []string) *endpoint {
+// tried address excepted; nil if there is none. The request may be in flight at one of
+// them: there it counts for nothing. The caller holds p.mu.
+func (p *Port) within(limit int, from *endpoint, tried []string) *endpoint {
 	endpoints := p.endpoints()
 	start := int(p.cursor.Add(1) % uint32(max(len(endpoints), 1)))
 	var best *endpoint
 	for i := range endpoints {
 		e := endpoints[(start+i)%len(endpoints)]
-		if limit > 0 && e.limited >= limit || slices.Contains(tried, e.address) {
+		limited := e.limited
+		if e == from {
+			limited--
+		}
+		if limit > 0 && limited >= limit || slices.Contains(tried, e.address()) {
 			continue
 		}
 		if best == nil || e.load() < best.load() {
@@ -127,56 +132,66 @@ func (p *Port) least(endpoints []*endpoint) *endpoint {
 	return best
 }
 
-// update replaces the ready endpoints; addresses may name one twice.
-func (p *Port) update(addresses []string) {
+// update replaces the ready endpoints; pods may name one twice.
+func (p *Port) update(pods []Pod) {
 	var closers []io.Closer
 	defer func() { // without the lock
 		for _, c := range closers {
 			_ = c.Close() // no one can do anything about it
 		}
 	}()
+	detach := func(e *endpoint) {
+		if attached := e.attached.Swap(nil); attached != nil {
+			closers = append(closers, *attached)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.endpoints()
-	if slices.EqualFunc(old, addresses, func(e *endpoint, a string) bool { return e.address == a }) {
+	if slices.EqualFunc(old, pods, func(e *endpoint, pod Pod) bool { return e.id == pod.id() && slices.Equal(e.reported, pod.Addresses) }) {
 		return
 	}
 	known := make(map[string]*endpoint, len(old)+len(p.away))
 	maps.Copy(known, p.away)
 	for _, e := range old {
 		e.gone = true
-		known[e.address] = e
+		known[e.id] = e
 	}
-	next := make([]*endpoint, 0, len(addresses))
-	for _, address := range addresses {
-		e := known[address]
+	next := make([]*endpoint, 0, len(pods))
+	for _, pod := range pods {
+		id := pod.id()
+		e := known[id]
 		switch {
 		case e == nil:
-			e = &endpoint{port: p, address: address, pacing: newPacing()}
-			known[address] = e
+			e = &endpoint{port: p, id: id, pacing: newPacing()}
+			known[id] = e
 		case !e.gone:
 			continue
-		case p.away[address] == e:
+		case p.away[id] == e:
 			e.restart()
+		}
+		if !slices.Equal(e.reported, pod.Addresses) {
+			e.reported = pod.Addresses
+			e.addresses.Store(&pod.Addresses)
+			detach(e)
 		}
 		e.gone = false
 		next = append(next, e)
 	}
 	for _, e := range old {
-		if attached := e.attached.Load(); e.gone && attached != nil {
-			e.attached.Store(nil)
-			closers = append(closers, *attached)
+		if e.gone {
+			detach(e)
 		}
 	}
 	p.away = nil
-	for address, e := range known {
+	for id, e := range known {
 		if !e.gone || e.limited == 0 {
 			continue
 		}
 		if p.away == nil {
 			p.away = make(map[string]*endpoint)
 		}
-		p.away[address] = e
+		p.away[id] = e
 	}
 	if len(next) == 0 {
 		p.ready.Store(nil)

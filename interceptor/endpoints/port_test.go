@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -256,5 +257,102 @@ func BenchmarkRelease(b *testing.B) {
 			}
 			b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(held*b.N), "ns/request")
 		})
+	}
+}
+
+// pods makes these the ready pods, by UID: "a" has a1 and a2, a2 for when a1 was refused.
+func pods(s *Store, uids ...string) {
+	var ready []Pod
+	for _, uid := range uids {
+		ready = append(ready, Pod{UID: uid, Addresses: []string{uid + "1", uid + "2"}})
+	}
+	k := web()
+	s.UpdatePods(k.Namespace, k.Service, map[string][]Pod{k.Port: ready})
+}
+
+func TestTheOtherAddressIsForTheRefused(t *testing.T) {
+	for _, limit := range []int{0, 1} {
+		s := NewStore()
+		p := s.Port(web())
+		w := p.Enqueue(limit) // from here on limits hold
+		pods(s, "a")
+		slot := <-w.C
+		if slot.Addr() != "a1" {
+			t.Fatalf("the first address is %s", slot.Addr())
+		}
+		slot.Lost()
+		if other, ok := slot.Another("a1"); ok {
+			t.Errorf("a connection that was lost goes on at %s", other.Addr())
+		}
+		slot.Refused()
+		slot.Refused() // noted once
+		other, ok := slot.Another("a1")
+		if !ok || other.Addr() != "a2" {
+			t.Fatalf("the refused request goes on at %v", other)
+		}
+		if _, ok := other.Another("a1", "a2"); ok {
+			t.Error("there is a third address")
+		}
+		if next, ok := p.Pick(); !ok || next.Addr() != "a2" {
+			t.Errorf("the next request goes to %v", next)
+		} else {
+			next.Release()
+		}
+		pods(s, "a", "b") // the same again for a
+		if e := p.endpoints()[0]; e.address() != "a2" || e.inFlight.Load() != 1 {
+			t.Errorf("an update changes the address to %s, with %d in flight", e.address(), e.inFlight.Load())
+		}
+		other.Refused()
+		if e := p.endpoints()[0]; e.address() != "a1" {
+			t.Errorf("both were refused, and the next one is %s", e.address())
+		}
+		other.Release()
+	}
+}
+
+func TestAnotherPodComesBeforeAnotherAddress(t *testing.T) {
+	s := NewStore()
+	p := s.Port(web())
+	pods(s, "a", "b")
+	slot, _ := p.Pick()
+	refused := slot.Addr()
+	slot.Refused()
+	other, ok := slot.Another(refused)
+	if !ok || other.Addr()[:1] == refused[:1] || other.Addr()[1:] != "1" {
+		t.Errorf("%s was refused, and the request goes on at %v", refused, other)
+	}
+}
+
+// closer counts how often it is closed.
+type closer struct{ closed int }
+
+func (c *closer) Close() error { c.closed++; return nil }
+
+func TestAttachmentsAreOfAddresses(t *testing.T) {
+	s := NewStore()
+	p := s.Port(web())
+	pods(s, "a")
+	made := map[string]*closer{}
+	attach := func(address string) io.Closer { made[address] = &closer{}; return made[address] }
+	old, _ := p.Pick()
+	if old.Attachment(attach) != made["a1"] {
+		t.Fatal("nothing is attached")
+	}
+	old.Refused()
+	if made["a1"].closed != 1 {
+		t.Errorf("what belongs to the refused address was closed %d times", made["a1"].closed)
+	}
+	delete(made, "a1")
+	if old.Attachment(attach) != made["a1"] || made["a1"].closed != 1 {
+		t.Error("a request that still has the old address gets something of its own, closed")
+	}
+	next, _ := p.Pick()
+	if next.Attachment(attach) != made["a2"] || made["a2"].closed != 0 {
+		t.Error("nothing is attached to the new address")
+	}
+	k := web()
+	s.UpdatePods(k.Namespace, k.Service, map[string][]Pod{k.Port: {{UID: "a", Addresses: []string{"a3"}}}})
+	if made["a2"].closed != 1 {
+		t.Error("what belongs to an address that is gone is not closed")
 	}
 }

@@ -1,36 +1,55 @@
 package endpoints
 
 import (
+	"cmp"
 	"net"
 	"slices"
 	"strconv"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Slices keeps a Store in step with EndpointSlices. It is the only part of this
-// package that knows Kubernetes. It is not safe for concurrent use: an informer
-// calls its handlers from one goroutine.
+// Slices keeps a Store in step with EndpointSlices and the Services that they belong
+// to. It is the only part of this package that knows Kubernetes. It is safe for
+// concurrent use: each kind has an informer of its own.
 type Slices struct {
 	store *Store
-	// byService holds, for each Service, what each of its slices says: port name
-	// to addresses.
-	byService map[service]map[string]map[string][]string
+
+	mu sync.Mutex
+	// byService holds what each slice of a Service says, by its name.
+	byService map[service]map[string]said
 	// owners of the slices, by namespace and name: a label may move a slice.
 	owners map[types.NamespacedName]service
+	// ipv6 are the Services whose first IP family is IPv6.
+	ipv6 map[service]struct{}
+}
+
+// said is what one slice says: the ready endpoints of each port, by its name.
+type said struct {
+	family discoveryv1.AddressType
+	ports  map[string][]member
+}
+
+// member is an endpoint of a slice. The UID is that of its pod, empty without one.
+type member struct {
+	uid     types.UID
+	address string
 }
 
 // NewSlices returns a Slices that has seen nothing yet.
 func NewSlices(store *Store) *Slices {
 	return &Slices{
-		store: store, byService: map[service]map[string]map[string][]string{}, owners: map[types.NamespacedName]service{},
+		store: store, byService: map[service]map[string]said{}, owners: map[types.NamespacedName]service{}, ipv6: map[service]struct{}{},
 	}
 }
 
 // Set takes in a slice that is new or has changed.
 func (s *Slices) Set(slice *discoveryv1.EndpointSlice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	name := types.NamespacedName{Namespace: slice.Namespace, Name: slice.Name}
 	owner := service{slice.Namespace, slice.Labels[discoveryv1.LabelServiceName]}
 	if s.owners[name] != owner {
@@ -40,18 +59,45 @@ func (s *Slices) Set(slice *discoveryv1.EndpointSlice) {
 		return
 	}
 	if s.byService[owner] == nil {
-		s.byService[owner] = map[string]map[string][]string{}
+		s.byService[owner] = map[string]said{}
 	}
-	s.byService[owner][slice.Name] = readyAddresses(slice)
+	s.byService[owner][slice.Name] = said{slice.AddressType, readyMembers(slice)}
 	s.owners[name] = owner
 	s.update(owner)
 }
 
 // Delete takes out a slice that is gone.
 func (s *Slices) Delete(slice *discoveryv1.EndpointSlice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.remove(types.NamespacedName{Namespace: slice.Namespace, Name: slice.Name})
 }
 
+// SetService takes in a Service that is new or has changed: its first IP family is that
+// of the addresses to dial.
+func (s *Slices) SetService(of *corev1.Service) {
+	s.prefer(of, len(of.Spec.IPFamilies) > 0 && of.Spec.IPFamilies[0] == corev1.IPv6Protocol)
+}
+
+// DeleteService takes out a Service that is gone.
+func (s *Slices) DeleteService(of *corev1.Service) { s.prefer(of, false) }
+
+func (s *Slices) prefer(of *corev1.Service, ipv6 bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := service{of.Namespace, of.Name}
+	if _, before := s.ipv6[key]; before == ipv6 {
+		return
+	}
+	if ipv6 {
+		s.ipv6[key] = struct{}{}
+	} else {
+		delete(s.ipv6, key)
+	}
+	s.update(key)
+}
+
+// remove takes out a slice. The caller holds s.mu.
 func (s *Slices) remove(name types.NamespacedName) {
 	owner, known := s.owners[name]
 	if !known {
@@ -65,31 +111,65 @@ func (s *Slices) remove(name types.NamespacedName) {
 	}
 }
 
-// update tells the store the union of a Service's slices.
+// update reports the ready pods of a Service to the store: those of all its slices.
+// A pod has a slice for each family of addresses, and counts once. The caller holds s.mu.
 func (s *Slices) update(key service) {
-	ready := map[string][]string{}
-	for _, ports := range s.byService[key] {
-		for port, addresses := range ports {
-			ready[port] = append(ready[port], addresses...)
+	family := discoveryv1.AddressTypeIPv4
+	if _, ok := s.ipv6[key]; ok {
+		family = discoveryv1.AddressTypeIPv6
+	}
+	first, others := map[string][]member{}, map[string][]member{}
+	for _, slice := range s.byService[key] {
+		into := others
+		if slice.family == family {
+			into = first
+		}
+		for port, members := range slice.ports {
+			into[port] = append(into[port], members...)
 		}
 	}
-	for port, addresses := range ready {
-		// While the controller moves endpoints, two slices may hold the same one.
-		slices.Sort(addresses)
-		ready[port] = slices.Compact(addresses)
+	ready := make(map[string][]Pod, len(first))
+	for _, members := range []map[string][]member{first, others} {
+		for port, list := range members {
+			slices.SortFunc(list, func(a, b member) int {
+				return cmp.Or(cmp.Compare(a.address, b.address), cmp.Compare(a.uid, b.uid))
+			})
+			ready[port] = join(ready[port], list)
+		}
 	}
-	s.store.Update(key.namespace, key.name, ready)
+	s.store.UpdatePods(key.namespace, key.name, ready)
 }
 
-// readyAddresses are the addresses of ready endpoints by port name. A ready
-// condition that is not set means ready (discovery/v1 API reference). A slice
-// of host names cannot be dialled by address and counts for nothing, as does a port
-// that does not speak TCP.
-func readyAddresses(slice *discoveryv1.EndpointSlice) map[string][]string {
+// join adds members to pods: each to the pod that it belongs to. While the controller
+// moves endpoints, two slices may hold the same one.
+func join(pods []Pod, members []member) []Pod {
+	at := make(map[string]int, len(pods)+len(members))
+	for i := range pods {
+		at[pods[i].id()] = i
+	}
+	for _, m := range members {
+		pod := Pod{UID: string(m.uid), Addresses: []string{m.address}}
+		i, known := at[pod.id()]
+		switch {
+		case !known:
+			at[pod.id()] = len(pods)
+			pods = append(pods, pod)
+		case !slices.Contains(pods[i].Addresses, m.address):
+			pods[i].Addresses = append(pods[i].Addresses, m.address)
+		}
+	}
+	return pods
+}
+
+// readyMembers are the ready endpoints of each port. A ready condition that is not set
+// means ready, and all addresses but the first are to be ignored (discovery/v1 API
+// reference). A slice of host names cannot be dialled by address and counts for nothing,
+// as does a port that does not speak TCP.
+func readyMembers(slice *discoveryv1.EndpointSlice) map[string][]member {
 	if slice.AddressType == discoveryv1.AddressTypeFQDN {
 		return nil
 	}
-	ready := make(map[string][]string, len(slice.Ports))
+	ready := make(map[string][]member, len(slice.Ports))
 	for _, port := range slice.Ports {
 		if port.Port == nil || port.Protocol != nil && *port.Protocol != corev1.ProtocolTCP {
 			continue
@@ -99,12 +179,14 @@ func readyAddresses(slice *discoveryv1.EndpointSlice) map[string][]string {
 			name = *port.Name
 		}
 		for _, endpoint := range slice.Endpoints {
-			if endpoint.Conditions.Ready != nil && !*endpoint.Conditions.Ready {
+			if len(endpoint.Addresses) == 0 || endpoint.Conditions.Ready != nil && !*endpoint.Conditions.Ready {
 				continue
 			}
-			for _, address := range endpoint.Addresses {
-				ready[name] = append(ready[name], net.JoinHostPort(address, strconv.Itoa(int(*port.Port))))
+			m := member{address: net.JoinHostPort(endpoint.Addresses[0], strconv.Itoa(int(*port.Port)))}
+			if endpoint.TargetRef != nil {
+				m.uid = endpoint.TargetRef.UID
 			}
+			ready[name] = append(ready[name], m)
 		}
 	}
 	return ready

@@ -1,12 +1,14 @@
 package endpoints
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // pod is one endpoint of a slice.
@@ -116,13 +118,115 @@ func TestSlices(t *testing.T) {
 			port := store.Port(Key{Namespace: "ns", Service: "app", Port: "http"})
 			s := NewSlices(store)
 			c.happen(s)
-			var got []string
-			for _, e := range port.endpoints() {
-				got = append(got, e.address)
-			}
+			got := ready(port)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("ready endpoints (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// ready are the addresses of each ready endpoint, the one to dial first.
+func ready(p *Port) (all []string) {
+	for _, e := range p.endpoints() {
+		all = append(all, strings.Join(*e.addresses.Load(), " "))
+	}
+	return all
+}
+
+// of makes the endpoints of a slice those of pods with these UIDs, in order.
+func of(s *discoveryv1.EndpointSlice, uids ...types.UID) *discoveryv1.EndpointSlice {
+	for i, uid := range uids {
+		s.Endpoints[i].TargetRef = &corev1.ObjectReference{UID: uid}
+	}
+	return s
+}
+
+func TestPodsCountOnce(t *testing.T) {
+	v4, v6 := discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6
+	families := func(all ...corev1.IPFamily) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app"}, Spec: corev1.ServiceSpec{IPFamilies: all}}
+	}
+	four := of(slice("four", v4, "http", pod{"10.0.0.1", nil}, pod{"10.0.0.2", nil}), "p1", "p2")
+	six := of(slice("six", v6, "http", pod{"fd00::1", nil}, pod{"fd00::2", nil}), "p1", "p2")
+	both := []string{"10.0.0.1:8080 [fd00::1]:8080", "10.0.0.2:8080 [fd00::2]:8080"}
+	turned := []string{"[fd00::1]:8080 10.0.0.1:8080", "[fd00::2]:8080 10.0.0.2:8080"}
+	for _, c := range []struct {
+		reason string
+		happen func(s *Slices)
+		want   []string
+	}{
+		{"IPv4 is first if nothing is known of the Service", func(s *Slices) { s.Set(six); s.Set(four) }, both},
+		{"the Service's first family is first", func(s *Slices) {
+			s.SetService(families(corev1.IPv6Protocol, corev1.IPv4Protocol))
+			s.Set(four)
+			s.Set(six)
+		}, turned},
+		{"the Service comes late", func(s *Slices) {
+			s.Set(four)
+			s.Set(six)
+			s.SetService(families(corev1.IPv6Protocol, corev1.IPv4Protocol))
+		}, turned},
+		{"the Service is another one", func(s *Slices) {
+			s.SetService(families(corev1.IPv6Protocol))
+			s.Set(four)
+			s.Set(six)
+			s.SetService(families(corev1.IPv4Protocol, corev1.IPv6Protocol))
+		}, both},
+		{"the Service is gone", func(s *Slices) {
+			s.SetService(families(corev1.IPv6Protocol))
+			s.Set(four)
+			s.Set(six)
+			s.DeleteService(families(corev1.IPv6Protocol))
+		}, both},
+		{"one family alone", func(s *Slices) { s.Set(six) }, []string{"[fd00::1]:8080", "[fd00::2]:8080"}},
+		{"ready in one family", func(s *Slices) {
+			s.Set(of(slice("four", v4, "http", pod{"10.0.0.1", nil}, pod{"10.0.0.2", new(false)}), "p1", "p2"))
+			s.Set(six)
+		}, []string{"10.0.0.1:8080 [fd00::1]:8080", "[fd00::2]:8080"}},
+		{"without pods each address is an endpoint", func(s *Slices) {
+			s.Set(slice("four", v4, "http", pod{"10.0.0.1", nil}))
+			s.Set(slice("six", v6, "http", pod{"fd00::1", nil}))
+		}, []string{"10.0.0.1:8080", "[fd00::1]:8080"}},
+		{"a pod in two slices of one family", func(s *Slices) {
+			s.Set(four)
+			s.Set(of(slice("more", v4, "http", pod{"10.0.0.1", nil}), "p1"))
+		}, []string{"10.0.0.1:8080", "10.0.0.2:8080"}},
+		{"only the first address of an endpoint counts", func(s *Slices) {
+			several := of(slice("four", v4, "http", pod{"10.0.0.1", nil}), "p1")
+			several.Endpoints[0].Addresses = []string{"10.0.0.1", "10.0.0.9"}
+			s.Set(several)
+			none := slice("none", v4, "http", pod{"", nil})
+			none.Endpoints[0].Addresses = nil
+			s.Set(none)
+		}, []string{"10.0.0.1:8080"}},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			store := NewStore()
+			port := store.Port(Key{Namespace: "ns", Service: "app", Port: "http"})
+			c.happen(NewSlices(store))
+			if diff := cmp.Diff(c.want, ready(port)); diff != "" {
+				t.Errorf("ready endpoints (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// With releaseConcurrency 1 a pod of two addresses took two requests.
+func TestLimitsAreOfPods(t *testing.T) {
+	store := NewStore()
+	port := store.Port(Key{Namespace: "ns", Service: "app", Port: "http"})
+	waiters := []*Waiter{port.Enqueue(1), port.Enqueue(1), port.Enqueue(1)}
+	s := NewSlices(store)
+	s.Set(of(slice("six", discoveryv1.AddressTypeIPv6, "http", pod{"fd00::1", nil}), "p1"))
+	first := served(t, waiters)
+	s.Set(of(slice("four", discoveryv1.AddressTypeIPv4, "http", pod{"10.0.0.1", nil}), "p1"))
+	if n := len(served(t, waiters[len(first):])); len(first) != 1 || n != 0 {
+		t.Fatalf("%d requests were released to one pod, and %d as its second address came", len(first), n)
+	}
+	first[0].Release()
+	second := served(t, waiters[1:])
+	if len(second) != 1 || second[0].Addr() != "10.0.0.1:8080" {
+		t.Errorf("after the first %v was released", second)
 	}
 }

@@ -2,6 +2,7 @@ package endpoints
 
 import (
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -14,6 +15,7 @@ type Slot struct{ ticket *ticket }
 // ticket is what the copies of a Slot share.
 type ticket struct {
 	endpoint *endpoint
+	address  string
 	limit    int   // how many such requests its endpoint takes at a time; 0: any number
 	waited   bool  // it came from the line
 	since    int64 // when it came from there, as Port.now returns it
@@ -35,7 +37,7 @@ func (s Slot) Addr() string {
 	if s.ticket == nil {
 		return ""
 	}
-	return s.ticket.endpoint.address
+	return s.ticket.address
 }
 
 // Answered notes that the response header has arrived: the endpoint can take
@@ -50,16 +52,24 @@ func (s Slot) Answered() {
 }
 
 // Refused notes that the endpoint could not be connected to: it is sent less for
-// a while. The request keeps its place, for another try, until Release. Each
-// failed attempt may be noted.
+// a while, and from now on at another of its addresses if it has one. The request
+// keeps its place, for another try, until Release. Each failed attempt may be noted.
 func (s Slot) Refused() {
 	if s.held() {
-		s.ticket.endpoint.port.refused(s.ticket.endpoint)
+		s.ticket.endpoint.port.refused(s.ticket.endpoint, s.ticket.address)
+	}
+}
+
+// Lost notes that a connection to the endpoint ended without an answer: it is Refused
+// except that its address stays.
+func (s Slot) Lost() {
+	if s.held() {
+		s.ticket.endpoint.port.refused(s.ticket.endpoint, "")
 	}
 }
 
 // Release notes that the request is over. It is idempotent; after it Answered,
-// Refused and Another have no effect.
+// Refused, Lost and Another have no effect.
 func (s Slot) Release() {
 	t := s.ticket
 	if t == nil {
@@ -75,9 +85,9 @@ func (s Slot) Release() {
 	}
 }
 
-// Another moves a request that is not over to the least loaded of the other ready
-// endpoints, those with a tried address excepted, under the limit that the Slot
-// was given out with. The Slot is released then; it stays as it is if there is no
+// Another moves a request that is not over to the least loaded of the ready endpoints
+// that would be sent it at an address which is not a tried one, under the limit that the
+// Slot was given out with. The Slot is released then; it stays as it is if there is no
 // such endpoint. Only the request's own goroutine may call it.
 func (s Slot) Another(tried ...string) (Slot, bool) {
 	if !s.held() {
@@ -91,11 +101,12 @@ func (s Slot) Another(tried ...string) (Slot, bool) {
 }
 
 // Attachment returns what is attached to the endpoint. If that is nothing, it attaches
-// what attach returns. An attachment is closed when its endpoint is not ready any more,
-// and after that with each call: requests that the endpoint still has may use it. Slots
-// have endpoints here, Valid reports it.
+// what attach returns for the Slot's address. An attachment is closed when its endpoint
+// is not ready any more or is sent requests at another address, and after that with each
+// call: requests that the endpoint still has may use it. Slots have endpoints here, Valid
+// reports it.
 func (s Slot) Attachment(attach func(address string) io.Closer) io.Closer {
-	e := s.ticket.endpoint
+	e, address := s.ticket.endpoint, s.ticket.address
 	if attached := e.attached.Load(); attached != nil {
 		return *attached
 	}
@@ -103,9 +114,9 @@ func (s Slot) Attachment(attach func(address string) io.Closer) io.Closer {
 	defer e.port.mu.Unlock()
 	attached := e.attached.Load()
 	if attached == nil {
-		c := attach(e.address)
+		c := attach(address)
 		attached = &c
-		if e.gone {
+		if e.gone || address != e.address() {
 			_ = c.Close()
 		} else {
 			e.attached.Store(attached)
@@ -117,11 +128,14 @@ func (s Slot) Attachment(attach func(address string) io.Closer) io.Closer {
 // held reports whether the request has an endpoint and is not over.
 func (s Slot) held() bool { return s.ticket != nil && s.ticket.phase.Load() != released }
 
-// endpoint is one ready address of a port.
+// endpoint is one ready pod of a port.
 type endpoint struct {
 	port     *Port
-	address  string
+	id       string
 	inFlight atomic.Int64
+	// addresses are those of the pod, the one to dial first. Written under port.mu; the
+	// list is never written to.
+	addresses atomic.Pointer[[]string]
 	// avoid is until when Pick prefers others, in nanoseconds since the epoch;
 	// 0 is not at all.
 	avoid atomic.Int64
@@ -129,12 +143,31 @@ type endpoint struct {
 	// port.mu.
 	attached atomic.Pointer[io.Closer]
 
-	pacing // guarded by port.mu
+	reported []string // the addresses as the last update had them; guarded by port.mu
+	pacing            // guarded by port.mu
+}
+
+// address returns the address to dial.
+func (e *endpoint) address() string { return (*e.addresses.Load())[0] }
+
+// turn makes the next address the one to dial if this is the one that was refused. It
+// returns what was attached to it, nil if nothing was. The caller holds the port's lock.
+func (e *endpoint) turn(refused string) io.Closer {
+	addresses := *e.addresses.Load()
+	if len(addresses) < 2 || addresses[0] != refused {
+		return nil
+	}
+	turned := append(slices.Clone(addresses[1:]), refused)
+	e.addresses.Store(&turned)
+	if attached := e.attached.Swap(nil); attached != nil {
+		return *attached
+	}
+	return nil
 }
 
 // issue makes a Slot. The caller holds the port's lock if there is a limit.
 func (e *endpoint) issue(phase uint32, limit int, waited bool) Slot {
-	t := &ticket{endpoint: e, limit: limit, waited: waited}
+	t := &ticket{endpoint: e, address: e.address(), limit: limit, waited: waited}
 	t.phase.Store(phase)
 	if waited {
 		t.since = e.port.now()

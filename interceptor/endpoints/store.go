@@ -7,6 +7,7 @@
 package endpoints
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -46,18 +47,40 @@ func (s *Store) Port(k Key) *Port {
 	return p
 }
 
-// Update replaces all that is known of a Service: ready maps the name of each
-// Service port to the "ip:port" addresses of its ready endpoints. A port that
-// ready does not name has none. An address that stays keeps its state; one that
-// goes and comes back starts anew, but that requests with a limit which it still has
-// count.
+// Pod is a ready pod, which is one endpoint however many addresses it has.
+type Pod struct {
+	// UID tells pods apart; empty if there is no pod behind an address.
+	UID string
+	// Addresses are "ip:port", the preferred one first. Another one is used after that
+	// was refused. There is at least one.
+	Addresses []string
+}
+
+// id returns what the pod is known by from one update to the next.
+func (p *Pod) id() string { return cmp.Or(p.UID, p.Addresses[0]) }
+
+// Update is UpdatePods for endpoints that have one address and no UID.
 func (s *Store) Update(namespace, name string, ready map[string][]string) {
+	pods := make(map[string][]Pod, len(ready))
+	for port, addresses := range ready {
+		for i := range addresses {
+			pods[port] = append(pods[port], Pod{Addresses: addresses[i : i+1 : i+1]})
+		}
+	}
+	s.UpdatePods(namespace, name, pods)
+}
+
+// UpdatePods replaces all that is known of a Service: ready maps the name of each
+// Service port to its ready pods. A port that ready does not name has none. A pod that
+// stays keeps its state; one that goes and comes back starts anew, but that requests
+// with a limit which it still has count.
+func (s *Store) UpdatePods(namespace, name string, ready map[string][]Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := service{namespace, name}
-	for port, addresses := range ready {
-		if len(addresses) > 0 {
-			s.port(of, port).update(addresses)
+	for port, pods := range ready {
+		if len(pods) > 0 {
+			s.port(of, port).update(pods)
 		}
 	}
 	for port, p := range s.services[of] {

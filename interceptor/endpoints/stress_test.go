@@ -236,7 +236,7 @@ func (m *model) update(bits byte) {
 	m.pace = pacing
 	set(m.store, ready...)
 	for _, e := range m.port.endpoints() {
-		m.self[e] = m.pace[e.address]
+		m.self[e] = m.pace[e.address()]
 	}
 }
 
@@ -410,10 +410,10 @@ func check(t *testing.T, p *Port) {
 	defer p.mu.Unlock()
 	for _, e := range p.endpoints() {
 		if e.window < 1 || e.unanswered < 0 || e.inFlight.Load() < 0 {
-			t.Errorf("%s has %+v and %d in flight", e.address, e.pacing, e.inFlight.Load())
+			t.Errorf("%s has %+v and %d in flight", e.address(), e.pacing, e.inFlight.Load())
 		}
 		if p.line.first != nil && e.room(p.line.first.limit) {
-			t.Errorf("somebody waits while %s has %+v", e.address, e.pacing)
+			t.Errorf("somebody waits while %s has %+v", e.address(), e.pacing)
 		}
 	}
 	if waiting := p.line.first != nil && p.Ready(); waiting != (p.timer != nil) {

@@ -140,7 +140,7 @@ func (p *Port) over(e *endpoint, unanswered, limited, waited bool) {
 	}
 	if limited {
 		if e.limited--; e.limited == 0 && e.gone {
-			delete(p.away, e.address)
+			delete(p.away, e.id)
 		}
 		if waited {
 			p.limited.Add(-1)
@@ -149,12 +149,16 @@ func (p *Port) over(e *endpoint, unanswered, limited, waited bool) {
 	p.fill(e)
 }
 
-// refused slows an endpoint down.
-func (p *Port) refused(e *endpoint) {
+// refused slows an endpoint down, and turns it away from the address that was refused.
+func (p *Port) refused(e *endpoint, address string) {
 	e.avoid.Store(p.now() + int64(interval))
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	e.narrow()
+	attached := e.turn(address)
+	p.mu.Unlock()
+	if attached != nil {
+		_ = attached.Close() // no one can do anything about it
+	}
 }
 
 // pace runs the timer while it is of use. The caller holds p.mu.

@@ -194,6 +194,38 @@ func TestAnotherEndpoint(t *testing.T) {
 	}
 }
 
+func TestAnotherAddressOfThePod(t *testing.T) {
+	for _, h2c := range []bool{false, true} {
+		backend := serve(t, h2c, hello)
+		f := newFixture()
+		if h2c {
+			f.target.Protocol = exchange.H2C
+		}
+		var dials atomic.Int32
+		dead := refusing(t)
+		f.options.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == dead {
+				dials.Add(1)
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		pod := endpoints.Pod{UID: "p", Addresses: []string{dead, backend.Listener.Addr().String()}}
+		f.store.UpdatePods("ns", "svc", map[string][]endpoints.Pod{"": {pod}})
+		f.start(t)
+		for range 3 {
+			if got := read(t, f.get(t, "/").Body); got != "hello" {
+				t.Errorf("got %q", got)
+			}
+			if err := f.result(t); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := dials.Load(); n != 1 {
+			t.Errorf("the address that refuses was dialed %d times", n)
+		}
+	}
+}
+
 func TestServiceNameIsDialled(t *testing.T) {
 	backend := serve(t, false, hello)
 	for name, change := range map[string]func(f *fixture){

@@ -221,9 +221,11 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if !failed.reused || a.fresh {
-			c.x.Upstream.Slot.Refused()
 			tried := append(slices.Clip(lost), a.address)
-			if failed.reached != refused {
+			if failed.reached == refused {
+				c.x.Upstream.Slot.Refused()
+			} else {
+				c.x.Upstream.Slot.Lost()
 				lost = tried
 			}
 			switch {

@@ -69,7 +69,7 @@ func (h *http1) send(a *attempt) (*http.Response, error) {
 // poolOf returns the pool for an attempt.
 func (h *http1) poolOf(a *attempt) *pool {
 	if slot := a.x.Upstream.Slot; slot.Valid() && slot.Addr() == a.address {
-		if p, ok := slot.Attachment(h.newPool).(*pool); ok && p.client == h {
+		if p, ok := slot.Attachment(h.newPool).(*pool); ok && p.client == h && p.address == a.address {
 			return p
 		}
 	}

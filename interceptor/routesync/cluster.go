@@ -41,11 +41,15 @@ func NewClusterSource(cluster *rest.Config, o ClusterOptions) (*ClusterSource, e
 // Run implements Source. It starts with the objects that routes refer to.
 func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 	objects := kubesource.Handler[kubesource.Object]{Set: sink.Set, Delete: sink.Delete}
+	services := kubesource.Handler[*corev1.Service]{
+		Set:    func(service *corev1.Service) { s.slices.SetService(service); sink.Set(service) },
+		Delete: func(service *corev1.Service) { s.slices.DeleteService(service); sink.Delete(service) },
+	}
 	bodies := objects
 	bodies.Labels = route.ResponseBodies()
 	slices := kubesource.Handler[*discoveryv1.EndpointSlice]{Set: s.slices.Set, Delete: s.slices.Delete, Trim: trimSlice}
 	watches := []kubesource.Watch{
-		kubesource.For[kubesource.Object](&corev1.Service{}, objects),
+		kubesource.For(&corev1.Service{}, services),
 		kubesource.For[kubesource.Object](&corev1.ConfigMap{}, bodies),
 		kubesource.For(&discoveryv1.EndpointSlice{}, slices),
 	}
@@ -57,6 +61,10 @@ func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 func trimSlice(slice *discoveryv1.EndpointSlice) {
 	for i := range slice.Endpoints {
 		endpoint := &slice.Endpoints[i]
-		endpoint.TargetRef, endpoint.Hints, endpoint.DeprecatedTopology = nil, nil, nil
+		endpoint.Hints, endpoint.DeprecatedTopology = nil, nil
+		endpoint.NodeName, endpoint.Zone, endpoint.Hostname = nil, nil, nil
+		if endpoint.TargetRef != nil {
+			endpoint.TargetRef = &corev1.ObjectReference{UID: endpoint.TargetRef.UID}
+		}
 	}
 }

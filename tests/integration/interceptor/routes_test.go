@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,12 +34,16 @@ import (
 // so the interceptor's dialler takes it to the test's backend.
 const podAddress = "10.250.0.1"
 
+// otherAddress is one of the other family of a pod. Nobody listens there.
+const otherAddress = "fd00::1"
+
 var _ = Describe("the interceptor", Ordered, func() {
 	var (
 		api     client.Client
 		proxy   string
 		admin   string
 		backend *httptest.Server
+		dialed  sync.Map // addresses
 	)
 
 	BeforeAll(func() {
@@ -67,6 +73,7 @@ var _ = Describe("the interceptor", Ordered, func() {
 		a, err := app.New(cfg, app.Deps{
 			Source: source, Store: store, Proxy: proxyListener, Admin: adminListener, Log: GinkgoLogr,
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				dialed.Store(address, true)
 				if strings.HasPrefix(address, podAddress+":") {
 					address = backend.Listener.Addr().String()
 				}
@@ -161,6 +168,23 @@ var _ = Describe("the interceptor", Ordered, func() {
 			_, _, err := get(short, "flip.test")
 			return err
 		}, 10*time.Second).Should(HaveOccurred(), "a target that sleeps again holds again")
+	}, NodeTimeout(time.Minute))
+
+	It("takes the two addresses of a pod for one endpoint", func(ctx SpecContext) {
+		pod := &corev1.ObjectReference{Kind: "Pod", Name: "dual", UID: "dual"}
+		four := objects.EndpointSlice("default", "dual", "http", 8083, true, podAddress)
+		six := objects.EndpointSlice("default", "dual", "http", 8083, true, otherAddress)
+		six.Name, six.AddressType = "dual-six", discoveryv1.AddressTypeIPv6
+		four.Endpoints[0].TargetRef, six.Endpoints[0].TargetRef = pod, pod
+		create(ctx, objects.Service("default", "dual", port), six, four, objects.InterceptorRoute("default", "dual", "dual.test"))
+		Eventually(status(ctx, "dual.test"), 10*time.Second).Should(Equal(http.StatusOK))
+		dialed.Clear()
+		http.DefaultClient.CloseIdleConnections()
+		for range 4 { // equals take turns
+			Expect(status(ctx, "dual.test")()).To(Equal(http.StatusOK))
+		}
+		_, other := dialed.Load("[" + otherAddress + "]:8083")
+		Expect(other).To(BeFalse())
 	}, NodeTimeout(time.Minute))
 
 	It("gives a browser the page of an HTTPScaledObject without a port", func(ctx SpecContext) {
