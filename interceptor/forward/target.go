@@ -58,7 +58,7 @@ func (w *requestLine) Write(p []byte) (int, error) {
 	if w.line == "" {
 		return w.Writer.Write(p)
 	}
-	if _, err := w.Writer.WriteString(w.line); err != nil {
+	if _, err := w.WriteString(w.line); err != nil {
 		return 0, err
 	}
 	w.line = ""
