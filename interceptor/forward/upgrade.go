@@ -5,12 +5,20 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
 
+// halfOpenFor bounds a tunnel in which one side has ended. A client that closed its
+// connection looks like one that has only finished sending, and a backend that ignores
+// the end would keep it in flight, so that its target never sleeps. Those who need long
+// for the rest of an answer are rare: WebSocket closes both ways (RFC 6455, 7.1.1).
+const halfOpenFor = 30 * time.Second
+
 // upgrade passes a 101 on and connects the client with the backend until one of them
-// fails, or both have sent everything. An error means that nothing was sent to
+// fails, or both have sent everything, or half a minute after one of them has. An error means that nothing was sent to
 // the client.
 func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	asked, got := upgradeType(out.Header), upgradeType(res.Header)
@@ -32,22 +40,34 @@ func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	if res.Write(buffered) != nil || buffered.Flush() != nil {
 		return nil // the client has left, and no one is there to answer
 	}
+	// The client may have sent more already. Behind its buffer is the connection.
+	early := io.LimitReader(buffered, int64(buffered.Reader.Buffered()))
+	join(client, backend, io.MultiReader(early, client))
+	return nil
+}
+
+// join copies in both directions until one of them fails or both have ended.
+func join(client, backend io.ReadWriteCloser, fromClient io.Reader) {
+	end := func() {
+		_ = client.Close()
+		_ = backend.Close()
+	}
+	halfOpen := sync.OnceValue(func() *time.Timer { return time.AfterFunc(halfOpenFor, end) })
 	connect := func(dst io.Writer, src io.Reader) {
-		if err := tunnel(dst, src); err != nil {
+		if tunnel(dst, src) != nil {
 			// One direction that fails ends both; one that ends leaves the other.
-			_ = client.Close()
-			_ = backend.Close()
+			end()
 		}
+		halfOpen()
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The client may have sent more already. Behind its buffer is the connection.
-		connect(backend, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), client))
+		connect(backend, fromClient)
 	}()
 	connect(client, backend)
 	<-done
-	return nil
+	halfOpen().Stop()
 }
 
 // tunnel copies one direction of a connection, and tells its receiver when it ends.
