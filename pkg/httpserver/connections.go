@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // connections are the open connections of a server. net/http forgets those that
@@ -18,6 +19,10 @@ type connections struct {
 	none chan struct{}
 	// places holds one value for each open connection; nil means no bound.
 	places chan struct{}
+	// watched are the connections whose clients are looked at by timer, which runs while
+	// there are any.
+	watched map[*tcpConn]struct{}
+	timer   *time.Timer
 }
 
 // tcpConn is an accepted connection that tells when it is closed. It keeps the
@@ -25,7 +30,8 @@ type connections struct {
 // copy.
 type tcpConn struct {
 	*net.TCPConn
-	of *connections
+	of     *connections
+	client Client
 }
 
 // Close closes the connection.
@@ -50,7 +56,7 @@ func (c *otherConn) Close() error {
 func newConnections(most int) *connections {
 	none := make(chan struct{})
 	close(none)
-	c := &connections{open: make(map[net.Conn]struct{}), none: none}
+	c := &connections{open: make(map[net.Conn]struct{}), watched: make(map[*tcpConn]struct{}), none: none}
 	if most > 0 {
 		c.places = make(chan struct{}, most)
 	}
@@ -90,7 +96,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		conn = &tcpConn{TCPConn: tcp, of: l.of}
+		socket, _ := tcp.SyscallConn() // fails for no connection that was accepted
+		conn = &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket}}
 	} else {
 		conn = &otherConn{Conn: conn, of: l.of}
 	}
@@ -114,9 +121,51 @@ func (c *connections) remove(conn net.Conn) {
 		return
 	}
 	delete(c.open, conn)
+	if tcp, ok := conn.(*tcpConn); ok {
+		delete(c.watched, tcp)
+	}
 	c.leave()
 	if len(c.open) == 0 {
 		close(c.none)
+	}
+}
+
+// watch begins to look at the client of a connection.
+func (c *connections) watch(conn *tcpConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.open[conn]; !ok {
+		return
+	}
+	c.watched[conn] = struct{}{}
+	if c.timer == nil {
+		c.timer = time.AfterFunc(watchInterval, c.look)
+	} else if len(c.watched) == 1 {
+		c.timer.Reset(watchInterval)
+	}
+}
+
+// look ends the requests whose clients have left. The connections of idle ones are
+// net/http's to close.
+func (c *connections) look() {
+	c.mu.Lock()
+	busy := make([]*tcpConn, 0, len(c.watched))
+	for conn := range c.watched {
+		if conn.client.busy.Load() {
+			busy = append(busy, conn)
+		}
+	}
+	c.mu.Unlock()
+	for _, conn := range busy {
+		// It may have been upgraded in between.
+		if conn.client.Left() && conn.client.busy.Load() {
+			conn.client.cancel()
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.watched) > 0 {
+		c.timer.Reset(watchInterval)
 	}
 }
 

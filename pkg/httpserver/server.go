@@ -26,14 +26,17 @@ const (
 	// maxStreams on one HTTP/2 connection. A gRPC client holds a single connection, and
 	// opens another one when held requests use that up.
 	maxStreams = 250
-	// streamWindow is how much of one HTTP/2 request body may wait in memory for its
-	// handler, connectionWindow how much of those of a connection: larger, so that a few
+	// connectionWindow is StreamWindow for all streams of a connection: larger, so that a few
 	// unread uploads do not stall an ingress's connection.
-	streamWindow, connectionWindow = 64 << 10, 1 << 20
+	connectionWindow = 1 << 20
 	// An HTTP/2 client that has vanished is found by pings: no write fails while
 	// nothing is written. For HTTP/1.1 TCP's keep-alive does it.
 	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
 )
+
+// StreamWindow is how many bytes of one HTTP/2 request body may wait in memory for their
+// handler.
+const StreamWindow = 64 << 10
 
 // Options configures a Server.
 type Options struct {
@@ -71,9 +74,11 @@ func New(handler http.Handler, o Options) *Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    o.MaxHeaderBytes,
+		ConnContext:       connContext,
+		ConnState:         connState,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
-			MaxReceiveBufferPerStream:     streamWindow,
+			MaxReceiveBufferPerStream:     StreamWindow,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			SendPingTimeout:               pingAfter,
 			PingTimeout:                   pingTimeout,

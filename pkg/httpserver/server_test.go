@@ -386,3 +386,20 @@ func TestShutdownEndsWaitingForAPlace(t *testing.T) {
 		t.Error("the connection that waited was served during the shutdown")
 	}
 }
+
+func TestUpgradedConnectionMayBeHalfClosed(t *testing.T) {
+	s, conn, r := hijack(t, false)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	s.connections.mu.Lock()
+	for c := range s.connections.watched {
+		if c.client.busy.Load() {
+			t.Error("the client of an upgraded connection is watched")
+		}
+	}
+	s.connections.mu.Unlock()
+	if rest, err := io.ReadAll(r); err != nil || len(rest) != 0 {
+		t.Errorf("got %q, %v", rest, err)
+	}
+}

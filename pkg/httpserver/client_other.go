@@ -1,0 +1,8 @@
+//go:build !linux
+
+package httpserver
+
+import "syscall"
+
+// hungUp reports false: only Linux is asked.
+func hungUp(syscall.RawConn) bool { return false }
