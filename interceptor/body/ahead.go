@@ -24,16 +24,24 @@ const (
 
 	// stallTimeout is how long an upload may make no progress.
 	stallTimeout = 30 * time.Second
+	// blindTimeout is how long the rest of a body may stay in the connection for want of
+	// room: behind it the kernel cannot see that the client has left.
+	blindTimeout = 30 * time.Second
 	// closePatience is how long the end of an upload that is not needed any more may take
 	// before it is interrupted.
 	closePatience = 50 * time.Millisecond
 	// firstBuffer is the size of the first buffer: a client may claim any length.
 	firstBuffer = 4 << 10
+	// coarse is the size from which a buffer grows by less than twice: it is charged whole.
+	coarse = 1 << 20
 	// maxEmptyReads is how often in a row a body may give nothing.
 	maxEmptyReads = 100
 )
 
-var errStalled = errors.New("no progress")
+var (
+	errStalled = errors.New("no progress")
+	errNoRoom  = errors.New("no room for the rest of the body")
+)
 
 // ahead is a body that is read ahead. A goroutine reads it into memory while the
 // request waits, since net/http does not notice that an HTTP/1.1 client has left while
@@ -43,7 +51,9 @@ type ahead struct {
 	body   *Body
 	chain  *http.Request // what the handlers get
 	budget *Budget
+	limit  int  // what the body may have if it is of interest as a whole
 	object bool // only a JSON object is of interest as a whole
+	blind  bool // unread bytes hide that the client has left
 
 	settled chan struct{} // closed when it is known whether the body is there as a whole
 	failed  chan struct{} // closed once holding the request is pointless
@@ -55,6 +65,7 @@ type ahead struct {
 	taken    int         // bytes of buf that the reader has got
 	most     int         // what buf may grow to
 	reserved int         // bytes of the budget
+	window   int         // bytes of the budget for what arrives before it is read
 	known    bool        // settled is closed
 	whole    bool        // buf is the whole body
 	looked   bool        // at the first byte that is no space
@@ -62,6 +73,7 @@ type ahead struct {
 	closed   bool        // Close was called
 	progress time.Time   // when the last bytes came
 	stall    *time.Timer // nil while the rule on stalls does not hold
+	full     *time.Timer // nil while there is room
 	err      error       // why nothing more comes, io.EOF for one
 	failure  error       // why failed is closed
 }
@@ -70,21 +82,35 @@ type ahead struct {
 func readAhead(b *Body, budget *Budget, limit int64, object bool) *ahead {
 	r := b.request
 	a := &ahead{
-		body: b, chain: r.WithContext(r.Context()), budget: budget, object: object,
-		settled: make(chan struct{}), failed: make(chan struct{}),
-		// One byte more than may come shows the end, or that there is none.
-		most: int(min(limit, maxWhole)) + 1, progress: time.Now(),
+		body: b, chain: r.WithContext(r.Context()), budget: budget, limit: int(min(limit, maxWhole)), object: object,
+		settled: make(chan struct{}), failed: make(chan struct{}), progress: time.Now(),
 	}
+	// HTTP/2 has windows: its server goes on reading. A client that waits for 100 Continue
+	// has sent nothing that could hide its departure.
+	waits := r.Header["Expect"] != nil
+	a.blind = r.ProtoMajor == 1 && !waits
+	// One byte more than may come shows the end, or that there is none.
+	a.most = a.limit + 1
+	if a.blind {
+		a.most = maxWhole + 1
+	}
+	if r.ContentLength >= 0 {
+		a.most = int(min(int64(a.most), r.ContentLength+1))
+	}
+	a.window = b.Window()
+	budget.Take(a.window)
 	a.changed.L = &a.mu
 	a.chain.Trailer = maps.Clone(r.Trailer)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case r.ContentLength > limit:
+	over := r.ContentLength > limit
+	if over {
 		a.settle(false)
+	}
+	if over && !a.blind {
 		return a
-	case r.ContentLength >= 0:
-		a.most = int(r.ContentLength) + 1
+	}
+	if r.ContentLength >= 0 {
 		a.watch()
 	}
 	a.begin()
@@ -125,6 +151,7 @@ func (a *ahead) read(b []byte) (int, error) {
 	if !a.flowing {
 		a.flowing, a.most = true, ReadAheadLimit
 		a.unwatch()
+		a.stopTimer(&a.full)
 		a.begin()
 		a.changed.Broadcast()
 	}
@@ -152,6 +179,7 @@ func (a *ahead) close() {
 	a.mu.Lock()
 	a.closed = true
 	a.unwatch()
+	a.stopTimer(&a.full)
 	a.changed.Broadcast()
 	unread, done := a.err == nil, a.done
 	a.mu.Unlock()
@@ -213,6 +241,9 @@ func (a *ahead) next() []byte {
 		// The wait is not the client's fault.
 		a.unwatch()
 		a.settle(false)
+		if a.blind && !a.flowing && a.full == nil {
+			a.full = time.AfterFunc(blindTimeout, a.overflow)
+		}
 		a.changed.Wait()
 	}
 	return nil
@@ -228,8 +259,13 @@ func (a *ahead) received(n int, err error) {
 	if a.object && !a.looked && !a.flowing {
 		a.look()
 	}
+	if len(a.buf) > a.limit {
+		a.settle(false)
+	}
 	if err != nil {
 		a.unwatch()
+		a.budget.Release(a.window)
+		a.window = 0
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -251,7 +287,9 @@ func (a *ahead) look() {
 	case text[0] == '{':
 		a.watch()
 	default:
-		a.most = min(a.most, ReadAheadLimit+1)
+		if !a.blind {
+			a.most = min(a.most, ReadAheadLimit+1)
+		}
 		a.settle(false)
 	}
 	a.looked = true
@@ -280,7 +318,11 @@ func (a *ahead) room() []byte {
 // needs some buffer, whatever the budget says.
 func (a *ahead) grow() {
 	size := cap(a.buf)
-	next := min(a.most, max(2*size, firstBuffer))
+	next := 2 * size
+	if size >= coarse {
+		next = size + size/4
+	}
+	next = min(a.most, max(next, firstBuffer))
 	if next <= size {
 		return
 	}
@@ -306,8 +348,8 @@ func (a *ahead) resize(size int) {
 
 // free gives the buffer back.
 func (a *ahead) free() {
-	a.budget.Release(a.reserved)
-	a.buf, a.taken, a.reserved = nil, 0, 0
+	a.budget.Release(a.reserved + a.window)
+	a.buf, a.taken, a.reserved, a.window = nil, 0, 0, 0
 }
 
 // settle reports whether the body is there as a whole; the first report counts.
@@ -335,10 +377,25 @@ func (a *ahead) watch() {
 }
 
 // unwatch ends that.
-func (a *ahead) unwatch() {
-	if a.stall != nil {
-		a.stall.Stop()
-		a.stall = nil
+func (a *ahead) unwatch() { a.stopTimer(&a.stall) }
+
+func (a *ahead) stopTimer(t **time.Timer) {
+	if *t != nil {
+		(*t).Stop()
+		*t = nil
+	}
+}
+
+// overflow fails a body whose rest nobody can read. It runs when the timer fires, and
+// takes the lock itself.
+func (a *ahead) overflow() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.full != nil {
+		a.fail(&clienterror.Error{
+			Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start",
+			Err: fmt.Errorf("reading request body: %w", errNoRoom),
+		})
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // Body is the body of one request, and the Body of the http.Request that the handlers
@@ -54,6 +56,18 @@ func Open(w http.ResponseWriter, r *http.Request) *Body {
 // Ended reports whether everything that the client sends was read.
 func (b *Body) Ended() bool { return b == nil || b.ended.Load() }
 
+// Window returns how many bytes of the body the server may hold unread. HTTP/1.1 leaves
+// them in the connection.
+func (b *Body) Window() int {
+	if b == nil || b.request.ProtoMajor < 2 || b.Ended() {
+		return 0
+	}
+	if length := b.request.ContentLength; length >= 0 {
+		return int(min(length, httpserver.StreamWindow))
+	}
+	return httpserver.StreamWindow
+}
+
 // ReadAhead begins to read the body, up to limit bytes before it is forwarded, and
 // returns the request to go on with. That is a copy: net/http writes the trailers of a
 // request when its body ends, which may be at any time, and the copy gets them when its
@@ -61,9 +75,12 @@ func (b *Body) Ended() bool { return b == nil || b.ended.Load() }
 // object.
 //
 // A body that is longer than limit, or for which the budget has no room, arrives all the
-// same: it is read as it is taken. One whose Content-Length is over the limit is not
-// touched before, so that a client that waits for 100 Continue does not send what nobody
-// would keep.
+// same: it is read as it is taken. On HTTP/1.1 it is read on before, as the budget has
+// room, since unread bytes hide that the client has left; one whose rest finds no room
+// for 30 seconds fails with 503. A body over the limit is not touched if its client waits
+// for 100 Continue, and does not send then what nobody would keep.
+//
+// The budget is charged with Window whether it has room for that or not.
 //
 // The caller calls ReadAhead once, before anybody reads, and Close before its handler
 // returns or answers by itself.

@@ -15,6 +15,8 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 )
 
 // begin reads the body of r ahead.
@@ -75,7 +77,7 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 			if c.unknownLength {
 				source = iotest.HalfReader(source)
 			}
-			r := httptest.NewRequest("POST", "/", source)
+			r := waiting(source)
 			budget := NewBudget(c.budget)
 			u, chain := receive(budget, httptest.NewRecorder(), r, limit, c.object)
 			ahead, whole := u.Whole()
@@ -108,6 +110,121 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 					t.Errorf("after its end: %v", err)
 				}
 			}
+		})
+	}
+}
+
+// waiting returns a request whose client sends nothing before it is asked to: it is
+// noticed when it leaves, whatever is unread.
+func waiting(source io.Reader) *http.Request {
+	r := httptest.NewRequest("POST", "/", source)
+	r.Header.Set("Expect", "100-continue")
+	return r
+}
+
+// TestWindowOfHTTP2IsCharged: net/http takes in what a client sends on a stream, read or
+// not, until the body ends.
+func TestWindowOfHTTP2IsCharged(t *testing.T) {
+	const window = 64 << 10
+	for _, c := range []struct {
+		reason string
+		length int64
+		want   int
+	}{
+		{"of unknown length", -1, window},
+		{"longer than the window", 10 * window, window},
+		{"shorter", 1000, 1000},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			budget := NewBudget(0)
+			source, client := io.Pipe()
+			r := httptest.NewRequest("POST", "/", source)
+			r.ProtoMajor, r.ContentLength = 2, c.length
+			u := Open(httptest.NewRecorder(), r)
+			if got := u.Window(); got != c.want {
+				t.Errorf("the window is %d bytes, want %d", got, c.want)
+			}
+			u.ReadAhead(budget, 20*window, false)
+			if used := budget.used.Load(); used < int64(c.want) {
+				t.Errorf("%d bytes are charged", used)
+			}
+			if _, err := client.Write(make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			_ = client.Close()
+			<-u.ahead.done
+			if used := budget.used.Load(); used > firstBuffer {
+				t.Errorf("%d bytes are charged after the end", used)
+			}
+			_ = u.Close()
+			if used := budget.used.Load(); used != 0 || u.Window() != 0 {
+				t.Errorf("%d bytes are kept", used)
+			}
+		})
+	}
+}
+
+// TestUnreadBytesOfHTTP1AreReadOn: they hide that the client has left. The limit is what
+// may be looked at as a whole.
+func TestUnreadBytesOfHTTP1AreReadOn(t *testing.T) {
+	const limit = 100 << 10
+	for _, c := range []struct {
+		reason           string
+		length           string
+		size             int
+		object, whole    bool
+		budget           int64
+		fails, untouched bool
+	}{
+		{reason: "over the limit", length: "Content-Length: 300000", size: 300_000},
+		{reason: "over the limit, of unknown length", size: 300_000},
+		{reason: "no object where one is looked for", length: "Content-Length: 90000", size: 90_000, object: true},
+		{reason: "within the limit", length: "Content-Length: 90000", size: 90_000, whole: true},
+		{reason: "over the budget", length: "Content-Length: 300000", size: 300_000, budget: 100_000, fails: true},
+		{reason: "over the budget, of unknown length", size: 300_000, budget: 100_000, fails: true},
+		{reason: "within the limit and over the budget", length: "Content-Length: 90000", size: 90_000, budget: 50_000, fails: true},
+		{reason: "over the limit, and its client waits", length: "Expect: 100-continue\r\nContent-Length: 300000", untouched: true},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			budget := NewBudget(c.budget)
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Connection", "close")
+				start := time.Now()
+				u, _ := receive(budget, w, r, limit, c.object)
+				defer u.Close()
+				patience := time.NewTimer(time.Hour)
+				defer patience.Stop()
+				select {
+				case <-u.Failed():
+					var failure *clienterror.Error
+					if err := u.Err(); !errors.As(err, &failure) || failure.Status != http.StatusServiceUnavailable {
+						t.Errorf("got %v", err)
+					}
+					if !c.fails || time.Since(start) != blindTimeout {
+						t.Errorf("failed after %v", time.Since(start))
+					}
+				case <-patience.C:
+					if c.fails {
+						t.Error("the client is waited for although no one sees it leave")
+					}
+				}
+				if _, whole := u.Whole(); whole != c.whole {
+					t.Errorf("whole %v", whole)
+				}
+				if !c.fails && u.Ended() == c.untouched {
+					t.Errorf("read to its end: %v", u.Ended())
+				}
+			}
+			dialogue(t, handler, func(conn net.Conn) {
+				if c.length != "" {
+					send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\n"+c.length+"\r\n\r\n")
+					go func() { _, _ = io.WriteString(conn, strings.Repeat("0", c.size)) }()
+				} else {
+					send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+					go func() { _, _ = fmt.Fprintf(conn, "%x\r\n%s\r\n0\r\n\r\n", c.size, strings.Repeat("0", c.size)) }()
+				}
+				_, _ = io.Copy(io.Discard, conn)
+			})
 		})
 	}
 }
@@ -445,14 +562,14 @@ func TestForwardedUploadIsBounded(t *testing.T) {
 	const limit = 1 << 20
 	budget := NewBudget(0)
 	source := bytes.NewReader(make([]byte, 4<<20))
-	u, _ := receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", iotest.OneByteReader(source)), 1<<10, false)
+	u, _ := receive(budget, httptest.NewRecorder(), waiting(iotest.OneByteReader(source)), 1<<10, false)
 	if left := source.Len(); left < 4<<20-1<<10-1 {
 		t.Errorf("%d bytes are read ahead", 4<<20-left)
 	}
 	_ = u.Close()
 
 	source = bytes.NewReader(make([]byte, 4<<20))
-	u, chain := receive(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", struct{ io.Reader }{source}), limit, false)
+	u, chain := receive(budget, httptest.NewRecorder(), waiting(struct{ io.Reader }{source}), limit, false)
 	if held := budget.used.Load(); held != limit+1 {
 		t.Errorf("%d bytes are read ahead", held)
 	}

@@ -2,9 +2,9 @@ package body
 
 import "sync/atomic"
 
-// Budget bounds the memory of everything that is held back at a time: request bodies
-// that are read ahead, and answers that must be had whole. It is safe for concurrent
-// use.
+// Budget bounds the memory of everything that waits at a time: requests, what is read
+// ahead or may arrive of their bodies, and answers that must be had whole. It is safe for
+// concurrent use.
 type Budget struct {
 	max  int64
 	used atomic.Int64
@@ -21,6 +21,9 @@ func (b *Budget) Reserve(n int) bool {
 	}
 	return true
 }
+
+// Take takes n bytes whether there are as many or not.
+func (b *Budget) Take(n int) { b.used.Add(int64(n)) }
 
 // Release returns n bytes.
 func (b *Budget) Release(n int) { b.used.Add(-int64(n)) }

@@ -47,6 +47,8 @@ func (hold) overflow(p *pending) error {
 func (p *pending) held(limit int64, object bool) {
 	p.x.Trace.Event(tracing.Held)
 	if p.x.Body != nil {
+		window := p.x.Body.Window()
 		p.r = p.x.Body.ReadAhead(p.budget, limit, object)
+		p.refund(window) // it is the body's now
 	}
 }

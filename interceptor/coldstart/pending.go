@@ -2,6 +2,7 @@ package coldstart
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -10,7 +11,12 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
+
+// heldMemory is what a request that waits takes beside its head and its body: its
+// goroutines, its connection or stream, and what net/http and this package keep of it.
+const heldMemory = 16 << 10
 
 // retryAfter is what a client that found every place taken is told, unless it is known
 // how long the wake takes.
@@ -58,6 +64,7 @@ type pending struct {
 	port    *endpoints.Port
 	waiter  *endpoints.Waiter
 	release func() // the place among the held requests
+	charged int    // bytes of the budget
 
 	// deadline fires when the readiness or the request timeout is over, whichever is
 	// first; nil means no limit. last reports that it is the request's, after which
@@ -71,6 +78,10 @@ type pending struct {
 func (p *pending) wait(as responder) error {
 	release, ok := p.x.Route.InFlight.Hold(p.x.Route.MaxPending)
 	if !ok {
+		return as.overflow(p)
+	}
+	if !p.charge() {
+		release()
 		return as.overflow(p)
 	}
 	p.responder, p.release = as, release
@@ -108,6 +119,23 @@ func (p *pending) wait(as responder) error {
 			}
 		}
 	}
+}
+
+// charge charges the budget with what the request takes while it waits. It reports
+// whether there is room.
+func (p *pending) charge() bool {
+	cost := heldMemory + p.x.Head + p.x.Body.Window()
+	if !p.budget.Reserve(cost) {
+		return false
+	}
+	p.charged = cost
+	return true
+}
+
+// refund gives bytes of the budget back.
+func (p *pending) refund(bytes int) {
+	p.charged -= bytes
+	p.budget.Release(bytes)
 }
 
 // fires returns the channel of a timer, nil for none.
@@ -175,10 +203,22 @@ func (p *pending) follow() {
 	demand(p.x)
 }
 
+// left returns an error if the client has left. The kernel may know that before net/http.
+func (p *pending) left() error {
+	ctx := p.r.Context()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if httpserver.ClientOf(ctx).Left() {
+		return fmt.Errorf("the connection is closed: %w", context.Canceled)
+	}
+	return nil
+}
+
 // ready ends the wait with an endpoint. One that arrives for a client that has left goes
 // to the next request.
 func (p *pending) ready(slot endpoints.Slot) error {
-	if err := context.Cause(p.r.Context()); err != nil {
+	if err := p.left(); err != nil {
 		slot.Release()
 		return p.cancel(err)
 	}
@@ -190,7 +230,7 @@ func (p *pending) ready(slot endpoints.Slot) error {
 // expire ends the wait without an endpoint: with the fallback if the route has one, else
 // with a failure.
 func (p *pending) expire() error {
-	if err := context.Cause(p.r.Context()); err != nil {
+	if err := p.left(); err != nil {
 		return p.cancel(err)
 	}
 	p.finish(metrics.OutcomeTimeout)
@@ -229,6 +269,7 @@ func (p *pending) finish(outcome metrics.Outcome) {
 func (p *pending) leave() {
 	p.waiter.Leave()
 	p.release()
+	p.refund(p.charged)
 	for _, timer := range [...]*time.Timer{p.deadline, p.due} {
 		if timer != nil {
 			timer.Stop()

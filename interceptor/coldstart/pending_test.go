@@ -246,6 +246,54 @@ func TestCapCountsWhoWaits(t *testing.T) {
 	}
 }
 
+func TestBudgetIsChargedForWhoWaits(t *testing.T) {
+	const one = heldMemory + 100
+	for _, test := range []struct {
+		reason     string
+		route      *exchange.Route
+		status     int // of the answer
+		failure    int
+	}{
+		{"rejected", &exchange.Route{}, 0, 503},
+		{"the placeholder of the overflow", &exchange.Route{
+			Placeholder: &exchange.StaticResponse{Status: 202}, OverflowPlaceholder: true,
+		}, 202, 0},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			w := newWorld(t, test.route)
+			w.p.budget = body.NewBudget(2*one - 1)
+			w.p.x.Head = 100
+			if !w.p.budget.Reserve(one) { // another request that waits
+				t.Fatal("no room for one")
+			}
+			err := w.p.wait(&recorder{})
+			var failure *clienterror.Error
+			if errors.As(err, &failure); (failure == nil) != (test.failure == 0) || failure != nil && (failure.Status != test.failure || failure.RetryAfter == 0) {
+				t.Errorf("got %v", err)
+			}
+			if got := w.p.w.(*httptest.ResponseRecorder); test.status != 0 && got.Code != test.status {
+				t.Errorf("answered with %d", got.Code)
+			}
+			if n := test.route.InFlight.Held(); n != 0 {
+				t.Errorf("%d requests are held", n)
+			}
+
+			w.p.budget.Release(one)
+			r := &recorder{nexts: []time.Duration{time.Nanosecond, answered}, upon: func(p *pending) {
+				if p.budget.Reserve(one) {
+					t.Error("the budget has room for another one")
+				}
+			}}
+			if err := w.p.wait(r); err != nil {
+				t.Error(err)
+			}
+			if !w.p.budget.Reserve(2*one - 1) {
+				t.Error("the budget is not given back")
+			}
+		})
+	}
+}
+
 // TestAResponderThatPanicsTakesNoPlaceWithIt: the edge recovers, and the route goes on.
 func TestAResponderThatPanicsTakesNoPlaceWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -93,23 +93,28 @@ type ColdStart struct {
 	ActivationLease time.Duration
 	// MaxBodyBytes bounds the body that is read to tell what a request asks for.
 	MaxBodyBytes int64
-	// MaxBufferedBytes bounds all bodies that are buffered at a time; 0 is a
-	// quarter of the memory limit, see BufferedBytes.
+	// MaxBufferedBytes bounds the memory of everything that waits at a time; 0 depends
+	// on the memory limit, see BufferedBytes.
 	MaxBufferedBytes int64
 }
 
 // assumedMemory is the memory of a process without a limit: one outside Linux.
 const assumedMemory = 2 << 30
 
-// BufferedBytes resolves MaxBufferedBytes for a process with that Go memory limit.
+// idleMemory is what a process takes that has 100 routes and nothing to do.
+const idleMemory = 26 << 20
+
+// BufferedBytes resolves MaxBufferedBytes for a process with that Go memory limit: half of
+// what the limit leaves above the idle process. The other half is for what is in flight,
+// and for garbage.
 func (c ColdStart) BufferedBytes(memoryLimit int64) int64 {
 	switch {
 	case c.MaxBufferedBytes > 0:
 		return c.MaxBufferedBytes
 	case memoryLimit == math.MaxInt64:
-		return assumedMemory / 4
+		memoryLimit = assumedMemory
 	}
-	return memoryLimit / 4
+	return max((memoryLimit-idleMemory)/2, memoryLimit/8)
 }
 
 // Timeouts of one request. 0 is no bound.

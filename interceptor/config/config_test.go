@@ -235,9 +235,10 @@ func TestBufferedBytes(t *testing.T) {
 		set, limit    int64
 		bufferedBytes int64
 	}{
-		{"a quarter of the limit", 0, 64 << 20, 16 << 20},
+		{"half of what is above the idle process", 0, 64 << 20, 19 << 20},
+		{"less than that needs, an eighth", 0, 32 << 20, 4 << 20},
 		{"what is set", 5, 64 << 20, 5},
-		{"without a limit 2 GiB are assumed", 0, math.MaxInt64, 512 << 20},
+		{"without a limit 2 GiB are assumed", 0, math.MaxInt64, 1011 << 20},
 	} {
 		if got := (ColdStart{MaxBufferedBytes: test.set}).BufferedBytes(test.limit); got != test.bufferedBytes {
 			t.Errorf("%s: got %d bytes, want %d", test.reason, got, test.bufferedBytes)

@@ -45,6 +45,8 @@ type Edge struct {
 const (
 	// failureLines is how many failures are logged a second.
 	failureLines = 10
+	// fieldMemory is what a field of a head takes beside its name and its value.
+	fieldMemory = 64
 	// lingering is how long the rest of a request's body may take once its
 	// request was answered.
 	lingering = 5 * time.Second
@@ -144,15 +146,17 @@ func cleanUpgrade(h http.Header) {
 // serve passes the request on. A panic of a step is an error like others.
 func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	defer e.catch(&err)
-	if err := e.tooLarge(r); err != nil {
+	if err := e.measure(s, r); err != nil {
 		return err
 	}
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
 }
 
-// tooLarge returns an error for a request whose head is larger than allowed.
-func (e *Edge) tooLarge(r *http.Request) error {
+// measure notes how large the head of the request is. It returns an error if that is more
+// than allowed.
+func (e *Edge) measure(s *serving, r *http.Request) error {
 	bytes, fields := headSize(r)
+	s.exchange.Head = bytes + fields*fieldMemory
 	if (e.maxHeaderBytes <= 0 || bytes <= e.maxHeaderBytes) && (e.maxHeaderFields <= 0 || fields <= e.maxHeaderFields) {
 		return nil
 	}

@@ -54,8 +54,16 @@ func TestHostileClients(t *testing.T) {
 		conn.Close()
 		idle(w)
 	})
-	t.Run("over the budget of buffered bodies a request is held unread", func(t *testing.T) {
+	t.Run("without room a request is rejected in the shape of its API", func(t *testing.T) {
 		w := newWorld(t, stream, "KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "1024")
+		got := w.do(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+		got.expect(t, "no room", http.StatusServiceUnavailable, `"error":{`)
+		if got.header.Get("Retry-After") == "" {
+			t.Error("it does not say when to try again")
+		}
+	})
+	t.Run("without room for its body a request is held without a stream", func(t *testing.T) {
+		w := newWorld(t, stream, "KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "24000")
 		body := `{"stream":true,"pad":"` + strings.Repeat("x", 10_000) + `"}`
 		pending := w.later(w.request(http.MethodPost, "app.test", chatPath, body))
 		w.held("default/app", 1)
