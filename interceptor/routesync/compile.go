@@ -44,8 +44,8 @@ type compilation struct {
 
 // compile returns the route, the objects it depends on (whether they exist or
 // not), and what is wrong with it. A part that does not compile is left out;
-// the rest is served. The rules are those of the object.
-func (c compiler) compile(obj *v1beta1.InterceptorRoute, rules []routing.Rule) (*exchange.Route, []ObjectRef, []string) {
+// the rest is served. The caller compiles the rules of the object.
+func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []ObjectRef, []string) {
 	n := &compilation{compiler: c, namespace: obj.Namespace}
 	spec := &obj.Spec
 	compiled := &exchange.Route{
@@ -62,14 +62,11 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute, rules []routing.Rule) (
 	if compiled.Target.Problem != "" {
 		n.problem("target: %s", compiled.Target.Problem)
 	}
-	if err := routing.Validate(rules); err != nil {
-		n.problem("rules: %v", err)
-	}
 	for i := range spec.StaticRoutes {
 		static := &spec.StaticRoutes[i]
-		staticRules := route.Rules(static.Rules)
-		if err := routing.Validate(staticRules); err != nil {
-			n.problem("staticRoutes[%d].rules: %v", i, err)
+		staticRules, wrong := route.Rules(static.Rules)
+		for _, problem := range wrong {
+			n.problem("staticRoutes[%d]: %s", i, problem)
 		}
 		compiled.Static = append(compiled.Static, exchange.StaticRoute{
 			Rules:    routing.CompileMatcher(staticRules),

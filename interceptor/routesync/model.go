@@ -147,8 +147,8 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			remove = append(remove, key)
 			continue
 		}
-		rules := route.Rules(object.Spec.Rules)
-		compiled, uses, problems := m.compiler.compile(object, rules)
+		rules, wrong := route.Rules(object.Spec.Rules)
+		compiled, uses, problems := m.compiler.compile(object)
 		if replaced := m.live[key]; replaced != nil {
 			replaced.Replace(compiled)
 		} else if orphan := m.orphans[key]; orphan != nil {
@@ -157,7 +157,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 		}
 		m.live[key] = compiled
 		m.depend(key, uses)
-		m.note(ref, problems)
+		m.note(ref, append(wrong, problems...))
 		set = append(set, routing.Route[*exchange.Route]{
 			Key: key, Created: object.CreationTimestamp.Time, Rules: rules, Value: compiled,
 		})

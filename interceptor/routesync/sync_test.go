@@ -246,6 +246,32 @@ func TestPartThatDoesNotCompileLeavesTheRest(t *testing.T) {
 	})
 }
 
+func TestHostsThatNoRequestHasAreNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(interceptorRoute(t, "a", "http://a.test, a.test, münchen.example", "staticRoutes: [{rules: [{paths: [{value: /x/*}, {value: /y%20z}]}], response: {body: x}}]"))
+		sink.Set(interceptorRoute(t, "b", "b.*.test", ""))
+		sink.Synced()
+		settle()
+		r := match(s, "a.test")
+		if r == nil || match(s, "xn--mnchen-3ya.example") != r || match(s, "http") != nil || match(s, "b.test") != nil {
+			t.Error("requests for the hosts that there are, and for no others, are the route's")
+		}
+		if static := r.Static[0].Rules; static.Match("a.test", "/x/y", nil) || !static.Match("a.test", "/y z", nil) {
+			t.Error("the static route answers for its path, and for no other")
+		}
+		for name, want := range map[string][]string{"a": {`host "http://a.test": it is a URL`, `staticRoutes[0]: no request matches the path "/x/*"`}, "b": {`host "b.*.test"`}} {
+			got := s.Problems()[ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: name}]
+			for _, part := range want {
+				if !strings.Contains(got, part) {
+					t.Errorf("%q is not named: %s", part, got)
+				}
+			}
+		}
+	})
+}
+
 func TestDefaultsOfARoute(t *testing.T) {
 	defaults := Defaults{Readiness: 0, Request: time.Minute, ResponseHeader: 5 * time.Minute, MaxPending: 7}
 	for _, c := range []struct {

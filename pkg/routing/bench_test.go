@@ -117,7 +117,7 @@ func BenchmarkGoMap(b *testing.B) {
 	lookups := s.lookups(n)
 	runtime.GC()
 	for i := 0; b.Loop(); i++ {
-		if r := routes[normalizeHost(lookups[i%len(lookups)].host)]; r.Rules == nil {
+		if r := routes[HostName(lookups[i%len(lookups)].host)]; r.Rules == nil {
 			b.Fatal("no route")
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// maxHost is the length of the longest host name (RFC 1035, 2.3.4). A longer
+// MaxHost is the length of the longest host name (RFC 1035, 2.3.4). A longer
 // host is no name, so it matches nothing but the catch-all; that bounds the
 // depth of the tree of hosts.
-const maxHost = 253
+const MaxHost = 253
 
 // pattern is a host of a rule, lower case. With any, it stands for all hosts
 // that end in "." and name; an empty name with any is the catch-all.
@@ -34,12 +34,12 @@ func catchAll() pattern { return pattern{any: true} }
 // parsePattern reads a host of a rule. A pattern is not ok if nothing could match
 // it: one that is too long to be a host name, or a wildcard of nothing ("*..").
 func parsePattern(host string) (p pattern, ok bool) {
-	host = lower(normalizeHost(host))
+	host = lower(HostName(host))
 	if host == "" || host == "*" {
 		return catchAll(), true
 	}
 	p.name, p.any = strings.CutPrefix(host, "*.")
-	return p, p.name != "" && len(p.name) <= maxHost
+	return p, p.name != "" && len(p.name) <= MaxHost
 }
 
 // comparePatterns orders patterns so that duplicates are neighbours.
@@ -53,10 +53,10 @@ func comparePatterns(a, b pattern) int {
 	return cmp.Compare(a.name, b.name)
 }
 
-// normalizeHost cuts off what does not name a host: the port, the brackets of
+// HostName returns a host without what does not name it: the port, the brackets of
 // an IPv6 literal, the trailing dot of a fully qualified name. More than one
 // colon without brackets is an IPv6 literal that has no port.
-func normalizeHost(host string) string {
+func HostName(host string) string {
 	if strings.HasPrefix(host, "[") {
 		if end := strings.IndexByte(host, ']'); end > 0 {
 			return host[1:end]
@@ -77,7 +77,7 @@ type hosts[T any] struct {
 
 // match finds the rule for a request; the most specific host has the first say.
 func (h *hosts[T]) match(r *request, host string) *candidate[T] {
-	if len(host) > maxHost {
+	if len(host) > MaxHost {
 		if h.wildcards == nil {
 			return nil
 		}

@@ -95,7 +95,7 @@ func (t *Table[T]) Match(host, path string, header http.Header) (value T, ok boo
 		return value, false
 	}
 	r := request{seed: t.seed, path: normalizePath(path), header: header}
-	if matched := t.hosts.match(&r, normalizeHost(host)); matched != nil {
+	if matched := t.hosts.match(&r, HostName(host)); matched != nil {
 		return matched.value, true
 	}
 	return value, false

@@ -42,7 +42,7 @@ func makeRule(words string) Rule {
 
 func TestMatch(t *testing.T) {
 	const none = "(none)"
-	long := strings.Repeat("a", maxHost)
+	long := strings.Repeat("a", MaxHost)
 	tests := []struct {
 		reason string
 		routes []Route[string]

@@ -146,5 +146,6 @@ func (c *Claims) losses(name types.NamespacedName, of *claim) []lost {
 
 // claimOf returns what a route asks for.
 func claimOf(object *v1beta1.InterceptorRoute) *claim {
-	return &claim{created: object.CreationTimestamp.Time, places: routing.Places(route.Rules(object.Spec.Rules))}
+	rules, _ := route.Rules(object.Spec.Rules)
+	return &claim{created: object.CreationTimestamp.Time, places: routing.Places(rules)}
 }

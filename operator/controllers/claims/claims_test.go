@@ -48,7 +48,7 @@ func (c *Claims) winners(r *v1beta1.InterceptorRoute) (winners []string) {
 
 func TestLosses(t *testing.T) {
 	value := "blue"
-	old := made("old", 1, rule("shop.test", "/cart"))
+	old, munich := made("old", 1, rule("shop.test", "/cart")), made("munich", 1, rule("xn--mnchen-3ya.example", ""))
 	tests := []struct {
 		reason string
 		route  *v1beta1.InterceptorRoute
@@ -60,6 +60,9 @@ func TestLosses(t *testing.T) {
 		{"the same age, a name after", made("older", 1, rule("shop.test", "/cart")), nil},
 		{"written otherwise", made("new", 2, rule("SHOP.test:8080", "cart/")), []string{"shop.test/cart old"}},
 		{"a fully qualified name", made("new", 2, rule("shop.test.", "/cart")), []string{"shop.test/cart old"}},
+		{"in Unicode", made("new", 2, rule("münchen.example", "/")), []string{"xn--mnchen-3ya.example/ munich"}},
+		{"percent-encoded", made("new", 2, rule("shop.test", "/c%61rt")), []string{"shop.test/cart old"}},
+		{"what no request matches", made("new", 2, rule("http://shop.test", "/cart")), nil},
 		{"another path", made("new", 2, rule("shop.test", "/car")), nil},
 		{"a shorter path", made("new", 2, rule("shop.test", "/")), nil},
 		{"a wildcard", made("new", 2, rule("*.test", "/cart")), nil},
@@ -69,6 +72,7 @@ func TestLosses(t *testing.T) {
 	for _, test := range tests {
 		c := New()
 		c.put(api.KindInterceptorRoute, old)
+		c.put(api.KindInterceptorRoute, munich)
 		c.put(api.KindInterceptorRoute, test.route)
 		if diff := cmp.Diff(test.want, c.winners(test.route)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", test.reason, diff)
@@ -169,8 +173,9 @@ func TestTheTableAgrees(t *testing.T) {
 			r := made(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
 			all = append(all, r)
 			c.put(api.KindInterceptorRoute, r)
+			rules, _ := route.Rules(r.Spec.Rules)
 			set = append(set, routing.Route[string]{
-				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: route.Rules(r.Spec.Rules), Value: r.Name,
+				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: rules, Value: r.Name,
 			})
 		}
 		table := routing.Compile(set)

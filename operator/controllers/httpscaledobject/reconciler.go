@@ -8,11 +8,13 @@
 //     of that name, the API server refused it or KEDA is not installed (CreateError),
 //   - KEDA refuses the ScaledObject (ScaledObjectNotReady),
 //   - the Service is missing or does not have the port, or has several ports and
-//     the object names none (the reasons of package route).
+//     the object names none (the reasons of package route),
+//   - no request matches any of its hosts, or of its paths (InvalidRules).
 //
 // Else it is True with the reason Reconciled, as 0.16 has it. What there is to warn
 // of is in the message, and in an event of that reason:
 //   - an InterceptorRoute of the same name takes the requests (Superseded),
+//   - no request matches some of its hosts or paths (InvalidRules),
 //   - other routes have the same rules and come first (RouteConflict),
 //   - the fallback's Service is missing or does not have the port,
 //   - the ScaledObject is paused (ScaledObjectPaused), or KEDA fails for now to ask
@@ -109,6 +111,7 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	if problem != nil {
 		problems = append(problems, *problem)
 	}
+	problems = append(problems, rules(converted)...)
 	warnings, err := r.warnings(ctx, object, converted)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -148,6 +151,16 @@ func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorR
 		return strconv.Itoa(int(number)), problem, nil
 	}
 	return ref.PortName, problem, nil
+}
+
+// rules returns what is wrong with the hosts and paths: warnings as long as requests match
+// others.
+func rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
+	matching, wrong := route.Rules(converted.Spec.Rules)
+	for _, problem := range wrong {
+		problems = append(problems, conditions.Problem{Reason: route.ReasonInvalidRules, Message: problem, Warning: len(matching) > 0})
+	}
+	return problems
 }
 
 // warnings returns what else the author of an object wants to know. Most of it does

@@ -12,7 +12,6 @@ import (
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/lookup"
 	"github.com/kedacore/http-add-on/pkg/route"
-	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/pkg/waitingpage"
 )
 
@@ -53,13 +52,24 @@ func (x *examination) broken(field string, problem *route.Problem) {
 
 // rules finds out whether any request can be the route's.
 func (x *examination) rules() {
-	if err := routing.Validate(route.Rules(x.route.Spec.Rules)); err != nil {
-		x.fail(ReasonInvalidRules, "no request matches: %v", err)
-		return
-	}
-	if len(x.route.Spec.Rules) == 0 {
+	spec := &x.route.Spec
+	if len(spec.Rules) == 0 {
 		x.fail(ReasonNoRules, "no request matches: spec.rules is empty")
 		return
+	}
+	rules, wrong := route.Rules(spec.Rules)
+	for _, problem := range wrong {
+		if len(rules) == 0 {
+			x.fail(route.ReasonInvalidRules, "%s", problem)
+		} else {
+			x.warn(route.ReasonInvalidRules, "%s", problem)
+		}
+	}
+	for i := range spec.StaticRoutes {
+		_, wrong := route.Rules(spec.StaticRoutes[i].Rules)
+		for _, problem := range wrong {
+			x.warn(route.ReasonInvalidRules, "staticRoutes[%d]: %s", i, problem)
+		}
 	}
 	x.problems = append(x.problems, x.claims.Conflicts(x.route)...)
 }

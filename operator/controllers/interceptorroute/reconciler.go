@@ -14,6 +14,7 @@
 //
 // Ready is True with the reason as a warning when only some requests, or only
 // what clients see meanwhile, are worse than asked for:
+//   - InvalidRules, of some of the hosts and paths, or of static routes;
 //   - RouteConflict, on some of the hosts and paths;
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
 //   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500, or
@@ -41,7 +42,6 @@ import (
 // The reasons of the Ready condition that are this kind's own.
 const (
 	ReasonNoRules         = "NoRules"
-	ReasonInvalidRules    = "InvalidRules"
 	ReasonNoScaledObject  = "NoScaledObject"
 	ReasonInvalidTemplate = "InvalidTemplate"
 )

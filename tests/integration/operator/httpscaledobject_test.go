@@ -248,6 +248,18 @@ spec:
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
+	It("says which hosts and paths no request matches", func(ctx SpecContext) {
+		made(ctx)
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {hosts: [a.*.`+ns+`.test, `+ns+`.test]}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix(
+			upToDate + `, but no request matches the host "a.*.` + ns + `.test": `))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning InvalidRules"))
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {pathPrefixes: [/api/*]}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False InvalidRules: no request matches the host "))
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {hosts: [`+ns+`.test], pathPrefixes: [/api%20v1]}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+	}, NodeTimeout(time.Minute))
+
 	It("warns of a fallback without a Service, and stays Reconciled", func(ctx SpecContext) {
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {coldStartTimeoutFailoverRef: {service: sorry, port: 80}}}`)

@@ -169,6 +169,19 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "shop"), patience).Should(Equal("False NoRules: no request matches: spec.rules is empty"))
 	}, NodeTimeout(time.Minute))
 
+	It("says which hosts and paths no request matches", func(ctx SpecContext) {
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", "http://"+ns+".test"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(
+			`False InvalidRules: no request matches the host "http://` + ns + `.test": it is a URL; write its host alone`))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning InvalidRules"))
+		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: [{hosts: [`+ns+`.test], paths: [{value: /api/*}, {value: /cart}]}]}}`)
+		Eventually(state(ctx, "shop"), patience).Should(HavePrefix(`True InvalidRules: no request matches the path "/api/*": `))
+		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: [{hosts: [ü.`+ns+`.test]}]}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
+		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {staticRoutes: [{rules: [{paths: [{value: "/a?b"}]}], response: {body: a}}]}}`)
+		Eventually(state(ctx, "shop"), patience).Should(HavePrefix(`True InvalidRules: staticRoutes[0]: no request matches the path "/a?b": `))
+	}, NodeTimeout(time.Minute))
+
 	It("tells of an object that does not decode, and of the others", func(ctx SpecContext) {
 		create(ctx, parse(objects.OddInterceptorRoute, ns), service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
 		Eventually(state(ctx, "odd"), patience).Should(HavePrefix("False Undecodable: the object cannot be read and is not in effect: "))

@@ -155,7 +155,7 @@ type HTTPScaledObjectSpec struct {
 	// +optional
 	Hosts []string `json:"hosts,omitempty"`
 
-	// PathPrefixes to route; none is every path.
+	// PathPrefixes to route, of whole segments; none is every path.
 	// +optional
 	PathPrefixes []string `json:"pathPrefixes,omitempty"`
 

@@ -52,12 +52,13 @@ type PathMatch struct {
 // the paths and all of the headers match; what is left out matches everything.
 type RoutingRule struct {
 	// Hosts are exact ("shop.example.com") or wildcards ("*.example.com", any
-	// depth; "*", everything).
+	// depth; "*", everything). Unicode and punycode are the same; a port is ignored.
 	// +optional
 	// +listType=set
 	Hosts []string `json:"hosts,omitempty"`
 
-	// Paths are path prefixes.
+	// Paths are prefixes of whole segments. Percent-encoding is compared decoded,
+	// and "*" is no wildcard.
 	// +optional
 	// +listType=atomic
 	Paths []PathMatch `json:"paths,omitempty"`
