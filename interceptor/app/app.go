@@ -118,6 +118,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	proxy := httpserver.Options{
 		// Between the edge's bound and this one the edge answers, in the client's shape.
 		MaxHeaderBytes: 2 * int(cfg.Clients.MaxHeaderBytes),
+		MaxHeadMemory:  cfg.Clients.HeadMemory(debug.SetMemoryLimit(-1)),
 		MaxConnections: cfg.Clients.Connections(debug.SetMemoryLimit(-1)),
 		Log:            a.log.WithName("proxy"),
 	}
@@ -167,9 +168,9 @@ func (a *App) measure() error {
 }
 
 // coldStartOptions are the settings of the cold start.
-func (a *App) coldStartOptions() coldstart.Options {
+func (a *App) coldStartOptions(budget *body.Budget) coldstart.Options {
 	return coldstart.Options{
-		Budget:  body.NewBudget(a.cfg.ColdStart.BufferedBytes(debug.SetMemoryLimit(-1))),
+		Budget:  budget,
 		MaxBody: a.cfg.ColdStart.MaxBodyBytes,
 		Header:  a.cfg.ColdStart.Header,
 		Metrics: a.metrics,

@@ -49,6 +49,22 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 }
 
+// maxField is the length of the longest value that matters to Write.
+const maxField = 1 << 10
+
+// Fields returns those fields of a request's header that Write and an access log read.
+func Fields(header http.Header) http.Header {
+	kept := make(http.Header)
+	for _, name := range []string{
+		"Accept", "Content-Type", "Sec-Fetch-Mode", "Upgrade", "X-Requested-With", "Referer", "User-Agent",
+	} {
+		if value := header.Get(name); value != "" && len(value) <= maxField {
+			kept[name] = []string{strings.Clone(value)}
+		}
+	}
+	return kept
+}
+
 // writeGRPC answers trailers-only: the status in the header block, no body
 // (gRPC over HTTP/2, "Trailers-Only"; gRPC-Web reads it alike). The HTTP status
 // is 200, else a client makes up a status of its own from it.

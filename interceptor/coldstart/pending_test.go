@@ -249,10 +249,10 @@ func TestCapCountsWhoWaits(t *testing.T) {
 func TestBudgetIsChargedForWhoWaits(t *testing.T) {
 	const one = heldMemory + 100
 	for _, test := range []struct {
-		reason     string
-		route      *exchange.Route
-		status     int // of the answer
-		failure    int
+		reason  string
+		route   *exchange.Route
+		status  int // of the answer
+		failure int
 	}{
 		{"rejected", &exchange.Route{}, 0, 503},
 		{"the placeholder of the overflow", &exchange.Route{

@@ -69,6 +69,16 @@ const connectionMemory = 64 << 10
 // No client sends less than these; browsers send about 20 fields.
 const leastHeaderBytes, leastHeaderFields = 4 << 10, 10
 
+// HeadMemory is how much memory the heads that are being read may take in a process with
+// that Go memory limit. 0 means no bound.
+func (c Clients) HeadMemory(memoryLimit int64) int64 {
+	if memoryLimit == math.MaxInt64 {
+		return 0
+	}
+	// The largest head that is allowed must find room.
+	return max(memoryLimit/8, 64*c.MaxHeaderBytes)
+}
+
 // Connections resolves MaxConnections for a process with that Go memory limit. 0 means
 // no bound.
 func (c Clients) Connections(memoryLimit int64) int {

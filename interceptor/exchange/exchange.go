@@ -33,7 +33,8 @@ type Exchange struct {
 	Awake bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream
-	// Head is how much memory the head of the request takes, in bytes.
+	// Head is how much memory the head of the request takes, in bytes; 0 if it is charged
+	// already.
 	Head int
 	// Body of the request; nil if it has none.
 	Body *body.Body

@@ -35,6 +35,7 @@ type Edge struct {
 	log     logr.Logger
 	now     func() time.Time
 	leaving func() bool
+	budget  *body.Budget
 	// maxHeaderBytes and maxHeaderFields bound the head of a request.
 	maxHeaderBytes, maxHeaderFields int
 	// failures bounds the log: a dead backend under load fails thousands of
@@ -47,6 +48,9 @@ const (
 	failureLines = 10
 	// fieldMemory is what a field of a head takes beside its name and its value.
 	fieldMemory = 64
+	// largeHead is what a head may take in memory before it is charged for. Browsers' and
+	// SDKs' heads take 2 to 4 KiB.
+	largeHead = 8 << 10
 	// lingering is how long the rest of a request's body may take once its
 	// request was answered.
 	lingering = 5 * time.Second
@@ -56,6 +60,8 @@ const (
 type EdgeOptions struct {
 	// MaxHeaderBytes and MaxHeaderFields bound the head of a request; 0 means no bound.
 	MaxHeaderBytes, MaxHeaderFields int
+	// Budget is charged with large heads; nil means no bound.
+	Budget *body.Budget
 	// Metrics of requests.
 	Metrics *metrics.Metrics
 	// Tracer may be nil: no traces.
@@ -74,7 +80,7 @@ type EdgeOptions struct {
 func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
 		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now, leaving: o.Leaving,
-		maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
+		budget: o.Budget, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -85,6 +91,8 @@ type serving struct {
 	response response
 	// status is recorded in place of the one that was committed; 0 means none.
 	status int
+	// charged is what the head is charged with, in bytes; 0 means that it is small.
+	charged int
 }
 
 // ServeHTTP serves one request. Its frame, and those of the other steps, stay on
@@ -152,11 +160,19 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
 }
 
-// measure notes how large the head of the request is. It returns an error if that is more
-// than allowed.
+// measure notes how large the head of the request is, and charges the budget with a large
+// one for as long as the request is served, waiting or not: the client may not read the
+// answer. It returns an error if the head is larger than allowed, or finds no room.
 func (e *Edge) measure(s *serving, r *http.Request) error {
 	bytes, fields := headSize(r)
 	s.exchange.Head = bytes + fields*fieldMemory
+	if s.exchange.Head > largeHead && e.budget != nil {
+		s.charged, s.exchange.Head = s.exchange.Head, 0
+		if !e.budget.Reserve(s.charged) {
+			e.budget.Take(s.charged) // finish gives it back
+			return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many large requests are being served"}
+		}
+	}
 	if (e.maxHeaderBytes <= 0 || bytes <= e.maxHeaderBytes) && (e.maxHeaderFields <= 0 || fields <= e.maxHeaderFields) {
 		return nil
 	}
@@ -196,6 +212,10 @@ func (e *Edge) catch(err *error) {
 func (e *Edge) finish(s *serving, r *http.Request, err error) {
 	abort := err != nil && e.fail(s, r, err)
 	e.record(s, r)
+	if s.charged > 0 {
+		r.Header = nil
+		e.budget.Release(s.charged)
+	}
 	s.exchange.Body.Detach()
 	if mayBlock(r) && s.response.status != http.StatusSwitchingProtocols {
 		// net/http reads on for what is left of the body, now within a bound.
@@ -225,6 +245,10 @@ func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
 		return false
 	case committed || left:
 		return true
+	}
+	if s.charged > 0 {
+		// A client that does not read the answer keeps the request in memory, but no head.
+		r.Header = clienterror.Fields(r.Header)
 	}
 	clienterror.Write(&s.response, r, failure)
 	return false

@@ -18,6 +18,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
@@ -190,4 +191,59 @@ func TestOffersToUpgrade(t *testing.T) {
 			t.Errorf("%s: got %v", c.reason, h)
 		}
 	}
+}
+
+// A client that does not read its answer keeps its request in memory, however warm the
+// target is.
+func TestLargeHeadsAreChargedUntilTheyAreAnswered(t *testing.T) {
+	budget := body.NewBudget(20 << 10)
+	var held []string
+	edge := NewEdge(exchange.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
+		left := "full"
+		if budget.Reserve(10 << 10) {
+			budget.Release(10 << 10)
+			left = "room"
+		}
+		held = append(held, fmt.Sprint(left, " ", x.Head > 0))
+		return nil
+	}), EdgeOptions{Budget: budget, Metrics: instruments(t), Log: logr.Discard(), Now: time.Now})
+	request := func(cookie int) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", strings.Repeat("c", cookie))
+		r.Header.Set("Accept", "application/json")
+		w := httptest.NewRecorder()
+		edge.ServeHTTP(w, r)
+		if cookie > largeHead && r.Header != nil {
+			t.Errorf("a head of %d bytes outlives its request", cookie)
+		}
+		return w
+	}
+	for _, test := range []struct {
+		reason, state string
+		cookie        int
+		status        int
+	}{
+		{"a small head is charged when it waits", "room true", 100, 200},
+		{"a large one at once", "full false", 15 << 10, 200},
+		{"and for no longer", "room true", 100, 200},
+		{"one without room", "", 30 << 10, 503},
+	} {
+		held = nil
+		w := request(test.cookie)
+		if got := strings.Join(held, ","); got != test.state || w.Code != test.status {
+			t.Errorf("%s: got %q and %d, want %q and %d", test.reason, got, w.Code, test.state, test.status)
+		}
+		if test.status == 503 && (w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != "application/problem+json") {
+			t.Errorf("rejected with %v", w.Header())
+		}
+	}
+}
+
+func instruments(t *testing.T) *metrics.Metrics {
+	t.Helper()
+	m, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -24,8 +25,55 @@ type Client struct {
 	socket syscall.RawConn // nil if the connection is not a socket
 	// cancel ends the contexts of the requests on the connection.
 	cancel context.CancelFunc
-	// busy reports that a request is being served, and that net/http serves it.
-	busy atomic.Bool
+	// phase is a phase of the connection.
+	phase atomic.Int32
+	// head is how many bytes were read in the phase reading, charged what they are charged
+	// with.
+	head, charged atomic.Int64
+}
+
+// The phases of a connection.
+const (
+	reading  int32 = iota // waits for a request, or reads its head
+	serving               // a request is being served, by net/http
+	upgraded              // net/http has given it away
+)
+
+const (
+	// freeHead is how much of a head costs nothing.
+	freeHead = 4 << 10
+	// headMemory is the most memory that a byte of a head takes: a field of 7 bytes has a
+	// key, a value and an entry in a map that grows.
+	headMemory = 32
+)
+
+var errHeads = errors.New("too many large heads are being read")
+
+// heads bounds the memory of the heads that are being read: net/http has no hook before
+// it has parsed a head, and that may take 30 seconds.
+type heads struct {
+	max  int64 // 0 means no bound
+	used atomic.Int64
+}
+
+// received charges n bytes that were read. It reports whether there was room for them.
+func (c *Client) received(n int, h *heads) bool {
+	if h.max <= 0 || c.phase.Load() != reading {
+		return true
+	}
+	over := c.head.Add(int64(n)) - freeHead
+	if over <= 0 {
+		return true
+	}
+	cost := headMemory * min(over, int64(n))
+	c.charged.Add(cost)
+	return h.used.Add(cost) <= h.max
+}
+
+// parsed gives back what a head was charged with.
+func (c *Client) parsed(h *heads) {
+	h.used.Add(-c.charged.Swap(0))
+	c.head.Store(0)
 }
 
 // clientKey is the key of the *Client in the context of a connection. The value belongs
@@ -58,9 +106,19 @@ func connContext(ctx context.Context, conn net.Conn) context.Context {
 
 // connState implements http.Server.ConnState. net/http calls it twice for each request.
 func connState(conn net.Conn, state http.ConnState) {
-	if tcp := tcpOf(conn); tcp != nil {
-		// A half-close is nothing special on a connection that was upgraded.
-		tcp.client.busy.Store(state == http.StateActive)
+	tcp := tcpOf(conn)
+	if tcp == nil {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		tcp.client.phase.Store(serving)
+		tcp.client.parsed(&tcp.of.heads)
+	case http.StateIdle:
+		tcp.client.phase.Store(reading)
+	case http.StateHijacked:
+		// A half-close is nothing special there.
+		tcp.client.phase.Store(upgraded)
 	}
 }
 

@@ -19,6 +19,7 @@ type connections struct {
 	none chan struct{}
 	// places holds one value for each open connection; nil means no bound.
 	places chan struct{}
+	heads  heads
 	// watched are the connections whose clients are looked at by timer, which runs while
 	// there are any.
 	watched map[*tcpConn]struct{}
@@ -32,6 +33,15 @@ type tcpConn struct {
 	*net.TCPConn
 	of     *connections
 	client Client
+}
+
+// Read reads. It closes a connection whose head finds no room.
+func (c *tcpConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if n > 0 && !c.client.received(n, &c.of.heads) {
+		return 0, errors.Join(errHeads, c.Close())
+	}
+	return n, err
 }
 
 // Close closes the connection.
@@ -123,6 +133,7 @@ func (c *connections) remove(conn net.Conn) {
 	delete(c.open, conn)
 	if tcp, ok := conn.(*tcpConn); ok {
 		delete(c.watched, tcp)
+		tcp.client.parsed(&c.heads)
 	}
 	c.leave()
 	if len(c.open) == 0 {
@@ -151,14 +162,14 @@ func (c *connections) look() {
 	c.mu.Lock()
 	busy := make([]*tcpConn, 0, len(c.watched))
 	for conn := range c.watched {
-		if conn.client.busy.Load() {
+		if conn.client.phase.Load() == serving {
 			busy = append(busy, conn)
 		}
 	}
 	c.mu.Unlock()
 	for _, conn := range busy {
 		// It may have been upgraded in between.
-		if conn.client.Left() && conn.client.busy.Load() {
+		if conn.client.Left() && conn.client.phase.Load() == serving {
 			conn.client.cancel()
 		}
 	}

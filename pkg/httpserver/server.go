@@ -46,6 +46,9 @@ type Options struct {
 	// MaxHeaderBytes bounds the head of a request; 0 is net/http's default, 1 MiB. HTTP/2
 	// adds 32 bytes for each field. net/http answers a longer one with 431 by itself.
 	MaxHeaderBytes int
+	// MaxHeadMemory bounds the memory, in bytes, of heads that are being read, but for the
+	// first 4 KiB of each. A connection that goes beyond is cut. 0 is no bound.
+	MaxHeadMemory int64
 	// MaxConnections bounds the connections that are open at a time, those of all
 	// listeners together. More wait to be accepted. 0 is no bound.
 	MaxConnections int
@@ -63,6 +66,7 @@ type Server struct {
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
+	s.connections.heads.max = o.MaxHeadMemory
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -394,12 +396,80 @@ func TestUpgradedConnectionMayBeHalfClosed(t *testing.T) {
 	}
 	s.connections.mu.Lock()
 	for c := range s.connections.watched {
-		if c.client.busy.Load() {
+		if c.client.phase.Load() == serving {
 			t.Error("the client of an upgraded connection is watched")
 		}
 	}
 	s.connections.mu.Unlock()
 	if rest, err := io.ReadAll(r); err != nil || len(rest) != 0 {
 		t.Errorf("got %q, %v", rest, err)
+	}
+}
+
+// Heads that do not end take memory before any handler knows of them.
+func TestMemoryOfHeadsIsBounded(t *testing.T) {
+	s := startWith(t, Options{MaxHeadMemory: 3 * headMemory * freeHead}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	begin := func(bytes int) net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", s.plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: test\r\nCookie: "+strings.Repeat("x", bytes)); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	end := func(conn net.Conn) error {
+		if _, err := io.WriteString(conn, "\r\n\r\n"); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err == nil {
+			response.Body.Close()
+		}
+		return err
+	}
+	used := func(is func(int64) bool) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for !is(s.connections.heads.used.Load()) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Fatalf("%d bytes are charged", s.connections.heads.used.Load())
+			}
+		}
+	}
+	large := begin(3 * freeHead)
+	used(func(n int64) bool { return n > 2*headMemory*freeHead })
+	small := begin(freeHead / 2)
+	if err := end(small); err != nil {
+		t.Errorf("a small head is refused: %v", err)
+	}
+	if err := end(begin(3 * freeHead)); err == nil {
+		t.Error("a large head is read although there is no room")
+	}
+	if err := end(large); err != nil {
+		t.Errorf("the first large head is refused: %v", err)
+	}
+	used(func(n int64) bool { return n == 0 })
+	again := begin(3 * freeHead)
+	used(func(n int64) bool { return n > 2*headMemory*freeHead })
+	again.Close()
+	used(func(n int64) bool { return n == 0 })
+	// A body is not a head.
+	conn := begin(0)
+	if _, err := fmt.Fprintf(conn, "\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 1_000_000)); err != nil {
+		t.Fatal(err)
+	}
+	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.Body.Close() != nil {
+		t.Errorf("a large body is refused: %v", err)
 	}
 }
