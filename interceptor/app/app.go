@@ -59,6 +59,7 @@ type App struct {
 	telemetry *telemetry.Telemetry
 	metrics   *metrics.Metrics
 	accessLog *middleware.AccessLog
+	budget    *body.Budget // of everything that waits
 	forwarder *forward.Forwarder
 	sync      *routesync.Sync
 	handler   http.Handler
@@ -94,11 +95,15 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring TLS to backends: %w", err)
 	}
+	memory := debug.SetMemoryLimit(-1)
+	a.budget = body.NewBudget(cfg.ColdStart.BufferedBytes(memory))
 	a.forwarder = forward.New(forward.Options{
 		ConnectTimeout:         cfg.Backends.ConnectTimeout,
 		MaxIdleConns:           cfg.Backends.MaxIdleConns,
 		MaxIdleConnsPerHost:    cfg.Backends.MaxIdleConnsPerHost,
 		MaxResponseHeaderBytes: cfg.Backends.MaxResponseHeaderBytes,
+		MaxHeadMemory:          cfg.Clients.HeadMemory(memory),
+		Budget:                 a.budget,
 		DirectPodRouting:       cfg.DirectPodRouting,
 		TLS:                    backendTLS,
 		DialContext:            deps.DialContext,
@@ -118,8 +123,8 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	proxy := httpserver.Options{
 		// Between the edge's bound and this one the edge answers, in the client's shape.
 		MaxHeaderBytes: 2 * int(cfg.Clients.MaxHeaderBytes),
-		MaxHeadMemory:  cfg.Clients.HeadMemory(debug.SetMemoryLimit(-1)),
-		MaxConnections: cfg.Clients.Connections(debug.SetMemoryLimit(-1)),
+		MaxHeadMemory:  cfg.Clients.HeadMemory(memory),
+		MaxConnections: cfg.Clients.Connections(memory),
 		Log:            a.log.WithName("proxy"),
 	}
 	if cfg.TLS.Enabled {
@@ -168,9 +173,9 @@ func (a *App) measure() error {
 }
 
 // coldStartOptions are the settings of the cold start.
-func (a *App) coldStartOptions(budget *body.Budget) coldstart.Options {
+func (a *App) coldStartOptions() coldstart.Options {
 	return coldstart.Options{
-		Budget:  budget,
+		Budget:  a.budget,
 		MaxBody: a.cfg.ColdStart.MaxBodyBytes,
 		Header:  a.cfg.ColdStart.Header,
 		Metrics: a.metrics,

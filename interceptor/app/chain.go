@@ -2,9 +2,7 @@ package app
 
 import (
 	"net/http"
-	"runtime/debug"
 
-	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/middleware"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
@@ -12,14 +10,13 @@ import (
 
 // chain is the order in which a request meets the steps. Nothing else decides it.
 func (a *App) chain() http.Handler {
-	budget := body.NewBudget(a.cfg.ColdStart.BufferedBytes(debug.SetMemoryLimit(-1)))
-	cold := coldstart.New(a.forwarder, a.coldStartOptions(budget))
+	cold := coldstart.New(a.forwarder, a.coldStartOptions())
 	resolve := middleware.NewEndpointResolver(a.forwarder, cold, a.cfg.ColdStart.Header)
 	count := middleware.NewCounting(resolve)
 	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)
 	return middleware.NewEdge(route, middleware.EdgeOptions{
-		Budget: budget, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,
+		Budget: a.budget, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,
 		Metrics: a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now, Leaving: a.draining.Load,
 	})
 }

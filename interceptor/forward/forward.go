@@ -36,6 +36,12 @@ type Options struct {
 	MaxIdleConns, MaxIdleConnsPerHost int
 	// MaxResponseHeaderBytes bounds the head of a response; 0 is 256 KiB.
 	MaxResponseHeaderBytes int64
+	// MaxHeadMemory bounds the memory, in bytes, of the heads of HTTP/1.1 responses that are
+	// being read, except for the first 4 KiB of each; 0 is no bound.
+	MaxHeadMemory int64
+	// Budget is charged with the large heads of responses that are being sent; nil is no
+	// bound.
+	Budget *body.Budget
 	// DirectPodRouting dials the picked endpoint instead of the Service's name.
 	DirectPodRouting bool
 	// TLS is the template for connections to backends; nil is Go's default. It
@@ -56,6 +62,7 @@ type Forwarder struct {
 	direct     bool
 	log        logr.Logger
 	transports *transports
+	budget     *body.Budget
 	http1      *http1 // nil: transports speak it too
 }
 
@@ -85,7 +92,10 @@ func New(o Options) *Forwarder {
 	if o.DialContext == nil {
 		o.DialContext = new(net.Dialer).DialContext
 	}
-	f := &Forwarder{direct: o.DirectPodRouting, log: o.Log, transports: newTransports(o)}
+	if o.Budget == nil {
+		o.Budget = body.NewBudget(0)
+	}
+	f := &Forwarder{direct: o.DirectPodRouting, log: o.Log, budget: o.Budget, transports: newTransports(o)}
 	if !o.NetHTTP {
 		f.http1 = newHTTP1(o)
 	}
@@ -160,7 +170,35 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 		}
 		return nil
 	}
+	bytes, fields := headSize(res.Header)
+	if fields > maxFields {
+		return c.failure(errHeadTooLarge)
+	}
+	if bytes > largeHead {
+		// The client may not read the answer.
+		if !f.budget.Reserve(bytes) {
+			return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many large responses are being sent"}
+		}
+		defer f.budget.Release(bytes)
+	}
 	return c.answer(res)
+}
+
+const (
+	// largeHead is what the head of a response may take in memory before it is charged for,
+	// fieldMemory what a field of it takes beside its name and its value.
+	largeHead, fieldMemory = 8 << 10, 64
+)
+
+// headSize returns what a header takes in memory, and the number of its fields.
+func headSize(header http.Header) (bytes, fields int) {
+	for name, values := range header {
+		fields += len(values)
+		for _, value := range values {
+			bytes += len(name) + len(value) + fieldMemory
+		}
+	}
+	return bytes, fields
 }
 
 // begin takes the body of the request.

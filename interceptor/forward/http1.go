@@ -25,6 +25,11 @@ const (
 	// buffers of a connection take it, so that a backend which answers before it reads
 	// does not block.
 	maxInline = 64 << 10
+	// freeHead is how much of a head costs nothing while it is read, and headMemory the most
+	// memory that each further byte takes: a field of 7 bytes has an entry in a map.
+	freeHead, headMemory = bufferSize, 32
+	// maxFields is how many fields the head of a response may have.
+	maxFields = 1000
 	// bufferSize of a connection is net/http's: it bounds the trailers and the lines of
 	// chunks.
 	bufferSize = 4 << 10
@@ -65,7 +70,8 @@ type conn struct {
 	stop     func() bool // ends the watch of the client; false: it has left
 	writing  chan error  // delivers the result of the goroutine that writes; nil without one
 	expected chan bool   // decides whether a body that waits for 100 Continue is sent; nil: decided
-	headLeft int64       // of the current head
+	headLeft int64       // of the heads of the current answer
+	charged  int64       // for the current head
 	received bool        // a byte of the answer
 	written  bool        // a byte of the request
 	broken   bool        // the socket took no more of it
@@ -117,7 +123,12 @@ func (s *source) Read(p []byte) (n int, err error) {
 		return 0, errHeadTooLarge
 	}
 	p = p[:min(int64(len(p)), s.headLeft)]
-	defer func() { s.headLeft -= int64(n) }()
+	defer func() {
+		s.headLeft -= int64(n)
+		if over := s.pool.client.maxHead - freeHead - s.headLeft; over > 0 {
+			s.charge(headMemory * min(over, int64(n)))
+		}
+	}()
 	client := &s.sent.client
 	if client.pending && s.raw != nil {
 		if n, err = (*conn)(s).tryRead(p); !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
@@ -126,6 +137,15 @@ func (s *source) Read(p []byte) (n int, err error) {
 	}
 	client.flush()
 	return s.socket.Read(p)
+}
+
+// charge charges what a part of a head may take. Without room the head is too large.
+func (s *source) charge(bytes int64) {
+	h := s.pool.client
+	s.charged += bytes
+	if used := h.heads.Add(bytes); h.maxHeads > 0 && used > h.maxHeads {
+		s.headLeft = 0
+	}
 }
 
 // sink is the connection as the request is written to it.
@@ -241,8 +261,12 @@ func (c *conn) writeAside(r *http.Request, expected *expectation) {
 
 // readHead reads heads of responses up to that of the final one.
 func (c *conn) readHead(a *attempt) (*http.Response, error) {
+	c.headLeft = c.pool.client.maxHead
+	defer func() {
+		c.pool.client.heads.Add(-c.charged)
+		c.charged = 0
+	}()
 	for {
-		c.headLeft = c.pool.client.maxHead
 		if !c.received {
 			if _, err := c.reader.Peek(1); err != nil {
 				return nil, err

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -289,7 +290,9 @@ func TestHeadsAreBounded(t *testing.T) {
 		"LongStatus":   {"HTTP/1.1 200 ", "OK", 502},
 		"NoHTTP":       {"", "x", 502},
 		"Hint":         {"HTTP/1.1 103 Early Hints\r\n", "X-Field: value\r\n", 502},
-		"EndlessHints": {"", "HTTP/1.1 103 Early Hints\r\n\r\n", 504}, // each is passed on
+		"EndlessHints": {"", "HTTP/1.1 103 Early Hints\r\n\r\n", 502}, // some are passed on
+		"Tiny":         {"HTTP/1.1 200 OK\r\n", "a:\r\n", 502},
+		"TooMany":      {"HTTP/1.1 200 OK\r\n" + strings.Repeat("a:\r\n", 1001) + "\r\n", "x", 502},
 	} {
 		for _, netHTTP := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/nethttp=%t", name, netHTTP), func(t *testing.T) {
@@ -302,9 +305,6 @@ func TestHeadsAreBounded(t *testing.T) {
 				}))
 				f.options.NetHTTP, f.options.MaxResponseHeaderBytes = netHTTP, 64<<10
 				f.route.ResponseHeader = 10 * time.Second
-				if tt.status == http.StatusGatewayTimeout {
-					f.route.ResponseHeader = 100 * time.Millisecond
-				}
 				f.start(t)
 				w, x := httptest.NewRecorder(), &exchange.Exchange{Route: f.route}
 				x.Upstream.Target = f.target
@@ -538,6 +538,52 @@ func TestAnAnswerInPlaceOfContinueArrivesWhole(t *testing.T) {
 			}
 			if err := f.result(t); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestMemoryOfHeadsIsBounded: heads that are being read share a bound, and those that are
+// being sent a budget.
+func TestMemoryOfHeadsIsBounded(t *testing.T) {
+	small := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	large := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Long: " + strings.Repeat("x", 20<<10) + "\r\n\r\nok"
+	for _, tt := range []struct {
+		reason, answer string
+		heads          int64
+		budget         int64
+		status         int
+	}{
+		{"a large head with room", large, 1 << 20, 30 << 10, 0},
+		{"a large head that may take too much while it is read", large, 100 << 10, 30 << 10, 502},
+		{"a large head that is too much while it is sent", large, 1 << 20, 10 << 10, 503},
+		{"a small head costs nothing", small, 1, 1, 0},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				for {
+					if _, err := http.ReadRequest(r); err != nil {
+						return
+					}
+					if _, err := io.WriteString(conn, tt.answer); err != nil {
+						return
+					}
+				}
+			}))
+			budget := requestbody.NewBudget(tt.budget)
+			f.options.MaxHeadMemory, f.options.Budget = tt.heads, budget
+			f.start(t)
+			for range 3 {
+				w, x := httptest.NewRecorder(), &exchange.Exchange{Route: f.route}
+				x.Upstream.Target = f.target
+				x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+				err := f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x)
+				if status(err) != tt.status || tt.status == 0 && w.Body.String() != "ok" {
+					t.Errorf("ended with %v and %q", err, w.Body)
+				}
+			}
+			if !budget.Reserve(int(tt.budget)) {
+				t.Error("the budget is not given back")
 			}
 		})
 	}

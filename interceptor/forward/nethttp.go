@@ -29,6 +29,9 @@ const (
 	streamWindow = 64 << 10
 )
 
+// maxInformational is how many informational responses a request may have.
+const maxInformational = 5000
+
 // transports are the client for all that is not plain HTTP/1.1: net/http's pools of
 // connections, one per protocol.
 type transports struct {
@@ -111,7 +114,7 @@ func (t *transports) send(a *attempt) (*http.Response, error) {
 	defer want.end()
 	var connected, reused, heard atomic.Bool
 	var mu sync.Mutex // net/http may call a hook after RoundTrip has returned
-	returned := false
+	returned, informational := false, 0
 	ctx = context.WithValue(ctx, wantKey{}, &want)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: want.begin,
@@ -124,6 +127,9 @@ func (t *transports) send(a *attempt) (*http.Response, error) {
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			mu.Lock()
 			defer mu.Unlock()
+			if informational++; informational > maxInformational {
+				return errHeadTooLarge
+			}
 			if !returned {
 				a.informational(code, http.Header(header))
 			}

@@ -28,6 +28,8 @@ type http1 struct {
 	maxHead                 int64
 	maxIdle, maxIdlePerHost int
 	idle                    atomic.Int64    // connections in all pools
+	maxHeads                int64           // memory of all heads that are being read; 0 is no bound
+	heads                   atomic.Int64    // what they may take of it
 	ctx                     context.Context // of dials; ends with close
 	cancel                  context.CancelFunc
 
@@ -39,7 +41,7 @@ type http1 struct {
 func newHTTP1(o Options) *http1 {
 	h := &http1{
 		connect: connect(o.DialContext, o.ConnectTimeout), maxHead: o.MaxResponseHeaderBytes,
-		maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost,
+		maxHeads: o.MaxHeadMemory, maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost,
 		pools: make(map[*pool]struct{}), named: make(map[string]*pool),
 	}
 	if h.maxIdlePerHost <= 0 {
