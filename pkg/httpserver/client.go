@@ -27,6 +27,8 @@ type Client struct {
 	cancel context.CancelFunc
 	// phase is a phase of the connection.
 	phase atomic.Int32
+	// since is when the phase reading began, in nanoseconds since 1970.
+	since atomic.Int64
 	// head is how many bytes were read in the phase reading, charged what they are charged
 	// with.
 	head, charged atomic.Int64
@@ -115,6 +117,7 @@ func connState(conn net.Conn, state http.ConnState) {
 		tcp.client.phase.Store(serving)
 		tcp.client.parsed(&tcp.of.heads)
 	case http.StateIdle:
+		tcp.client.since.Store(time.Now().UnixNano())
 		tcp.client.phase.Store(reading)
 	case http.StateHijacked:
 		// A half-close is nothing special there.

@@ -97,17 +97,15 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.of.places != nil {
-		select {
-		case l.of.places <- struct{}{}:
-		case <-l.closed:
-			_ = conn.Close()
-			return nil, net.ErrClosed
-		}
+	if !l.of.enter(l.closed) {
+		_ = conn.Close()
+		return nil, net.ErrClosed
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		socket, _ := tcp.SyscallConn() // fails for no connection that was accepted
-		conn = &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket}}
+		c := &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket}}
+		c.client.since.Store(time.Now().UnixNano())
+		conn = c
 	} else {
 		conn = &otherConn{Conn: conn, of: l.of}
 	}
@@ -178,6 +176,63 @@ func (c *connections) look() {
 	if len(c.watched) > 0 {
 		c.timer.Reset(watchInterval)
 	}
+}
+
+const (
+	// headPatience is how long a head may take that comes while connections wait.
+	headPatience = 10 * time.Second
+	// evictInterval is the time between two looks for a connection to evict.
+	evictInterval = 100 * time.Millisecond
+)
+
+// enter waits for a place. It evicts the connection that has been idle for longest, so
+// that idle clients keep out nobody. It reports false once closed is.
+func (c *connections) enter(closed <-chan struct{}) bool {
+	for c.places != nil {
+		select {
+		case c.places <- struct{}{}:
+			return true
+		default:
+		}
+		if c.evict() {
+			continue
+		}
+		timer := time.NewTimer(evictInterval)
+		select {
+		case c.places <- struct{}{}:
+			timer.Stop()
+			return true
+		case <-closed:
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
+	return true
+}
+
+// evict closes the connection that has waited for longest for a request, or for the rest
+// of a head that is late. It reports whether there is one.
+func (c *connections) evict() bool {
+	late := time.Now().Add(-headPatience).UnixNano()
+	c.mu.Lock()
+	var oldest *tcpConn
+	for conn := range c.watched {
+		client := &conn.client
+		since := client.since.Load()
+		if client.phase.Load() != reading || client.head.Load() > 0 && since > late {
+			continue
+		}
+		if oldest == nil || since < oldest.client.since.Load() {
+			oldest = conn
+		}
+	}
+	c.mu.Unlock()
+	if oldest == nil {
+		return false
+	}
+	_ = oldest.Close() // net/http closes it again
+	return true
 }
 
 // leave gives a place back.

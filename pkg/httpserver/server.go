@@ -50,7 +50,8 @@ type Options struct {
 	// first 4 KiB of each. A connection that goes beyond is cut. 0 is no bound.
 	MaxHeadMemory int64
 	// MaxConnections bounds the connections that are open at a time, those of all
-	// listeners together. More wait to be accepted. 0 is no bound.
+	// listeners together. Of more, the one that has been idle for longest is closed; while
+	// none is idle, they wait to be accepted. 0 is no bound.
 	MaxConnections int
 	// Log for what happens on connections.
 	Log logr.Logger

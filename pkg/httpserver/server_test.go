@@ -358,6 +358,29 @@ func TestConnectionsOverTheBoundWait(t *testing.T) {
 	<-arrived // the one that waited
 }
 
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	s := startWith(t, Options{MaxConnections: 3}, func(http.ResponseWriter, *http.Request) {})
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", s.plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	kept := dial()
+	for range 20 {
+		dial() // and sends nothing
+		if status, err := get(kept); err != nil || status != http.StatusOK {
+			t.Fatalf("the connection that is used last is closed: %d, %v", status, err)
+		}
+	}
+	if status, err := get(dial()); err != nil || status != http.StatusOK {
+		t.Errorf("idle connections keep others out: %d, %v", status, err)
+	}
+}
+
 func TestShutdownEndsWaitingForAPlace(t *testing.T) {
 	arrived, answer := make(chan struct{}), make(chan struct{})
 	s := startWith(t, Options{MaxConnections: 1}, func(http.ResponseWriter, *http.Request) {

@@ -18,6 +18,8 @@ const (
 	shutdownTimeout = 5 * time.Second
 	// closeTimeout bounds Close: a collector may not answer.
 	closeTimeout = 3 * time.Second
+	// The bounds of an auxiliary server: probes, scalers and Prometheus need much less.
+	maxHeaderBytes, maxHeadMemory, maxConnections = 16 << 10, 2 << 20, 256
 )
 
 // Process is what a binary runs, and how it stops. It stops in this order: not
@@ -67,7 +69,10 @@ func (p Process) Run(ctx context.Context) error {
 		if s.Listener == nil {
 			continue
 		}
-		server := httpserver.New(s.Handler, httpserver.Options{Log: p.Log.WithName(s.Name)})
+		server := httpserver.New(s.Handler, httpserver.Options{
+			MaxHeaderBytes: maxHeaderBytes, MaxHeadMemory: maxHeadMemory, MaxConnections: maxConnections,
+			Log: p.Log.WithName(s.Name),
+		})
 		servers = append(servers, server)
 		group.Go(func() error { return server.Serve(s.Listener) })
 	}

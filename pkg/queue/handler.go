@@ -23,16 +23,26 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
+const (
+	// maxWatches is how many readers may watch at a time: each replica of the scaler has
+	// one stream.
+	maxWatches = 64
+	// maxLists is how many may read all counts at a time.
+	maxLists = 16
+)
+
 // NewHandler returns the handler of /queue: the counts of all routes, or with
 // ?watch=true a stream of them, which ends with the request or when done is
-// closed; a nil done never is.
+// closed; a nil done never is. Readers over a bound get 503.
 func NewHandler(source Source, done <-chan struct{}) http.Handler {
-	return &handler{source: source, done: done}
+	return &handler{source: source, done: done, watches: make(chan struct{}, maxWatches), lists: make(chan struct{}, maxLists)}
 }
 
 type handler struct {
 	source Source
 	done   <-chan struct{}
+	// watches and lists hold one value for each reader.
+	watches, lists chan struct{}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,10 +54,24 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	// Anything else than a clear yes is the answer of 0.16, which had no query.
 	if watch, err := strconv.ParseBool(r.URL.Query().Get(WatchQuery)); err == nil && watch {
-		h.watch(w, r)
+		h.bounded(w, h.watches, func() { h.watch(w, r) })
 		return
 	}
-	h.list(w)
+	h.bounded(w, h.lists, func() { h.list(w) })
+}
+
+// bounded serves a reader if there is a place for it.
+func (h *handler) bounded(w http.ResponseWriter, places chan struct{}, serve func()) {
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		serve()
+	default:
+		// The connection is closed, so that it takes no place either.
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many readers", http.StatusServiceUnavailable)
+	}
 }
 
 // list answers with all counts.

@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
+	"time"
 )
 
 // The names and shapes are what 0.16's scalers and scripts read.
@@ -67,5 +70,38 @@ func TestOnlyGet(t *testing.T) {
 				t.Errorf("%s %s: status %d, Allow %q", method, query, w.Code, w.Header().Get("Allow"))
 			}
 		}
+	}
+}
+
+func TestReadersAreBounded(t *testing.T) {
+	source := newDemand(Counts{"ns/a": {}})
+	h := NewHandler(source, nil)
+	ctx, leave := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	for range maxWatches {
+		watching.Go(func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, Path+"?watch=true", nil))
+		})
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for source.readers() < maxWatches {
+		<-tick.C
+	}
+	ask := func(ctx context.Context, query string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, Path+query, nil))
+		return w
+	}
+	if w := ask(ctx, "?watch=true"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Connection") != "close" {
+		t.Errorf("one reader too many gets %d and %v", w.Code, w.Header())
+	}
+	if w := ask(ctx, ""); w.Code != http.StatusOK {
+		t.Errorf("watches keep out who asks once: %d", w.Code)
+	}
+	leave()
+	watching.Wait()
+	if w := ask(ctx, "?watch=true"); w.Code != http.StatusOK {
+		t.Errorf("the places are not given back: %d", w.Code)
 	}
 }
