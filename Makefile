@@ -33,7 +33,7 @@ test: test-unit test-integration test-bench ## Unit, conformance, integration an
 
 .PHONY: test-unit
 test-unit: cc ## Unit and conformance tests: the inner loop
-	@packages=$$(go list ./... | grep -vE '/tests/(integration|bench|browser|e2e)') && go test -race -timeout 10m $$packages
+	@packages=$$(go list ./... | grep -vE '/tests/(integration|bench|browser|e2e|survival)') && go test -race -timeout 10m $$packages
 
 .PHONY: test-integration
 test-integration: cc ## Against a real kube-apiserver, built on first use (about 7 minutes)
@@ -43,6 +43,10 @@ test-integration: cc ## Against a real kube-apiserver, built on first use (about
 .PHONY: test-bench
 test-bench: ## Whole processes beside a bare net/http server
 	go test -timeout 10m ./tests/bench/...
+
+.PHONY: test-survival
+test-survival: ## The interceptor's binary within 64 MiB under hostile input (3 minutes)
+	go test -timeout 10m ./tests/survival
 
 .PHONY: test-clients
 test-clients: cc tests/clients/node/node_modules/.package-lock.json ## Official SDKs, for Go and Node, through real cold starts

@@ -1,0 +1,207 @@
+package survival
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/tests/support/apiserver"
+	"github.com/kedacore/http-add-on/tests/support/frames"
+)
+
+// target is a Service with an endpoint and a route, all of one name.
+func target(name, protocol string, address string, more apiserver.Object) []apiserver.Object {
+	port := 0
+	if address != "" {
+		port = portOf(address)
+	}
+	return []apiserver.Object{apiserver.Service(name, protocol), apiserver.Endpoints(name, port), apiserver.Route(name, name+".test", more)}
+}
+
+// h2c serves HTTP/2 without TLS.
+func h2c(t *testing.T, handler http.HandlerFunc) string {
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	for n := 0; n < 25<<20; n += 16 << 10 {
+		if _, err := w.Write(make([]byte, 16<<10)); err != nil {
+			return
+		}
+	}
+}
+
+func TestDownloadsThatNobodyReads(t *testing.T) {
+	for _, test := range []struct {
+		reason string
+		in     bool // HTTP/2 from the client
+		out    string
+	}{
+		{"HTTP/1.1 from an h2c backend", false, "kubernetes.io/h2c"},
+		{"HTTP/2 from an h2c backend", true, "kubernetes.io/h2c"},
+		{"HTTP/1.1 from an HTTP/1.1 backend", false, ""},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, target("download", test.out, h2c(t, endless), nil))
+			for range 40 {
+				if test.in {
+					if _, err := v.frames(0).Request(true, frames.Fields("GET", "download.test", "/")...); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				if _, err := io.WriteString(v.dial(), "GET / HTTP/1.1\r\nHost: download.test\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-time.After(3 * time.Second)
+			v.survived()
+		})
+	}
+}
+
+// raw is a backend that answers every request with the same bytes, again and again.
+func raw(t *testing.T, answer []byte) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for in := bufio.NewReader(conn); ; {
+					request, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, request.Body)
+					if _, err := conn.Write(answer); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func tiny(bytes int, end string) []byte {
+	var head strings.Builder
+	head.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
+	for i := 0; head.Len() < bytes; i++ {
+		fmt.Fprintf(&head, "%x:\r\n", i)
+	}
+	head.WriteString(end)
+	return []byte(head.String())
+}
+
+func TestHeadsOfResponses(t *testing.T) {
+	for _, test := range []struct {
+		reason  string
+		clients int
+		head    []byte
+	}{
+		{"7.6 MB of tiny fields", 1, tiny(7_600_000, "\r\nok")},
+		{"40 times 250 KB of them", 40, tiny(250_000, "\r\nok")},
+		{"40 times 250 KB of them that do not end", 40, tiny(250_000, "")},
+		{"a flood of informational ones", 10, bytes.Repeat([]byte("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"), 1<<18)},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, target("heads", "", raw(t, test.head), nil))
+			for range test.clients {
+				conn := v.dial()
+				if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: heads.test\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				go func() { _, _ = io.Copy(io.Discard, conn) }()
+			}
+			<-time.After(3 * time.Second)
+			v.survived()
+		})
+	}
+}
+
+// A stream asks its backend for an answer that may have to be had whole, and decodes it.
+func TestCompressedBombs(t *testing.T) {
+	var bomb bytes.Buffer
+	compressor := gzip.NewWriter(&bomb)
+	_, _ = io.WriteString(compressor, `{"choices":[{"message":{"content":"`)
+	for range 1 << 10 {
+		_, _ = compressor.Write(bytes.Repeat([]byte("x"), 1<<18)) // 256 MiB in all
+	}
+	_ = compressor.Close()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	}))
+	t.Cleanup(backend.Close)
+	v := start(t, target("bomb", "", "", apiserver.Object{"coldStart": apiserver.Object{"streamingCallback": apiserver.Object{"message": "Waking"}}}))
+	for range 20 {
+		conn := v.dial()
+		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: bomb.test\r\nContent-Length: 15\r\n\r\n{\"stream\":true}")
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+	}
+	v.eventually("streams are open", func() bool { return v.counts("bomb").Concurrency >= 20 })
+	v.api.Set(apiserver.Endpoints("bomb", portOf(backend.Listener.Addr().String())))
+	<-time.After(4 * time.Second)
+	v.survived()
+}
+
+// One object with 6 static routes of 256 hosts and 256 paths.
+func TestObjectThatMultiplies(t *testing.T) {
+	var hosts, paths []any
+	for i := range 256 {
+		hosts, paths = append(hosts, fmt.Sprintf("h%d.test", i)), append(paths, apiserver.Object{"value": fmt.Sprintf("/p%d", i)})
+	}
+	var static []any
+	for range 6 {
+		static = append(static, apiserver.Object{
+			"rules":    []any{apiserver.Object{"hosts": hosts, "paths": paths}},
+			"response": apiserver.Object{"statusCode": 200, "body": "ok"},
+		})
+	}
+	v := start(t, target("many", "", "", apiserver.Object{
+		"rules":  []any{apiserver.Object{"hosts": append(hosts, "many.test"), "paths": append(paths, apiserver.Object{"value": "/"})}},
+		"staticRoutes": static,
+	}))
+	<-time.After(2 * time.Second)
+	v.survived()
+}
+
+func TestWatchersOfDemand(t *testing.T) {
+	v := start(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 3000 {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", v.admin)
+		if err != nil {
+			break
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		fmt.Fprint(conn, "GET /queue?watch=true HTTP/1.1\r\nHost: admin\r\n\r\n")
+	}
+	<-time.After(2 * time.Second)
+	v.survived()
+}

@@ -1,0 +1,168 @@
+package survival
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/kedacore/http-add-on/tests/support/frames"
+)
+
+// frames opens an HTTP/2 connection whose server may send that much of each response.
+func (v *victim) frames(window uint32) *frames.Conn {
+	v.t.Helper()
+	c, err := frames.Open(v.dial(), window)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return c
+}
+
+// A field of 4 KiB is one byte once HPACK has it in its table.
+func TestHPACKBombs(t *testing.T) {
+	for _, test := range []struct {
+		reason                     string
+		conns, streams, references int
+		window                     uint32
+	}{
+		{"60 streams of 250 references", 1, 60, 250, 64 << 10},
+		{"900 streams", 4, 225, 250, 64 << 10},
+		{"just within net/http's bound, and the answer is not read", 4, 225, 31, 0},
+		{"just within ours, and held", 4, 225, 15, 64 << 10},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, nil)
+			for range test.conns {
+				c := v.frames(test.window)
+				fields := frames.Fields("GET", "cold.test", "/")
+				for range test.references {
+					fields = append(fields, hpack.HeaderField{Name: "cookie", Value: strings.Repeat("c", 4000)})
+				}
+				for range test.streams {
+					if _, err := c.Request(true, fields...); err != nil {
+						t.Logf("the connection ended: %v", err)
+						break
+					}
+				}
+			}
+			<-time.After(2 * time.Second) // what is held, is held
+			v.survived()
+		})
+	}
+}
+
+func TestTinyFields(t *testing.T) {
+	for _, test := range []struct {
+		reason       string
+		conns, bytes int
+		end          string
+	}{
+		{"4 requests of 990 KiB", 4, 990 << 10, "\r\n"},
+		{"50 requests of 127 KiB", 50, 127 << 10, "\r\n"},
+		{"50 heads of 120 KiB that do not end", 50, 120 << 10, ""},
+		{"400 heads of 60 KiB that do not end", 400, 60 << 10, ""},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, nil)
+			var head strings.Builder
+			head.WriteString("GET / HTTP/1.1\r\nHost: cold.test\r\n")
+			for i := 0; head.Len() < test.bytes; i++ {
+				fmt.Fprintf(&head, "%x:\r\n", i)
+			}
+			head.WriteString(test.end)
+			var sending sync.WaitGroup
+			for range test.conns {
+				conn := v.dial()
+				sending.Go(func() { _, _ = io.WriteString(conn, head.String()) })
+			}
+			sending.Wait()
+			<-time.After(2 * time.Second)
+			v.survived()
+		})
+	}
+}
+
+// Bodies for a target that sleeps: HTTP/2 takes in what its windows allow.
+func TestUnreadUploads(t *testing.T) {
+	t.Run("60 connections of HTTP/2 with 1 MiB each", func(t *testing.T) {
+		v := start(t, nil)
+		var sending sync.WaitGroup
+		for range 60 {
+			c := v.frames(64 << 10)
+			for range 16 {
+				stream, err := c.Request(false, frames.Fields("POST", "cold.test", "/")...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sending.Go(func() {
+					for range 4 {
+						_ = c.Data(stream, false, make([]byte, 16000))
+					}
+				})
+				sending.Wait()
+			}
+		}
+		<-time.After(2 * time.Second)
+		v.survived()
+	})
+	t.Run("300 uploads of 1 MiB over HTTP/1.1", func(t *testing.T) {
+		v := start(t, nil)
+		for range 300 {
+			conn := v.dial()
+			go func() {
+				_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: 1048576\r\n\r\n"+strings.Repeat("x", 1<<20))
+			}()
+		}
+		<-time.After(3 * time.Second)
+		v.survived()
+	})
+}
+
+func TestIdleConnections(t *testing.T) {
+	v := start(t, nil)
+	for range 3000 {
+		v.dial()
+	}
+	<-time.After(2 * time.Second)
+	v.survived()
+}
+
+// Clients that leave in ways that net/http does not see.
+func TestGhosts(t *testing.T) {
+	const each = 1000
+	for _, kind := range []struct{ reason, request string }{
+		{"no body", "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\n"},
+		{"one byte late", "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\nx"},
+		{"100 KB", "POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)},
+		{"1 MiB", "POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: 1048576\r\n\r\n" + strings.Repeat("x", 1<<20)},
+	} {
+		t.Run(kind.reason, func(t *testing.T) {
+			v := start(t, nil)
+			slots := make(chan struct{}, 200)
+			var sending sync.WaitGroup
+			for range each {
+				slots <- struct{}{}
+				sending.Go(func() {
+					defer func() { <-slots }()
+					conn, err := net.Dial("tcp", v.proxy)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer conn.Close()
+					_ = conn.SetDeadline(time.Now().Add(time.Second))
+					_, _ = io.WriteString(conn, kind.request)
+				})
+			}
+			sending.Wait()
+			v.eventually("no ghost is in flight", func() bool { return v.counts("cold").Concurrency <= 1 }) // the lease
+			v.survived()
+		})
+	}
+}

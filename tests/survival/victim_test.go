@@ -1,0 +1,338 @@
+// Package survival runs the interceptor's binary as the chart does, with a memory limit
+// of 64Mi, under what a stranger, a tenant or a backend may send. It must live, and
+// another tenant's requests must be answered throughout.
+package survival
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/tests/support/apiserver"
+)
+
+const (
+	// limit is the memory limit of the chart, and goLimit what it makes of that.
+	limit, goLimit = 64 << 20, limit / 10 * 9
+	// patience bounds what must happen; nothing waits for it when all is well.
+	patience = 60 * time.Second
+)
+
+// binary is the interceptor.
+var binary string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "survival")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(folder, "interceptor")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "../../interceptor")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the interceptor: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// victim is an interceptor with a bystander: warm requests of another tenant.
+type victim struct {
+	t            *testing.T
+	api          *apiserver.Server
+	proxy, admin string
+	pid          int
+	exited       chan struct{}
+	log          *tail
+	peak         atomic.Int64 // anonymous memory, in bytes
+	idle         int64
+	stop         context.CancelFunc
+	running      sync.WaitGroup
+	bystander    bystander
+}
+
+// tail keeps the end of a log.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *tail) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	if n := len(l.lines); n > 50 {
+		l.lines = slices.Clone(l.lines[n-50:])
+	}
+}
+
+// start starts an interceptor with a sleeping target "cold", a warm one "bystander", and
+// more objects. env is name, value, name, value…
+func start(t *testing.T, objects []apiserver.Object, env ...string) *victim {
+	t.Helper()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	t.Cleanup(backend.Close)
+	v := &victim{t: t, exited: make(chan struct{}), log: &tail{}}
+	v.api = apiserver.Start(t, append(objects,
+		apiserver.Service("cold", ""), apiserver.Endpoints("cold", 0), apiserver.Route("cold", "cold.test", nil),
+		apiserver.Service("bystander", ""), apiserver.Endpoints("bystander", portOf(backend.Listener.Addr().String())),
+		apiserver.Route("bystander", "bystander.test", nil),
+	)...)
+	process := exec.Command(binary)
+	process.Env = append(os.Environ(), "KUBECONFIG="+v.api.Kubeconfig(t), "GOMEMLIMIT="+strconv.Itoa(goLimit),
+		"KEDA_HTTP_PROXY_PORT=0", "KEDA_HTTP_ADMIN_PORT=0", "OTEL_PROM_EXPORTER_PORT=0", "KEDA_HTTP_SHUTDOWN_DELAY=0s", "KEDA_HTTP_DRAIN_TIMEOUT=1s")
+	for i := 0; i+1 < len(env); i += 2 {
+		process.Env = append(process.Env, env[i]+"="+env[i+1])
+	}
+	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	log, err := process.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := newGroup(t)
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	v.pid = process.Process.Pid
+	group.add(t, v.pid)
+	serving := make(chan struct{})
+	v.running.Go(func() {
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			v.log.add(lines.Text())
+			var line struct{ Msg, Address, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
+				v.proxy, v.admin = loopback(line.Address), loopback(line.Admin)
+				close(serving)
+			}
+		}
+		_ = process.Wait()
+		close(v.exited)
+	})
+	var ctx context.Context
+	ctx, v.stop = context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		v.stop()
+		_ = process.Process.Signal(syscall.SIGTERM)
+		v.running.Wait()
+		if t.Failed() {
+			t.Logf("the end of the log:\n%s", strings.Join(v.log.lines, "\n"))
+		}
+	})
+	select {
+	case <-serving:
+	case <-v.exited:
+		t.Fatal("the interceptor does not start")
+	case <-time.After(patience):
+		t.Fatal("the interceptor does not serve")
+	}
+	v.eventually("the bystander is served", func() bool { return v.bystander.request(ctx, v.proxy) == nil })
+	v.running.Go(func() { v.sample(ctx) })
+	v.bystander.before(ctx, v.proxy)
+	v.idle = v.peak.Load()
+	v.running.Go(func() { v.bystander.during(ctx, v.proxy) })
+	return v
+}
+
+func portOf(address string) int {
+	_, port, _ := net.SplitHostPort(address)
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+func loopback(address string) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(portOf(address)))
+}
+
+// sample notes the most memory that the process had which the kernel cannot take back.
+func (v *victim) sample(ctx context.Context) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		v.peak.Store(max(v.peak.Load(), v.memory()))
+	}
+}
+
+// memory is the anonymous memory of the process, in bytes.
+func (v *victim) memory() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", v.pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "RssAnon:")
+	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, _ := strconv.ParseInt(kib, 10, 64)
+	return n << 10
+}
+
+// survived ends a test: the process lives, within its limit, and the bystander was served.
+func (v *victim) survived() {
+	v.t.Helper()
+	v.stop()
+	select {
+	case <-v.exited:
+		v.t.Fatal("the interceptor was killed")
+	default:
+	}
+	failed, before, during := v.bystander.result()
+	v.t.Logf("anonymous memory: %.1f MiB before, %.1f MiB at most; bystander: p99 %v before, %v during, %d requests",
+		mib(v.idle), mib(v.peak.Load()), before, during, v.bystander.n.Load())
+	if peak := v.peak.Load(); peak > limit {
+		v.t.Errorf("the interceptor took %.1f MiB", mib(peak))
+	}
+	if failed != nil {
+		v.t.Errorf("a bystander's request failed: %v", failed)
+	}
+	if most := max(10*before, 2*time.Second); during > most {
+		v.t.Errorf("the bystander's p99 was %v, of %v before", during, before)
+	}
+}
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+// counts is what the admin port says of a route of namespace apps.
+func (v *victim) counts(route string) queue.Count {
+	response, err := http.Get("http://" + v.admin + queue.Path)
+	if err != nil {
+		return queue.Count{Concurrency: -1}
+	}
+	defer response.Body.Close()
+	counts := queue.Counts{}
+	if err := json.NewDecoder(response.Body).Decode(&counts); err != nil {
+		return queue.Count{Concurrency: -1}
+	}
+	return counts["apps/"+route]
+}
+
+// eventually polls for what the process does.
+func (v *victim) eventually(what string, is func() bool) {
+	v.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-v.exited:
+			v.t.Fatalf("the interceptor was killed before this: %s", what)
+		case <-tick.C:
+		}
+		if time.Now().After(deadline) {
+			v.t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// dial connects to the proxy port.
+func (v *victim) dial() net.Conn {
+	v.t.Helper()
+	conn, err := net.Dial("tcp", v.proxy)
+	if err != nil {
+		v.t.Fatalf("connecting to the interceptor: %v", err)
+	}
+	v.t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// bystander is a client with a connection of its own and a warm target.
+type bystander struct {
+	client http.Client
+	n      atomic.Int64
+
+	mu           sync.Mutex
+	failed       error
+	calm, hectic []time.Duration
+}
+
+func (b *bystander) request(ctx context.Context, proxy string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+proxy+"/", nil)
+	if err != nil {
+		return err
+	}
+	r.Host = "bystander.test"
+	response, err := b.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered with %s", response.Status)
+	}
+	return nil
+}
+
+// before measures while nothing else happens.
+func (b *bystander) before(ctx context.Context, proxy string) {
+	for range 200 {
+		b.measure(ctx, proxy, &b.calm)
+	}
+}
+
+// during measures until ctx ends.
+func (b *bystander) during(ctx context.Context, proxy string) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			b.measure(ctx, proxy, &b.hectic)
+		}
+	}
+}
+
+func (b *bystander) measure(ctx context.Context, proxy string, into *[]time.Duration) {
+	start := time.Now()
+	err := b.request(ctx, proxy)
+	b.n.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	*into = append(*into, time.Since(start))
+	if err != nil && ctx.Err() == nil {
+		b.failed = errors.Join(b.failed, err)
+	}
+}
+
+func (b *bystander) result() (failed error, before, during time.Duration) { //nolint:revive // the error is a finding
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failed, p99(b.calm), p99(b.hectic)
+}
+
+func p99(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)*99/100]
+}
