@@ -44,13 +44,18 @@ func parsePattern(host string) (p pattern, ok bool) {
 
 // comparePatterns orders patterns so that duplicates are neighbours.
 func comparePatterns(a, b pattern) int {
-	if a.any != b.any {
-		if a.any {
-			return -1
-		}
-		return 1
+	return cmp.Or(-compareBools(a.any, b.any), cmp.Compare(a.name, b.name))
+}
+
+// compareBools orders false before true.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
 	}
-	return cmp.Compare(a.name, b.name)
+	return 1
 }
 
 // HostName returns a host without what does not name it: the port, the brackets of

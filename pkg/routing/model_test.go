@@ -25,7 +25,7 @@ func modelMatch(routes map[Key]*Route[string], host, path string, header http.He
 	var hits []modelHit
 	for _, r := range routes {
 		for _, rule := range r.Rules {
-			withValues, ok := modelHeaders(rule.Headers, header)
+			headers, withValues, ok := modelHeaders(rule.Headers, header)
 			if !ok {
 				continue
 			}
@@ -36,7 +36,7 @@ func modelMatch(routes map[Key]*Route[string], host, path string, header http.He
 				}
 				for _, p := range orDefault(rule.Paths, "/") {
 					if segments, ok := modelPath(p, path); ok {
-						hits = append(hits, modelHit{r, exact, labels, segments, len(rule.Headers), withValues})
+						hits = append(hits, modelHit{r, exact, labels, segments, headers, withValues})
 					}
 				}
 			}
@@ -70,19 +70,30 @@ func orDefault[E any](list []E, otherwise E) []E {
 	return list
 }
 
-func modelHeaders(matches []HeaderMatch, header http.Header) (withValues int, ok bool) {
+// modelHeaders counts the headers that are asked for, and the values: each once.
+func modelHeaders(matches []HeaderMatch, header http.Header) (headers, withValues int, ok bool) {
+	asked := map[string]map[string]bool{}
 	for _, m := range matches {
-		values := header.Values(m.Name)
+		name := strings.ToLower(m.Name)
+		if asked[name] == nil {
+			asked[name] = map[string]bool{}
+		}
+		if len(header.Values(name)) == 0 {
+			return 0, 0, false
+		}
 		if m.Value != nil {
-			withValues++
-			if !slices.Contains(values, *m.Value) {
-				return 0, false
-			}
-		} else if len(values) == 0 {
-			return 0, false
+			asked[name][*m.Value] = true
 		}
 	}
-	return withValues, true
+	for name, values := range asked {
+		for value := range values {
+			if !slices.Contains(header.Values(name), value) {
+				return 0, 0, false
+			}
+		}
+		headers, withValues = headers+max(len(values), 1), withValues+len(values)
+	}
+	return headers, withValues, true
 }
 
 func modelHost(pattern, host string) (exact bool, labels int, ok bool) {

@@ -2,7 +2,6 @@ package routing
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -39,8 +38,7 @@ func Places(rules []Rule) map[Place]struct{} {
 			}
 			headers = append(headers, text)
 		}
-		slices.Sort(headers)
-		place := Place{Headers: strings.Join(slices.Compact(headers), ", ")}
+		place := Place{Headers: strings.Join(headers, ", ")}
 		for _, host := range r.hosts {
 			for _, path := range r.paths {
 				place.Host, place.Path = host.String(), path

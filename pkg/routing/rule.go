@@ -119,11 +119,28 @@ func compileRule[T any](in *Rule) *rule[T] {
 		m := headerMatch{name: http.CanonicalHeaderKey(header.Name), anyValue: header.Value == nil}
 		if header.Value != nil {
 			m.value = *header.Value
-			out.values++
 		}
 		out.headers = append(out.headers, m)
 	}
+	out.headers = distinctHeaders(out.headers)
+	for _, m := range out.headers {
+		if !m.anyValue {
+			out.values++
+		}
+	}
 	return out
+}
+
+// distinctHeaders sorts matchers and drops those that ask for nothing more: "X-A" and
+// "x-a" are one header, and one with a certain value has any value. Rules of the same
+// requests have the same matchers then.
+func distinctHeaders(all []headerMatch) []headerMatch {
+	slices.SortFunc(all, func(a, b headerMatch) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), compareBools(a.anyValue, b.anyValue), cmp.Compare(a.value, b.value))
+	})
+	return slices.CompactFunc(all, func(a, b headerMatch) bool {
+		return a.name == b.name && (a.anyValue || b.anyValue || a.value == b.value)
+	})
 }
 
 // matchHeaders reports whether a header has all that is asked for. Of several values

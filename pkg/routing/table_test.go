@@ -133,6 +133,11 @@ func TestMatch(t *testing.T) {
 		{"headers that do not match leave it to the next shorter path", []Route[string]{rt("l", makeRule("/a/b X-A=v")), rt("s", makeRule("/a"))}, "h", "/a/b", http.Header{"X-A": {"w"}}, "s"},
 		{"and to the next host", []Route[string]{rt("e", makeRule("a.example.com X-A=v")), rt("c", makeRule("*"))}, "a.example.com", "/a/b", nil, "c"},
 
+		{"a header that is named twice counts once", []Route[string]{older(rt("o", makeRule("X-A"))), rt("t", twice("X-A", "x-a"))}, "h", "/", http.Header{"X-A": {"v"}}, "o"},
+		{"with its value too", []Route[string]{older(rt("o", makeRule("X-A=v"))), rt("t", twice("x-A=v", "X-A=v"))}, "h", "/", http.Header{"X-A": {"v"}}, "o"},
+		{"a value asks for any already", []Route[string]{older(rt("o", makeRule("X-A=v"))), rt("t", twice("X-A", "x-a=v"))}, "h", "/", http.Header{"X-A": {"v"}}, "o"},
+		{"two values are two", []Route[string]{older(rt("o", makeRule("X-A=v"))), rt("t", twice("X-A=v", "x-a=w"))}, "h", "/", http.Header{"X-A": {"v", "w"}}, "t"},
+
 		// Ties.
 		{"the older route wins", []Route[string]{rt("z", makeRule("/a")), older(rt("a", makeRule("/a")))}, "h", "/a", nil, "a"},
 		{"then the later name", []Route[string]{rt("a", makeRule("/a")), rt("c", makeRule("/a")), rt("b", makeRule("/a"))}, "h", "/a", nil, "c"},
@@ -153,6 +158,20 @@ func TestMatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// twice is a rule of two header matchers, whose names are as they are written.
+func twice(headers ...string) Rule {
+	var rule Rule
+	for _, header := range headers {
+		match := HeaderMatch{}
+		name, value, ok := strings.Cut(header, "=")
+		if match.Name = name; ok {
+			match.Value = &value
+		}
+		rule.Headers = append(rule.Headers, match)
+	}
+	return rule
 }
 
 func TestNilAndZeroTable(t *testing.T) {

@@ -164,7 +164,11 @@ func TestTheTableAgrees(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	hosts := []string{"a.test", "A.test:80", "a.test.", "*.test", "*", "", "[::1]", "[::1]:80", "::1"}
 	paths := []string{"", "/", "/x", "x/", "/x/y"}
-	headers := [][]v1beta1.HeaderMatch{nil, {{Name: "a"}}, {{Name: "A"}}, {{Name: "a"}, {Name: "B"}}}
+	value := "v"
+	headers := [][]v1beta1.HeaderMatch{
+		nil, {{Name: "a"}}, {{Name: "A"}}, {{Name: "a"}, {Name: "B"}}, {{Name: "a"}, {Name: "A"}}, {{Name: "a", Value: &value}},
+		{{Name: "A"}, {Name: "a", Value: &value}}, {{Name: "a", Value: &value}, {Name: "B"}, {Name: "A", Value: &value}},
+	}
 	for range 200 {
 		c := New()
 		var all []*v1beta1.InterceptorRoute
@@ -201,7 +205,11 @@ func request(rule *v1beta1.RoutingRule) (host, path string, header http.Header) 
 	}
 	header = http.Header{}
 	for _, match := range rule.Headers {
-		header.Set(match.Name, "any")
+		if match.Value != nil {
+			header.Set(match.Name, *match.Value)
+		} else if header.Get(match.Name) == "" {
+			header.Set(match.Name, "another")
+		}
 	}
 	return strings.Replace(host, "*", "nowhere", 1), "/" + strings.Trim(rule.Paths[0].Value, "/"), header
 }
