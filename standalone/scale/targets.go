@@ -2,6 +2,7 @@ package scale
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,11 +16,8 @@ import (
 	"github.com/kedacore/http-add-on/standalone/manifest"
 )
 
-// Defaults of KEDA.
-const (
-	defaultMax      = 100
-	defaultCooldown = 300 * time.Second
-)
+// defaultCooldown is KEDA's.
+const defaultCooldown = 300 * time.Second
 
 // Target is a workload and what decides how many replicas it has.
 type Target struct {
@@ -128,7 +126,7 @@ func (c *compiler) scaledObject(o *manifest.ScaledObject) {
 	target := Target{
 		Workload:        types.NamespacedName{Namespace: o.Namespace, Name: o.Spec.ScaleTargetRef.Name},
 		Min:             int(valueOr(o.Spec.MinReplicaCount, 0)),
-		Max:             int(valueOr(o.Spec.MaxReplicaCount, defaultMax)),
+		Max:             int(valueOr(o.Spec.MaxReplicaCount, route.DefaultMaxReplicas)),
 		Cooldown:        seconds(o.Spec.CooldownPeriod, defaultCooldown),
 		InitialCooldown: seconds(o.Spec.InitialCooldownPeriod, 0),
 	}
@@ -158,20 +156,24 @@ func (c *compiler) httpScaledObject(o *v1alpha1.HTTPScaledObject) {
 		}
 		return
 	}
+	if problems := route.Unscalable(o); len(problems) > 0 {
+		c.problem(self, strings.Join(problems, "; ")+": its requests wake nobody")
+		return
+	}
 	ref := o.Spec.ScaleTargetRef
-	if ref.Name == "" || ref.Kind != "" && ref.Kind != manifest.KindDeployment {
+	if ref.Kind != "" && ref.Kind != manifest.KindDeployment {
 		c.problem(self, "its scaleTargetRef names no Deployment: its requests wake nobody")
 		return
 	}
 	target := Target{
 		Workload:        types.NamespacedName{Namespace: o.Namespace, Name: ref.Name},
 		Metrics:         []Metric{c.metrics[self]},
-		Max:             defaultMax,
+		Max:             route.DefaultMaxReplicas,
 		Cooldown:        seconds(o.Spec.CooldownPeriod, defaultCooldown),
 		InitialCooldown: seconds(o.Spec.InitialCooldownPeriod, 0),
 	}
 	if r := o.Spec.Replicas; r != nil {
-		target.Min, target.Max = int(valueOr(r.Min, 0)), int(valueOr(r.Max, defaultMax))
+		target.Min, target.Max = int(valueOr(r.Min, 0)), int(valueOr(r.Max, route.DefaultMaxReplicas))
 	}
 	c.add(self, target)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,7 @@ import (
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // FieldOwner is whose fields those of a ScaledObject are that we apply. It must
@@ -42,8 +44,8 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 	if !r.KEDA.Available() {
 		return refuse("KEDA is not installed: the API server knows no ScaledObjects")
 	}
-	if err := validate(&object.Spec); err != nil {
-		return refusal{err}
+	if problems := route.Unscalable(object); len(problems) > 0 {
+		return refuse("%s", strings.Join(problems, "; "))
 	}
 	orphan := object.Annotations[api.AnnotationOrphanScaledObject] == api.True
 	existing, err := r.existing(ctx, object)

@@ -2,8 +2,8 @@ package httpscaledobject
 
 import (
 	"cmp"
-	"errors"
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,17 +18,6 @@ import (
 // scaler pushes: it puts workloads to sleep, and is the safety net for waking them.
 const pollingInterval = 15
 
-// validate finds what no ScaledObject can be made of.
-func validate(spec *v1alpha1.HTTPScaledObjectSpec) error {
-	if m := spec.ScalingMetric; m != nil && m.Concurrency != nil && m.Rate != nil {
-		return errors.New("scalingMetric: concurrency and requestRate exclude each other")
-	}
-	if spec.ScaleTargetRef.Name == "" {
-		return errors.New("scaleTargetRef.name must name the workload to scale")
-	}
-	return nil
-}
-
 // build makes the ScaledObject for an object: exactly the fields that we own.
 // KEDA defaults what an object leaves out. An orphan has no owner.
 func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool) *keda.ScaledObject {
@@ -39,8 +28,8 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 		Metadata: keda.Metadata{
 			Namespace:   object.Namespace,
 			Name:        object.Name,
-			Labels:      object.Labels,
-			Annotations: annotations(object),
+			Labels:      without(object.Labels, trackingLabel),
+			Annotations: without(object.Annotations, trackingAnnotation),
 		},
 		Spec: keda.ScaledObjectSpec{
 			ScaleTargetRef: keda.ScaleTargetRef{
@@ -64,19 +53,39 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 	if replicas := spec.Replicas; replicas != nil {
 		scaledObject.Spec.MinReplicaCount, scaledObject.Spec.MaxReplicaCount = replicas.Min, replicas.Max
 	}
-	if !orphan {
+	if orphan {
+		delete(scaledObject.Metadata.Labels, instanceLabel)
+	} else {
 		owner := metav1.NewControllerRef(object, route.HTTPScaledObjectKind())
 		scaledObject.Metadata.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
 	return scaledObject
 }
 
-// annotations are copied, as KEDA reads some of its ScaledObjects; what kubectl
-// remembers of applying another object is not.
-func annotations(object *v1alpha1.HTTPScaledObject) map[string]string {
-	out := maps.Clone(object.Annotations)
-	delete(out, corev1.LastAppliedConfigAnnotation)
+// instanceLabel is what Argo CD finds its objects by, unless it is told to use an
+// annotation. It takes one without an owner for an object that nobody wants any more.
+const instanceLabel = "app.kubernetes.io/instance"
+
+// without returns what is copied to a ScaledObject: all but what tools keep on an object
+// about themselves. A copy would be taken for one of theirs.
+func without(all map[string]string, tracking func(domain, key string) bool) map[string]string {
+	out := maps.Clone(all)
+	maps.DeleteFunc(out, func(key, _ string) bool {
+		domain, _, _ := strings.Cut(key, "/")
+		return tracking(domain, key)
+	})
 	return out
+}
+
+// trackingLabel reports whether a label is one of Argo CD or Flux.
+func trackingLabel(domain, _ string) bool {
+	return domain == "argocd.argoproj.io" || strings.HasSuffix(domain, ".toolkit.fluxcd.io")
+}
+
+// trackingAnnotation reports whether an annotation is one of Argo CD, Flux, Helm or kubectl.
+// KEDA reads others of its ScaledObjects, so those are copied.
+func trackingAnnotation(domain, key string) bool {
+	return trackingLabel(domain, key) || domain == "meta.helm.sh" || key == corev1.LastAppliedConfigAnnotation
 }
 
 // workload is the form of status.targetWorkload, with KEDA's defaults.

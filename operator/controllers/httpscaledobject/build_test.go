@@ -68,32 +68,36 @@ func TestBuildLeavesTheObjectAlone(t *testing.T) {
 	}
 }
 
-func TestSpecsThatMakeNoScaledObject(t *testing.T) {
-	concurrency, rate := &v1alpha1.ConcurrencyMetricSpec{}, &v1alpha1.RateMetricSpec{}
-	tests := []struct {
-		reason string
-		metric *v1alpha1.ScalingMetricSpec
-		name   string
-		want   string
-	}{
-		{"the default metric", nil, "shop", ""},
-		{"concurrency alone", &v1alpha1.ScalingMetricSpec{Concurrency: concurrency}, "shop", ""},
-		{"rate alone", &v1alpha1.ScalingMetricSpec{Rate: rate}, "shop", ""},
-		{"both metrics", &v1alpha1.ScalingMetricSpec{Concurrency: concurrency, Rate: rate}, "shop",
-			"scalingMetric: concurrency and requestRate exclude each other"},
-		{"no workload", nil, "", "scaleTargetRef.name must name the workload to scale"},
+// A copy of what a tool keeps on an object about itself makes the copy its own: Argo CD and
+// Flux prune it, Helm claims it.
+func TestWhatToolsKeepIsNotCopied(t *testing.T) {
+	object := objects.HTTPScaledObject("apps", "shop", "shop.test")
+	object.Labels = map[string]string{
+		"app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "Helm", "team": "a", "argocd.argoproj.io/secret-type": "x",
+		"kustomize.toolkit.fluxcd.io/name": "shop", "helm.toolkit.fluxcd.io/namespace": "flux", "fluxcd.io/x": "1",
 	}
-	for _, test := range tests {
-		err := validate(&v1alpha1.HTTPScaledObjectSpec{
-			ScaleTargetRef: v1alpha1.ScaleTargetRef{Name: test.name}, ScalingMetric: test.metric,
-		})
-		got := ""
-		if err != nil {
-			got = err.Error()
+	object.Annotations = map[string]string{
+		"argocd.argoproj.io/tracking-id": "x", "argocd.argoproj.io/sync-wave": "1", "kustomize.toolkit.fluxcd.io/checksum": "1",
+		"helm.toolkit.fluxcd.io/driftDetection": "disabled", "meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "apps",
+		"kubectl.kubernetes.io/last-applied-configuration": "{}", "kubectl.kubernetes.io/restartedAt": "now",
+		"autoscaling.keda.sh/paused": "true", "argocd.argoproj.io": "no domain", "toolkit.fluxcd.io/x": "1",
+	}
+	labels := map[string]string{"app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "Helm", "team": "a", "fluxcd.io/x": "1"}
+	annotations := map[string]string{"kubectl.kubernetes.io/restartedAt": "now", "autoscaling.keda.sh/paused": "true", "toolkit.fluxcd.io/x": "1"}
+	for _, orphan := range []bool{false, true} {
+		if orphan {
+			delete(labels, "app.kubernetes.io/instance")
 		}
-		if got != test.want {
-			t.Errorf("%s: %q, want %q", test.reason, got, test.want)
+		got := build(object, "scaler.keda:9090", orphan).Metadata
+		if diff := cmp.Diff(labels, got.Labels); diff != "" {
+			t.Errorf("labels, orphan %t (-want +got):\n%s", orphan, diff)
 		}
+		if diff := cmp.Diff(annotations, got.Annotations); diff != "" {
+			t.Errorf("annotations, orphan %t (-want +got):\n%s", orphan, diff)
+		}
+	}
+	if len(object.Labels) != 7 {
+		t.Errorf("the object itself has lost labels: %v", object.Labels)
 	}
 }
 

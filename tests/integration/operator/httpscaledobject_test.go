@@ -3,6 +3,8 @@ package operator_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -210,6 +212,38 @@ spec:
 			HavePrefix("False CreateError: the ScaledObject was refused"), ContainSubstring("cooldownPeriod")))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scaledownPeriod: 1}}`)
 		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+	}, NodeTimeout(time.Minute))
+
+	It("says what KEDA would refuse", func(ctx SpecContext) {
+		made(ctx)
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {replicas: {min: 5, max: 2}}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			"False CreateError: replicas.min is 5, and replicas.max only 2"))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning CreateError"))
+		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {replicas: {min: 1, max: 2}}}`)
+		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+
+		long := strings.Repeat("long", 16)
+		create(ctx, objects.HTTPScaledObject(ns, long, long+".test", func(o *v1alpha1.HTTPScaledObject) { o.Spec.ScaleTargetRef.Service = "shop" }))
+		Eventually(ready(ctx, httpScaledObjectKind, ns, long), patience).Should(HavePrefix("False CreateError: the name has 64 characters"))
+		Expect(absent(ctx, scaledObjectKind, ns, long)()).To(Succeed())
+	}, NodeTimeout(time.Minute))
+
+	It("copies nothing that tools keep, and takes the instance off an orphan", func(ctx SpecContext) {
+		made(ctx)
+		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {labels: {app.kubernetes.io/instance: shop, kustomize.toolkit.fluxcd.io/name: shop, team: a}}}`)
+		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {argocd.argoproj.io/tracking-id: x, meta.helm.sh/release-name: shop, mine: x}}}`)
+		metadata := func(g Gomega) map[string]string {
+			object := get(ctx, g, scaledObjectKind, ns, "shop")
+			both := map[string]string{}
+			maps.Copy(both, object.GetLabels())
+			maps.Copy(both, object.GetAnnotations())
+			return both
+		}
+		Eventually(metadata, patience).Should(Equal(map[string]string{"app.kubernetes.io/instance": "shop", "team": "a", "mine": "x"}))
+		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {httpscaledobject.keda.sh/orphan-scaledobject: "true"}}}`)
+		Eventually(metadata, patience).Should(Equal(map[string]string{
+			"team": "a", "mine": "x", "httpscaledobject.keda.sh/orphan-scaledobject": "true"}))
 	}, NodeTimeout(time.Minute))
 
 	It("says which Service port is missing, and when it is not clear", func(ctx SpecContext) {
