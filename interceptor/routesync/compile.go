@@ -62,9 +62,11 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 	if compiled.Target.Problem != "" {
 		n.problem("target: %s", compiled.Target.Problem)
 	}
+	size := route.Size(spec.Rules)
 	for i := range spec.StaticRoutes {
 		static := &spec.StaticRoutes[i]
-		staticRules, wrong := route.Rules(static.Rules)
+		staticRules, wrong := route.Rules(static.Rules, size)
+		size += route.Size(static.Rules)
 		for _, problem := range wrong {
 			n.problem("staticRoutes[%d]: %s", i, problem)
 		}

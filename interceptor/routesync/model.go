@@ -147,7 +147,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			remove = append(remove, key)
 			continue
 		}
-		rules, wrong := route.Rules(object.Spec.Rules)
+		rules, wrong := route.Rules(object.Spec.Rules, 0)
 		compiled, uses, problems := m.compiler.compile(object)
 		if replaced := m.live[key]; replaced != nil {
 			replaced.Replace(compiled)

@@ -11,23 +11,31 @@ import (
 // ReasonInvalidRules is the reason of rules that no request matches, as conditions have it.
 const ReasonInvalidRules = "InvalidRules"
 
+// MaxSize is how many hosts, paths and headers all rules of an object may have, those of
+// static routes included. Each costs memory in every interceptor.
+const MaxSize = 4096
+
 // maxFindings is how many hosts and paths are named: an object may have thousands.
 const maxFindings = 5
 
 // Rules returns the rules of a route in the form that a routing table takes, and what is
 // wrong with their hosts and paths. Those that no request has are left out. A rule that
 // has no host or no path left is left out too: without hosts it would match all of them.
-// Of rules that a table refuses none is left.
+// So is what comes after MaxSize hosts, paths and headers; before is what the object has of
+// them in front of these rules.
 //
 // What has one meaning is converted: Unicode hosts to the form that clients send (UTS #46,
 // as browsers do it), percent-encoding to what it stands for, as the paths of requests are
 // compared decoded.
-func Rules(rules []v1beta1.RoutingRule) (out []routing.Rule, wrong []string) {
+func Rules(rules []v1beta1.RoutingRule, before int) (out []routing.Rule, wrong []string) {
 	var found findings
+	room := max(MaxSize-before, 0)
 	for i := range rules {
 		in := &rules[i]
+		hosts, paths, fits := trim(in, room)
+		room = max(room-sizeOf(in), 0)
 		var rule routing.Rule
-		for _, value := range in.Hosts {
+		for _, value := range in.Hosts[:hosts] {
 			host, err := convertHost(value)
 			if err != nil {
 				found.add("no request matches the host %.80q: %v", value, err)
@@ -35,7 +43,7 @@ func Rules(rules []v1beta1.RoutingRule) (out []routing.Rule, wrong []string) {
 			}
 			rule.Hosts = append(rule.Hosts, host)
 		}
-		for _, match := range in.Paths {
+		for _, match := range in.Paths[:paths] {
 			path, err := convertPath(match.Value)
 			switch {
 			case err != nil:
@@ -46,7 +54,7 @@ func Rules(rules []v1beta1.RoutingRule) (out []routing.Rule, wrong []string) {
 			}
 			rule.Paths = append(rule.Paths, path)
 		}
-		if len(in.Hosts) > 0 && len(rule.Hosts) == 0 || len(in.Paths) > 0 && len(rule.Paths) == 0 {
+		if !fits || len(in.Hosts) > 0 && len(rule.Hosts) == 0 || len(in.Paths) > 0 && len(rule.Paths) == 0 {
 			continue
 		}
 		for _, header := range in.Headers {
@@ -54,10 +62,37 @@ func Rules(rules []v1beta1.RoutingRule) (out []routing.Rule, wrong []string) {
 		}
 		out = append(out, rule)
 	}
-	if err := routing.Validate(out); err != nil {
-		return nil, []string{fmt.Sprintf("no request matches: %v", err)}
+	wrong = found.texts()
+	if over := before + Size(rules) - MaxSize; over > 0 {
+		wrong = append(wrong, fmt.Sprintf(
+			"the last %d hosts, paths and headers are left out: an object may have %d", min(over, Size(rules)), MaxSize))
 	}
-	return out, found.texts()
+	return out, wrong
+}
+
+// Size is how many hosts, paths and headers rules have. A rule without any counts as one.
+func Size(rules []v1beta1.RoutingRule) (size int) {
+	for i := range rules {
+		size += sizeOf(&rules[i])
+	}
+	return size
+}
+
+func sizeOf(rule *v1beta1.RoutingRule) int {
+	return max(len(rule.Hosts)+len(rule.Paths)+len(rule.Headers), 1)
+}
+
+// trim returns how many hosts and paths of a rule find room. The rule does not fit if none
+// of them does: it would match everything; nor without all its headers.
+func trim(rule *v1beta1.RoutingRule, room int) (hosts, paths int, fits bool) {
+	room -= len(rule.Headers)
+	hosts = max(min(len(rule.Hosts), room-min(len(rule.Paths), 1)), 0)
+	paths = max(min(len(rule.Paths), room-hosts), 0)
+	fits = room >= 0 && (hosts > 0 || len(rule.Hosts) == 0) && (paths > 0 || len(rule.Paths) == 0)
+	if len(rule.Hosts)+len(rule.Paths)+len(rule.Headers) == 0 {
+		fits = room > 0
+	}
+	return hosts, paths, fits
 }
 
 // findings are what is wrong with rules.

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestHostsOfRules(t *testing.T) {
 		{"a\u200d.example", "", "internationalized domain name"},
 		{strings.Repeat("a", 254), "", "longer than 253"},
 	} {
-		rules, wrong := Rules([]v1beta1.RoutingRule{{Hosts: []string{test.host}}})
+		rules, wrong := Rules([]v1beta1.RoutingRule{{Hosts: []string{test.host}}}, 0)
 		got := strings.Join(wrong, "; ")
 		switch {
 		case test.wrong == "" && (got != "" || !matches(rules, test.request, "/")):
@@ -103,7 +104,7 @@ func TestPathsOfRules(t *testing.T) {
 		{"/a#b", "", `the path ends before "#" (write %23`},
 		{"https://shop.example.com/cart", "", "it is a URL"},
 	} {
-		rules, wrong := Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: test.path}}}})
+		rules, wrong := Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: test.path}}}}, 0)
 		got := strings.Join(wrong, "; ")
 		switch {
 		case test.wrong == "" && (got != "" || !matches(rules, "a.test", test.request)):
@@ -116,7 +117,7 @@ func TestPathsOfRules(t *testing.T) {
 
 // There are such paths, and 0.16 routes them.
 func TestAsteriskWithinASegmentStands(t *testing.T) {
-	rules, wrong := Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}})
+	rules, wrong := Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}}, 0)
 	if len(wrong) != 1 || !strings.Contains(wrong[0], "stands for itself only") || !matches(rules, "a.test", "/wiki/A*_search") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
@@ -128,7 +129,7 @@ func TestWhatNoRequestMatchesIsLeftOut(t *testing.T) {
 		{Hosts: []string{"http://a.test"}, Paths: []v1beta1.PathMatch{{Value: "/a"}}},
 		{Hosts: []string{"b.test"}, Paths: []v1beta1.PathMatch{{Value: "/*"}}},
 		{Hosts: []string{"a.*", "c.test"}, Paths: []v1beta1.PathMatch{{Value: "/?"}, {Value: "/c"}}, Headers: []v1beta1.HeaderMatch{{Name: "x"}}},
-	})
+	}, 0)
 	want := []routing.Rule{{Hosts: []string{"c.test"}, Paths: []string{"/c"}, Headers: []routing.HeaderMatch{{Name: "x"}}}}
 	if diff := cmp.Diff(want, rules); diff != "" || len(wrong) != 4 {
 		t.Errorf("%q (-want +got):\n%s", wrong, diff)
@@ -140,15 +141,53 @@ func TestOutOfBounds(t *testing.T) {
 	for i := range many.Hosts {
 		many.Hosts[i] = "a*b"
 	}
-	if rules, wrong := Rules([]v1beta1.RoutingRule{many}); len(rules) > 0 || len(wrong) != maxFindings+1 || !strings.Contains(wrong[maxFindings], " 295 more") {
+	if rules, wrong := Rules([]v1beta1.RoutingRule{many}, 0); len(rules) > 0 || len(wrong) != maxFindings+1 || !strings.Contains(wrong[maxFindings], " 295 more") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
-	for i := range many.Hosts {
-		many.Hosts[i] = strings.Repeat("a", i%200+1)
-		many.Paths = append(many.Paths, v1beta1.PathMatch{Value: "/"})
+}
+
+// An object may have MaxSize hosts, paths and headers. What is over is left out and named,
+// the rest is served; a rule without all its headers, or any of its hosts, would match more.
+func TestSizeOfRulesIsBounded(t *testing.T) {
+	rule := func(hosts, paths, headers int) (rule v1beta1.RoutingRule) {
+		for i := range hosts {
+			rule.Hosts = append(rule.Hosts, fmt.Sprintf("h%d.test", i))
+		}
+		for i := range paths {
+			rule.Paths = append(rule.Paths, v1beta1.PathMatch{Value: fmt.Sprintf("/p%d", i)})
+		}
+		for i := range headers {
+			rule.Headers = append(rule.Headers, v1beta1.HeaderMatch{Name: fmt.Sprintf("x-%d", i)})
+		}
+		return rule
 	}
-	if rules, wrong := Rules([]v1beta1.RoutingRule{many}); len(rules) > 0 || len(wrong) != 1 || !strings.Contains(wrong[0], "combinations") {
-		t.Errorf("%v, %q", rules, wrong)
+	for _, test := range []struct {
+		reason string
+		before int
+		rules  []v1beta1.RoutingRule
+		want   []int // sizes of the rules that are left
+		over   string
+	}{
+		{"at the bound", 0, []v1beta1.RoutingRule{rule(2048, 2048, 0)}, []int{4096}, ""},
+		{"one host too many", 0, []v1beta1.RoutingRule{rule(4097, 0, 0)}, []int{4096}, "the last 1 "},
+		{"a path has room for one host less", 0, []v1beta1.RoutingRule{rule(4096, 1, 0)}, []int{4096}, "the last 1 "},
+		{"the next rule has some room", 0, []v1beta1.RoutingRule{rule(4000, 0, 0), rule(1, 200, 0)}, []int{4000, 96}, "the last 105 "},
+		{"headers are all or nothing", 0, []v1beta1.RoutingRule{rule(4090, 0, 0), rule(0, 0, 10), rule(1, 0, 0)}, []int{4090}, "the last 5 "},
+		{"no room for a rule that matches everything", 0, []v1beta1.RoutingRule{rule(4096, 0, 0), {}}, []int{4096}, "the last 1 "},
+		{"what comes before counts", 4095, []v1beta1.RoutingRule{rule(1, 1, 0)}, nil, "the last 1 "},
+		{"it may be too much by itself", 10_000, []v1beta1.RoutingRule{rule(2, 0, 0)}, nil, "the last 2 "},
+	} {
+		rules, wrong := Rules(test.rules, test.before)
+		var got []int
+		for i := range rules {
+			got = append(got, len(rules[i].Hosts)+len(rules[i].Paths)+len(rules[i].Headers))
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.reason, diff)
+		}
+		if said := strings.Join(wrong, "\n"); (said == "") != (test.over == "") || !strings.HasPrefix(said, test.over) {
+			t.Errorf("%s: %q", test.reason, said)
+		}
 	}
 }
 
@@ -163,7 +202,7 @@ func FuzzRules(f *testing.F) {
 			if again, err := convertHost(host); err != nil || routing.HostName(again) != routing.HostName(host) {
 				t.Errorf("the host %q is %q and then %q, %v", value, host, again, err)
 			}
-			rules, _ := Rules([]v1beta1.RoutingRule{{Hosts: []string{value}}})
+			rules, _ := Rules([]v1beta1.RoutingRule{{Hosts: []string{value}}}, 0)
 			if name := routing.HostName(value); name != "" && name != "*" && matches(rules, "other.invalid", "/") && !strings.HasPrefix(name, "*.") {
 				t.Errorf("the host %q matches all hosts", value)
 			}

@@ -166,10 +166,14 @@ func (d draw) some(least, most int, of ...string) []string {
 
 func (d draw) rule() Rule {
 	var rule Rule
-	for range d.IntN(3) {
+	hosts, paths := 3, 3
+	if d.IntN(6) == 0 { // they share a tree
+		hosts, paths = 12, 12
+	}
+	for range d.IntN(hosts) {
 		rule.Hosts = append(rule.Hosts, d.host())
 	}
-	for range d.IntN(3) {
+	for range d.IntN(paths) {
 		rule.Paths = append(rule.Paths, d.path())
 	}
 	for range max(d.IntN(5)-2, 0) {
@@ -190,6 +194,14 @@ func (d draw) route() Route[string] {
 	}
 	for range d.IntN(4) {
 		r.Rules = append(r.Rules, d.rule())
+	}
+	if d.IntN(6) == 0 { // a place has an index
+		for range 4 * fewRules {
+			if rule := d.rule(); len(rule.Headers) > 0 {
+				rule.Hosts, rule.Paths = nil, nil
+				r.Rules = append(r.Rules, rule)
+			}
+		}
 	}
 	return r
 }

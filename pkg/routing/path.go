@@ -2,7 +2,10 @@ package routing
 
 import (
 	"hash/maphash"
+	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // normalizePath cuts off leading and trailing slashes, which do not count. What
@@ -25,6 +28,10 @@ type paths[T any] struct {
 	// first is where a list of one rule lives: most lists are that short, and
 	// with many routes following a pointer costs more than all else in a match.
 	first [1]candidate[T]
+	// index of a long list of rules, made by the first match that needs it.
+	index atomic.Pointer[headerIndex]
+	// shared are the rules of a host that bring a tree of their own; nil below a root.
+	shared []*rule[T]
 }
 
 // newPaths returns a node without rules.
@@ -34,18 +41,31 @@ func newPaths[T any](e *edit, prefix string) *paths[T] {
 	return n
 }
 
-// match finds the rule for the path and header of a request; nil if none. It
-// goes down the path and keeps the last hit, which is that of the longest
-// prefix. That needs no stack, and the work ends with the first segment that no
-// rule has. The receiver may be nil.
-func (n *paths[T]) match(r *request) (matched *candidate[T]) {
+// match finds the rule for the path and header of a request; nil if none. The receiver,
+// a root, may be nil.
+func (n *paths[T]) match(r *request) *candidate[T] {
+	if n == nil {
+		return nil
+	}
+	matched, rest := n.walk(r)
+	for _, rule := range n.shared {
+		other, left := rule.tree.walk(r)
+		if other == nil || matched != nil && (left > rest || left == rest && compareRules(matched.rule, rule) < 0) {
+			continue
+		}
+		matched, rest = other, left
+	}
+	return matched
+}
+
+// walk goes down the path and keeps the last hit, which is that of the longest
+// prefix; left is how many bytes of the path are behind that. It needs no stack, and
+// its work ends with the first segment that no rule has.
+func (n *paths[T]) walk(r *request) (matched *candidate[T], left int) {
 	rest := r.path
 	for n != nil {
-		for i := range n.rules {
-			if matchHeaders(n.rules[i].headers, r.header) {
-				matched = &n.rules[i]
-				break
-			}
+		if hit := n.pick(r.header); hit != nil {
+			matched, left = hit, len(rest)
 		}
 		if rest == "" {
 			break
@@ -57,7 +77,39 @@ func (n *paths[T]) match(r *request) (matched *candidate[T]) {
 		}
 		n, rest = child, afterSegments(rest, len(child.prefix))
 	}
-	return matched
+	return matched, left
+}
+
+// pick returns the first of the rules of a node that a header satisfies.
+func (n *paths[T]) pick(header http.Header) *candidate[T] {
+	if len(n.rules) > fewRules {
+		return n.pickIndexed(header)
+	}
+	for i := range n.rules {
+		if matchHeaders(n.rules[i].headers, header) {
+			return &n.rules[i]
+		}
+	}
+	return nil
+}
+
+// share adds a rule with a tree of its own to a root, or takes it out; nil if nothing is
+// left. The receiver may be nil.
+func (n *paths[T]) share(e *edit, r *rule[T], add bool) *paths[T] {
+	n = n.own(e)
+	if add {
+		n.shared = append(n.shared, r)
+	} else {
+		n.shared = slices.DeleteFunc(n.shared, func(other *rule[T]) bool { return other == r })
+	}
+	if n.empty() {
+		return nil
+	}
+	return n
+}
+
+func (n *paths[T]) empty() bool {
+	return len(n.rules) == 0 && n.children.empty() && len(n.shared) == 0
 }
 
 // update returns the node with a change made to the rules of a path; nil if
@@ -69,7 +121,7 @@ func (n *paths[T]) update(e *edit, path string, change func([]candidate[T]) []ca
 	} else {
 		n.updateChild(e, path, change)
 	}
-	if len(n.rules) == 0 && n.children.empty() {
+	if n.empty() {
 		return nil
 	}
 	return n
@@ -112,10 +164,11 @@ func (n *paths[T]) own(e *edit) *paths[T] {
 		return newPaths[T](e, "")
 	}
 	if n.by == e {
+		n.index.Store(nil)
 		return n
 	}
 	owned := newPaths[T](e, n.prefix)
-	owned.children = n.children
+	owned.children, owned.shared = n.children, slices.Clone(n.shared)
 	owned.rules = append(owned.rules, n.rules...)
 	return owned
 }

@@ -26,10 +26,15 @@ func (p Place) Compare(other Place) int {
 	return cmp.Or(cmp.Compare(p.Host, other.Host), cmp.Compare(p.Path, other.Path), cmp.Compare(p.Headers, other.Headers))
 }
 
-// Places returns the places of rules: none if the table refuses the rules.
+// maxPlaces is how many places of a route are named: a rule has one for each pair of a host
+// and a path.
+const maxPlaces = 4096
+
+// Places returns the places of rules, the first 4,096 of them.
 func Places(rules []Rule) map[Place]struct{} {
 	places := map[Place]struct{}{}
-	for _, r := range compileRoute(&Route[struct{}]{Rules: rules}).rules {
+	for i := range rules {
+		r := compileRule[struct{}](&rules[i])
 		headers := make([]string, 0, len(r.headers))
 		for _, match := range r.headers {
 			text := match.name
@@ -41,6 +46,9 @@ func Places(rules []Rule) map[Place]struct{} {
 		place := Place{Headers: strings.Join(headers, ", ")}
 		for _, host := range r.hosts {
 			for _, path := range r.paths {
+				if len(places) == maxPlaces {
+					return places
+				}
 				place.Host, place.Path = host.String(), path
 				places[place] = struct{}{}
 			}

@@ -2,17 +2,16 @@ package routing
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
 )
 
-// MaxCombinations is how many pairs of a host and a path the rules of one route
-// may have together. A rule stands for the product of its hosts and paths: an
-// object that fits into etcd could else fill the memory of the interceptor, and
-// with it the routes of everybody else.
-const MaxCombinations = 1 << 16
+// expansion is how many pairs of a host and a path a rule may stand for, for each host and
+// each path, to be put at each of the pairs. Other rules have a tree of paths that their
+// hosts share: an object that fits into etcd could else fill the memory of the interceptor,
+// and with it the routes of everybody else.
+const expansion = 2
 
 // Rule matches requests that have one of its hosts, one of its paths and all of
 // its headers. What is empty matches everything.
@@ -30,19 +29,6 @@ type HeaderMatch struct {
 	Value *string
 }
 
-// Validate reports why rules cannot be put into a table. A route that it refuses
-// matches nothing.
-func Validate(rules []Rule) error {
-	total := 0
-	for i := range rules {
-		total += max(len(rules[i].Hosts), 1) * max(len(rules[i].Paths), 1)
-		if total > MaxCombinations {
-			return fmt.Errorf("compiling rules: more than %d combinations of a host and a path", MaxCombinations)
-		}
-	}
-	return nil
-}
-
 // route is a compiled Route.
 type route[T any] struct {
 	id      string
@@ -57,6 +43,8 @@ type rule[T any] struct {
 	hosts   []pattern
 	paths   []string
 	headers []headerMatch
+	// tree of the paths, if the hosts share one.
+	tree *paths[T]
 	// values is how many headers must have a certain value.
 	values int
 }
@@ -77,16 +65,24 @@ type headerMatch struct {
 	anyValue bool
 }
 
-// compileRoute compiles the rules of a route.
-func compileRoute[T any](in *Route[T]) *route[T] {
-	out := &route[T]{id: in.Key.String(), created: in.Created, value: in.Value}
-	if Validate(in.Rules) != nil {
-		return out
+// newTree returns a tree of the paths of a rule.
+func newTree[T any](e *edit, r *rule[T]) (tree *paths[T]) {
+	for _, path := range r.paths {
+		tree = tree.update(e, path, func(list []candidate[T]) []candidate[T] { return insertRule(list, r) })
 	}
+	return tree
+}
+
+// compileRoute compiles the rules of a route.
+func compileRoute[T any](e *edit, in *Route[T]) *route[T] {
+	out := &route[T]{id: in.Key.String(), created: in.Created, value: in.Value}
 	out.rules = make([]*rule[T], 0, len(in.Rules))
 	for i := range in.Rules {
 		r := compileRule[T](&in.Rules[i])
 		r.route = out
+		if pairs := len(r.hosts) * len(r.paths); pairs > expansion*(len(r.hosts)+len(r.paths)) {
+			r.tree = newTree(e, r)
+		}
 		out.rules = append(out.rules, r)
 	}
 	return out

@@ -78,7 +78,7 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 	}
 	for i := range set {
 		next.remove(e, set[i].Key.String())
-		next.insert(e, compileRoute(&set[i]))
+		next.insert(e, compileRoute(e, &set[i]))
 	}
 	return next
 }
@@ -88,8 +88,10 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 // not matter. The path is the decoded one (URL.Path); it is compared as it is,
 // but for leading and trailing slashes. Keys of the header are canonical.
 //
-// Match allocates nothing. Its work is linear in the lengths of host and path
-// and in the number of rules that have the same host and path but other headers.
+// Match allocates nothing but once after a change of many rules with the same host and
+// path. Its work is linear in the lengths of host and path, in the number of rules of the
+// host that have many hosts and many paths, and in that of the rules of a place that share
+// a header with the request.
 func (t *Table[T]) Match(host, path string, header http.Header) (value T, ok bool) {
 	if t == nil || t.count == 0 {
 		return value, false
@@ -114,7 +116,7 @@ func (t *Table[T]) insert(e *edit, r *route[T]) {
 	t.routes.set(e, r.id, r)
 	t.count++
 	for _, rule := range r.rules {
-		t.place(e, rule, insertRule)
+		t.place(e, rule, true)
 	}
 }
 
@@ -127,14 +129,22 @@ func (t *Table[T]) remove(e *edit, id string) {
 	t.routes.delete(e, id)
 	t.count--
 	for _, rule := range r.rules {
-		t.place(e, rule, removeRule)
+		t.place(e, rule, false)
 	}
 }
 
-// place applies a change to every place in the tree that a rule belongs to.
-func (t *Table[T]) place(e *edit, r *rule[T], change func([]candidate[T], *rule[T]) []candidate[T]) {
-	atPath := func(list []candidate[T]) []candidate[T] { return change(list, r) }
+// place adds a rule to every place in the tree that it belongs to, or takes it out.
+func (t *Table[T]) place(e *edit, r *rule[T], add bool) {
+	atPath := func(list []candidate[T]) []candidate[T] {
+		if add {
+			return insertRule(list, r)
+		}
+		return removeRule(list, r)
+	}
 	atHost := func(p *paths[T]) *paths[T] {
+		if r.tree != nil {
+			return p.share(e, r, add)
+		}
 		for _, path := range r.paths {
 			p = p.update(e, path, atPath)
 		}

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -214,22 +215,74 @@ func TestWith(t *testing.T) {
 	}
 }
 
-func TestValidate(t *testing.T) {
-	hosts := strings.Repeat("h ", 1<<8)
-	paths := strings.Repeat("/p ", 1<<8)
-	if err := Validate([]Rule{makeRule(hosts + paths)}); err != nil {
-		t.Errorf("at the limit: %v", err)
+// A rule with many hosts and many paths costs what it has of them, not their product.
+func TestHostsAndPathsAreNotMultiplied(t *testing.T) {
+	var rules []Rule
+	for i := range 6 {
+		var rule Rule
+		for j := range 300 {
+			rule.Hosts = append(rule.Hosts, fmt.Sprintf("h%d-%d.test", i, j))
+			rule.Paths = append(rule.Paths, fmt.Sprintf("/p%d-%d", i, j))
+		}
+		rules = append(rules, rule)
 	}
-	over := []Rule{makeRule(hosts + paths), makeRule("one.more")}
-	if err := Validate(over); err == nil {
-		t.Error("rules over the limit are accepted")
+	var table *Table[string]
+	allocated := testing.Benchmark(func(b *testing.B) {
+		for range b.N {
+			table = Compile([]Route[string]{rt("many", rules...), rt("other", makeRule("h1-1.test /p1-1/more"))})
+		}
+	}).AllocedBytesPerOp()
+	if allocated > 8<<20 {
+		t.Errorf("%d bytes for 3,600 hosts and paths", allocated)
 	}
-	table := Compile([]Route[string]{rt("over", over...), rt("b", makeRule("b.example.com"))})
-	if _, ok := table.Match("h", "/p", nil); ok || table.Len() != 2 {
-		t.Error("a route over the limit is in the tree, or does not count")
+	for _, test := range []struct{ host, path, want string }{
+		{"h0-299.test", "/p0-0/x", "many"}, {"h0-0.test", "/p1-0", ""}, {"h5-7.test", "/p5-299", "many"},
+		{"h1-1.test", "/p1-1/more", "other"}, {"h1-1.test", "/p1-1", "many"}, {"h1-2.test", "/p1-1/more", "many"},
+	} {
+		if got, _ := table.Match(test.host, test.path, nil); got != test.want {
+			t.Errorf("%s%s is %q's, want %q", test.host, test.path, got, test.want)
+		}
 	}
-	if got, _ := table.Match("b.example.com", "/", nil); got != "b" {
-		t.Error("a route over the limit harms another one")
+}
+
+// With thousands of rules that differ by header a request looks at those that ask for
+// something it has.
+func TestRulesThatDifferByHeaderAreFound(t *testing.T) {
+	const many = 15000
+	routes := make([]Route[string], 0, many+1)
+	for i := range many {
+		value := fmt.Sprint(i)
+		headers := []HeaderMatch{{Name: "Accept"}, {Name: "X-Tenant", Value: &value}}
+		routes = append(routes, rt(value, Rule{Hosts: []string{"shop.test"}, Headers: headers}))
+	}
+	table := Compile(append(routes, rt("victim", makeRule("shop.test"))))
+	request := func(tenant string) http.Header {
+		header := http.Header{"Accept": {"*/*"}, "User-Agent": {"test"}}
+		if tenant != "" {
+			header.Set("X-Tenant", tenant)
+		}
+		return header
+	}
+	for _, tenant := range []string{"0", "7777", "14999"} {
+		if got, _ := table.Match("shop.test", "/", request(tenant)); got != tenant {
+			t.Errorf("tenant %s gets the route %q", tenant, got)
+		}
+	}
+	header := request("")
+	if got, _ := table.Match("shop.test", "/", header); got != "victim" {
+		t.Errorf("got the route %q", got)
+	}
+	few := Compile([]Route[string]{rt("victim", makeRule("shop.test"))})
+	cost := func(table *Table[string]) int64 {
+		return testing.Benchmark(func(b *testing.B) {
+			for range b.N {
+				table.Match("shop.test", "/", header)
+			}
+		}).NsPerOp()
+	}
+	// One after the other the rules took thousands of times as long.
+	if with, without := cost(table), cost(few); with > 100*(without+100) {
+		t.Errorf("a request takes %d ns among %d rules and %d ns alone", with, many, without)
 	}
 }
 

@@ -146,6 +146,6 @@ func (c *Claims) losses(name types.NamespacedName, of *claim) []lost {
 
 // claimOf returns what a route asks for.
 func claimOf(object *v1beta1.InterceptorRoute) *claim {
-	rules, _ := route.Rules(object.Spec.Rules)
+	rules, _ := route.Rules(object.Spec.Rules, 0)
 	return &claim{created: object.CreationTimestamp.Time, places: routing.Places(rules)}
 }

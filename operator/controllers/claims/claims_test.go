@@ -177,7 +177,7 @@ func TestTheTableAgrees(t *testing.T) {
 			r := made(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
 			all = append(all, r)
 			c.put(api.KindInterceptorRoute, r)
-			rules, _ := route.Rules(r.Spec.Rules)
+			rules, _ := route.Rules(r.Spec.Rules, 0)
 			set = append(set, routing.Route[string]{
 				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: rules, Value: r.Name,
 			})
@@ -214,9 +214,13 @@ func request(rule *v1beta1.RoutingRule) (host, path string, header http.Header) 
 	return strings.Replace(host, "*", "nowhere", 1), "/" + strings.Trim(rule.Paths[0].Value, "/"), header
 }
 
-func TestRulesOutOfBoundsClaimNothing(t *testing.T) {
-	many := v1beta1.RoutingRule{Hosts: make([]string, 300), Paths: make([]v1beta1.PathMatch, 300)}
-	if c := claimOf(made("many", 1, many)); len(c.places) > 0 {
+func TestClaimsAreBounded(t *testing.T) {
+	var many v1beta1.RoutingRule
+	for i := range 300 {
+		many.Hosts = append(many.Hosts, fmt.Sprintf("h%d.test", i))
+		many.Paths = append(many.Paths, v1beta1.PathMatch{Value: fmt.Sprintf("/p%d", i)})
+	}
+	if c := claimOf(made("many", 1, many)); len(c.places) != 4096 {
 		t.Errorf("a claim of %d places", len(c.places))
 	}
 }

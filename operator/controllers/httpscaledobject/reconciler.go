@@ -156,7 +156,7 @@ func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorR
 // rules returns what is wrong with the hosts and paths: warnings as long as requests match
 // others.
 func rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
-	matching, wrong := route.Rules(converted.Spec.Rules)
+	matching, wrong := route.Rules(converted.Spec.Rules, 0)
 	for _, problem := range wrong {
 		problems = append(problems, conditions.Problem{Reason: route.ReasonInvalidRules, Message: problem, Warning: len(matching) > 0})
 	}

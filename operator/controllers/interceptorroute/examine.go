@@ -57,7 +57,7 @@ func (x *examination) rules() {
 		x.fail(ReasonNoRules, "no request matches: spec.rules is empty")
 		return
 	}
-	rules, wrong := route.Rules(spec.Rules)
+	rules, wrong := route.Rules(spec.Rules, 0)
 	for _, problem := range wrong {
 		if len(rules) == 0 {
 			x.fail(route.ReasonInvalidRules, "%s", problem)
@@ -65,8 +65,11 @@ func (x *examination) rules() {
 			x.warn(route.ReasonInvalidRules, "%s", problem)
 		}
 	}
+	size := route.Size(spec.Rules)
 	for i := range spec.StaticRoutes {
-		_, wrong := route.Rules(spec.StaticRoutes[i].Rules)
+		static := spec.StaticRoutes[i].Rules
+		_, wrong := route.Rules(static, size)
+		size += route.Size(static)
 		for _, problem := range wrong {
 			x.warn(route.ReasonInvalidRules, "staticRoutes[%d]: %s", i, problem)
 		}
