@@ -64,6 +64,24 @@ func TestStreams(t *testing.T) {
 			path: "/api/generate", body: `{"prompt":"hi","format":` + weather + `}`,
 			parts: []string{`"response":` + quoted(arguments), `"eval_count":`},
 		},
+		"cohere": {
+			path: "/v2/chat", body: `{"stream":true,"messages":[{"role":"user","content":"hi"}]}`,
+			kinds: []string{"message-start", "content-start", "content-delta", "content-end", "message-end"},
+			parts: []string{`{"text":"You "}`, `"finish_reason":"COMPLETE"`, `"output_tokens":`, "data: [DONE]"},
+		},
+		"cohere tool": {
+			path: "/v2/chat", body: `{"stream":true,"tools":[{"function":{"name":"weather","parameters":` + weather + `}}],"messages":[{"role":"user","content":"hi"}]}`,
+			kinds: []string{"message-start", "tool-plan-delta", "tool-call-start", "tool-call-delta", "tool-call-end", "message-end"},
+			parts: []string{`"name":"weather"`, `"finish_reason":"TOOL_CALL"`},
+		},
+		"groq": {
+			path: "/openai/v1/chat/completions", body: `{"stream":true,"messages":[{"role":"user","content":"hi"}]}`,
+			parts: []string{`"content":"You "`},
+		},
+		"azure": {
+			path: "/openai/deployments/sim/chat/completions?api-version=2024-10-21", body: `{"stream":true,"messages":[{"role":"user","content":"hi"}]}`,
+			parts: []string{`"content":"You "`},
+		},
 		"gemini": {
 			path: "/v1beta/models/sim:streamGenerateContent?alt=sse", body: `{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}`,
 			parts: []string{`{"text":"You "}`, `"finishReason":"STOP"`, `"totalTokenCount":`, `"modelVersion":"sim"`},

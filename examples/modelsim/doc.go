@@ -9,8 +9,10 @@
 //	POST /v1/responses                                    OpenAI responses
 //	POST /v1/messages                                     Anthropic
 //	POST /api/chat, /api/generate                         Ollama
+//	POST /v2/chat                                         Cohere
 //	POST /v1beta/models/MODEL:generateContent             Gemini
 //	POST /v1beta/models/MODEL:streamGenerateContent?alt=sse
+//	POST /openai/v1/…, /openai/deployments/MODEL/…        OpenAI's, as Groq and Azure have them
 //	GET  /v1/models, /healthz, /metrics (modelsim_requests_total)
 //
 // The answer is a sentence that repeats the question. A request with tools gets

@@ -21,7 +21,7 @@ func main() {
 	}
 }
 
-const usage = `modelsim simulates a model server with the APIs of OpenAI, Anthropic, Ollama and Gemini.
+const usage = `modelsim simulates a model server with the APIs of OpenAI, Anthropic, Ollama, Cohere and Gemini.
 
 A model may have any name; its end says how a request goes wrong:
   -400 to -599  fails with that status      -html  fails with 502 and a page

@@ -52,12 +52,16 @@ func (s *simulator) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /v1/models", s.models)
-	mux.HandleFunc("POST /v1/chat/completions", s.serve(openAIChat{}))
-	mux.HandleFunc("POST /v1/completions", s.serve(openAICompletions{}))
-	mux.HandleFunc("POST /v1/responses", s.serve(openAIResponses{}))
+	// Groq and Azure have OpenAI's APIs below prefixes of their own.
+	for _, prefix := range []string{"/v1", "/openai/v1", "/openai/deployments/{deployment}"} {
+		mux.HandleFunc("POST "+prefix+"/chat/completions", s.serve(openAIChat{}))
+		mux.HandleFunc("POST "+prefix+"/completions", s.serve(openAICompletions{}))
+		mux.HandleFunc("POST "+prefix+"/responses", s.serve(openAIResponses{}))
+	}
 	mux.HandleFunc("POST /v1/messages", s.serve(anthropic{}))
 	mux.HandleFunc("POST /api/chat", s.serve(ollama{}))
 	mux.HandleFunc("POST /api/generate", s.serve(ollama{generate: true}))
+	mux.HandleFunc("POST /v2/chat", s.serve(cohere{}))
 	mux.HandleFunc("POST /{version}/models/{call}", s.serve(gemini{}))
 	return mux
 }
