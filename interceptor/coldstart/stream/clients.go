@@ -19,16 +19,19 @@ const (
 	abortAfterFailure
 )
 
-// client is a library that is recognised by its headers.
+// client is a library that is recognised by its headers, and by its body where they say
+// too little.
 type client struct {
 	name, version string // the version that was measured
 	dialect       *Dialect
 	headers       []header
+	usage         bool // the body asks for the counts of tokens
 	needs         need
 	reason        string
 }
 
-// header matches the first value of a header: one that contains value, or is the whole of it.
+// header matches the first value of a header: one that contains value, or is the whole of
+// it. A header that is absent has the empty value.
 type header struct {
 	name, value string
 	whole       bool
@@ -47,6 +50,11 @@ var clients = []client{
 		reason:  "it ignores events that it does not know, so that the end of the stream completes the answer",
 	},
 	{
+		name: "langchaingo with an http.Client of its user's", version: "0.1.14", dialect: &openAIChat, needs: abortAfterFailure,
+		headers: []header{{"User-Agent", "Go-http-client/", false}, {"Accept", "", true}}, usage: true,
+		reason: "the same, and its headers are those of any Go program",
+	},
+	{
 		name: "openai-node", version: "7.3", dialect: &openAIResponses, needs: commentsOnly,
 		headers: []header{{"X-Stainless-Lang", "js", true}},
 		reason:  "its helper refuses a response whose id changes, and every other event before response.created",
@@ -59,9 +67,9 @@ var clients = []client{
 }
 
 // needsOf returns what the client of a request needs.
-func needsOf(r *http.Request, d *Dialect) (all need) {
+func needsOf(r *http.Request, d *Dialect, f *facts) (all need) {
 	for i := range clients {
-		if c := &clients[i]; c.dialect == d && c.sent(r) {
+		if c := &clients[i]; c.dialect == d && (f.usage || !c.usage) && c.sent(r) {
 			all |= c.needs
 		}
 	}

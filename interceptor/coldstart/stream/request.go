@@ -42,7 +42,7 @@ func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 func (d *Dialect) request(r *http.Request, f *facts) Request {
 	return Request{
 		dialect: d, model: f.model, harmless: f.restricted == 0, background: f.background,
-		needs: needsOf(r, d), http1: r.ProtoMajor == 1,
+		needs: needsOf(r, d, f), http1: r.ProtoMajor == 1,
 	}
 }
 
@@ -56,6 +56,7 @@ type facts struct {
 	inputs     bool
 	anthropic  bool // the version that Anthropic's API on Vertex asks for
 	background bool
+	usage      bool // stream_options ask for the counts of tokens
 	restricted restriction
 }
 
@@ -125,6 +126,13 @@ func (f *facts) note(key, value []byte) {
 		f.anthropic = isText(value)
 	case "background":
 		f.background = string(value) == "true"
+	case "stream_options":
+		f.usage = false
+		members(value, func(m member) {
+			if string(m.key) == "include_usage" {
+				f.usage = string(value[m.value:m.end]) == "true"
+			}
+		})
 	case "response_format":
 		f.restrict(byResponseFormat, !plainText(value))
 	case "n":
