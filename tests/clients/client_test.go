@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,17 @@ type client struct {
 	stream func(ctx context.Context, via *http.Client, base, question string) (said, error)
 	// explain is what the SDK tells about an error.
 	explain func(err error) failure
+	// variants that the SDK can ask in; nil is every one of the API.
+	variants []string
+	hides    hides
+}
+
+// hides is what the SDK keeps from its user.
+type hides struct {
+	id, reasoning, finish, tokens bool
+	kind, code, message           bool // of an error
+	cut                           bool // that the answer was cut
+	leaving                       bool // that the user's own context ended
 }
 
 // said is an answer as a user of the SDK has it in the end.
@@ -133,6 +145,31 @@ var (
 	}
 )
 
+var (
+	gemini = api{
+		name: "gemini", finish: "STOP", toolFinish: "STOP",
+		questions: map[string]string{
+			plain: `{"model":"%s","contents":[{"role":"user","parts":[{"text":"Hello"}]}]}`,
+			tools: `{"model":"%s","contents":[{"role":"user","parts":[{"text":"Hello"}]}],"tools":[{"functionDeclarations":[{"name":"weather","parametersJsonSchema":` + schema + `}]}]}`,
+		},
+	}
+	ollamaChat = api{
+		name: "ollama-chat", visible: true, finish: "stop", toolFinish: "stop",
+		questions: map[string]string{
+			plain:      `{"model":"%s","messages":[{"role":"user","content":"Hello"}]}`,
+			tools:      `{"model":"%s","messages":[{"role":"user","content":"Hello"}],"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}}]}`,
+			structured: `{"model":"%s","messages":[{"role":"user","content":"Hello"}],"format":` + schema + `}`,
+		},
+	}
+	ollamaGenerate = api{
+		name: "ollama-generate", visible: true, finish: "stop",
+		questions: map[string]string{
+			plain:      `{"model":"%s","prompt":"Hello"}`,
+			structured: `{"model":"%s","prompt":"Hello","format":` + schema + `}`,
+		},
+	}
+)
+
 // answer is what the model says to the question "Hello".
 const answer = `You said: "Hello". This is a simulated model; it was asleep, you asked, and now it answers, token by token.`
 
@@ -153,18 +190,16 @@ func (a api) wants(variant string) said {
 
 // counts says that a variant's answer comes with counts of tokens.
 func (a api) counts(variant string) bool {
-	return variant == usage || a.name == responses.name || a.name == messages.name
+	return variant == usage || a.name != chat.name && a.name != completions.name
 }
 
-// variants of the API, in a steady order.
-func (a api) variants() []string {
-	var names []string
-	for name := range a.questions {
-		names = append(names, name)
+// asks returns the variants that a client can ask in, in a steady order.
+func (c client) asks() []string {
+	if c.variants != nil {
+		return c.variants
 	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(c.api.questions))
 }
 
 // clients are all APIs of all SDKs.
-var clients = slices.Concat(openAIv3, openAIv1, goOpenAI, anthropicGo)
+var clients = slices.Concat(openAIv3, openAIv1, goOpenAI, anthropicGo, azOpenAI, einoOpenAI, genkitOpenAI, langChainGo, genAI, ollamaGo)

@@ -21,6 +21,9 @@ type nodeCase struct {
 	Spec  string   `json:"spec"`  // of its route, but for target, rules and metric
 	App   string   `json:"app"`   // behind it, in JavaScript; none is the model
 	Flags []string `json:"flags"` // of the app or the model
+	GRPC  bool     `json:"grpc"`  // what the app speaks
+	Gated bool     `json:"gated"` // the app starts when the case says so
+	Long  bool     `json:"long"`  // the case does little but wait
 }
 
 // nodeBinary is a Node that the SDKs know, installed beside them: the system's may
@@ -49,12 +52,19 @@ func TestNode(t *testing.T) {
 		for _, c := range node.cases {
 			t.Run(c.Name, func(t *testing.T) {
 				t.Parallel()
+				if !c.Long {
+					defer work()()
+				}
 				command := append([]string{standalone.modelsim, "-tokens-per-second=0"}, c.Flags...)
 				if c.App != "" {
 					command = append([]string{filepath.Join(dir, nodeBinary), filepath.Join(dir, c.App)}, c.Flags...)
 				}
-				base := sleepingApp(t, c.Spec, command...) + ":" + port
-				if failure := node.run(t, c.Name, base); failure != "" {
+				gate := filepath.Join(t.TempDir(), "gate")
+				if c.Gated {
+					command = append([]string{"sh", "-c", `until test -e "$0"; do sleep 0.02; done; exec "$@"`, gate}, command...)
+				}
+				base := sleepingApp(t, app{spec: c.Spec, command: command, grpc: c.GRPC}) + ":" + port
+				if failure := node.run(t, c.Name, base, gate); failure != "" {
 					t.Error(failure)
 				}
 			})
@@ -117,10 +127,11 @@ func startNode(t *testing.T, dir string) *node {
 	return n
 }
 
-// run has the process run a case against a base URL, and returns its failure.
-func (n *node) run(t *testing.T, name, base string) string {
+// run has the process run a case against a base URL, and returns its failure. The case
+// makes the gate when its app may start.
+func (n *node) run(t *testing.T, name, base, gate string) string {
 	t.Helper()
-	request, err := json.Marshal(map[string]string{"name": name, "base": base})
+	request, err := json.Marshal(map[string]string{"name": name, "base": base, "gate": gate})
 	if err != nil {
 		t.Fatal(err)
 	}

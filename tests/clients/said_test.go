@@ -144,3 +144,39 @@ func (s *said) addResponseEvent(event any) {
 		}
 	}
 }
+
+// addChunk adds a chunk of a chat, where the SDK does not accumulate.
+func (s *said) addChunk(chunk any) {
+	var e struct {
+		ID      string `json:"id"`
+		Choices []struct {
+			Index int `json:"index"`
+			Delta struct {
+				Content   string `json:"content"`
+				ToolCalls []struct {
+					Function struct {
+						Name      string `json:"name"`
+						Arguments string `json:"arguments"`
+					} `json:"function"`
+				} `json:"tool_calls"`
+			} `json:"delta"`
+			Finish string `json:"finish_reason"`
+		} `json:"choices"`
+		Usage struct {
+			Total int64 `json:"total_tokens"`
+		} `json:"usage"`
+	}
+	into(chunk, &e)
+	s.id = e.ID
+	for _, choice := range e.Choices {
+		*s.text(choice.Index) += choice.Delta.Content
+		s.finish = choice.Finish
+		for _, t := range choice.Delta.ToolCalls {
+			if t.Function.Name != "" {
+				s.calls = append(s.calls, call{name: t.Function.Name})
+			}
+			s.calls[len(s.calls)-1].args += t.Function.Arguments
+		}
+	}
+	s.tokens += e.Usage.Total
+}

@@ -5,6 +5,7 @@ package clients
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -23,11 +24,21 @@ import (
 // patience bounds what must happen; nothing waits for it when all is well.
 const patience = 60 * time.Second
 
+// workers bounds how many cases work at a time.
+var workers = make(chan struct{}, 24)
+
+// work waits for a worker and returns what gives it back.
+func work() func() {
+	workers <- struct{}{}
+	return func() { <-workers }
+}
+
 // standalone is the process that all tests share.
 var standalone struct {
 	proxy, admin string
 	manifests    string
 	modelsim     string
+	genkit       string
 	client       *http.Client
 }
 
@@ -46,14 +57,17 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+"/", "./standalone", "./examples/modelsim")
-	build.Dir = filepath.Join("..", "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building standalone: %w\n%s", err, out)
+	for from, packages := range map[string][]string{filepath.Join("..", ".."): {"./standalone", "./examples/modelsim"}, "genkit": {"."}} {
+		build := exec.Command("go", append([]string{"build", "-o", dir + "/"}, packages...)...)
+		build.Dir = from
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("building %s: %w\n%s", packages, err, out)
+		}
 	}
 	standalone.manifests = filepath.Join(dir, "manifests")
 	standalone.modelsim = filepath.Join(dir, "modelsim")
+	standalone.genkit = filepath.Join(dir, "genkit")
 	if err := os.Mkdir(standalone.manifests, 0o755); err != nil {
 		return 1, err
 	}
@@ -90,9 +104,9 @@ func run(m *testing.M) (int, error) {
 		text, _ := os.ReadFile(log.Name())
 		return 1, fmt.Errorf("standalone did not start:\n%s", text)
 	}
-	// The cases wait more than they work.
+	// The cases wait more than they work, and workers bounds those that work.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", "1000"); err != nil {
 		return 1, err
 	}
 	code := m.Run()
@@ -159,7 +173,7 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: %[1]s}
-spec: {selector: {app: %[1]s}, ports: [{port: 80, targetPort: 8000}]}
+spec: {selector: {app: %[1]s}, ports: [{port: 80, targetPort: 8000, appProtocol: %[4]s}]}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -172,9 +186,9 @@ spec:
       containers:
         - name: app
           image: none
-          command: [%[3]s]
+          command: %[3]s
           ports: [{containerPort: 8000}]
-          readinessProbe: {httpGet: {path: /healthz, port: 8000}}
+          readinessProbe: {%[5]s}
 `
 
 // sleepingModel adds a route to a model that sleeps and returns the base URL of
@@ -184,12 +198,19 @@ func sleepingModel(t *testing.T, spec string, flags ...string) string {
 	if len(flags) == 0 {
 		flags = []string{"-load=500ms"}
 	}
-	return sleepingApp(t, spec, append([]string{standalone.modelsim, "-tokens-per-second=0"}, flags...)...) + "/v1"
+	return sleepingApp(t, app{spec: spec, command: append([]string{standalone.modelsim, "-tokens-per-second=0"}, flags...)}) + "/v1"
 }
 
-// sleepingApp adds a route to a command that sleeps and returns its URL. Every
+// app is a command behind a route.
+type app struct {
+	spec    string // of the route, but for target, rules and metric
+	command []string
+	grpc    bool // what it speaks
+}
+
+// sleepingApp adds a route to an app that sleeps and returns its URL. Every
 // test has its own, so that each meets a cold start.
-func sleepingApp(t *testing.T, spec string, command ...string) string {
+func sleepingApp(t *testing.T, a app) string {
 	t.Helper()
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -197,7 +218,15 @@ func sleepingApp(t *testing.T, spec string, command ...string) string {
 		}
 		return '-'
 	}, strings.ToLower(t.Name()))
-	text := fmt.Sprintf(manifest, name, spec, strings.Join(command, ", "))
+	protocol, probe := "http", "httpGet: {path: /healthz, port: 8000}"
+	if a.grpc {
+		protocol, probe = "kubernetes.io/h2c", "tcpSocket: {port: 8000}"
+	}
+	command, err := json.Marshal(a.command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(manifest, name, a.spec, command, protocol, probe)
 	file := filepath.Join(standalone.manifests, name+".yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

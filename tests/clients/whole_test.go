@@ -48,6 +48,7 @@ func TestWithoutStream(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%s", sdk.name, o.name), func(t *testing.T) {
 				t.Parallel()
+				defer work()()
 				// Usage is what every whole answer has.
 				o.run(t, testCase{client: sdk, outcome: o, variant: usage})
 			})

@@ -27,13 +27,17 @@ export const tool = {
  * @property {(ask: Omit<Ask, 'saw'>) => Promise<Answer>} whole asks without a stream
  * @property {string[]} variants of the request that the API has
  * @property {boolean} [content] waiting text can be shown
+ * @property {boolean} [long] the events change after a long wait
  * @property {RegExp} [reasoning] what the user sees of waiting text that is shown as reasoning
  * @property {'data' | 'always'} [firstId] the SDK reports the id of the first chunk, which is empty if that is ours: with data, or always
- * @property {boolean} [json] an answer in JSON becomes a stream
+ * @property {boolean} [ownId] the SDK invents ids where there are none
+ * @property {boolean} [addsUsage] the SDK adds the counts of all events
+ * @property {boolean} [streamsWhole] the SDK streams what it returns whole
+ * @property {object} [json] members of the error for an answer in JSON; absent if it becomes a stream
  * @property {(failure: Failure) => object} failed members of the error for a failure after the commit
  * @property {(failure: Failure) => object} refused members of the error for a failure before it
  * @property {object} cut members of the error for an answer that was cut
- * @property {object} left members of the error for the user's own signal
+ * @property {object} [left] members of the error for the user's own signal; absent if the SDK takes none
  *
  * @typedef {object} Ask
  * @property {string} base of the route, without a path

@@ -1,6 +1,7 @@
 // Runs the cases that node_test.go asks for: the first line on standard output
-// lists them, each line on standard input ({name, base}) starts one, and each
+// lists them, each line on standard input ({name, base, gate}) starts one, and each
 // that has ended is a line again ({name, error}).
+import { writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { cases } from './cases.js'
 import { Wire } from './wire.js'
@@ -10,12 +11,14 @@ const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 // What SDKs log would disturb the protocol.
 console.log = console.info = console.debug = console.error
 
-say([...cases].map(([name, { spec, flags, app }]) => ({ name, spec, flags, app })))
+process.on('unhandledRejection', (error) => console.error('unhandled rejection:', error?.stack ?? error))
 
-async function run({ name, base }) {
+say([...cases].map(([name, { run, ...rest }]) => ({ name, ...rest })))
+
+async function run({ name, base, gate }) {
   const wire = new Wire(new URL(base).host)
   try {
-    await cases.get(name).run({ base, wire })
+    await cases.get(name).run({ base, wire, wake: () => writeFileSync(gate, '') })
     say({ name, error: '' })
   } catch (error) {
     say({ name, error: `${error?.stack ?? error}\non the wire: ${wire}` })

@@ -54,6 +54,14 @@ export class Wire {
     )
   }
 
+  /** Asserts that the first responses were these. */
+  began(...expected) {
+    assert.deepEqual(
+      this.#exchanges.slice(0, expected.length).map(({ status, cold }) => ({ status, cold })),
+      expected,
+    )
+  }
+
   toString() {
     return this.#exchanges.map(({ path, status, cold }) => `${path}: ${status ?? 'no answer'}, cold ${cold}`).join('; ') || 'nothing'
   }

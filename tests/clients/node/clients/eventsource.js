@@ -5,7 +5,7 @@ import { setTimeout as patience } from 'node:timers/promises'
 import { EventSource } from 'eventsource'
 import { one, shortly, waiting, whenFree } from '../route.js'
 
-const app = 'events.js'
+const app = 'apps/events.js'
 const spec = waiting('Content') // there is no place for text
 
 const cold = { status: 200, cold: 'true' }
@@ -47,9 +47,15 @@ export const cases = {
   '503 once': { app, spec, flags: ['delay=500'], run: sees('/events?first=503', [opened, reconnecting, ...answer], cold, warm) },
   json: { app, spec, flags: ['delay=500'], run: sees('/events?always=json', [opened, 'message : {}', reconnecting, closed(200)], cold, warm) },
   cut: { app, spec, flags: ['delay=500'], run: sees('/events?first=cut', [opened, event(1), reconnecting, opened, event(2), event(3)], cold, warm) },
-  timeout: { app, spec: shortly + spec, flags: ['delay=700'], run: sees('/events', [opened, reconnecting, ...answer], cold, warm) },
+  timeout: { app, spec: shortly + spec, flags: ['delay=700'], run: patiently },
   leaves: { app, spec: one, flags: ['delay=4000'], run: leaves },
   crowded: { app, spec: one, flags: ['delay=3600000'], run: crowded },
+}
+
+// It connects again until the app is there.
+async function patiently({ base }) {
+  const all = (await seen(`${base}/events`)).join(', ')
+  assert.match(all, new RegExp(`^(${opened}, ${reconnecting}, )+${answer.join(', ')}$`))
 }
 
 async function leaves({ base, wire }) {

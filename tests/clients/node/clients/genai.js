@@ -1,9 +1,11 @@
-// The SDK of Google for Gemini.
+// The SDKs of Google for Gemini.
 import { GoogleGenAI } from '@google/genai'
+import { GoogleGenAI as GoogleGenAI2 } from '@google/genai-2'
 import { z } from 'zod'
+import assert from 'node:assert/strict'
 import { question, shape, tool } from '../question.js'
-
-const client = (base) => new GoogleGenAI({ apiKey: 'none', httpOptions: { baseUrl: base } })
+import { waiting } from '../route.js'
+import { remembers } from './generative-ai.js'
 
 const params = (model, variant, signal) => ({
   model,
@@ -39,18 +41,49 @@ const names = { 502: 'UNAVAILABLE', 503: 'UNAVAILABLE', 504: 'DEADLINE_EXCEEDED'
 // The whole error is the text of the SDK's.
 const errorOf = ({ message, status }) => JSON.stringify({ error: { code: status, message, status: names[status] } })
 
-export const gemini = {
-  variants: ['tools', 'structured', 'several'],
-  failed: (failure) => ({ class: 'ApiError', message: `got status: ${names[failure.status]}. ${errorOf(failure)}`, status: failure.status }),
-  refused: (failure) => ({ class: 'ApiError', message: errorOf(failure), status: failure.status }),
-  cut: { class: 'TypeError', message: 'terminated' },
-  left: { name: 'AbortError' },
-  async stream({ base, model, variant, signal, saw }) {
-    const answer = { choices: [] }
-    for await (const chunk of await client(base).models.generateContentStream(params(model, variant, signal))) add(answer, chunk, saw)
-    return answer
-  },
-  async whole({ base, model }) {
-    return add({ choices: [] }, await client(base).models.generateContent(params(model)))
-  },
+/** A major version of the SDK. */
+const major = (SDK) => {
+  const client = (base) => new SDK({ apiKey: 'none', httpOptions: { baseUrl: base } })
+  return {
+    variants: ['tools', 'structured', 'several'],
+    failed: (failure) => ({ class: 'ApiError', message: `got status: ${names[failure.status]}. ${errorOf(failure)}`, status: failure.status }),
+    refused: (failure) => ({ class: 'ApiError', message: errorOf(failure), status: failure.status }),
+    cut: { class: 'TypeError', message: 'terminated' },
+    left: { name: 'AbortError' },
+    async stream({ base, model, variant, signal, saw }) {
+      const answer = { choices: [] }
+      for await (const chunk of await client(base).models.generateContentStream(params(model, variant, signal))) add(answer, chunk, saw)
+      return answer
+    },
+    async whole({ base, model }) {
+      return add({ choices: [] }, await client(base).models.generateContent(params(model)))
+    },
+  }
 }
+
+export const three = major(GoogleGenAI)
+export const two = major(GoogleGenAI2)
+
+/** A chat remembers what was said, also if it had to wait. */
+const history = (SDK) => ({
+  spec: waiting('Content'), // there is no place for text
+  flags: ['-load=500ms'],
+  async run({ base, wire }) {
+    const chat = new SDK({ apiKey: 'none', httpOptions: { baseUrl: base } }).chats.create({ model: 'simulated' })
+    for (const message of [question, 'And now?']) for await (const _ of await chat.sendMessageStream({ message }));
+    wire.saw({ status: 200, cold: 'true' }, { status: 200, cold: 'false' })
+    for (const curated of [false, true]) remembers(merged(chat.getHistory(curated)))
+  },
+})
+
+// The history has each chunk as a content of its own.
+function merged(history) {
+  const turns = []
+  for (const { role, parts } of history) {
+    if (turns.at(-1)?.role !== role) turns.push({ role, parts: [] })
+    turns.at(-1).parts.push(...(parts ?? []))
+  }
+  return turns
+}
+
+export const cases = { history: history(GoogleGenAI), 'history of version 2': history(GoogleGenAI2) }

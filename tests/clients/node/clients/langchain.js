@@ -1,7 +1,12 @@
-// LangChain with the models of OpenAI.
+// LangChain with the models of OpenAI, and with those of others.
+import { ChatAnthropic } from '@langchain/anthropic'
+import { ChatGoogleGenerativeAI } from '@langchain/google-genai'
+import { ChatGroq } from '@langchain/groq'
+import { ChatOllama } from '@langchain/ollama'
 import { ChatOpenAI } from '@langchain/openai'
 import { z } from 'zod'
 import { question, shape, tool as named } from '../question.js'
+import { gemini as old } from './generative-ai.js'
 
 const tool = { name: named.name, description: named.description, schema: named.parameters }
 
@@ -73,10 +78,67 @@ export const chat = client(
   {
     variants: ['tools', 'structured', 'several', 'usage'],
     content: true,
+    long: true,
     reasoning: /^Waking the model\.\.+\n\n---\n\n$/,
     firstId: 'data',
   },
   {},
 )
 
-export const responses = client({ variants: ['tools', 'structured'] }, { useResponsesApi: true })
+export const responses = client({ variants: ['tools', 'structured'], long: true }, { useResponsesApi: true })
+
+// What the models of others have in common. Their errors are those of the SDKs below.
+const other = (traits, modelOf) => ({
+  variants: ['tools'],
+  cut: { class: 'TypeError', message: 'terminated' },
+  left: { name: 'AbortError' },
+  ...traits,
+  async stream({ base, model, variant, signal, saw }) {
+    const llm = modelOf(base, model)
+    let message
+    for await (const chunk of await (variant === 'tools' ? llm.bindTools([tool]) : llm).stream(question, { signal })) {
+      if (chunk.text) saw(chunk.text)
+      message = message?.concat(chunk) ?? chunk
+    }
+    return answer(message)
+  },
+  async whole({ base, model }) {
+    return answer(await modelOf(base, model).invoke(question))
+  },
+})
+
+export const anthropic = other(
+  {
+    failed: ({ message }) => ({ class: 'APIError', message: new RegExp(message) }),
+    refused: ({ message, status }) => ({ class: 'InternalServerError', message: new RegExp(message), status }),
+    addsUsage: true,
+  },
+  (base, model) => new ChatAnthropic({ model, apiKey: 'none', anthropicApiUrl: base, maxRetries: 0 }),
+)
+
+export const google = other(
+  { failed: old.failed, refused: old.refused, cut: old.cut },
+  (base, model) => new ChatGoogleGenerativeAI({ model, apiKey: 'none', baseUrl: base, maxRetries: 0 }),
+)
+
+export const groq = other(
+  {
+    content: true,
+    long: true,
+    failed: ({ message, code }) => ({ class: 'APIError', message, error: { code } }),
+    refused: ({ message, status }) => ({ class: 'InternalServerError', message: new RegExp(message), status }),
+  },
+  (base, model) => new ChatGroq({ model, apiKey: 'none', baseUrl: base, maxRetries: 0 }),
+)
+
+export const ollama = other(
+  {
+    content: true,
+    reasoning: /^Waking the model\.\.+\n\n---\n\n$/,
+    failed: ({ message }) => ({ class: 'Error', message }),
+    refused: ({ message, status }) => ({ class: 'ResponseError', message, status_code: status }),
+    // Without a stream it asks for one all the same, and adds it up.
+    streamsWhole: true,
+  },
+  (base, model) => new ChatOllama({ model, baseUrl: base, maxRetries: 0 }),
+)
