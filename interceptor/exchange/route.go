@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
@@ -54,7 +55,13 @@ type Route struct {
 	Replacement *Replacement
 	// Series is where package metrics keeps the attribute sets of this route, so that
 	// recording a request allocates nothing.
-	Series sync.Map
+	Series Series
+}
+
+// Series is a cache of attribute sets, and how many there are.
+type Series struct {
+	sync.Map
+	Count atomic.Int32
 }
 
 // Protocol is what an upstream speaks on a plain connection.

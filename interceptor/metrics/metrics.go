@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -73,7 +73,7 @@ type Metrics struct {
 	lost       metric.Int64Counter
 
 	// unrouted is the cache of requests that matched no route.
-	unrouted sync.Map
+	unrouted exchange.Series
 	// outcomes are the attributes of each outcome.
 	outcomes map[Outcome][]metric.RecordOption
 }
@@ -131,7 +131,7 @@ func (m *Metrics) Request(ctx context.Context, x *exchange.Exchange, code int, m
 		namespace, name = x.Route.Namespace, x.Route.Name
 		cache = &x.Route.Series
 	}
-	s := seriesOf(cache, seriesKey{code: code, method: Method(method), cold: x.Cold}, namespace, name)
+	s := seriesOf(cache, seriesKey{code: status(code), method: Method(method), cold: x.Cold}, namespace, name)
 	m.requests.Add(ctx, 1, s.add...)
 	m.duration.Record(ctx, took.Seconds(), s.record...)
 }
@@ -152,8 +152,25 @@ func (m *Metrics) ColdStart(ctx context.Context, _ *exchange.Route, outcome Outc
 	m.coldStart.Record(ctx, waited.Seconds(), m.outcomes[outcome]...)
 }
 
+// status returns the status, or its class for one that no one has registered: a backend may
+// answer with 900 different ones.
+func status(code int) int {
+	if http.StatusText(code) != "" || code == clienterror.StatusClientClosedRequest {
+		return code
+	}
+	return code / 100 * 100
+}
+
+// maxSeries is how many series a route may have. Further requests are recorded under the
+// attributes of overflow.
+const maxSeries = 64
+
+// overflow, in place of a code and a method, is as OpenTelemetry marks what exceeds a
+// cardinality limit (Metrics SDK, "Overflow attribute").
+const overflow = "otel.metric.overflow"
+
 // seriesKey names one series of a route's request metrics. Method is a standard method or
-// "_OTHER", so that the number of series is bounded.
+// "_OTHER". The zero key is that of the overflow.
 type seriesKey struct {
 	code   int
 	method string
@@ -168,18 +185,26 @@ type series struct {
 }
 
 // seriesOf returns a series, making it on first use.
-func seriesOf(cache *sync.Map, key seriesKey, namespace, name string) *series {
+func seriesOf(cache *exchange.Series, key seriesKey, namespace, name string) *series {
 	if known, ok := cache.Load(key); ok {
 		return known.(*series)
 	}
-	option := metric.WithAttributeSet(attribute.NewSet(
-		attribute.String(labelCode, strconv.Itoa(key.code)),
-		attribute.String(labelMethod, key.method),
-		attribute.String(labelName, name),
-		attribute.String(labelNamespace, namespace),
-		attribute.String(labelColdStart, strconv.FormatBool(key.cold)),
-	))
-	made, _ := cache.LoadOrStore(key, &series{add: []metric.AddOption{option}, record: []metric.RecordOption{option}})
+	attributes := []attribute.KeyValue{attribute.String(labelName, name), attribute.String(labelNamespace, namespace)}
+	if key != (seriesKey{}) {
+		if cache.Count.Add(1) > maxSeries {
+			cache.Count.Add(-1)
+			return seriesOf(cache, seriesKey{}, namespace, name)
+		}
+		attributes = append(attributes, attribute.String(labelCode, strconv.Itoa(key.code)),
+			attribute.String(labelMethod, key.method), attribute.String(labelColdStart, strconv.FormatBool(key.cold)))
+	} else {
+		attributes = append(attributes, attribute.Bool(overflow, true))
+	}
+	option := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	made, loaded := cache.LoadOrStore(key, &series{add: []metric.AddOption{option}, record: []metric.RecordOption{option}})
+	if loaded && key != (seriesKey{}) {
+		cache.Count.Add(-1) // another goroutine made the same
+	}
 	return made.(*series)
 }
 

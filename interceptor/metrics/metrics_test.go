@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,50 @@ func TestMetricsAreFrozen(t *testing.T) {
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), scrape(out)); diff != "" {
 		t.Errorf("the metrics have changed (-frozen +now):\n%s", diff)
+	}
+}
+
+// A backend chooses its statuses, and clients their methods: neither may inflate a page of
+// metrics.
+func TestSeriesOfARouteAreBounded(t *testing.T) {
+	m, out := newMetrics(t, nil)
+	odd := &exchange.Exchange{Route: &exchange.Route{Namespace: "apps", Name: "odd"}}
+	for _, code := range []int{200, 299, 287, 499, 599, 700, 999} {
+		m.Request(t.Context(), odd, code, http.MethodGet, time.Second)
+	}
+	many := &exchange.Exchange{Route: &exchange.Route{Namespace: "apps", Name: "many"}}
+	total := 0
+	for code := 100; code < 1000; code++ {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+			m.Request(t.Context(), many, code, method, time.Second)
+			total++
+		}
+	}
+	got, series, overflowed := map[string]string{}, 0, 0
+	for _, line := range scrape(out) {
+		name, value, _ := strings.Cut(line, "} ")
+		switch {
+		case !strings.HasPrefix(name, "interceptor_request_count_total{"):
+		case strings.Contains(name, `route_name="odd"`):
+			_, code, _ := strings.Cut(name, `code="`)
+			got[code[:3]] = value
+		case strings.Contains(name, `otel_metric_overflow="true"`):
+			overflowed++
+			fallthrough
+		default:
+			series++
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total -= n
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"200": "3", "499": "1", "500": "1", "700": "1", "900": "1"}, got); diff != "" {
+		t.Errorf("statuses (-want +got):\n%s", diff)
+	}
+	if series != maxSeries+1 || overflowed != 1 || total != 0 {
+		t.Errorf("%d series, %d of them the overflow's, and %d requests are not counted", series, overflowed, total)
 	}
 }
 
