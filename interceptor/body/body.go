@@ -181,9 +181,19 @@ func (b *Body) interrupt() {
 // Detach gives the request its own body back. net/http looks at it when the handler has
 // returned: it lets the answer reach a client that still sends before it closes the
 // connection, but only if the body is its own.
+//
+// The body of an HTTP/2 request is closed, so that what is unread of it is freed. net/http
+// (Go 1.26) does that neither when a handler returns nor when the connection ends: then it
+// stops the connection's idle timer, closes the streams, and starts the timer again as the
+// last of them closes. The timer keeps the connection and its streams in memory until it
+// fires, 620 seconds later.
 func (b *Body) Detach() {
-	if b != nil {
-		b.request.Body = b.source
+	if b == nil {
+		return
+	}
+	b.request.Body = b.source
+	if b.request.ProtoMajor > 1 {
+		_ = b.source.Close() // never fails
 	}
 }
 

@@ -29,6 +29,10 @@ const (
 	// connectionWindow is StreamWindow for all streams of a connection: larger, so that a few
 	// unread uploads do not stall an ingress's connection.
 	connectionWindow = 1 << 20
+	// frameSize is the smallest largest frame that HTTP/2 has (RFC 9113, 4.2). net/http's
+	// default is 1 MiB, and it makes room for a frame when it has read the 9 bytes that say
+	// how long that is.
+	frameSize = 16 << 10
 	// An HTTP/2 client that has vanished is found by pings: no write fails while
 	// nothing is written. For HTTP/1.1 TCP's keep-alive does it.
 	pingAfter, pingTimeout = 30 * time.Second, 15 * time.Second
@@ -83,6 +87,7 @@ func New(handler http.Handler, o Options) *Server {
 		ConnState:         connState,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              frameSize,
 			MaxReceiveBufferPerStream:     StreamWindow,
 			MaxReceiveBufferPerConnection: connectionWindow,
 			SendPingTimeout:               pingAfter,

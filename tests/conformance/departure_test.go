@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -191,4 +192,45 @@ func TestWarmClientsThatLeaveAreNoticed(t *testing.T) {
 		conn.Close()
 		<-gone
 	}
+}
+
+// net/http keeps a connection of HTTP/2 that ends with an open stream for 620 seconds, and
+// with it what is unread of the stream.
+func TestUnreadBodiesAreFreedWithTheirConnections(t *testing.T) {
+	const conns, unread = 150, 60 << 10
+	w := newWorld(t, plainRoute, "KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "100000000")
+	heap := func() int64 {
+		var stats runtime.MemStats
+		for range 3 { // what is in pools takes two
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	open := func(n int) {
+		var conns []*frames.Conn
+		for range n {
+			c := w.frames(64 << 10)
+			conns = append(conns, c)
+			// A body that is not touched before it is forwarded.
+			stream, err := c.Request(false, frames.Fields("POST", "app.test", "/", "content-length", "1000000", "expect", "100-continue")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for sent := 0; sent < unread; sent += 15 << 10 {
+				if err := c.Data(stream, false, make([]byte, 15<<10)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		w.held("default/app", int64(n))
+		for _, c := range conns {
+			c.Close()
+		}
+		w.eventually("nothing is in flight", func() bool { return w.tracker.Route("default/app").InFlight() == 0 })
+	}
+	open(5)
+	before := heap()
+	open(conns)
+	w.eventually("the bodies are freed", func() bool { return heap()-before < conns*unread/2 })
 }

@@ -183,7 +183,7 @@ func TestObjectThatMultiplies(t *testing.T) {
 		})
 	}
 	v := start(t, target("many", "", "", apiserver.Object{
-		"rules":  []any{apiserver.Object{"hosts": append(hosts, "many.test"), "paths": append(paths, apiserver.Object{"value": "/"})}},
+		"rules":        []any{apiserver.Object{"hosts": append(hosts, "many.test"), "paths": append(paths, apiserver.Object{"value": "/"})}},
 		"staticRoutes": static,
 	}))
 	<-time.After(2 * time.Second)

@@ -124,6 +124,21 @@ func TestUnreadUploads(t *testing.T) {
 	})
 }
 
+// The 9 bytes that begin a frame say how long it is. A server that makes room for that
+// gives away memory for nothing.
+func TestFramesThatDoNotCome(t *testing.T) {
+	v := start(t, nil)
+	for range 200 {
+		c := v.frames(0)
+		// HEADERS of 1 MiB, END_HEADERS, stream 1 (RFC 9113, 4.1).
+		if _, err := c.Write([]byte{0x0f, 0xff, 0xff, 0x01, 0x04, 0, 0, 0, 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-time.After(time.Second)
+	v.survived()
+}
+
 func TestIdleConnections(t *testing.T) {
 	v := start(t, nil)
 	for range 3000 {
