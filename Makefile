@@ -46,7 +46,7 @@ test-bench: ## Whole processes beside a bare net/http server
 
 .PHONY: test-survival
 test-survival: ## The interceptor's binary within 64 MiB under hostile input (3 minutes)
-	go test -timeout 10m ./tests/survival
+	go test -count=1 -timeout 10m ./tests/survival # the cache knows nothing of the binary
 
 .PHONY: test-clients
 test-clients: tests/clients/node/node_modules/.package-lock.json ## The vendors' SDKs, for Go and Node, through real cold starts

@@ -199,7 +199,7 @@ func (v *victim) survived() {
 		v.t.Fatal("the interceptor was killed")
 	default:
 	}
-	failed, before, during := v.bystander.result()
+	before, during, failed := v.bystander.result()
 	v.t.Logf("anonymous memory: %.1f MiB before, %.1f MiB at most; bystander: p99 %v before, %v during, %d requests",
 		mib(v.idle), mib(v.peak.Load()), before, during, v.bystander.n.Load())
 	if peak := v.peak.Load(); peak > limit {
@@ -323,10 +323,10 @@ func (b *bystander) measure(ctx context.Context, proxy string, into *[]time.Dura
 	}
 }
 
-func (b *bystander) result() (failed error, before, during time.Duration) { //nolint:revive // the error is a finding
+func (b *bystander) result() (before, during time.Duration, failed error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failed, p99(b.calm), p99(b.hectic)
+	return p99(b.calm), p99(b.hectic), b.failed
 }
 
 func p99(all []time.Duration) time.Duration {
