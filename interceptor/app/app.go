@@ -61,6 +61,7 @@ type App struct {
 	accessLog *middleware.AccessLog
 	budget    *body.Budget // of everything that waits
 	forwarder *forward.Forwarder
+	cold      *coldstart.ColdStart
 	sync      *routesync.Sync
 	handler   http.Handler
 

@@ -10,8 +10,8 @@ import (
 
 // chain is the order in which a request meets the steps. Nothing else decides it.
 func (a *App) chain() http.Handler {
-	cold := coldstart.New(a.forwarder, a.coldStartOptions())
-	resolve := middleware.NewEndpointResolver(a.forwarder, cold, a.cfg.ColdStart.Header)
+	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
+	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold, a.cfg.ColdStart.Header)
 	count := middleware.NewCounting(resolve)
 	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)

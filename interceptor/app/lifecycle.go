@@ -3,8 +3,11 @@ package app
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
+	"runtime/debug"
 
+	"github.com/kedacore/http-add-on/interceptor/pressure"
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
@@ -65,10 +68,22 @@ func (a *App) parts() []func(context.Context) error {
 				return nil
 			})
 	}
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		watch := pressure.Watch{Limit: limit, Read: pressure.Read, Waiting: a.cold.Waiting, Shed: a.shed, Log: a.log.WithName("pressure")}
+		parts = append(parts, func(ctx context.Context) error { watch.Run(ctx); return nil })
+	}
 	if a.accessLog != nil {
 		parts = append(parts, func(ctx context.Context) error { a.accessLog.Run(ctx, a.log); return nil })
 	}
 	return parts
+}
+
+// shed ends requests that wait. If none does, heads that are late take the memory.
+func (a *App) shed(n int) int {
+	if shed := a.cold.Shed(n); shed > 0 {
+		return shed
+	}
+	return a.proxy.Shed()
 }
 
 // drain waits for what is in flight, and cuts what does not end in time, which is

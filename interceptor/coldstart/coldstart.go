@@ -56,7 +56,8 @@ type ColdStart struct {
 	now     func() time.Time
 	log     logr.Logger
 	// losses bounds the log: a backend that fits no client fails with each request.
-	losses *rate.Limiter
+	losses  *rate.Limiter
+	waiting waiting
 }
 
 // New returns the step before next, which forwards.

@@ -40,8 +40,8 @@ func (l *livePage) ready(p *pending) error {
 	return l.live.Reload()
 }
 
-// failed is not called: the page has no deadline.
-func (l *livePage) failed(_ *pending, failure *clienterror.Error) error { return failure }
+// failed ends the page: the browser comes back by itself.
+func (l *livePage) failed(*pending, *clienterror.Error) error { return l.live.Reload() }
 
 // overflow answers with the finite page: a browser never gets an error over the cap.
 func (l *livePage) overflow(p *pending) error { return p.finitePage() }

@@ -65,6 +65,9 @@ type pending struct {
 	waiter  *endpoints.Waiter
 	release func() // the place among the held requests
 	charged int    // bytes of the budget
+	// shed is closed to end the wait for want of memory; older and newer are the list's.
+	shed         chan struct{}
+	older, newer *pending
 
 	// deadline fires when the readiness or the request timeout is over, whichever is
 	// first; nil means no limit. last reports that it is the request's, after which
@@ -85,6 +88,7 @@ func (p *pending) wait(as responder) error {
 		return as.overflow(p)
 	}
 	p.responder, p.release = as, release
+	p.waiting.add(p)
 	p.enqueue()
 	defer p.leave() // a responder may panic
 	if over, err := p.respondBy(responder.start); over {
@@ -106,6 +110,9 @@ func (p *pending) wait(as responder) error {
 			return p.cancel(context.Cause(p.r.Context()))
 		case <-p.x.Body.Failed():
 			return p.cancel(p.x.Body.Err())
+		case <-p.shed:
+			p.finish(metrics.OutcomeShed)
+			return p.responder.failed(p, p.shortOfMemory())
 		case <-p.x.Route.Replaced():
 			p.follow()
 		case <-p.notify:
@@ -267,6 +274,7 @@ func (p *pending) finish(outcome metrics.Outcome) {
 // leave gives up the place in the queue, the place among the held requests, and the
 // timers. It may be called again.
 func (p *pending) leave() {
+	p.waiting.remove(p)
 	p.waiter.Leave()
 	p.release()
 	p.refund(p.charged)

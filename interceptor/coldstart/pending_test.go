@@ -294,6 +294,45 @@ func TestBudgetIsChargedForWhoWaits(t *testing.T) {
 	}
 }
 
+// When memory is short the newest requests go first, each with a failure of its own.
+func TestNewestRequestsAreShed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &exchange.Route{})
+		type ending struct {
+			n   int
+			err error
+		}
+		ended := make(chan ending, 3)
+		for n := range 3 {
+			p := *w.p
+			x := *w.p.x
+			p.x = &x
+			go func() { ended <- ending{n, p.wait(hold{})} }()
+			synctest.Wait()
+		}
+		if n := w.p.Waiting(); n != 3 {
+			t.Errorf("%d wait", n)
+		}
+		for _, want := range []int{2, 1} {
+			if n := w.p.Shed(1); n != 1 {
+				t.Errorf("%d were shed", n)
+			}
+			got := <-ended
+			var failure *clienterror.Error
+			if got.n != want || !errors.As(got.err, &failure) || failure.Status != 503 || failure.RetryAfter == 0 {
+				t.Errorf("request %d ended with %v, want request %d", got.n, got.err, want)
+			}
+		}
+		if n := w.p.Shed(5); n != 1 {
+			t.Errorf("%d of 1 were shed", n)
+		}
+		<-ended
+		if n := w.p.Waiting() + w.p.Shed(1); n != 0 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
 // TestAResponderThatPanicsTakesNoPlaceWithIt: the edge recovers, and the route goes on.
 func TestAResponderThatPanicsTakesNoPlaceWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,6 +57,8 @@ const (
 	OutcomeReady     Outcome = "ready"
 	OutcomeTimeout   Outcome = "timeout"
 	OutcomeCancelled Outcome = "cancelled"
+	// OutcomeShed is of a request that was ended for want of memory.
+	OutcomeShed Outcome = "shed"
 )
 
 // Concurrency calls observe for every route with what it has in flight. It is
@@ -81,7 +83,7 @@ type Metrics struct {
 // New makes the instruments. concurrency may be nil.
 func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, error) {
 	m := &Metrics{outcomes: make(map[Outcome][]metric.RecordOption)}
-	for _, o := range []Outcome{OutcomeReady, OutcomeTimeout, OutcomeCancelled} {
+	for _, o := range []Outcome{OutcomeReady, OutcomeTimeout, OutcomeCancelled, OutcomeShed} {
 		m.outcomes[o] = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.String(labelOutcome, string(o))))}
 	}
 	meter := provider.Meter(scope)

@@ -23,6 +23,8 @@ const watchInterval = 2 * time.Second
 // although bytes before it are unread.
 type Client struct {
 	socket syscall.RawConn // nil if the connection is not a socket
+	// free is how many bytes are not charged.
+	free int64
 	// cancel ends the contexts of the requests on the connection.
 	cancel context.CancelFunc
 	// phase is a phase of the connection.
@@ -42,10 +44,12 @@ const (
 )
 
 const (
-	// freeHead is how much of a head costs nothing.
-	freeHead = 4 << 10
+	// freeHead is how much of a head costs nothing, and freeHandshake how much of a TLS
+	// handshake.
+	freeHead, freeHandshake = 512, 4 << 10
 	// headMemory is the most memory that a byte of a head takes: a field of 7 bytes has a
-	// key, a value and an entry in a map that grows.
+	// key, a value and an entry in a map that grows, and one of HPACK's static table is one
+	// byte and 40 in memory.
 	headMemory = 32
 )
 
@@ -63,7 +67,7 @@ func (c *Client) received(n int, h *heads) bool {
 	if h.max <= 0 || c.phase.Load() != reading {
 		return true
 	}
-	over := c.head.Add(int64(n)) - freeHead
+	over := c.head.Add(int64(n)) - c.free
 	if over <= 0 {
 		return true
 	}

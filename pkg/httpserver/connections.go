@@ -74,13 +74,18 @@ func newConnections(most int) *connections {
 }
 
 // listen returns l with its connections counted.
-func (c *connections) listen(l net.Listener) net.Listener {
-	return &listener{Listener: l, of: c, closed: make(chan struct{})}
+func (c *connections) listen(l net.Listener, secure bool) net.Listener {
+	counted := &listener{Listener: l, of: c, free: freeHead, closed: make(chan struct{})}
+	if secure {
+		counted.free += freeHandshake
+	}
+	return counted
 }
 
 type listener struct {
 	net.Listener
 	of     *connections
+	free   int64 // of Client
 	once   sync.Once
 	closed chan struct{}
 }
@@ -103,7 +108,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		socket, _ := tcp.SyscallConn() // fails for no connection that was accepted
-		c := &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket}}
+		c := &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket, free: l.free}}
 		c.client.since.Store(time.Now().UnixNano())
 		conn = c
 	} else {
@@ -233,6 +238,23 @@ func (c *connections) evict() bool {
 	}
 	_ = oldest.Close() // net/http closes it again
 	return true
+}
+
+// shed closes the connections whose heads are late.
+func (c *connections) shed() int {
+	late := time.Now().Add(-time.Second).UnixNano()
+	c.mu.Lock()
+	var shed []*tcpConn
+	for conn := range c.watched {
+		if client := &conn.client; client.phase.Load() == reading && client.head.Load() > 0 && client.since.Load() < late {
+			shed = append(shed, conn)
+		}
+	}
+	c.mu.Unlock()
+	for _, conn := range shed {
+		_ = conn.Close() // net/http closes it again
+	}
+	return len(shed)
 }
 
 // leave gives a place back.

@@ -50,8 +50,8 @@ type Options struct {
 	// MaxHeaderBytes bounds the head of a request; 0 is net/http's default, 1 MiB. HTTP/2
 	// adds 32 bytes for each field. net/http answers a longer one with 431 by itself.
 	MaxHeaderBytes int
-	// MaxHeadMemory bounds the memory, in bytes, of heads that are being read, but for the
-	// first 4 KiB of each. A connection that goes beyond is cut. 0 is no bound.
+	// MaxHeadMemory bounds the memory, in bytes, of heads that are being read, except for the
+	// first bytes of each. A connection that goes beyond is cut. 0 is no bound.
 	MaxHeadMemory int64
 	// MaxConnections bounds the connections that are open at a time, those of all
 	// listeners together. Of more, the one that has been idle for longest is closed; while
@@ -101,12 +101,12 @@ func New(handler http.Handler, o Options) *Server {
 // Serve answers plain HTTP on a listener, which it owns from then on. It returns
 // nil as soon as Shutdown is called, which returns when all is over.
 func (s *Server) Serve(l net.Listener) error {
-	return ended(l, s.http.Serve(s.connections.listen(l)))
+	return ended(l, s.http.Serve(s.connections.listen(l, false)))
 }
 
 // ServeTLS is Serve for TLS.
 func (s *Server) ServeTLS(l net.Listener) error {
-	return ended(l, s.http.ServeTLS(s.connections.listen(l), "", ""))
+	return ended(l, s.http.ServeTLS(s.connections.listen(l, true), "", ""))
 }
 
 func ended(l net.Listener, err error) error {
@@ -115,6 +115,10 @@ func ended(l net.Listener, err error) error {
 	}
 	return fmt.Errorf("serving on %s: %w", l.Addr(), err)
 }
+
+// Shed closes the connections that have sent a part of a head for longer than a second, and
+// returns how many there were. What they take in memory is not known.
+func (s *Server) Shed() int { return s.connections.shed() }
 
 // Shutdown closes the listeners, waits until every request is answered and
 // every hijacked connection is closed, and cuts what is left when ctx ends; then

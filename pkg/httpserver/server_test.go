@@ -431,7 +431,8 @@ func TestUpgradedConnectionMayBeHalfClosed(t *testing.T) {
 
 // Heads that do not end take memory before any handler knows of them.
 func TestMemoryOfHeadsIsBounded(t *testing.T) {
-	s := startWith(t, Options{MaxHeadMemory: 3 * headMemory * freeHead}, func(w http.ResponseWriter, r *http.Request) {
+	const unit = 4 << 10
+	s := startWith(t, Options{MaxHeadMemory: 4 * headMemory * unit}, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	})
 	begin := func(bytes int) net.Conn {
@@ -470,21 +471,21 @@ func TestMemoryOfHeadsIsBounded(t *testing.T) {
 			}
 		}
 	}
-	large := begin(3 * freeHead)
-	used(func(n int64) bool { return n > 2*headMemory*freeHead })
+	large := begin(3 * unit)
+	used(func(n int64) bool { return n > 2*headMemory*unit })
 	small := begin(freeHead / 2)
 	if err := end(small); err != nil {
 		t.Errorf("a small head is refused: %v", err)
 	}
-	if err := end(begin(3 * freeHead)); err == nil {
+	if err := end(begin(3 * unit)); err == nil {
 		t.Error("a large head is read although there is no room")
 	}
 	if err := end(large); err != nil {
 		t.Errorf("the first large head is refused: %v", err)
 	}
 	used(func(n int64) bool { return n == 0 })
-	again := begin(3 * freeHead)
-	used(func(n int64) bool { return n > 2*headMemory*freeHead })
+	again := begin(3 * unit)
+	used(func(n int64) bool { return n > 2*headMemory*unit })
 	again.Close()
 	used(func(n int64) bool { return n == 0 })
 	// A body is not a head.

@@ -1,6 +1,7 @@
 package survival
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -141,6 +142,25 @@ func TestFramesThatDoNotEnd(t *testing.T) {
 	}
 	<-time.After(time.Second)
 	v.survived()
+}
+
+// A field of HPACK's static table is one byte, and 40 in memory.
+func TestHeaderBlocksThatDoNotEnd(t *testing.T) {
+	for _, conns := range []int{200, 800} {
+		t.Run(fmt.Sprint(conns), func(t *testing.T) {
+			v := start(t, nil)
+			for range conns {
+				// HEADERS without END_HEADERS: GET, http, / and 3,800 times accept-charset.
+				block := append([]byte{0x82, 0x86, 0x84}, bytes.Repeat([]byte{0x8f}, 3800)...)
+				frame := append([]byte{0, byte(len(block) >> 8), byte(len(block)), 0x01, 0, 0, 0, 0, 1}, block...)
+				if _, err := v.frames(0).Write(frame); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-time.After(3 * time.Second)
+			v.survived()
+		})
+	}
 }
 
 func TestIdleConnections(t *testing.T) {
