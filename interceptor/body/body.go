@@ -37,9 +37,10 @@ type Body struct {
 	clock    Clock
 	memory   []byte // the whole body, if inMemory is set
 	inMemory bool
-	current  *attempt // the one that may read
-	touched  bool     // a byte was asked for
-	err      error    // what reading from the client failed with
+	current  *attempt      // the one that may read
+	touched  bool          // a byte was asked for
+	idle     chan struct{} // closed when the attempt that reads does so no more; nil: nobody waits for that
+	err      error         // what reading from the client failed with
 }
 
 // Open returns the body of r and makes it r.Body, or nil if r has none. w is the

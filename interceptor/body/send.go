@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 )
@@ -77,15 +78,31 @@ func (b *Body) Answered() {
 	}
 }
 
-// StopSending invalidates the body of the last attempt: its next read fails. One that waits
-// for the client goes on until Interrupt.
-func (b *Body) StopSending() {
+// StopSending ends the last attempt: its next read fails, and one that waits for the client
+// is interrupted after patience. When StopSending returns, no attempt reads.
+func (b *Body) StopSending(patience time.Duration) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.current = nil
+	if !b.reading {
+		b.mu.Unlock()
+		return
+	}
+	if b.idle == nil {
+		b.idle = make(chan struct{})
+	}
+	idle := b.idle
+	b.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-timer.C:
+		b.Interrupt()
+		<-idle
+	}
 }
 
 // SendingFailed returns what the client may know of a body that could not be read, nil if
@@ -127,6 +144,10 @@ func (a *attempt) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = false
+	if b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}

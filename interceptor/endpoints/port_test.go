@@ -333,9 +333,11 @@ func TestAttachmentsAreOfAddresses(t *testing.T) {
 	p := s.Port(web())
 	pods(s, "a")
 	made := map[string]*closer{}
-	attach := func(address string) io.Closer { made[address] = &closer{}; return made[address] }
+	attached := func(s Slot) io.Closer {
+		return s.Attach(func() io.Closer { made[s.Addr()] = &closer{}; return made[s.Addr()] })
+	}
 	old, _ := p.Pick()
-	if old.Attachment(attach) != made["a1"] {
+	if attached(old) != made["a1"] {
 		t.Fatal("nothing is attached")
 	}
 	old.Refused()
@@ -343,11 +345,11 @@ func TestAttachmentsAreOfAddresses(t *testing.T) {
 		t.Errorf("what belongs to the refused address was closed %d times", made["a1"].closed)
 	}
 	delete(made, "a1")
-	if old.Attachment(attach) != made["a1"] || made["a1"].closed != 1 {
+	if attached(old) != made["a1"] || made["a1"].closed != 1 {
 		t.Error("a request that still has the old address gets something of its own, closed")
 	}
 	next, _ := p.Pick()
-	if next.Attachment(attach) != made["a2"] || made["a2"].closed != 0 {
+	if attached(next) != made["a2"] || made["a2"].closed != 0 {
 		t.Error("nothing is attached to the new address")
 	}
 	k := web()

@@ -100,29 +100,33 @@ func (s Slot) Another(tried ...string) (Slot, bool) {
 	return next, ok
 }
 
-// Attachment returns what is attached to the endpoint. If that is nothing, it attaches
-// what attach returns for the Slot's address. An attachment is closed when its endpoint
-// is not ready any more or is sent requests at another address, and after that with each
-// call: requests that the endpoint still has may use it. Slots have endpoints here, Valid
-// reports it.
-func (s Slot) Attachment(attach func(address string) io.Closer) io.Closer {
-	e, address := s.ticket.endpoint, s.ticket.address
-	if attached := e.attached.Load(); attached != nil {
+// Attachment returns what is attached to the endpoint; nil if that is nothing. Slots have
+// endpoints here and in Attach, Valid reports it.
+func (s Slot) Attachment() io.Closer {
+	if attached := s.ticket.endpoint.attached.Load(); attached != nil {
 		return *attached
 	}
+	return nil
+}
+
+// Attach attaches what attach returns for the Slot's address, unless there is an attachment,
+// and returns what is attached then. An attachment is closed when its endpoint is not ready
+// any more or is sent requests at another address, and after that with each call: requests
+// that the endpoint still has may use it.
+func (s Slot) Attach(attach func() io.Closer) io.Closer {
+	e := s.ticket.endpoint
 	e.port.mu.Lock()
 	defer e.port.mu.Unlock()
-	attached := e.attached.Load()
-	if attached == nil {
-		c := attach(address)
-		attached = &c
-		if e.gone || address != e.address() {
-			_ = c.Close()
-		} else {
-			e.attached.Store(attached)
-		}
+	if attached := s.Attachment(); attached != nil {
+		return attached
 	}
-	return *attached
+	attached := attach()
+	if e.gone || s.ticket.address != e.address() {
+		_ = attached.Close()
+	} else {
+		e.attached.Store(&attached)
+	}
+	return attached
 }
 
 // held reports whether the request has an endpoint and is not over.

@@ -280,7 +280,8 @@ func TestServerNameOfTLS(t *testing.T) {
 	host := strings.TrimPrefix(f.front.URL, "http://")
 	f.get(t, "/")
 	// The same pod behind another Service: a connection of its own.
-	f.target.ServerName = "other.ns"
+	f.store.Update("ns", "other", map[string][]string{"": {backend.Listener.Addr().String()}})
+	f.target.Endpoints, f.target.ServerName = f.store.Port(endpoints.Key{Namespace: "ns", Service: "other"}), "other.ns"
 	f.get(t, "/")
 	for _, want := range []string{"svc.ns HTTP/2.0 " + host, "other.ns HTTP/2.0 " + host} {
 		if got := <-names; got != want {

@@ -49,8 +49,8 @@ type Options struct {
 	TLS *tls.Config
 	// DialContext opens connections; nil is a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// NetHTTP leaves plain HTTP/1.1 to net/http's transport too, which tests
-	// compare our own client with.
+	// NetHTTP leaves HTTP/1.1 to net/http's client too, which tests compare our own
+	// with.
 	NetHTTP bool
 	// Log is for what is not an error of one request: retries, at V(1).
 	Log logr.Logger
@@ -59,20 +59,10 @@ type Options struct {
 // Forwarder sends requests to their upstreams. It is an exchange.Handler, and
 // safe for concurrent use.
 type Forwarder struct {
-	direct     bool
-	log        logr.Logger
-	transports *transports
-	budget     *body.Budget
-	http1      *http1 // nil: transports speak it too
-}
-
-// client sends requests: our own to HTTP/1.1, net/http's to everything else.
-type client interface {
-	// send sends the request of an attempt once and returns the response, whose
-	// body the caller closes. A response to an upgrade has a body that is an
-	// io.ReadWriteCloser. The error is a *sendError.
-	send(a *attempt) (*http.Response, error)
-	close()
+	direct bool
+	log    logr.Logger
+	budget *body.Budget
+	client *client
 }
 
 // attempt is a request on its way to one address.
@@ -95,21 +85,12 @@ func New(o Options) *Forwarder {
 	if o.Budget == nil {
 		o.Budget = body.NewBudget(0)
 	}
-	f := &Forwarder{direct: o.DirectPodRouting, log: o.Log, budget: o.Budget, transports: newTransports(o)}
-	if !o.NetHTTP {
-		f.http1 = newHTTP1(o)
-	}
-	return f
+	return &Forwarder{direct: o.DirectPodRouting, log: o.Log, budget: o.Budget, client: newClient(o)}
 }
 
 // Close closes the connections that are idle. Those in use close when they become
 // idle.
-func (f *Forwarder) Close() {
-	f.transports.close()
-	if f.http1 != nil {
-		f.http1.close()
-	}
-}
+func (f *Forwarder) Close() { f.client.close() }
 
 // call is one request on its way through the forwarder. The goroutine that serves
 // the request owns it; clock and body have locks of their own.
@@ -220,6 +201,7 @@ func (c *call) begin(out *http.Request) {
 // end stops whatever the call has started.
 func (c *call) end() {
 	c.clock.stop()
+	c.body.StopSending(writePatience)
 	if c.cancel != nil {
 		c.cancel(nil)
 	}
@@ -236,7 +218,6 @@ func (c *call) over() bool { return c.in.Context().Err() != nil || c.clock.expir
 // to an endpoint only once, unless it is the only one: then twice. A connection that
 // ends after it was idle says nothing of its endpoint, and does not count.
 func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
-	client := f.client(c.x, r)
 	a := attempt{call: c, request: r}
 	var tries backoff
 	var lost []string // the addresses that closed the connection
@@ -250,7 +231,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			}
 			r.Body = sent
 		}
-		res, err := client.send(&a)
+		res, err := f.client.send(&a)
 		if err == nil {
 			return res, nil
 		}
@@ -279,16 +260,6 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 		a.fresh = failed.reused
 		f.log.V(1).Info("sending again", "service", c.x.Upstream.Target.ServerName, "address", a.address, "reason", err.Error())
 	}
-}
-
-// client returns the client that speaks the protocol of a request's upstream.
-func (f *Forwarder) client(x *exchange.Exchange, r *http.Request) client {
-	// HTTP/2 has no upgrades; a server that speaks it speaks HTTP/1.1 too.
-	h2c := x.Upstream.Target.Protocol == exchange.H2C && r.Header["Upgrade"] == nil
-	if x.TLS || h2c || f.http1 == nil {
-		return f.transports
-	}
-	return f.http1
 }
 
 // address returns what is dialled for an upstream.

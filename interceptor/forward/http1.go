@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,20 +44,82 @@ var (
 	errNotExpected  = errors.New("the backend does not want the body")
 )
 
-// conn is a connection to a backend that speaks HTTP/1.1. It serves one request at a
-// time, and the goroutine that serves it owns the connection: it writes the request,
-// parses the response with net/http and reads the body. Only a body that may block is
-// written by a goroutine of its own. Cancellation is a deadline.
-type conn struct {
-	socket net.Conn
-	pool   *pool
+// wire is a socket to a backend. Reads know whether they would wait, also below TLS.
+type wire struct {
+	net.Conn
 	// raw gives access to the file descriptor; nil for what is no socket.
-	raw     syscall.RawConn
+	raw syscall.RawConn
+	// client is flushed before a read waits; nil for none.
+	client *downstream
+	// probing ends reads that would wait, with os.ErrDeadlineExceeded. TLS survives that.
+	probing bool
+
 	attempt func(fd uintptr) bool // reads into scratch without waiting
-	cancel  func()                // ends what waits for the socket
 	scratch []byte
 	n       int
 	err     error
+}
+
+func newWire(socket net.Conn) *wire {
+	w := &wire{Conn: socket}
+	if s, ok := socket.(syscall.Conn); ok {
+		w.raw, _ = s.SyscallConn()
+	}
+	w.attempt = func(fd uintptr) bool {
+		w.n, w.err = syscall.Read(int(fd), w.scratch)
+		return true // do not wait
+	}
+	return w
+}
+
+// Read reads from the backend. What was written to the client is flushed before it waits.
+func (w *wire) Read(p []byte) (int, error) {
+	if w.raw != nil && (w.probing || w.client != nil && w.client.pending) {
+		n, err := w.tryRead(p)
+		switch {
+		case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
+			return n, err
+		case w.probing:
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	if w.client != nil {
+		w.client.flush()
+	}
+	return w.Conn.Read(p)
+}
+
+// tryRead reads what has arrived. It returns EAGAIN if nothing has.
+func (w *wire) tryRead(p []byte) (int, error) {
+	w.scratch = p
+	err := w.raw.Read(w.attempt)
+	w.scratch = nil
+	if err != nil {
+		return 0, err
+	}
+	if w.err == nil && w.n == 0 {
+		return 0, io.EOF
+	}
+	return max(w.n, 0), w.err
+}
+
+// CloseWrite tells the backend that nothing more comes.
+func (w *wire) CloseWrite() error {
+	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return w.Close()
+}
+
+// conn is a connection to a backend that speaks HTTP/1.1, with or without TLS. It serves one
+// request at a time, and the goroutine that serves it owns the connection: it writes the
+// request, parses the response with net/http and reads the body. Only a body that may block
+// is written by a goroutine of its own. Cancellation is a deadline.
+type conn struct {
+	wire   *wire
+	stream net.Conn // the wire, or TLS on it
+	pool   *pool
+	cancel func() // ends what waits for the stream
 
 	reader *bufio.Reader
 	writer *bufio.Writer
@@ -74,76 +137,57 @@ type conn struct {
 	charged  int64       // for the current head
 	received bool        // a byte of the answer
 	written  bool        // a byte of the request
-	broken   bool        // the socket took no more of it
+	broken   bool        // the stream took no more of it
 }
 
-func newConn(socket net.Conn, pool *pool) *conn {
-	c := &conn{socket: socket, pool: pool}
+func newConn(stream net.Conn, wire *wire, pool *pool) *conn {
+	c := &conn{stream: stream, wire: wire, pool: pool, idle: idleTimeout}
 	c.reader, c.writer = bufio.NewReaderSize((*source)(c), bufferSize), bufio.NewWriterSize((*sink)(c), bufferSize)
-	if s, ok := socket.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn()
-	}
-	c.cancel = func() { _ = socket.SetDeadline(past) }
-	c.attempt = func(fd uintptr) bool {
-		c.n, c.err = syscall.Read(int(fd), c.scratch)
-		return true // do not wait
-	}
+	c.cancel = func() { _ = stream.SetDeadline(past) }
 	return c
 }
 
-// tryRead reads what has arrived. It returns EAGAIN if nothing has.
-func (c *conn) tryRead(p []byte) (int, error) {
-	c.scratch = p
-	err := c.raw.Read(c.attempt)
-	c.scratch = nil
-	if err != nil {
-		return 0, err
+// usable reports whether the connection can take a request. One that was idle can if its
+// backend has not closed it, and has sent nothing: an unsolicited answer would become that of
+// the next request.
+func (c *conn) usable() bool {
+	if c.used && !c.silent() {
+		_ = c.wire.Close()
+		return false
 	}
-	if c.err == nil && c.n == 0 {
-		return 0, io.EOF
-	}
-	return max(c.n, 0), c.err
+	return true
 }
 
-// reusable reports whether a connection that was idle can take a request: its backend has
-// not closed it, and has sent nothing. An unsolicited answer would become that of the next
-// request.
-func (c *conn) reusable() bool {
+// silent reports whether an idle connection has nothing to read, not even its end.
+func (c *conn) silent() bool {
 	var b [1]byte
-	_, err := c.tryRead(b[:])
-	return errors.Is(err, syscall.EAGAIN)
+	c.wire.probing = true
+	_, err := c.stream.Read(b[:])
+	c.wire.probing = false
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // source is the connection as its parsers read it.
 type source conn
 
-// Read reads from the backend. What was written to the client is flushed before it waits.
-func (s *source) Read(p []byte) (n int, err error) {
+// Read reads from the backend, within the bound of a head.
+func (s *source) Read(p []byte) (int, error) {
 	if s.headLeft <= 0 {
 		return 0, errHeadTooLarge
 	}
-	p = p[:min(int64(len(p)), s.headLeft)]
-	defer func() {
-		s.headLeft -= int64(n)
-		if over := s.pool.client.maxHead - freeHead - s.headLeft; over > 0 {
-			s.charge(headMemory * min(over, int64(n)))
-		}
-	}()
-	client := &s.sent.client
-	if client.pending && s.raw != nil {
-		if n, err = (*conn)(s).tryRead(p); !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
-			return n, err
-		}
+	n, err := s.stream.Read(p[:min(int64(len(p)), s.headLeft)])
+	s.headLeft -= int64(n)
+	if over := s.pool.host.client.maxHead - freeHead - s.headLeft; over > 0 {
+		s.charge(headMemory * min(over, int64(n)))
 	}
-	client.flush()
-	return s.socket.Read(p)
+	return n, err
 }
 
 // charge charges what a part of a head may take. Without room the head is too large.
 func (s *source) charge(bytes int64) {
-	h := s.pool.client
+	client := s.pool.host.client
 	s.charged += bytes
-	if used := h.heads.Add(bytes); h.maxHeads > 0 && used > h.maxHeads {
+	if used := client.heads.Add(bytes); client.maxHeads > 0 && used > client.maxHeads {
 		s.headLeft = 0
 	}
 }
@@ -153,7 +197,7 @@ type sink conn
 
 // Write writes to the backend.
 func (s *sink) Write(p []byte) (int, error) {
-	n, err := s.socket.Write(p)
+	n, err := s.stream.Write(p)
 	s.written, s.broken = s.written || n > 0, err != nil
 	return n, err
 }
@@ -179,7 +223,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // send sends the request of an attempt and returns the response.
 func (c *conn) send(a *attempt) (*http.Response, error) {
-	c.sent, c.received, c.written, c.broken = a, false, false, false
+	c.sent, c.wire.client, c.received, c.written, c.broken = a, &a.client, false, false, false
 	c.stop = context.AfterFunc(a.in.Context(), c.cancel)
 	if !a.clock.watch(c.cancel) {
 		c.cancel()
@@ -261,9 +305,10 @@ func (c *conn) writeAside(r *http.Request, expected *expectation) {
 
 // readHead reads heads of responses up to that of the final one.
 func (c *conn) readHead(a *attempt) (*http.Response, error) {
-	c.headLeft = c.pool.client.maxHead
+	client := c.pool.host.client
+	c.headLeft = client.maxHead
 	defer func() {
-		c.pool.client.heads.Add(-c.charged)
+		client.heads.Add(-c.charged)
 		c.charged = 0
 	}()
 	for {
@@ -318,41 +363,30 @@ func (c *conn) finish(reuse bool) error {
 		c.sent.client.flush() // an answer does not wait for the rest of its request
 	}
 	if reuse && c.writing != nil {
-		failed, ended := c.writerEnds(writePatience)
-		reuse = ended && failed == nil
+		timer := time.NewTimer(writePatience)
+		defer timer.Stop()
+		select {
+		case failed := <-c.writing:
+			reuse, c.writing = failed == nil, nil
+		case <-timer.C:
+			reuse = false
+		}
 	}
-	if stopped := c.release(); reuse && stopped && c.raw != nil && c.idle > 0 && c.reader.Buffered() == 0 {
-		c.sent, c.used = nil, true
+	if stopped := c.release(); reuse && stopped && c.wire.raw != nil && c.idle > 0 && c.reader.Buffered() == 0 {
+		c.sent, c.wire.client, c.used = nil, nil, true
 		c.pool.put(c)
 		return nil
 	}
-	err := c.socket.Close()
+	err := c.wire.Close()
 	if c.writing == nil {
 		return err
 	}
 	// A client that sends on ends a read soon. Only one that is silent is interrupted: net/http
 	// resets a connection whose body it cannot read any more, and an answer may be lost with it.
-	c.sent.body.StopSending()
-	if _, ended := c.writerEnds(writePatience); !ended {
-		c.sent.body.Interrupt()
-		err = errors.Join(err, <-c.writing)
-		c.writing = nil
-	}
+	c.sent.body.StopSending(writePatience)
+	err = errors.Join(err, <-c.writing)
+	c.writing = nil
 	return err
-}
-
-// writerEnds waits for the goroutine that writes, and returns its result. It reports false
-// if that goes on.
-func (c *conn) writerEnds(patience time.Duration) (failed error, ended bool) {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case failed = <-c.writing:
-		c.writing = nil
-		return failed, true
-	case <-timer.C:
-		return nil, false
-	}
 }
 
 // keepAlive returns how long a connection may be idle: less than its backend keeps it.
@@ -397,23 +431,30 @@ func (b *responseBody) Close() error {
 }
 
 // upgraded is a connection that has switched to another protocol.
-type upgraded struct{ conn *conn }
+type upgraded struct{ *conn }
 
-func (u *upgraded) Read(p []byte) (int, error)  { return u.conn.reader.Read(p) }
-func (u *upgraded) Write(p []byte) (int, error) { return u.conn.socket.Write(p) }
+// Read reads what came with the response, and then from the connection.
+func (u *upgraded) Read(p []byte) (int, error) {
+	if u.reader.Buffered() > 0 {
+		return u.reader.Read(p)
+	}
+	return u.stream.Read(p)
+}
+
+func (u *upgraded) Write(p []byte) (int, error) { return u.stream.Write(p) }
 
 // CloseWrite tells the backend that nothing more comes.
 func (u *upgraded) CloseWrite() error {
-	if half, ok := u.conn.socket.(interface{ CloseWrite() error }); ok {
+	if half, ok := u.stream.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return u.conn.socket.Close()
+	return u.Close()
 }
 
 // Close may be called again, and by several goroutines.
 func (u *upgraded) Close() error {
-	u.conn.release()
-	return u.conn.socket.Close()
+	u.release()
+	return u.wire.Close()
 }
 
 // expectation is a body that waits until its backend asks for it, answers, or has had

@@ -3,6 +3,7 @@ package forward_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,23 @@ func scripted(t *testing.T, script func(n int, conn net.Conn, r *bufio.Reader)) 
 		all.Wait()
 	})
 	return l.Addr().String()
+}
+
+// overBoth runs a test with a scripted backend, plain and with TLS.
+func overBoth(t *testing.T, script func(n int, conn net.Conn, r *bufio.Reader), test func(t *testing.T, f *fixture)) {
+	t.Helper()
+	t.Run("Plain", func(t *testing.T) { test(t, newFixture(scripted(t, script))) })
+	t.Run("TLS", func(t *testing.T) {
+		donor := serveTLS(t, hello) // of a certificate
+		config := &tls.Config{Certificates: donor.TLS.Certificates, NextProtos: []string{"http/1.1"}}
+		f := newFixture(scripted(t, func(n int, conn net.Conn, _ *bufio.Reader) {
+			secured := tls.Server(conn, config)
+			script(n, secured, bufio.NewReader(secured))
+			_ = secured.Close()
+		}))
+		f.secure, f.options.TLS = true, insecure()
+		test(t, f)
+	})
 }
 
 // request reads a request with its body.
@@ -128,8 +146,8 @@ func TestConnectionsThatAreNotUsedAgain(t *testing.T) {
 		"HeadWithBody":   {"no body follows a 204", "HTTP/1.1 204 No Content\r\n\r\nevil", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answered, sent := make(chan struct{}), make(chan struct{})
-			f := to(t, scripted(t, func(n int, conn net.Conn, r *bufio.Reader) {
+			var answered, sent chan struct{}
+			overBoth(t, func(n int, conn net.Conn, r *bufio.Reader) {
 				for {
 					if got, _ := request(r); got == nil {
 						return
@@ -146,21 +164,24 @@ func TestConnectionsThatAreNotUsedAgain(t *testing.T) {
 					}
 					close(sent)
 				}
-			}))
-			f.post(t, "hello")
-			close(answered)
-			wait(t, "the backend goes on", sent)
-			// A POST is never repeated: it must get another connection at once.
-			if got := f.post(t, "hello"); got != "200 ok" {
-				t.Errorf("%s: got %q", tt.reason, got)
-			}
+			}, func(t *testing.T, f *fixture) {
+				answered, sent = make(chan struct{}), make(chan struct{})
+				f.start(t)
+				f.post(t, "hello")
+				close(answered)
+				wait(t, "the backend goes on", sent)
+				// A POST is never repeated: it must get another connection at once.
+				if got := f.post(t, "hello"); got != "200 ok" {
+					t.Errorf("%s: got %q", tt.reason, got)
+				}
+			})
 		})
 	}
 }
 
 func TestConnectionIsUsedAgain(t *testing.T) {
 	var conns atomic.Int32
-	f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+	overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 		conns.Add(1)
 		for {
 			got, body := request(r)
@@ -169,19 +190,22 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 			}
 			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 		}
-	}))
-	for i := range 20 {
-		want := strings.Repeat("x", 1+i*5000)
-		if got := f.post(t, want); got != "200 "+want {
-			t.Errorf("got %d bytes", len(got))
+	}, func(t *testing.T, f *fixture) {
+		conns.Store(0)
+		f.start(t)
+		for i := range 20 {
+			want := strings.Repeat("x", 1+i*5000)
+			if got := f.post(t, want); got != "200 "+want {
+				t.Errorf("got %d bytes", len(got))
+			}
+			if err := f.result(t); err != nil {
+				t.Error(err)
+			}
 		}
-		if err := f.result(t); err != nil {
-			t.Error(err)
+		if n := conns.Load(); n != 1 {
+			t.Errorf("%d connections", n)
 		}
-	}
-	if n := conns.Load(); n != 1 {
-		t.Errorf("%d connections", n)
-	}
+	})
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
@@ -197,24 +221,25 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			accepted := make(chan net.Conn, 1)
-			f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 				_, _ = request(r)
 				accepted <- conn
 				_, _ = io.WriteString(conn, strings.Replace(okay, "Content-", tt.header+"Content-", 1))
 				_, _ = r.ReadByte()
-			}))
-			conns := watch(f)
-			f.start(t)
-			f.post(t, "")
-			_ = f.result(t)
-			conn := <-conns
-			select {
-			case <-conn.closed:
-				t.Fatal("it was not kept")
-			default:
-			}
-			tt.end(f, <-accepted)
-			wait(t, tt.reason, conn.closed)
+			}, func(t *testing.T, f *fixture) {
+				conns := watch(f)
+				f.start(t)
+				f.post(t, "")
+				_ = f.result(t)
+				conn := <-conns
+				select {
+				case <-conn.closed:
+					t.Fatal("it was not kept")
+				default:
+				}
+				tt.end(f, <-accepted)
+				wait(t, tt.reason, conn.closed)
+			})
 		})
 	}
 }
@@ -319,6 +344,40 @@ func TestHeadsAreBounded(t *testing.T) {
 }
 
 func TestEarlyAnswerEndsTheUpload(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusRequestEntityTooLarge} {
+		each(t, func(w http.ResponseWriter, _ *http.Request) {
+			_ = http.NewResponseController(w).EnableFullDuplex()
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "no")
+		}, func(t *testing.T, f *fixture) {
+			// The client sends nothing more, or sends on. net/http's client of HTTP/1.1 may lose
+			// an answer then, as tests/conformance has it.
+			for _, endless := range []bool{false, f.h2c} {
+				body, send := io.Pipe()
+				go func() {
+					for _, err := io.WriteString(send, "hello"); endless && err == nil; {
+						_, err = send.Write(make([]byte, 1<<10))
+					}
+				}()
+				res, err := f.client.Post(f.front.URL, "text/plain", body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := read(t, res.Body); res.StatusCode != status || got != "no" {
+					t.Errorf("status %d with %q", res.StatusCode, got)
+				}
+				if err := f.result(t); err != nil {
+					t.Error(err)
+				}
+				_ = res.Body.Close()
+				_ = body.Close()
+			}
+		})
+	}
+}
+
+// The rest of a body must not be taken for the next request.
+func TestEarlyAnswerEndsTheConnection(t *testing.T) {
 	f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 		_, _ = http.ReadRequest(r)
 		_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
@@ -326,27 +385,15 @@ func TestEarlyAnswerEndsTheUpload(t *testing.T) {
 	}))
 	conns := watch(f)
 	f.start(t)
-	for _, endless := range []bool{true, false} { // the client sends on, or nothing more
-		body, send := io.Pipe()
-		go func() {
-			for _, err := io.WriteString(send, "hello"); endless && err == nil; {
-				_, err = send.Write(make([]byte, 1<<10))
-			}
-		}()
-		res, err := f.client.Post(f.front.URL, "text/plain", body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := read(t, res.Body); res.StatusCode != http.StatusRequestEntityTooLarge || got != "no" {
-			t.Errorf("status %d with %q", res.StatusCode, got)
-		}
-		if err := f.result(t); err != nil {
-			t.Error(err)
-		}
-		wait(t, "the rest of the body is in its way", (<-conns).closed)
-		_ = res.Body.Close()
-		_ = body.Close()
+	body, send := io.Pipe()
+	defer send.Close()
+	go func() { _, _ = io.WriteString(send, "hello") }()
+	res, err := f.client.Post(f.front.URL, "text/plain", body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer res.Body.Close()
+	wait(t, "it is closed", (<-conns).closed)
 }
 
 func TestClientLeavesInTheBody(t *testing.T) {
@@ -430,16 +477,18 @@ func TestShortResponsesAreOneWrite(t *testing.T) {
 		"Events":  "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 2\r\n\r\nok",
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 				_, _ = request(r)
 				_, _ = io.WriteString(conn, answer)
-			}))
-			w, x := &flushes{ResponseRecorder: httptest.NewRecorder()}, &exchange.Exchange{Route: f.route}
-			x.Upstream.Target = f.target
-			x.Upstream.Slot, _ = f.target.Endpoints.Pick()
-			if err := f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x); err != nil || w.n != 0 {
-				t.Errorf("%d flushes, %v", w.n, err)
-			}
+			}, func(t *testing.T, f *fixture) {
+				f.start(t)
+				w, x := &flushes{ResponseRecorder: httptest.NewRecorder()}, &exchange.Exchange{Route: f.route, TLS: f.secure}
+				x.Upstream.Target = f.target
+				x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+				if err := f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x); err != nil || w.n != 0 {
+					t.Errorf("%d flushes, %v", w.n, err)
+				}
+			})
 		})
 	}
 }
@@ -447,53 +496,56 @@ func TestShortResponsesAreOneWrite(t *testing.T) {
 // The rest of a chunk may be in a buffer already, and the next read waits all the same.
 func TestChunksInPiecesWaitForNothing(t *testing.T) {
 	next := make(chan struct{}, 10)
-	f := to(t, scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+	overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 		_, _ = request(r)
 		for _, piece := range []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r", "\n5\r\nworld\r\n", "1", "\r\n!\r\n0\r\n", "\r\n"} {
 			<-next
 			_, _ = io.WriteString(conn, piece)
 		}
-	}))
-	next <- struct{}{}
-	res := f.get(t, "/") // the head comes alone
-	for _, want := range []string{"hello", "world"} {
+	}, func(t *testing.T, f *fixture) {
+		f.start(t)
 		next <- struct{}{}
-		b := make([]byte, 5)
-		if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != want {
-			t.Errorf("got %q, %v", b, err)
+		res := f.get(t, "/") // the head comes alone
+		for _, want := range []string{"hello", "world"} {
+			next <- struct{}{}
+			b := make([]byte, 5)
+			if _, err := io.ReadFull(res.Body, b); err != nil || string(b) != want {
+				t.Errorf("got %q, %v", b, err)
+			}
 		}
-	}
-	for range 3 {
-		next <- struct{}{}
-	}
-	if rest := read(t, res.Body); rest != "!" {
-		t.Errorf("the rest is %q", rest)
-	}
+		for range 3 {
+			next <- struct{}{}
+		}
+		if rest := read(t, res.Body); rest != "!" {
+			t.Errorf("the rest is %q", rest)
+		}
+	})
 }
 
 func TestUpgradeLosesNoByte(t *testing.T) {
 	for _, netHTTP := range []bool{false, true} {
-		f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+		overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 			_, _ = request(r)
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: X\r\n\r\nfirst ")
 			_, _ = io.Copy(conn, r)
 			_, _ = io.WriteString(conn, " last")
-		}))
-		f.options.NetHTTP = netHTTP
-		f.start(t)
-		conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly ")
-		answer := bufio.NewReader(conn)
-		if res, err := http.ReadResponse(answer, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("got %v, %v", res, err)
-		}
-		_, _ = io.WriteString(conn, "late")
-		_ = conn.(*net.TCPConn).CloseWrite()
-		if got := read(t, answer); got != "first early late last" {
-			t.Errorf("nethttp %t: got %q", netHTTP, got)
-		}
-		if err := f.result(t); err != nil {
-			t.Error(err)
-		}
+		}, func(t *testing.T, f *fixture) {
+			f.options.NetHTTP = netHTTP
+			f.start(t)
+			conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly ")
+			answer := bufio.NewReader(conn)
+			if res, err := http.ReadResponse(answer, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("got %v, %v", res, err)
+			}
+			_, _ = io.WriteString(conn, "late")
+			_ = conn.(*net.TCPConn).CloseWrite()
+			if got := read(t, answer); got != "first early late last" {
+				t.Errorf("nethttp %t: got %q", netHTTP, got)
+			}
+			if err := f.result(t); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -3,12 +3,8 @@ package forward
 import (
 	"container/list"
 	"context"
-	"errors"
-	"io"
-	"maps"
 	"net/http"
-	"sync"
-	"sync/atomic"
+	"slices"
 	"time"
 )
 
@@ -16,126 +12,30 @@ const (
 	// idleTimeout is how long a connection is kept for reuse. uvicorn and Node close
 	// theirs after 5 s: a request that is sent at that moment is lost.
 	idleTimeout = 4 * time.Second
-	// reapInterval is how often idle connections are looked at, so that those which the
-	// backend has closed do not pile up.
-	reapInterval = time.Second
+	// places is how many connections are opened at a time to one address. The queue
+	// of a fresh server for connections that it has not accepted yet is short.
+	places = 32
 )
 
-// http1 is the client that speaks plain HTTP/1.1. It has a pool of connections per
-// endpoint, which goes with that, and one for each other address, while it is of use.
-type http1 struct {
-	connect                 dialFunc
-	maxHead                 int64
-	maxIdle, maxIdlePerHost int
-	idle                    atomic.Int64    // connections in all pools
-	maxHeads                int64           // memory of all heads that are being read; 0 is no bound
-	heads                   atomic.Int64    // what they may take of it
-	ctx                     context.Context // of dials; ends with close
-	cancel                  context.CancelFunc
-
-	mu    sync.Mutex
-	pools map[*pool]struct{} // all of them
-	named map[string]*pool   // by address: those of no endpoint
-}
-
-func newHTTP1(o Options) *http1 {
-	h := &http1{
-		connect: connect(o.DialContext, o.ConnectTimeout), maxHead: o.MaxResponseHeaderBytes,
-		maxHeads: o.MaxHeadMemory, maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost,
-		pools: make(map[*pool]struct{}), named: make(map[string]*pool),
-	}
-	if h.maxIdlePerHost <= 0 {
-		h.maxIdlePerHost = http.DefaultMaxIdleConnsPerHost
-	}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
-	return h
-}
-
-// send sends the request of an attempt on a connection of its pool.
-func (h *http1) send(a *attempt) (*http.Response, error) {
-	p := h.poolOf(a)
-	if a.fresh {
-		p.purge()
-	}
-	c, err := p.get(a.call)
-	if err != nil {
-		failed := &sendError{err: err}
-		if errors.As(err, new(*dialError)) {
-			failed.reached = refused
-		}
-		return nil, failed
-	}
-	return c.send(a)
-}
-
-// poolOf returns the pool for an attempt.
-func (h *http1) poolOf(a *attempt) *pool {
-	if slot := a.x.Upstream.Slot; slot.Valid() && slot.Addr() == a.address {
-		if p, ok := slot.Attachment(h.newPool).(*pool); ok && p.client == h && p.address == a.address {
-			return p
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	p := h.named[a.address]
-	if p == nil {
-		p = h.add(a.address)
-		p.named = true
-		h.named[a.address] = p
-	}
-	return p
-}
-
-// newPool returns a pool for an endpoint, which closes it.
-func (h *http1) newPool(address string) io.Closer {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.add(address)
-}
-
-// add makes a pool. The caller holds the lock.
-func (h *http1) add(address string) *pool {
-	p := &pool{client: h, address: address, closed: h.ctx.Err() != nil}
-	h.pools[p] = struct{}{}
-	return p
-}
-
-// forget drops a pool that keeps no connections any more.
-func (h *http1) forget(p *pool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.pools, p)
-	if h.named[p.address] == p {
-		delete(h.named, p.address)
-	}
-}
-
-func (h *http1) close() {
-	h.cancel()
-	h.mu.Lock()
-	pools := maps.Clone(h.pools)
-	h.mu.Unlock()
-	for p := range pools {
-		_ = p.Close()
-	}
-}
-
-// pool is the connections to one address, and the requests that wait for one. It opens
-// a few at a time, on goroutines of their own: a connection that comes too late for one
-// request serves another. It is safe for concurrent use.
+// pool is connections of one kind, and the requests that wait for one. It opens a few at a
+// time, on goroutines of their own: a connection that comes too late for one request serves
+// another. The lock of its host guards it.
 type pool struct {
-	client  *http1
-	address string
-	named   bool // it belongs to no endpoint, and closes when it is not used
+	host *host
+	way  way
+	// multiplexed says that a connection serves many requests, or may: then one is opened at
+	// a time. What TLS negotiates shows with the first one.
+	multiplexed bool
 
-	mu      sync.Mutex
 	idle    []*conn   // the one that was used last at the end
+	shared  []*shared // in use or not
 	waiting list.List // of *waiter, in order of arrival
 	dialing int
-	reaper  *time.Timer
-	reaping bool // the timer runs
-	active  bool // since the reaper's last look
-	closed  bool // nothing is kept any more
+}
+
+// sender is a connection.
+type sender interface {
+	send(a *attempt) (*http.Response, error) // as client.send
 }
 
 // waiter is a request that waits for a connection.
@@ -146,13 +46,13 @@ type waiter struct {
 
 // delivery is a connection, or the reason why there is none.
 type delivery struct {
-	conn *conn
-	err  error
+	connection sender
+	err        error
 }
 
-// get returns a connection: an idle one, or the first that becomes idle or is opened.
-// The error is a *dialError unless the call is over.
-func (p *pool) get(call *call) (*conn, error) {
+// get returns a connection for one request: one that has room, or the first that gets some or
+// is opened. The error is a *dialError unless the call is over.
+func (p *pool) get(call *call) (sender, error) {
 	for {
 		c, w := p.take()
 		if w != nil {
@@ -161,7 +61,7 @@ func (p *pool) get(call *call) (*conn, error) {
 				if d.err != nil {
 					return nil, d.err
 				}
-				c = d.conn
+				c = d.connection
 			case <-call.in.Context().Done():
 				p.leave(w)
 				return nil, context.Cause(call.in.Context())
@@ -170,27 +70,32 @@ func (p *pool) get(call *call) (*conn, error) {
 				return nil, errTimeout
 			}
 		}
-		if !c.used || c.reusable() {
+		if own, ok := c.(*conn); !ok || own.usable() {
 			return c, nil
 		}
-		_ = c.socket.Close()
 	}
 }
 
-// take takes the idle connection that was used last. Without one it joins those who wait.
-func (p *pool) take() (*conn, *waiter) {
+// take takes the idle connection that was used last, or returns one that can be shared.
+// Without any it joins those who wait.
+func (p *pool) take() (sender, *waiter) {
 	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
+	for _, s := range p.shared {
+		if s.claim() {
+			return s, nil
+		}
+	}
 	for n := len(p.idle); n > 0; n-- {
 		c := p.idle[n-1]
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
-		p.client.idle.Add(-1)
+		p.host.client.idle.Add(-1)
 		if now.Before(c.idleUntil) {
 			return c, nil
 		}
-		_ = c.socket.Close() // the reaper comes later
+		_ = c.stream.Close() // the reaper comes later
 	}
 	w := &waiter{ready: make(chan delivery, 1)}
 	w.place = p.waiting.PushBack(w)
@@ -201,9 +106,13 @@ func (p *pool) take() (*conn, *waiter) {
 // grow opens a connection if more requests wait than connections are being opened. The
 // caller holds the lock.
 func (p *pool) grow() {
-	if p.dialing < places && p.waiting.Len() > p.dialing {
+	most := places
+	if p.multiplexed {
+		most = 1
+	}
+	if p.dialing < most && p.waiting.Len() > p.dialing {
 		p.dialing++
-		p.watch()
+		p.host.watch()
 		go p.open()
 	}
 }
@@ -211,19 +120,29 @@ func (p *pool) grow() {
 // open opens a connection. When that fails, the requests that no other dial is for fail
 // together, instead of finding out one after the other.
 func (p *pool) open() {
-	socket, err := p.client.connect(p.client.ctx, "tcp", p.address)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	c, err := p.dial()
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
 	p.dialing--
-	if err == nil {
-		c := newConn(socket, p)
-		c.idle = idleTimeout
+	switch c := c.(type) {
+	case *shared:
+		p.shared = append(p.shared, c)
+		p.share(c)
+	case *conn:
+		p.multiplexed = false
 		p.keep(c)
 	}
 	for err != nil && p.waiting.Len() > p.dialing {
 		p.deliver(delivery{err: err})
 	}
 	p.grow()
+}
+
+// share gives the room of a connection to those who wait. The caller holds the lock.
+func (p *pool) share(s *shared) {
+	for p.waiting.Len() > 0 && s.claim() {
+		p.deliver(delivery{connection: s})
+	}
 }
 
 // deliver ends the wait of the first request. The caller holds the lock. It reports
@@ -241,107 +160,64 @@ func (p *pool) deliver(d delivery) bool {
 
 // leave ends a wait whose request is over.
 func (p *pool) leave(w *waiter) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
 	if w.place != nil {
 		p.waiting.Remove(w.place)
-	} else if d := <-w.ready; d.conn != nil {
-		p.keep(d.conn)
+		return
+	}
+	switch c := (<-w.ready).connection.(type) {
+	case *conn:
+		p.keep(c)
+	case *shared:
+		c.requests--
+		p.share(c)
 	}
 }
 
 // put takes back a connection that is in order.
 func (p *pool) put(c *conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
 	p.keep(c)
 }
 
 // keep gives a connection to the first request that waits, or keeps it for the next one.
 // The caller holds the lock.
 func (p *pool) keep(c *conn) {
-	if p.deliver(delivery{conn: c}) {
+	if p.deliver(delivery{connection: c}) {
 		return
 	}
-	if p.closed || len(p.idle) >= p.client.maxIdlePerHost {
-		_ = c.socket.Close()
+	client := p.host.client
+	if p.host.closed || len(p.idle) >= client.maxIdlePerHost {
+		_ = c.stream.Close()
 		return
 	}
-	if most := p.client.maxIdle; p.client.idle.Add(1) > int64(most) && most > 0 {
-		p.client.idle.Add(-1)
-		_ = c.socket.Close()
+	if most := client.maxIdle; client.idle.Add(1) > int64(most) && most > 0 {
+		client.idle.Add(-1)
+		_ = c.stream.Close()
 		return
 	}
 	c.idleUntil = time.Now().Add(c.idle)
 	p.idle = append(p.idle, c)
-	p.watch()
+	p.host.watch()
 }
 
-// watch keeps the reaper running. The caller holds the lock.
-func (p *pool) watch() {
-	if p.active = true; p.reaping {
-		return
-	}
-	p.reaping = true
-	if p.reaper == nil {
-		p.reaper = time.AfterFunc(reapInterval, p.reap)
-	} else {
-		p.reaper.Reset(reapInterval)
-	}
-}
-
-// reap closes idle connections that are too old, or closed by the backend. It runs once
-// in an interval in which the pool is used, or has connections.
-func (p *pool) reap() {
-	if !p.clean() {
-		p.client.forget(p)
-	}
-}
-
-// clean is reap, and reports whether the pool is still of use.
-func (p *pool) clean() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	p.drop(func(c *conn) bool { return !now.Before(c.idleUntil) || !c.reusable() })
-	p.reaping = p.active || len(p.idle) > 0 || p.waiting.Len() > 0 || p.dialing > 0
-	p.active = false
-	if p.reaping {
-		p.reaper.Reset(reapInterval)
-	} else if p.named {
-		p.closed = true
-	}
-	return !p.closed
-}
-
-// purge closes the idle connections.
+// purge closes the idle connections. What shares a connection notices its end.
 func (p *pool) purge() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.host.mu.Lock()
+	defer p.host.mu.Unlock()
 	p.drop(func(*conn) bool { return true })
-}
-
-// Close closes the idle connections, and those in use as they become idle.
-func (p *pool) Close() error {
-	p.mu.Lock()
-	p.closed = true
-	p.drop(func(*conn) bool { return true })
-	p.mu.Unlock()
-	p.client.forget(p)
-	return nil
 }
 
 // drop closes idle connections. The caller holds the lock.
 func (p *pool) drop(which func(*conn) bool) {
-	kept := p.idle[:0]
-	for _, c := range p.idle {
-		if which(c) {
-			_ = c.socket.Close()
-			p.client.idle.Add(-1)
-		} else {
-			kept = append(kept, c)
+	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
+		if !which(c) {
+			return false
 		}
-	}
-	clear(p.idle[len(kept):])
-	p.idle = kept
+		_ = c.stream.Close()
+		p.host.client.idle.Add(-1)
+		return true
+	})
 }

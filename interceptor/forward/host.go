@@ -1,0 +1,245 @@
+package forward
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+)
+
+// reapInterval is how often idle connections are looked at, so that those which the backend
+// has closed do not pile up.
+const reapInterval = time.Second
+
+// client sends requests to backends. Its connections to an endpoint belong to that, and go
+// with it; those to any other address are kept while they are of use.
+type client struct {
+	connect                 dialFunc
+	tls                     *tls.Config // template; nil is Go's default
+	maxHead                 int64
+	maxIdle, maxIdlePerHost int
+	maxHeads                int64           // memory of all heads that are being read; 0 is no bound
+	heads                   atomic.Int64    // what they may take of it
+	netHTTP                 bool            // leave HTTP/1.1 to net/http too
+	idle                    atomic.Int64    // connections of HTTP/1.1 in all pools
+	ctx                     context.Context // of dials; ends with close
+	cancel                  context.CancelFunc
+
+	mu    sync.Mutex
+	hosts map[*host]struct{} // all of them
+	named map[name]*host     // those of no endpoint
+}
+
+// name tells hosts of no endpoint apart: one address may be behind several Services, whose
+// certificates differ.
+type name struct{ address, serverName string }
+
+func newClient(o Options) *client {
+	c := &client{
+		connect: connect(o.DialContext, o.ConnectTimeout), tls: o.TLS, maxHead: o.MaxResponseHeaderBytes,
+		maxHeads: o.MaxHeadMemory, maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost, netHTTP: o.NetHTTP,
+		hosts: make(map[*host]struct{}), named: make(map[name]*host),
+	}
+	if c.maxIdlePerHost <= 0 {
+		c.maxIdlePerHost = http.DefaultMaxIdleConnsPerHost
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// send sends the request of an attempt once and returns the response, whose body the caller
+// closes. A response to an upgrade has a body that is an io.ReadWriteCloser. The error is a
+// *sendError.
+func (c *client) send(a *attempt) (*http.Response, error) {
+	p := &c.hostOf(a).pools[wayOf(a)]
+	if a.fresh {
+		p.purge()
+	}
+	connection, err := p.get(a.call)
+	if err != nil {
+		failed := &sendError{err: err}
+		if errors.As(err, new(*dialError)) {
+			failed.reached = refused
+		}
+		return nil, failed
+	}
+	return connection.send(a)
+}
+
+// hostOf returns the host that an attempt is for.
+func (c *client) hostOf(a *attempt) *host {
+	u := &a.x.Upstream
+	if u.Slot.Valid() && u.Slot.Addr() == a.address {
+		attached := u.Slot.Attachment()
+		if attached == nil {
+			attached = c.attach(u)
+		}
+		if h, ok := attached.(*host); ok && h.client == c && h.address == a.address {
+			return h
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := name{a.address, u.Target.ServerName}
+	h := c.named[n]
+	if h == nil {
+		h = c.add(n)
+		h.named = true
+		c.named[n] = h
+	}
+	return h
+}
+
+// attach gives the endpoint of an upstream its host, and returns it.
+func (c *client) attach(u *exchange.Upstream) io.Closer {
+	return u.Slot.Attach(func() io.Closer {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.add(name{u.Slot.Addr(), u.Target.ServerName})
+	})
+}
+
+// add makes a host. The caller holds the lock.
+func (c *client) add(n name) *host {
+	h := &host{client: c, name: n, closed: c.ctx.Err() != nil}
+	for w := range h.pools {
+		h.pools[w] = pool{host: h, way: way(w), multiplexed: !c.netHTTP && (way(w) == h2c || way(w) == secure)}
+	}
+	c.hosts[h] = struct{}{}
+	return h
+}
+
+// forget drops a host that keeps no connections any more.
+func (c *client) forget(h *host) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.hosts, h)
+	if c.named[h.name] == h {
+		delete(c.named, h.name)
+	}
+}
+
+func (c *client) close() {
+	c.cancel()
+	c.mu.Lock()
+	hosts := maps.Clone(c.hosts)
+	c.mu.Unlock()
+	for h := range hosts {
+		_ = h.Close()
+	}
+}
+
+// way is how a backend is spoken to.
+type way uint8
+
+const (
+	plain  way = iota // HTTP/1.1
+	h2c               // HTTP/2 without TLS
+	secure            // TLS, and the protocol that is negotiated
+	// secureUpgrade is HTTP/1.1 over TLS: HTTP/2 has no upgrades.
+	secureUpgrade
+	ways
+)
+
+// wayOf returns how an attempt speaks to its backend.
+func wayOf(a *attempt) way {
+	upgrade := a.request.Header["Upgrade"] != nil
+	switch {
+	case a.x.TLS && upgrade:
+		return secureUpgrade
+	case a.x.TLS:
+		return secure
+	case a.x.Upstream.Target.Protocol == exchange.H2C && !upgrade: // who speaks h2c speaks HTTP/1.1 too
+		return h2c
+	}
+	return plain
+}
+
+// host is the connections to one address: a pool for each way to speak to it. It is safe for
+// concurrent use.
+type host struct {
+	client *client
+	name
+	named bool // it belongs to no endpoint, and closes when it is not used
+
+	mu      sync.Mutex // guards what follows, and the pools
+	pools   [ways]pool
+	reaper  *time.Timer
+	reaping bool // the timer runs
+	active  bool // since the reaper's last look
+	closed  bool // nothing is kept any more
+}
+
+// watch keeps the reaper running. The caller holds the lock.
+func (h *host) watch() {
+	if h.active = true; h.reaping {
+		return
+	}
+	h.reaping = true
+	if h.reaper == nil {
+		h.reaper = time.AfterFunc(reapInterval, h.reap)
+	} else {
+		h.reaper.Reset(reapInterval)
+	}
+}
+
+// reap closes idle connections that are too old, or closed by the backend. It runs once
+// in an interval in which the host is used, or has connections.
+func (h *host) reap() {
+	h.retire()
+	if !h.clean() {
+		h.client.forget(h)
+	}
+}
+
+// retire closes connections that are shared and of no use any more.
+func (h *host) retire() {
+	h.mu.Lock()
+	var all []*shared
+	for i := range h.pools {
+		all = append(all, h.pools[i].shared...)
+	}
+	h.mu.Unlock()
+	for _, s := range all {
+		s.retire()
+	}
+}
+
+// clean closes idle connections and reports whether the host is still of use.
+func (h *host) clean() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	h.reaping, h.active = h.active, false
+	for i := range h.pools {
+		p := &h.pools[i]
+		p.drop(func(c *conn) bool { return !now.Before(c.idleUntil) || !c.silent() })
+		h.reaping = h.reaping || len(p.idle) > 0 || len(p.shared) > 0 || p.waiting.Len() > 0 || p.dialing > 0
+	}
+	if h.reaping {
+		h.reaper.Reset(reapInterval)
+	} else if h.named {
+		h.closed = true
+	}
+	return !h.closed
+}
+
+// Close closes the idle connections, and those in use as they become idle.
+func (h *host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	for i := range h.pools {
+		h.pools[i].drop(func(*conn) bool { return true })
+	}
+	h.mu.Unlock()
+	h.retire()
+	h.client.forget(h)
+	return nil
+}
