@@ -45,6 +45,9 @@ type Deps struct {
 	Proxy, ProxyTLS, Admin, Metrics net.Listener
 	// DialContext opens connections to backends.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// NetHTTP leaves HTTP/1.1 to backends to net/http's client, which tests compare our own
+	// with.
+	NetHTTP bool
 	// Log of the process.
 	Log logr.Logger
 }
@@ -108,6 +111,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		DirectPodRouting:       cfg.DirectPodRouting,
 		TLS:                    backendTLS,
 		DialContext:            deps.DialContext,
+		NetHTTP:                deps.NetHTTP,
 		Log:                    a.log.WithName("forward"),
 	})
 	a.sync = routesync.New(routesync.Options{

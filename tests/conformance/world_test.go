@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,7 +35,25 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(twice{m}) }
+
+// netHTTP leaves HTTP/1.1 to backends to net/http's client.
+var netHTTP bool
+
+// twice runs every case over our own client of HTTP/1.1 and over net/http's: what differs is
+// a bug in one of them.
+type twice struct{ *testing.M }
+
+// Run runs all tests.
+func (m twice) Run() int {
+	for _, netHTTP = range []bool{false, true} {
+		fmt.Fprintln(os.Stderr, "over net/http's client:", netHTTP)
+		if code := m.M.Run(); code != 0 {
+			return code
+		}
+	}
+	return 0
+}
 
 // patience bounds what must happen; nothing waits for it when all is well.
 const patience = 20 * time.Second
@@ -89,7 +109,7 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 	}
 	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	w.app, err = app.New(cfg, app.Deps{
-		Source: w, Proxy: proxy, ProxyTLS: more.tls, Admin: admin, Store: w.store, Tracker: w.tracker,
+		Source: w, Proxy: proxy, ProxyTLS: more.tls, Admin: admin, Store: w.store, Tracker: w.tracker, NetHTTP: netHTTP,
 		Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1}),
 	})
 	if err != nil {
