@@ -22,7 +22,7 @@ func run(ctx context.Context) error {
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
 
-	cfg, err := config.Load(os.LookupEnv)
+	cfg, err := config.Load(os.LookupEnv, os.Environ()...)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func run(ctx context.Context) error {
 	flags.Bind(flag.CommandLine)
 	flag.Parse()
 
-	cfg, err := config.Load(os.LookupEnv)
+	cfg, err := config.Load(os.LookupEnv, os.Environ()...)
 	if err != nil {
 		return err
 	}

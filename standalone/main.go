@@ -25,7 +25,7 @@ func main() {
 		os.Exit(2)
 	}
 	settings.Log = zap.New(zap.UseFlagOptions(&options))
-	settings.Lookup = os.LookupEnv
+	settings.Lookup, settings.Environ = os.LookupEnv, os.Environ()
 	settings.Output = os.Stderr
 
 	lifecycle.Main("standalone", func(ctx context.Context) error { return app.Run(ctx, settings) })

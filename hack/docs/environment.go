@@ -15,7 +15,9 @@ func environmentPage() []byte {
 	b := newPage("Environment")
 	fmt.Fprint(b, `
 A variable with an empty value counts as unset. If any value is invalid, the program reports all errors at the start and
-exits. The chart has a value for most of these variables; the others go into `+"`extraEnvs`"+`.
+exits. It logs names that begin with `+"`KEDA_HTTP_`"+` and are not read, with the closest name of a setting.
+
+The chart has a value for most of these variables; the others go into `+"`extraEnvs`"+`.
 
 `+"`standalone`"+` reads the interceptor's variables, with other defaults: see `+"`standalone --help`"+`.
 `)

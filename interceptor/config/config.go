@@ -47,7 +47,7 @@ type Config struct {
 	// Telemetry is what is measured and where it goes.
 	Telemetry telemetry.Settings
 
-	// Warnings are for the log: deprecated names in use.
+	// Warnings are for the log: deprecated names in use, names that nothing reads.
 	Warnings []string
 }
 
@@ -150,10 +150,12 @@ type Backends struct {
 }
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. The error says all that is wrong, a line each.
-func Load(lookup environment.Lookup) (Config, error) {
+// a test. The error says all that is wrong, a line each. Of environ, which lists what is
+// set as os.Environ does, only the names that nothing reads count: they are warned of.
+func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
+	r.Unread(environment.Prefix, environ)
 	check(r, &c)
 	c.Warnings = r.Warnings()
 	if err := r.Err(); err != nil {

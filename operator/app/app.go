@@ -53,7 +53,7 @@ type App struct {
 // New makes the operator of the cluster behind a rest.Config.
 func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.Logger) (*App, error) {
 	for _, warning := range cfg.Warnings {
-		log.Info("Deprecated setting", "reason", warning)
+		log.Info("configuration", "reason", warning)
 	}
 	namespace, err := ownNamespace(cfg.Namespace)
 	if err != nil {

@@ -39,7 +39,7 @@ type Config struct {
 	// Flags of the command line.
 	Flags Flags
 
-	// Warnings are for the log: deprecated names in use.
+	// Warnings are for the log: deprecated names in use, names that nothing reads.
 	Warnings []string
 }
 
@@ -59,10 +59,12 @@ func (c *Config) ScalerAddress(namespace string) string {
 }
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. The error says all that is wrong, a line each.
-func Load(lookup environment.Lookup) (Config, error) {
+// a test. The error says all that is wrong, a line each. Of environ, which lists what is
+// set as os.Environ does, only the names that nothing reads count: they are warned of.
+func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
+	r.Unread(environment.Prefix, environ)
 	c.Warnings = r.Warnings()
 	// Client-go refuses others, in words that name no variable.
 	if l := c.LeaderElection; l.LeaseDuration <= l.RenewDeadline {

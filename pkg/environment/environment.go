@@ -11,8 +11,13 @@ package environment
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
+
+// Prefix begins the names of all variables of this project, except those that had a name
+// before or belong to a library.
+const Prefix = "KEDA_HTTP_"
 
 // Lookup returns the value of a variable and whether there is one: os.LookupEnv,
 // or a map of a test.
@@ -71,6 +76,7 @@ type Reader struct {
 	variables []Variable
 	errors    []error
 	warnings  []string
+	unread    []string // warnings of variables that nothing reads
 }
 
 // NewReader returns a Reader of what lookup finds.
@@ -80,15 +86,19 @@ func NewReader(lookup Lookup) *Reader { return &Reader{lookup: lookup} }
 // name.
 func (r *Reader) Variables() []Variable { return r.variables }
 
-// Warnings are for the log: old names in use, and what Warn was told.
-func (r *Reader) Warnings() []string { return r.warnings }
+// Warnings are for the log: old names in use, what Warn was told, and what Unread found.
+func (r *Reader) Warnings() []string { return slices.Concat(r.warnings, r.unread) }
 
-// Err says all that is wrong, a line each, or is nil.
+// Err says all that is wrong, a line each, or is nil. What Unread found may be the reason.
 func (r *Reader) Err() error {
 	if len(r.errors) == 0 {
 		return nil
 	}
-	return fmt.Errorf("reading the environment:\n%w", errors.Join(r.errors...))
+	all := slices.Clone(r.errors)
+	for _, unread := range r.unread {
+		all = append(all, errors.New(unread))
+	}
+	return fmt.Errorf("reading the environment:\n%w", errors.Join(all...))
 }
 
 // Mention lists a variable that a library reads by itself.

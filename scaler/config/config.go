@@ -50,6 +50,8 @@ type Config struct {
 	ProfilingAddress string
 	// Telemetry is what is measured and where it goes.
 	Telemetry telemetry.Settings
+	// Warnings are for the log: names that nothing reads.
+	Warnings []string
 }
 
 // Target is where the interceptors are.
@@ -69,13 +71,16 @@ const minFetchTimeout = 250 * time.Millisecond
 func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetchTimeout) }
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. The error says all that is wrong, a line each.
-func Load(lookup environment.Lookup) (Config, error) {
+// a test. The error says all that is wrong, a line each. Of environ, which lists what is
+// set as os.Environ does, only the names that nothing reads count: they are warned of.
+func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
+	r.Unread(environment.Prefix, environ)
 	if c.Telemetry.Prometheus && c.Port != 0 && c.Port == c.Telemetry.PrometheusPort {
 		r.Fail(telemetry.EnvPrometheusPort, "port %d is already taken by %s", c.Port, EnvPort)
 	}
+	c.Warnings = r.Warnings()
 	if err := r.Err(); err != nil {
 		return Config{}, err
 	}

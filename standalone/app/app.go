@@ -32,7 +32,10 @@ type Settings struct {
 	Paths []string
 	// Lookup reads the environment.
 	Lookup func(name string) (string, bool)
-	Log    logr.Logger
+	// Environ lists the environment as os.Environ does: names that nothing reads are
+	// warned of.
+	Environ []string
+	Log     logr.Logger
 	// Output gets what the processes write, and what to try.
 	Output io.Writer
 	// Proxy and Admin are listened on if they are set, instead of the ports
@@ -58,7 +61,7 @@ func Run(ctx context.Context, s Settings) error {
 		}
 		value, ok := defaults[name]
 		return value, ok
-	})
+	}, s.Environ...)
 	if err != nil {
 		return err
 	}
