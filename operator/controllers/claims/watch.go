@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
@@ -18,21 +19,22 @@ import (
 // whatever its kind: the queue ignores names that its kind does not have.
 func (c *Claims) Handler() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	set := func(object client.Object, claimed *claim, q queue) {
+	set := func(object client.Object, decoded *v1beta1.InterceptorRoute, q queue) {
 		name := client.ObjectKeyFromObject(object)
-		for _, affected := range c.set(object.GetObjectKind().GroupVersionKind().Kind, name, claimed) {
+		for _, affected := range c.routes.Set(object.GetObjectKind().GroupVersionKind().Kind, name, decoded) {
 			q.Add(reconcile.Request{NamespacedName: affected})
 		}
 		// It may have been reconciled before its own claim was known.
 		q.Add(reconcile.Request{NamespacedName: name})
 	}
 	update := func(object client.Object, q queue) {
-		var claimed *claim
 		raw, _ := object.(*unstructured.Unstructured)
-		if decoded, err := route.Decode(raw); err == nil { // else it is not in effect
-			claimed = claimOf(decoded)
+		decoded, err := route.Decode(raw)
+		if err != nil {
+			set(object, nil, q) // it is not in effect
+			return
 		}
-		set(object, claimed, q)
+		set(object, decoded, q)
 	}
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { update(e.Object, q) },
