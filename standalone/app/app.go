@@ -108,7 +108,8 @@ type composition struct {
 	output               io.Writer
 	proxyPort, adminPort string
 	problems             []scale.Problem
-	welcomed             bool
+	reported             map[string]string // what is wrong with each route, by its name
+	welcomed             string
 }
 
 func (c *composition) observe(set *manifest.Set) {
@@ -121,9 +122,11 @@ func (c *composition) observe(set *manifest.Set) {
 		}
 	}
 	c.problems = problems
-	if !c.welcomed {
-		c.welcomed = true
-		welcome(c.output, set, c.proxyPort, c.adminPort)
+	routes := examine(set, targets)
+	c.report(routes)
+	if text := welcome(routes, c.proxyPort, c.adminPort); text != c.welcomed {
+		c.welcomed = text
+		_, _ = io.WriteString(c.output, text)
 	}
 }
 

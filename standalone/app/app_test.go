@@ -98,6 +98,7 @@ metadata: {name: x}
 type running struct {
 	proxy, admin string
 	loaded       string // create it and the model is ready
+	manifests    string // the file
 	logs         chan string
 	output       *capture.Output
 	client       *http.Client
@@ -114,7 +115,7 @@ func start(t *testing.T) *running {
 	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	transport := &http.Transport{DisableKeepAlives: true}
 	r := &running{
-		proxy: proxy.Addr().String(), admin: admin.Addr().String(), loaded: loaded,
+		proxy: proxy.Addr().String(), admin: admin.Addr().String(), loaded: loaded, manifests: path,
 		logs: make(chan string, 1000), output: &capture.Output{}, client: &http.Client{Transport: transport, Timeout: patience},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -122,8 +123,9 @@ func start(t *testing.T) *running {
 	go func() {
 		done <- Run(ctx, Settings{
 			Paths: []string{folder}, Lookup: func(string) (string, bool) { return "", false },
-			Log:    funcr.New(func(_, args string) { r.logs <- args }, funcr.Options{}),
-			Output: r.output, Proxy: proxy, Admin: admin,
+			Environ: []string{"KEDA_HTTP_READINES_TIMEOUT=1s"},
+			Log:     funcr.New(func(_, args string) { r.logs <- args }, funcr.Options{}),
+			Output:  r.output, Proxy: proxy, Admin: admin,
 		})
 	}()
 	t.Cleanup(func() {
@@ -201,7 +203,8 @@ func (r *running) do(t *testing.T, method, path, body string) *http.Response {
 // model sleeps again, and wakes again.
 func TestStreamThroughAColdStart(t *testing.T) {
 	r := start(t)
-	r.expect(t, "manifest is refused", "Nonsense", "all.yaml", `"line"=`)
+	r.expect(t, "KEDA_HTTP_READINES_TIMEOUT is not read", "KEDA_HTTP_READINESS_TIMEOUT")
+	r.expect(t, "manifest is refused", `"error"=`, "Nonsense", "all.yaml", `"line"=`)
 	r.expect(t, "workload is sleeping")
 
 	body := `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
@@ -277,6 +280,35 @@ func TestRequestThatLeavesStillWakes(t *testing.T) {
 	}
 	r.load(t)
 	r.expect(t, "workload is ready")
+}
+
+func TestWhatToTryFollowsTheManifests(t *testing.T) {
+	r := start(t)
+	text, err := os.ReadFile(r.manifests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(r.manifests, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(strings.Replace(string(text), "targetPort: http", "targetPort: web", 1))
+	r.expect(t, "route is not served", "InterceptorRoute default/llm", "targetPort")
+	write(string(text))
+	r.expect(t, "route is served again")
+	write(strings.Replace(string(text), "llm.localhost", "model.localhost", 1))
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for begin := time.Now(); !strings.Contains(r.output.String(), "http://model.localhost:"); <-ticker.C {
+		if time.Since(begin) > patience {
+			t.Fatalf("what to try does not follow:\n%s", r.output)
+		}
+	}
+	if n := strings.Count(r.output.String(), "What to try:"); n != 4 {
+		t.Errorf("what to try was said %d times:\n%s", n, r.output)
+	}
 }
 
 func TestParseFlags(t *testing.T) {

@@ -134,11 +134,11 @@ func (s *Source) report(problems []Problem) {
 		if slices.Contains(s.problems, p) {
 			continue
 		}
-		message := "manifest only partly applied"
 		if p.Refused {
-			message = "manifest is refused"
+			s.log.Error(nil, "manifest is refused", "file", p.File, "line", p.Line, "object", p.Object, "reason", p.Reason)
+		} else {
+			s.log.Info("manifest only partly applied", "file", p.File, "line", p.Line, "object", p.Object, "reason", p.Reason)
 		}
-		s.log.Info(message, "file", p.File, "line", p.Line, "object", p.Object, "reason", p.Reason)
 	}
 	s.problems = problems
 }

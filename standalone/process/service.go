@@ -2,6 +2,7 @@ package process
 
 import (
 	"cmp"
+	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,30 @@ func byName(a, b types.NamespacedName) int {
 func selects(s *corev1.Service, d *appsv1.Deployment) bool {
 	selector := labels.SelectorFromSet(s.Spec.Selector)
 	return len(s.Spec.Selector) > 0 && selector.Matches(labels.Set(d.Spec.Template.Labels))
+}
+
+// Behind returns the Deployments whose processes serve a port of a Service when they run,
+// or why there is none. Some of the Deployments may be of other namespaces.
+func Behind(s *corev1.Service, port *corev1.ServicePort, all []*appsv1.Deployment) (behind []*appsv1.Deployment, reason string) {
+	if len(s.Spec.Selector) == 0 {
+		return nil, fmt.Sprintf("Service %q has no selector", s.Name)
+	}
+	for _, d := range all {
+		switch {
+		case d.Namespace != s.Namespace || !selects(s, d):
+		case targetPort(*port, d) != 0:
+			behind = append(behind, d)
+		default:
+			reason = fmt.Sprintf("Deployment %q has no port named %q, which is the targetPort of Service %q", d.Name, port.TargetPort.String(), s.Name)
+		}
+	}
+	switch {
+	case len(behind) > 0:
+		return behind, ""
+	case reason == "":
+		reason = fmt.Sprintf("the selector of Service %q matches no Deployment's template", s.Name)
+	}
+	return nil, reason
 }
 
 // targetPort is the container port behind a Service port; 0 if the Deployment

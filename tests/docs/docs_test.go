@@ -43,20 +43,22 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	}
 	constant := regexp.MustCompile(`Reason[A-Za-z]+\s+= "([A-Za-z]+)"`)
 	found := map[string]bool{}
-	err = filepath.WalkDir(filepath.Join(root, "operator/controllers"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".go" {
+	for _, folder := range []string{"operator/controllers", "pkg/route"} {
+		err = filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, match := range constant.FindAllStringSubmatch(string(text), -1) {
+				found[match[1]] = true
+			}
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		text, err := os.ReadFile(path)
-		for _, match := range constant.FindAllStringSubmatch(string(text), -1) {
-			found[match[1]] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	if len(found) < 10 {
+	if len(found) < 15 {
 		t.Fatalf("only %d reasons found in the code", len(found))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(found)) {

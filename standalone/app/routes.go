@@ -1,0 +1,187 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/route"
+	"github.com/kedacore/http-add-on/pkg/routing"
+	"github.com/kedacore/http-add-on/standalone/manifest"
+	"github.com/kedacore/http-add-on/standalone/process"
+	"github.com/kedacore/http-add-on/standalone/scale"
+)
+
+// served is a route, and what its clients get.
+type served struct {
+	route *v1beta1.InterceptorRoute
+	kind  string
+	// example is a rule that requests match and no other route takes, with one host and one
+	// path at most; nil if there is none.
+	example *routing.Rule
+	// broken is why its target answers no request; empty if it does.
+	broken []string
+	// worse is what else is not as it was meant.
+	worse []string
+}
+
+// name returns "namespace/name".
+func (s *served) name() string { return s.route.Namespace + "/" + s.route.Name }
+
+// examine finds out about each route that is in force, in order of their names. In a
+// cluster the operator says much of it in conditions.
+func examine(set *manifest.Set, targets []scale.Target) []served {
+	x := &examination{
+		set: set, deployments: manifest.All[*appsv1.Deployment](set), claims: route.NewClaims(),
+		targets: make(map[types.NamespacedName]scale.Target, len(targets)),
+	}
+	for _, t := range targets {
+		x.targets[t.Workload] = t
+	}
+	named := map[types.NamespacedName]*route.Named[v1beta1.InterceptorRoute]{}
+	for _, u := range manifest.All[*unstructured.Unstructured](set) {
+		decoded, err := route.Decode(u)
+		if err != nil {
+			continue // the manifest's checks let nothing pass that does not decode
+		}
+		name := types.NamespacedName{Namespace: u.GetNamespace(), Name: u.GetName()}
+		if named[name] == nil {
+			named[name] = &route.Named[v1beta1.InterceptorRoute]{}
+		}
+		named[name].Set(u.GetKind(), decoded)
+		x.claims.Set(u.GetKind(), name, decoded)
+	}
+	routes := make([]served, 0, len(named))
+	for _, n := range named {
+		kind, object := n.InForce()
+		routes = append(routes, x.route(kind, object))
+	}
+	slices.SortFunc(routes, func(a, b served) int { return cmp.Compare(a.name(), b.name()) })
+	return routes
+}
+
+type examination struct {
+	set         *manifest.Set
+	deployments []*appsv1.Deployment
+	claims      *route.Claims
+	targets     map[types.NamespacedName]scale.Target
+}
+
+func (x *examination) route(kind string, object *v1beta1.InterceptorRoute) served {
+	s := served{route: object, kind: kind}
+	x.rules(&s)
+	behind, reason := x.behind(object.Namespace, object.Spec.Target)
+	switch {
+	case reason != "":
+		s.broken = append(s.broken, reason)
+	case !slices.ContainsFunc(behind, func(d *appsv1.Deployment) bool { return x.wakes(&s, d) }):
+		s.broken = append(s.broken, fmt.Sprintf("requests do not wake Deployment %q: nothing scales it by this route", behind[0].Name))
+	}
+	if c := object.Spec.ColdStart; c != nil && c.Fallback != nil {
+		if _, reason := x.behind(object.Namespace, route.FallbackTarget(c.Fallback.Service)); reason != "" {
+			s.worse = append(s.worse, "coldStart.fallback: "+reason)
+		}
+	}
+	return s
+}
+
+// rules finds out which requests are the route's.
+func (x *examination) rules(s *served) {
+	if len(s.route.Spec.Rules) == 0 {
+		s.broken = append(s.broken, "it has no rules, so no request matches")
+		return
+	}
+	rules, wrong := route.Rules(s.route.Spec.Rules, 0)
+	conflicts, all := x.claims.Conflicts(s.route)
+	lost := make(map[routing.Place]bool, len(conflicts))
+	for i, conflict := range conflicts {
+		lost[conflict.Place] = true
+		if i == 0 {
+			wrong = append(wrong, conflict.String())
+		}
+	}
+	if more := len(conflicts) - 1; more > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d more of its hosts and paths go to others", more))
+	}
+	if all || len(rules) == 0 {
+		s.broken = append(s.broken, wrong...)
+		return
+	}
+	s.worse = append(s.worse, wrong...)
+	for _, rule := range rules {
+		for one := range parts(rule) {
+			for place := range routing.Places([]routing.Rule{one}) {
+				if !lost[place] {
+					s.example = &one
+					return
+				}
+			}
+		}
+	}
+}
+
+// parts are the combinations of a host and a path of a rule.
+func parts(rule routing.Rule) iter.Seq[routing.Rule] {
+	return func(yield func(routing.Rule) bool) {
+		one := routing.Rule{Headers: rule.Headers}
+		for i := range max(len(rule.Hosts), 1) {
+			for j := range max(len(rule.Paths), 1) {
+				if one.Hosts, one.Paths = rule.Hosts, rule.Paths; len(one.Hosts) > 1 {
+					one.Hosts = one.Hosts[i : i+1]
+				}
+				if len(one.Paths) > 1 {
+					one.Paths = one.Paths[j : j+1]
+				}
+				if !yield(one) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// behind returns the Deployments that serve what a reference means, or why there is none.
+func (x *examination) behind(namespace string, ref v1beta1.TargetRef) ([]*appsv1.Deployment, string) {
+	entry, _ := x.set.Lookup(manifest.Reference{Kind: manifest.KindService, Namespace: namespace, Name: ref.Service})
+	service, _ := entry.Object.(*corev1.Service)
+	port, problem := route.ServicePort(service, ref)
+	if problem != nil {
+		return nil, problem.Message
+	}
+	return process.Behind(service, port, x.deployments)
+}
+
+// wakes reports whether a Deployment runs always, or when the route has requests.
+func (x *examination) wakes(s *served, d *appsv1.Deployment) bool {
+	target := x.targets[types.NamespacedName{Namespace: d.Namespace, Name: d.Name}]
+	return target.Min > 0 || slices.ContainsFunc(target.Metrics, func(m scale.Metric) bool { return m.Route == s.name() })
+}
+
+// report logs what is new since the last time.
+func (c *composition) report(routes []served) {
+	now := make(map[string]string)
+	for i := range routes {
+		s := &routes[i]
+		object := s.kind + " " + s.name()
+		broken, worse := strings.Join(s.broken, "; "), strings.Join(s.worse, "; ")
+		now[object] = broken + worse
+		switch {
+		case c.reported[object] == now[object]:
+		case broken != "":
+			c.log.Error(nil, "route is not served", "object", object, "reason", broken)
+		case worse != "":
+			c.log.Info("route is only partly served", "object", object, "reason", worse)
+		default:
+			c.log.Info("route is served again", "object", object)
+		}
+	}
+	c.reported = now
+}
