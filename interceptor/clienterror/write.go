@@ -36,9 +36,9 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	switch {
 	case strings.HasPrefix(contentType, "application/grpc"):
 		writeGRPC(w, contentType, status, message)
-	case page.IsNavigation(r):
+	case page.IsNavigation(r), page.IsForm(r):
 		// Before the API of the path: web applications have a /messages page, and
-		// no API's client asks for text/html.
+		// no API's client asks for text/html as a browser does.
 		page.WriteError(w, r, status, message, retryAfter)
 	case dialect != nil && r.Method != http.MethodHead:
 		dialect.WriteError(w, status, message)

@@ -103,11 +103,11 @@ func (p *pending) respond() error {
 	}
 	// While the target is awake, a page would reload itself at once.
 	if !p.x.Awake {
-		if route.Page != nil && page.IsNavigation(p.r) {
-			if page.IsLive(p.r) {
-				return p.wait(&livePage{})
-			}
-			return p.finitePage()
+		switch answer := route.Page.For(p.r); answer {
+		case page.AnswerFinite, page.AnswerLive:
+			return p.page(answer)
+		case page.AnswerHold:
+			return p.wait(hold{})
 		}
 		if answersAtOnce(route) {
 			return p.placeholder()

@@ -164,7 +164,16 @@ func (p *pending) enqueue() {
 			left, p.last = max(request, 1), true
 		}
 	}
-	if left > 0 {
+	p.expireAfter(left, left > 0)
+}
+
+// expireAfter sets the end of the wait in place of the one before; not bounded is never.
+func (p *pending) expireAfter(left time.Duration, bounded bool) {
+	if p.deadline != nil {
+		p.deadline.Stop()
+		p.deadline = nil
+	}
+	if bounded {
 		p.deadline = time.NewTimer(left)
 	}
 }
@@ -234,13 +243,18 @@ func (p *pending) ready(slot endpoints.Slot) error {
 	return p.responder.ready(p)
 }
 
-// expire ends the wait without an endpoint: with the fallback if the route has one, else
-// with a failure.
+// expire ends the wait without an endpoint.
 func (p *pending) expire() error {
 	if err := p.left(); err != nil {
 		return p.cancel(err)
 	}
 	p.finish(metrics.OutcomeTimeout)
+	return p.late()
+}
+
+// late answers a request whose target did not become ready in time: with the fallback if
+// the route has one, else with a failure.
+func (p *pending) late() error {
 	if p.x.Route.Fallback != nil && !p.last {
 		slot, _ := p.x.Route.Fallback.Endpoints.Pick() // else its Service is dialled by name
 		p.x.Upstream = exchange.Upstream{Target: p.x.Route.Fallback, Slot: slot}

@@ -138,6 +138,7 @@ func callbackOptions(spec *v1beta1.StreamingCallbackSpec) stream.Options {
 func pageOptions(spec *v1beta1.WaitingPageSpec) page.Options {
 	return page.Options{
 		Title: spec.Title, Message: spec.Message, RefreshInterval: spec.RefreshInterval.Duration, StatusCode: int(spec.StatusCode),
+		Finite: spec.Delivery == v1beta1.WaitingPageRefresh, HoldCrossSite: spec.CrossSite == v1beta1.CrossSiteHold,
 	}
 }
 

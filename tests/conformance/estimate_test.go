@@ -32,7 +32,7 @@ func (a answer) retryAfter(t *testing.T, most int) {
 }
 
 func TestClientsAreToldWhenTheTargetIsReady(t *testing.T) {
-	w := newWorld(t, route("coldStart: {waitingPage: {}, activationLease: 10m}\ntimeouts: {readiness: 50ms}"))
+	w := newWorld(t, route("coldStart: {waitingPage: {}, activationLease: 10m}\ntimeouts: {request: 50ms}"))
 	browse := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")) }
 	fetch := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "")) }
 

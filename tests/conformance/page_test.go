@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The first proposal's own scenario: an HTTPScaledObject without a port.
@@ -90,6 +91,13 @@ func TestScriptsOfAPageAreNotNavigations(t *testing.T) {
 		{"Accept", "text/html", "Sec-Fetch-Mode", "cors"},
 		{"Accept", "text/html", "X-Requested-With", "XMLHttpRequest"},
 		{"Accept", "*/*"},
+		// In plain HTTP a browser does not say what it does.
+		{"Accept", "text/html, application/xhtml+xml", "Turbo-Frame", "messages"},
+		{"Accept", "text/html, application/xhtml+xml", "X-Turbo-Request-Id", "5e9a"},
+		{"Accept", "text/html, */*; q=0.01", "X-PJAX", "true"},
+		{"Accept", "text/html", "X-Up-Version", "3.10.2"},
+		{"Accept", "text/html", "HX-Request", "true"},
+		{"Accept", "text/html", "Referer", "http://app.test/list"},
 	} {
 		pending := w.later(w.request(http.MethodGet, "app.test", "/", "", headers...))
 		w.held("default/app", 1)
@@ -97,4 +105,73 @@ func TestScriptsOfAPageAreNotNavigations(t *testing.T) {
 		(<-pending).expect(t, strings.Join(headers, " "), http.StatusOK, "app")
 		w.ready("app")
 	}
+}
+
+// A browser gets a page that is complete, which the scripts of some pages wait for.
+func TestDeliveryRefreshIsAFinitePage(t *testing.T) {
+	w := newWorld(t, route("coldStart: {waitingPage: {delivery: Refresh}}"))
+	got := w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html", "Sec-Fetch-Dest", "document", "Sec-Fetch-Mode", "navigate"))
+	got.expect(t, "the finite page, which asks again by its script", http.StatusServiceUnavailable, `<script data-n="5">`)
+	if got.header.Get("Content-Length") == "" {
+		t.Error("no Content-Length")
+	}
+	got.expectHeader(t, "Refresh", "")
+}
+
+// The answer to the link itself reaches the browser: its cookies and its referrer are
+// those of a navigation from another site.
+func TestCrossSiteHoldWaits(t *testing.T) {
+	w := newWorld(t, route("coldStart: {waitingPage: {crossSite: Hold}, placeholder: {response: {statusCode: 202}}}"))
+	link := []string{"Accept", "text/html", "Sec-Fetch-Dest", "document", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site"}
+	pending := w.later(w.request(http.MethodGet, "app.test", "/", "", append(link, "cross-site")...))
+	w.held("default/app", 1)
+	w.ready("app", w.backend(say("app")))
+	(<-pending).expect(t, "the application", http.StatusOK, "app")
+	w.ready("app")
+	w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html", "Sec-Fetch-Site", "same-origin")).
+		expect(t, "the page for those who come from the site itself", http.StatusServiceUnavailable, "Starting")
+}
+
+// A person who sent a form gets a page too, and is not made to send it twice.
+func TestAFormThatTimesOutGetsAPage(t *testing.T) {
+	w := newWorld(t, route("coldStart: {waitingPage: {}}\ntimeouts: {readiness: 50ms}"))
+	got := w.do(w.request(http.MethodPost, "app.test", "/order", "item=1", "Accept", "text/html,*/*;q=0.8", "Upgrade-Insecure-Requests", "1",
+		"Content-Type", "application/x-www-form-urlencoded"))
+	got.expect(t, "the error page", http.StatusGatewayTimeout, "Reload this page to send it again.")
+	got.expectHeader(t, "Refresh", "")
+	w.do(w.request(http.MethodPost, "app.test", "/order", "{}", "Accept", "text/html, image/gif, */*; q=0.2", "Content-Type", "application/json")).
+		expect(t, "a program that names text/html", http.StatusGatewayTimeout, "the service did not become ready in time\n")
+}
+
+func TestAPageThatIsLateBecomesAnErrorThatTriesAgain(t *testing.T) {
+	w := newWorld(t, route("coldStart: {waitingPage: {}}\ntimeouts: {readiness: 30s}"))
+	browse := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")) }
+	browse().expect(t, "the page", http.StatusServiceUnavailable, "Starting")
+	w.pass(29 * time.Second)
+	browse().expect(t, "the page", http.StatusServiceUnavailable, "Starting")
+	w.pass(2 * time.Second)
+	for range 3 {
+		got := browse()
+		got.expect(t, "the error", http.StatusGatewayTimeout, "This page tries again by itself.")
+		got.expectHeader(t, "Refresh", "10")
+		if c := w.counts()["default/app"]; c.Concurrency != 1 {
+			t.Errorf("a page that tries again is demand: %+v", c)
+		}
+		w.pass(10 * time.Second)
+	}
+	w.ready("app", w.backend(say("app")))
+	browse().expect(t, "the application", http.StatusOK, "app")
+}
+
+// A browser that has seen the page for as long as others wait gets what they get.
+func TestAPageThatIsLateBecomesTheFallback(t *testing.T) {
+	w := newWorld(t, strings.Replace(service, "name: app", "name: other", 1)+
+		route("coldStart: {waitingPage: {}, fallback: {service: {name: other, port: 80}}}\ntimeouts: {readiness: 30s}"))
+	w.ready("other", w.backend(say("other")))
+	browse := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")) }
+	browse().expect(t, "the page", http.StatusServiceUnavailable, "Starting")
+	w.pass(29 * time.Second)
+	browse().expect(t, "the page", http.StatusServiceUnavailable, "Starting")
+	w.pass(2 * time.Second)
+	browse().expect(t, "the fallback", http.StatusOK, "other")
 }

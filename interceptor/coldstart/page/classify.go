@@ -2,36 +2,70 @@ package page
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
 // IsNavigation reports whether r is a browser navigation: a person who opened
 // an address, for whom a page is better than silence. GET or HEAD; Accept names
 // text/html (a bare */* does not count: curl, SDKs and health checks send it);
-// Sec-Fetch-Mode absent or navigate; no Upgrade; no X-Requested-With:
-// XMLHttpRequest.
+// not by a script; no Upgrade.
 func IsNavigation(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && !strings.EqualFold(mode, "navigate") {
-		return false
-	}
-	return r.Header.Get("Upgrade") == "" &&
-		!strings.EqualFold(r.Header.Get("X-Requested-With"), "XMLHttpRequest") &&
-		acceptsHTML(r.Header)
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		r.Header.Get("Upgrade") == "" && acceptsHTML(r.Header) && !byScript(r)
 }
 
-// IsLive reports whether a navigation says of itself that it is a browser, by
-// Sec-Fetch-Dest: document or Upgrade-Insecure-Requests: 1, and so gets the
-// live page. Monitors, tests and curl with an Accept header say neither; they
-// read a finite page. It is asked only of what IsNavigation has accepted.
-func IsLive(r *http.Request) bool {
-	if r.Method != http.MethodGet {
+// IsForm reports whether r is a form that a browser submits. It waits like any other
+// request, but a person reads its failure. Only a browser that says it is one counts:
+// the HTTP client of the JDK names text/html in the Accept of every request.
+func IsForm(r *http.Request) bool {
+	return r.Method == http.MethodPost && fromBrowser(r.Header) && acceptsHTML(r.Header) && !byScript(r)
+}
+
+// fromBrowser reports whether a navigation is a browser's. Upgrade-Insecure-Requests is
+// sent with every navigation, Sec-Fetch-Dest only over TLS and to localhost.
+func fromBrowser(header http.Header) bool {
+	return strings.EqualFold(header.Get("Sec-Fetch-Dest"), "document") ||
+		strings.TrimSpace(header.Get("Upgrade-Insecure-Requests")) == "1"
+}
+
+// scriptHeaders are sent by libraries that fetch a page, Accept: text/html and all, and
+// put it or a part of it into the page that is open.
+var scriptHeaders = [...]string{
+	"Turbo-Frame", "X-Turbo-Request-Id", // Turbo
+	"X-Pjax",       // jquery-pjax, and what speaks its protocol
+	"X-Up-Version", // Unpoly
+	"Hx-Request",   // htmx
+	"X-Barba",      // Barba
+}
+
+// byScript reports whether a script makes a request. A browser says so, but not in plain
+// HTTP; some libraries do. Else it is a script if there is a Referer of the same host but
+// no Upgrade-Insecure-Requests, which all browsers send with a navigation.
+func byScript(r *http.Request) bool {
+	for _, name := range scriptHeaders {
+		if r.Header[name] != nil {
+			return true
+		}
+	}
+	// jQuery, swup and others. A web view of Android names its application here, such as
+	// org.example.app.
+	if with := r.Header.Get("X-Requested-With"); with != "" && !strings.Contains(with, ".") {
+		return true
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return !strings.EqualFold(mode, "navigate")
+	}
+	if r.Header["Upgrade-Insecure-Requests"] != nil {
 		return false
 	}
-	return strings.EqualFold(r.Header.Get("Sec-Fetch-Dest"), "document") ||
-		strings.TrimSpace(r.Header.Get("Upgrade-Insecure-Requests")) == "1"
+	referer, err := url.Parse(r.Header.Get("Referer"))
+	return err == nil && referer.Host != "" && strings.EqualFold(referer.Host, r.Host)
+}
+
+// fromOtherSite reports whether another site led the browser here.
+func fromOtherSite(header http.Header) bool {
+	return strings.EqualFold(header.Get("Sec-Fetch-Site"), "cross-site")
 }
 
 // acceptsHTML reports whether an Accept header names text/html without

@@ -43,25 +43,113 @@ func TestIsNavigation(t *testing.T) {
 	}
 }
 
-func TestIsLive(t *testing.T) {
+// In plain HTTP browsers do not say what they do. Each of these asks as a library or a
+// browser does there; the last one of a group is the navigation beside it.
+func TestScriptsInPlainHTTPAreNoNavigations(t *testing.T) {
+	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 	for name, tc := range map[string]struct {
-		reason string
+		header http.Header
+		want   bool
+	}{
+		"a frame of Turbo":            {http.Header{"Accept": {"text/html, application/xhtml+xml"}, "Turbo-Frame": {"messages"}}, false},
+		"a visit of Turbo":            {http.Header{"Accept": {"text/html, application/xhtml+xml"}, "X-Turbo-Request-Id": {"5e9a"}}, false},
+		"a stream of Turbo":           {http.Header{"Accept": {"text/vnd.turbo-stream.html, text/html, application/xhtml+xml"}, "X-Turbo-Request-Id": {"5e9a"}}, false},
+		"jquery-pjax":                 {http.Header{"Accept": {"text/html, */*; q=0.01"}, "X-Pjax": {"true"}}, false},
+		"Unpoly":                      {http.Header{"Accept": {"text/html"}, "X-Up-Version": {"3.10.2"}, "X-Up-Target": {".content"}}, false},
+		"htmx":                        {http.Header{"Accept": {"text/html"}, "Hx-Request": {"true"}}, false},
+		"htmx, boosted":               {http.Header{"Accept": {"text/html"}, "Hx-Request": {"true"}, "Hx-Boosted": {"true"}}, false},
+		"an empty value counts":       {http.Header{"Accept": {"text/html"}, "Turbo-Frame": {""}}, false},
+		"Barba":                       {http.Header{"Accept": {"text/html"}, "X-Barba": {"yes"}}, false},
+		"swup":                        {http.Header{"Accept": {"text/html, application/xhtml+xml"}, "X-Requested-With": {"swup"}}, false},
+		"Turbo, and the browser says": {http.Header{"Accept": {browser}, "Turbo-Frame": {"a"}, "Sec-Fetch-Mode": {"navigate"}}, false},
+
+		"a fetch":                       {http.Header{"Accept": {"text/html"}, "Referer": {"http://app.test/list?x=1"}}, false},
+		"a fetch, the host in capitals": {http.Header{"Accept": {"text/html"}, "Referer": {"http://APP.test/"}}, false},
+		"a link of the application":     {http.Header{"Accept": {browser}, "Referer": {"http://app.test/list"}, "Upgrade-Insecure-Requests": {"1"}}, true},
+
+		"a link of another site, without the header": {http.Header{"Accept": {browser}, "Referer": {"http://other.test/app.test"}}, true},
+		"another port is another host":               {http.Header{"Accept": {browser}, "Referer": {"http://app.test:8080/"}}, true},
+		"a referer that is none":                     {http.Header{"Accept": {browser}, "Referer": {"http://[app.test/"}}, true},
+		"a referer without a host":                   {http.Header{"Accept": {browser}, "Referer": {"about:blank"}}, true},
+		"a link over TLS":                            {http.Header{"Accept": {browser}, "Referer": {"https://app.test/"}, "Sec-Fetch-Mode": {"navigate"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "http://app.test/", nil)
+			r.Header = tc.header
+			if got := IsNavigation(r); got != tc.want {
+				t.Errorf("IsNavigation = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestIsForm(t *testing.T) {
+	form := func(more ...string) http.Header {
+		h := http.Header{"Accept": {"text/html,*/*;q=0.8"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+		for i := 0; i < len(more); i += 2 {
+			h.Set(more[i], more[i+1])
+		}
+		return h
+	}
+	for name, tc := range map[string]struct {
 		method string
 		header http.Header
 		want   bool
 	}{
-		"document":      {"all browsers over TLS and on localhost", "GET", http.Header{"Sec-Fetch-Dest": {"document"}}, true},
-		"upgrade":       {"all browsers in plain HTTP, where Sec-Fetch is not sent", "GET", http.Header{"Upgrade-Insecure-Requests": {"1"}}, true},
-		"neither":       {"curl -H 'Accept: text/html' reads a finite page", "GET", http.Header{"Accept": {"text/html"}}, false},
-		"other dest":    {"an image is no document", "GET", http.Header{"Sec-Fetch-Dest": {"image"}}, false},
-		"upgrade zero":  {"only 1 says so", "GET", http.Header{"Upgrade-Insecure-Requests": {"0"}}, false},
-		"head, no body": {"there is nothing to keep open", "HEAD", http.Header{"Sec-Fetch-Dest": {"document"}}, false},
+		"over TLS":      {"POST", form("Sec-Fetch-Dest", "document", "Sec-Fetch-Mode", "navigate"), true},
+		"in plain HTTP": {"POST", form("Upgrade-Insecure-Requests", "1"), true},
+		"in a frame":    {"POST", form("Upgrade-Insecure-Requests", "1", "Sec-Fetch-Dest", "iframe", "Sec-Fetch-Mode", "navigate"), true},
+		"the JDK's client names text/html with every request": {"POST",
+			http.Header{"Accept": {"text/html, image/gif, image/jpeg, */*; q=0.2"}, "Content-Type": {"application/json"}}, false},
+		"a form of Turbo": {"POST", form("Upgrade-Insecure-Requests", "1", "X-Turbo-Request-Id", "a"), false},
+		"a fetch":         {"POST", form("Sec-Fetch-Dest", "empty", "Sec-Fetch-Mode", "cors"), false},
+		"no form has PUT": {"PUT", form("Upgrade-Insecure-Requests", "1"), false},
+		"a navigation":    {"GET", form("Upgrade-Insecure-Requests", "1"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(tc.method, "/", nil)
+			r := httptest.NewRequest(tc.method, "http://app.test/", nil)
 			r.Header = tc.header
-			if got := IsLive(r); got != tc.want {
-				t.Errorf("%s: IsLive = %v, want %v", tc.reason, got, tc.want)
+			if got := IsForm(r); got != tc.want {
+				t.Errorf("IsForm = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFor(t *testing.T) {
+	defaults, finite, hold := compile(t, Options{}), compile(t, Options{Finite: true}), compile(t, Options{HoldCrossSite: true})
+	for name, tc := range map[string]struct {
+		reason string
+		page   *Page
+		method string
+		header http.Header
+		want   Answer
+	}{
+		"document":      {"all browsers over TLS and on localhost", defaults, "GET", http.Header{"Sec-Fetch-Dest": {"document"}}, AnswerLive},
+		"upgrade":       {"all browsers in plain HTTP, where Sec-Fetch is not sent", defaults, "GET", http.Header{"Upgrade-Insecure-Requests": {"1"}}, AnswerLive},
+		"neither":       {"curl -H 'Accept: text/html' reads a finite page", defaults, "GET", http.Header{}, AnswerFinite},
+		"other dest":    {"an image is no document", defaults, "GET", http.Header{"Sec-Fetch-Dest": {"image"}}, AnswerFinite},
+		"upgrade zero":  {"only 1 says so", defaults, "GET", http.Header{"Upgrade-Insecure-Requests": {"0"}}, AnswerFinite},
+		"head, no body": {"there is nothing to keep open", defaults, "HEAD", http.Header{"Sec-Fetch-Dest": {"document"}}, AnswerFinite},
+		"post":          {"no navigation", defaults, "POST", http.Header{"Sec-Fetch-Dest": {"document"}}, AnswerNone},
+		"no page":       {"the route has none", nil, "GET", http.Header{"Sec-Fetch-Dest": {"document"}}, AnswerNone},
+
+		"refresh":             {"a browser gets a page that is complete", finite, "GET", http.Header{"Sec-Fetch-Dest": {"document"}}, AnswerFinite},
+		"refresh, plain":      {"in plain HTTP too", finite, "GET", http.Header{"Upgrade-Insecure-Requests": {"1"}}, AnswerFinite},
+		"refresh, to a fetch": {"still no navigation", finite, "GET", http.Header{"Sec-Fetch-Mode": {"cors"}}, AnswerNone},
+
+		"cross-site, shown": {"the default", defaults, "GET", http.Header{"Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"cross-site"}}, AnswerLive},
+		"cross-site":        {"cookies and referrer stay those of the link", hold, "GET", http.Header{"Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"cross-site"}}, AnswerHold},
+		"same-site":         {"a sibling host sends Strict cookies anyway", hold, "GET", http.Header{"Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"same-site"}}, AnswerLive},
+		"typed":             {"no site led here", hold, "GET", http.Header{"Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"none"}}, AnswerLive},
+		"unknown":           {"plain HTTP does not say", hold, "GET", http.Header{"Upgrade-Insecure-Requests": {"1"}, "Referer": {"http://other.test/"}}, AnswerLive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(tc.method, "http://app.test/", nil)
+			r.Header = tc.header
+			r.Header.Set("Accept", "text/html")
+			if got := tc.page.For(r); got != tc.want {
+				t.Errorf("%s: For = %v, want %v", tc.reason, got, tc.want)
 			}
 		})
 	}

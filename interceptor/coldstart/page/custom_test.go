@@ -109,20 +109,34 @@ func TestATemplateIsRefusedWithItsReason(t *testing.T) {
 
 func TestALiveTemplateReloadsWhenReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, w, ready := withTemplate(t, ownPage+"</html>", Options{}), newRecorder(), make(chan struct{})
-		done := serve(p, w, navigation(t.Context()), ready)
+		p, w, awake := withTemplate(t, ownPage+"</html>", Options{}), newRecorder(), make(chan struct{})
+		done := serve(p, w, navigation(t.Context()), awake)
 		<-time.After(2500 * time.Millisecond)
 		synctest.Wait()
 		begin := `every 5</html><link rel="icon" href="data:,"><noscript><meta http-equiv="refresh" content="5;url=/"></noscript>` + p.frame.scriptFor(browser(t.Context()), 5)
 		if !strings.HasSuffix(w.page(), begin+"\n\n") {
 			t.Fatalf("after 2.5s\n%s", w.page())
 		}
-		close(ready)
-		if err := <-done; err != nil || !strings.HasSuffix(w.page(), begin+"\n\n"+`<script>location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript>`) {
+		close(awake)
+		if err := <-done; err != nil || !strings.HasSuffix(w.page(), begin+"\n\n"+
+			`<style>@keyframes keda{0%{visibility:hidden}}</style><div style="animation:keda 1s step-end">`+ready+`<script>`+reloadNow+`</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div>`) {
 			t.Errorf("error %v\n%s", err, w.page())
 		}
 		if got := w.Header().Get("Refresh"); got != "" {
 			t.Errorf("a refresh would lose the fragment of the address: %q", got)
+		}
+	})
+}
+
+// A browser that does not come back by itself shows a link some time after it should have.
+func TestALiveTemplateEndsWithALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newRecorder()
+		if err := serveLive(withTemplate(t, ownPage, Options{RefreshInterval: 7 * time.Second}), w, navigation(t.Context()), eta.Progress{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if want := `<div style="animation:keda 8s step-end"><a href="">Reload</a></div>`; !strings.HasSuffix(w.page(), want) {
+			t.Errorf("the page ends\n%s\nwant\n%s", w.page(), want)
 		}
 	})
 }

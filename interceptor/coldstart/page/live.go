@@ -32,15 +32,15 @@ const (
 // ends (measured with Chromium 156).
 type Live struct {
 	out     deadlineWriter
+	page    *Page
 	began   eta.Progress // when the page was opened
 	opened  time.Time
-	reload  string
-	closing []byte // empty on the user's own page
-	own     bool
+	refresh string // for browsers without scripts, now
+	own     bool   // the page is the user's
 }
 
 // Open answers with a live page. now is how far the wake is. The caller calls Tick each
-// Interval, and Reload when the target is ready.
+// Interval, and ends the page by Reload when the target is ready, or by Late.
 func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*Live, error) {
 	body, own := p.begin(r, now)
 	p.setHeader(w.Header(), r, now, own)
@@ -51,14 +51,12 @@ func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*
 	}
 	w.WriteHeader(p.status)
 	l := &Live{
-		out:    deadlineWriter{w: w, controller: http.NewResponseController(w)},
-		began:  now,
-		opened: time.Now(),
-		reload: "<script>" + reloadNow + "</script>" + refreshTo(r, 0),
-		own:    own,
-	}
-	if !own {
-		l.closing = p.frame.closing
+		out:     deadlineWriter{w: w, controller: http.NewResponseController(w)},
+		page:    p,
+		began:   now,
+		opened:  time.Now(),
+		refresh: refreshTo(r, 0),
+		own:     own,
 	}
 	return l, l.out.write(body)
 }
@@ -68,7 +66,7 @@ func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*
 func (l *Live) Tick() (open bool, err error) {
 	passed := time.Since(l.opened).Round(time.Second)
 	if passed >= liveFor {
-		return false, l.out.write(l.closing)
+		return false, l.end(again, l.page.refresh+1)
 	}
 	// The user's page shows no time, but a write finds a dead connection.
 	shown := []byte("\n")
@@ -78,9 +76,23 @@ func (l *Live) Tick() (open bool, err error) {
 	return true, l.out.write(shown)
 }
 
-// Reload makes the browser load the application.
+// Reload makes the browser load the application, and says that it is ready.
 func (l *Live) Reload() error {
-	return l.out.write(append([]byte(l.reload), l.closing...))
+	return l.end(ready+"<script>"+reloadNow+"</script>"+l.refresh, 1)
+}
+
+// Late says that the target did not become ready in time. The browser comes back by
+// itself, and gets to know what came of it.
+func (l *Live) Late() error { return l.end(late+again, 0) }
+
+// end writes the last piece of the page. On the user's own page it appears after some
+// seconds: the browser has left by then, unless something is wrong.
+func (l *Live) end(piece string, seconds int) error {
+	if l.own {
+		return l.out.write(fmt.Appendf(nil,
+			`<style>@keyframes keda{0%%{visibility:hidden}}</style><div style="animation:keda %ds step-end">%s</div>`, seconds, piece))
+	}
+	return l.out.write(append([]byte(piece), l.page.frame.closing...))
 }
 
 // clock is an elapsed time in markup, with a bar while it is within the estimate.

@@ -129,7 +129,9 @@ func TestLivePageShowsItselfAtOnceAndReloadsWhenReady(t *testing.T) {
 		if err := <-done; err != nil || time.Since(start) != 0 {
 			t.Fatalf("error %v after %v", err, time.Since(start))
 		}
-		const end = `<p>0:02</p><script>location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div></main></body></html>` + "\n"
+		const end = `<p>0:02</p><div role="alert" id="kedaReady"><h1>Ready</h1><p>The application is running. If you asked for a file, look in your downloads.</p>` +
+			`<a href="">Open</a></div><script>document.title="Ready",location.reload()</script>` +
+			`<noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div></main></body></html>` + "\n"
 		if !strings.HasSuffix(w.page(), end) {
 			t.Errorf("the page ends\n%s\nwant\n%s", w.page(), end)
 		}
@@ -145,10 +147,25 @@ func TestLivePageEndsAfterTwentySeconds(t *testing.T) {
 		if took := time.Since(start); took != 20*time.Second {
 			t.Errorf("it ended after %v", took)
 		}
-		if !strings.HasSuffix(w.page(), "<p>0:19</p></div></main></body></html>\n") || strings.Contains(w.page(), `content="0`) {
+		if !strings.HasSuffix(w.page(), "<p>0:19</p><a href=\"\">Reload</a></div></main></body></html>\n") || strings.Contains(w.page(), `content="0`) {
 			t.Errorf("the page must end without a reload:\n%s", w.page())
 		}
 	})
+}
+
+func TestLivePageThatIsLateSaysSo(t *testing.T) {
+	for name, p := range map[string]*Page{"built in": compile(t, Options{}), "of the user": withTemplate(t, ownPage, Options{})} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newRecorder()
+			live, err := p.Open(w, navigation(t.Context()), eta.Progress{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := live.Late(); err != nil || !strings.Contains(w.page(), `<p>This takes unusually long.</p><a href="">Reload</a>`) || strings.Contains(w.page(), `content="0`) {
+				t.Errorf("%s: error %v\n%s", name, err, w.page())
+			}
+		})
+	}
 }
 
 func TestLivePageOfAReadyTargetReloadsAtOnce(t *testing.T) {
@@ -207,14 +224,6 @@ func TestLivePageNeedsNoDeadlines(t *testing.T) {
 			t.Errorf("error %v, flushed %v", err, w.Flushed)
 		}
 	})
-}
-
-func TestAPageToHEADIsNotLive(t *testing.T) {
-	r := browser(t.Context())
-	r.Method = http.MethodHead
-	if IsLive(r) {
-		t.Error("a response without a body cannot stay open")
-	}
 }
 
 // A reload continues the time, and the bar of the estimate.

@@ -4,11 +4,11 @@
 // neither routes, endpoints nor API types, and leaves to its caller who gets a page and
 // until when.
 //
-// A page stays under 8 KiB: it is under 1.9 KiB without title and message, and
-// escaping makes at most five bytes of one rune (a four-byte rune is not
-// escaped), so that the longest message (1024 runes) adds at most 5120 bytes. A
-// live page grows by its safety net and its elapsed times, about 900 bytes, which
-// fits beside the longest message and a title of ordinary length.
+// A page stays under 8 KiB: it is under 2.3 KiB without title and message, and escaping
+// makes at most four bytes of one character of the longest message (1024) and at most
+// five of a title's (128), which is there twice. A live page grows by its script, its
+// elapsed times and its last piece, about 1.3 KiB, which fits beside the longest message
+// and a title of ordinary length.
 //
 // A browser asks again by a script, since a refresh does not reload a document whose
 // address has a fragment; without scripts it does so by a refresh that names the address
@@ -20,6 +20,7 @@ package page
 
 import (
 	"fmt"
+	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
@@ -43,6 +44,7 @@ const (
 	maxTitle        = 128
 	maxAddress      = 256 // that a refresh names, in bytes: a page is small
 	refreshAtLeast  = time.Second
+	slack           = 5 * time.Second // of a browser's timer, and its way here
 	contentTypeHTML = "text/html; charset=utf-8"
 )
 
@@ -62,6 +64,8 @@ type Page struct {
 	status int
 	// refresh is the number of whole seconds after which a browser asks again.
 	refresh int
+	// finite and holdCrossSite are those of Options.
+	finite, holdCrossSite bool
 }
 
 // Options describe a waiting page. Zero values select the defaults.
@@ -69,6 +73,46 @@ type Options struct {
 	Title, Message  string
 	RefreshInterval time.Duration
 	StatusCode      int
+	// Finite gives browsers a page that is complete and asks again each
+	// RefreshInterval, in place of one that stays open.
+	Finite bool
+	// HoldCrossSite holds a navigation that comes from another site.
+	HoldCrossSite bool
+}
+
+// Answer is what a cold request gets of a page.
+type Answer uint8
+
+const (
+	// AnswerNone is for requests that are no navigations, or whose route has no page.
+	AnswerNone Answer = iota
+	// AnswerHold makes a navigation wait for the application.
+	AnswerHold
+	// AnswerFinite is a page that is complete.
+	AnswerFinite
+	// AnswerLive is a page that stays open until the application is ready.
+	AnswerLive
+)
+
+// For returns what a cold request gets of the page of its route, which may be nil. A
+// navigation gets the live page only if it says that it is a browser: monitors, tests and
+// curl with an Accept header read a finite page.
+func (p *Page) For(r *http.Request) Answer {
+	switch {
+	case p == nil || !IsNavigation(r):
+		return AnswerNone
+	case p.holdCrossSite && fromOtherSite(r.Header):
+		return AnswerHold
+	case p.finite || r.Method != http.MethodGet || !fromBrowser(r.Header):
+		return AnswerFinite
+	}
+	return AnswerLive
+}
+
+// ComesBack is the time within which a browser has asked again that got this page, or the
+// error page after it.
+func (p *Page) ComesBack() time.Duration {
+	return max(time.Duration(p.refresh)*time.Second, retry) + slack
 }
 
 // Compile checks options and renders the page. The error names the field.
@@ -116,6 +160,7 @@ func Compile(o Options) (*Page, error) {
 		words:   eta.ParseText(message, func(s string) string { return s }),
 		status:  status,
 		refresh: wholeSeconds(refresh),
+		finite:  o.Finite, holdCrossSite: o.HoldCrossSite,
 	}, nil
 }
 
@@ -125,6 +170,7 @@ func Compile(o Options) (*Page, error) {
 func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now eta.Progress) error {
 	body, own := p.begin(r, now)
 	if !own {
+		body = append(body, again...)
 		body = append(body, p.frame.closing...)
 	}
 	p.setHeader(w.Header(), r, now, own)
@@ -181,7 +227,7 @@ func setHeader(h http.Header, r *http.Request, policy string, refresh int) {
 	h.Set("Cache-Control", "no-store")
 	// The same URL answers other clients differently.
 	h.Set("Vary", "Accept")
-	if refresh > 0 && !IsLive(r) {
+	if refresh > 0 && !fromBrowser(r.Header) {
 		h.Set("Refresh", strconv.Itoa(refresh))
 	}
 }
@@ -193,7 +239,7 @@ func meta(r *http.Request, refresh int) string {
 	switch {
 	case refresh <= 0:
 		return ""
-	case IsLive(r):
+	case fromBrowser(r.Header):
 		return refreshTo(r, refresh)
 	}
 	return `<meta http-equiv="refresh" content="` + strconv.Itoa(refresh) + `">`
@@ -214,7 +260,7 @@ func refreshTo(r *http.Request, refresh int) string {
 	}
 	content := strconv.Itoa(refresh)
 	if len(address) <= maxAddress {
-		content += ";url=" + escape(address)
+		content += ";url=" + template.HTMLEscapeString(address)
 	}
 	return `<noscript><meta http-equiv="refresh" content="` + content + `"></noscript>`
 }
@@ -222,7 +268,7 @@ func refreshTo(r *http.Request, refresh int) string {
 // scriptFor is the script of the page in a browser. The seconds are an attribute, so that
 // all pages share one text and its hash.
 func (f *frame) scriptFor(r *http.Request, refresh int) string {
-	if !IsLive(r) {
+	if !fromBrowser(r.Header) {
 		return ""
 	}
 	return `<script data-n="` + strconv.Itoa(refresh) + `">` + f.script + `</script>`

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -72,6 +73,11 @@ func golden(t *testing.T, name, text string) {
 }
 
 func TestFinitePageGolden(t *testing.T) {
+	w := httptest.NewRecorder()
+	if err := compile(t, Options{Finite: true}).ServeFinite(w, browser(t.Context()), eta.Progress{}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "browser.html", w.Body.String())
 	golden(t, "default.html", body(t, finite(t, compile(t, Options{}), http.MethodGet)))
 	golden(t, "custom.html", body(t, finite(t, compile(t, Options{
 		Title:           "Loading <the> model",
@@ -142,12 +148,12 @@ func TestFinitePageKeepsTheCallersHeader(t *testing.T) {
 // that a browser hashes.
 func TestContentSecurityPolicyMatchesThePage(t *testing.T) {
 	p := compile(t, Options{})
-	want := "default-src 'none'; style-src " + hashesOf(livePage(p), "style") + "; script-src " + hashesOf(livePage(p), "script") +
+	want := "default-src 'none'; style-src " + hashesOf(livePage(t, p), "style") + "; script-src " + hashesOf(livePage(t, p), "script") +
 		"; img-src data:; base-uri 'none'; form-action 'none'"
 	if got := finite(t, p, http.MethodGet).Header.Get("Content-Security-Policy"); got != want {
 		t.Errorf("Content-Security-Policy\n%s\nwant\n%s", got, want)
 	}
-	text := livePage(p)
+	text := livePage(t, p)
 	for _, forbidden := range []string{`style="`, "onload", "src=", "url("} {
 		if strings.Contains(text, forbidden) {
 			t.Errorf("the page contains %s, which the policy forbids", forbidden)
@@ -200,27 +206,31 @@ func browser(ctx context.Context) *http.Request {
 }
 
 // livePage is all that a live page can come to write.
-func livePage(p *Page) string {
-	now := eta.Progress{Elapsed: 10 * time.Minute, Estimate: 15 * time.Minute}
-	body, _ := p.begin(browser(context.Background()), now)
-	out := string(body)
-	for open := Interval; open <= liveFor; open += Interval {
-		out += string(clock(eta.Progress{Elapsed: now.Elapsed + open, Estimate: now.Estimate}))
-	}
-	return out + "<script>" + reloadNow + "</script>" + refreshTo(browser(context.Background()), 0) + string(p.frame.closing)
+func livePage(t *testing.T, p *Page) string {
+	w, now := newRecorder(), eta.Progress{Elapsed: 10 * time.Minute, Estimate: 15 * time.Minute}
+	var all string
+	synctest.Test(t, func(t *testing.T) {
+		ready := make(chan struct{})
+		time.AfterFunc(liveFor-Interval/2, func() { close(ready) })
+		if err := serveLive(p, w, browser(t.Context()), now, ready); err != nil {
+			t.Error(err)
+		}
+		all = w.page()
+	})
+	return all
 }
 
 func TestPageStaysUnderItsLimit(t *testing.T) {
-	if n := len(body(t, finite(t, compile(t, Options{Title: "t", Message: "m"}), http.MethodGet))); n > 1900 {
-		t.Errorf("a page without words has %d bytes; the package comment says 1.9 KiB", n)
+	if n := len(body(t, finite(t, compile(t, Options{Title: "t", Message: "m"}), http.MethodGet))); n > 2300 {
+		t.Errorf("a page without words has %d bytes; the package comment says 2.3 KiB", n)
 	}
 	// What escaping makes most of, and the longest runes.
-	for _, hostile := range []string{`"`, `'`, `+`, `<`, `&`, "\x00", "\xff", "😀", "\u2028"} {
-		spec := Options{Message: strings.Repeat(hostile, maxMessage)}
-		if n := len(livePage(compile(t, spec))); n > limit {
+	for _, hostile := range []string{`"`, `'`, `+`, `<`, `&`, "&a", "\x00", "\xff", "😀", "\u2028"} {
+		spec := Options{Message: strings.Repeat(hostile, maxMessage/utf8.RuneCountInString(hostile))}
+		if n := len(livePage(t, compile(t, spec))); n > limit {
 			t.Errorf("a live page with a message of %q has %d bytes", hostile, n)
 		}
-		spec.Title = strings.Repeat(hostile, maxTitle)
+		spec.Title = strings.Repeat(hostile, maxTitle/utf8.RuneCountInString(hostile))
 		if n := len(body(t, finite(t, compile(t, spec), http.MethodGet))); n > limit {
 			t.Errorf("a page with a message and a title of %q has %d bytes", hostile, n)
 		}
@@ -242,10 +252,10 @@ var hostile = []string{
 }
 
 func TestHostileWordsAreText(t *testing.T) {
-	plain := tags(livePage(compile(t, Options{Title: "t", Message: "m"})))
+	plain := tags(livePage(t, compile(t, Options{Title: "t", Message: "m"})))
 	for _, words := range hostile {
 		p := compile(t, Options{Title: words, Message: words})
-		text := livePage(p)
+		text := livePage(t, p)
 		if diff := cmp.Diff(plain, tags(text)); diff != "" {
 			t.Errorf("%q changes the page's elements (-want +got):\n%s", words, diff)
 		}
@@ -282,30 +292,91 @@ func TestCompileRefusesNonsense(t *testing.T) {
 	}
 }
 
-func TestErrorPage(t *testing.T) {
+func TestErrorPageGolden(t *testing.T) {
 	w := httptest.NewRecorder()
-	WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), 504, "The application did <not> become ready in time.", 0)
+	WriteError(w, browser(t.Context()), 504, "The application did <not> become ready in time.", 0)
 	response := w.Result()
 	text := body(t, response)
 	if response.StatusCode != 504 || response.ContentLength != int64(len(text)) || response.Header["Retry-After"] != nil {
 		t.Errorf("status %d, length %d of %d, Retry-After %q", response.StatusCode, response.ContentLength, len(text), response.Header["Retry-After"])
 	}
 	golden(t, "error.html", text)
+}
 
-	w = httptest.NewRecorder()
-	WriteError(w, httptest.NewRequest(http.MethodGet, "/", nil), 503, "Busy.", 1500*time.Millisecond)
-	response = w.Result()
-	if got := response.Header.Get("Retry-After"); got != "2" {
-		t.Errorf("Retry-After %q, want 2", got)
+func TestErrorPage(t *testing.T) {
+	const (
+		again = "This page tries again by itself."
+		link  = `<a href="">Try again</a>`
+		form  = "What you sent may not have arrived. Reload this page to send it again."
+	)
+	for name, tc := range map[string]struct {
+		status     int
+		retryAfter time.Duration
+		method     string
+		// want is what the page says, refresh when a client asks again that is no browser.
+		want    []string
+		refuses []string
+		refresh string
+	}{
+		"not ready in time":      {504, 0, "GET", []string{"<h1 dir=\"auto\">No answer yet</h1>", "504 Gateway Timeout: Words.", again, link}, []string{form}, "10"},
+		"no connection":          {502, 0, "GET", []string{"No connection", "502 Bad Gateway: Words.", again, link}, []string{form}, "10"},
+		"busy, known until when": {503, 1500 * time.Millisecond, "GET", []string{"Not available", "503 Service Unavailable: Words.", again, link}, []string{form}, "2"},
+		"busy for long":          {503, time.Minute, "GET", []string{again, link}, []string{form}, "10"},
+		"too many requests":      {429, time.Minute, "GET", []string{"Request refused", again, link}, []string{form}, "60"},
+		"no route":               {404, 0, "GET", []string{"Nothing here", "404 Not Found: Words.", link}, []string{form, again}, ""},
+		"internal":               {500, 0, "GET", []string{"Something went wrong", link}, []string{form, again}, ""},
+		"too large":              {431, 0, "GET", []string{"Request refused", "431 Request Header Fields Too Large: Words.", link}, []string{form, again}, ""},
+		"unusual":                {555, 0, "GET", []string{"Something went wrong", "555: Words.", link}, []string{form, again}, ""},
+		"a form":                 {504, 0, "POST", []string{"No answer yet", form}, []string{again, link}, ""},
+		"a form, busy":           {503, time.Minute, "POST", []string{"Not available", form}, []string{again, link}, ""},
+		"head":                   {504, 0, "HEAD", nil, []string{"<"}, "10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for kind, r := range map[string]*http.Request{"browser": browser(t.Context()), "monitor": httptest.NewRequest(http.MethodGet, "/", nil)} {
+				r.Method = tc.method
+				w := httptest.NewRecorder()
+				WriteError(w, r, tc.status, "Words.", tc.retryAfter)
+				response := w.Result()
+				text := body(t, response)
+				for _, want := range tc.want {
+					if !strings.Contains(text, want) {
+						t.Errorf("%s: no %s in\n%s", kind, want, text)
+					}
+				}
+				for _, refused := range tc.refuses {
+					if strings.Contains(text, refused) {
+						t.Errorf("%s: %s in\n%s", kind, refused, text)
+					}
+				}
+				seconds := tc.refresh
+				if seconds == "" {
+					seconds = "0"
+				}
+				refresh, script := tc.refresh, `data-n="`+seconds+`"`
+				if kind == "browser" {
+					refresh = "" // it has the script
+				} else {
+					script = `http-equiv="refresh" content="` + tc.refresh
+				}
+				if got := response.Header.Get("Refresh"); response.StatusCode != tc.status || got != refresh {
+					t.Errorf("%s: status %d, Refresh %q, want %q", kind, response.StatusCode, got, refresh)
+				}
+				if tc.method != http.MethodHead && strings.Contains(text, script) != (kind == "browser" || tc.refresh != "") {
+					t.Errorf("%s: %s in\n%s", kind, script, text)
+				}
+				if response.ContentLength < 1000 || tc.method != http.MethodHead && response.ContentLength != int64(len(text)) {
+					t.Errorf("%s: length %d of %d", kind, response.ContentLength, len(text))
+				}
+			}
+		})
 	}
-	if text := body(t, response); response.Header.Get("Refresh") != "2" || !strings.Contains(text, `<meta http-equiv="refresh" content="2">`) {
-		t.Errorf("no refresh in %v and\n%s", response.Header, text)
-	}
+}
 
-	w = httptest.NewRecorder()
-	WriteError(w, httptest.NewRequest(http.MethodHead, "/", nil), 555, "Busy.", 0)
-	if response := w.Result(); response.ContentLength < 1000 || body(t, response) != "" {
-		t.Errorf("HEAD: length %d and a body", response.ContentLength)
+func TestErrorPageStaysUnderItsLimit(t *testing.T) {
+	w := httptest.NewRecorder()
+	WriteError(w, browser(t.Context()), 504, strings.Repeat("<", 1024), time.Minute)
+	if n := w.Body.Len(); n > limit {
+		t.Errorf("an error page has %d bytes", n)
 	}
 }
 

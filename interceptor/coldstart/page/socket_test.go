@@ -77,7 +77,7 @@ func TestLivePageOnTheWireRunsToTheEndOfTheConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, ready, ended := liveServer(t, nil)
+			address, awake, ended := liveServer(t, nil)
 			in := bufio.NewReader(dial(t, address, request))
 
 			// Not ready: header and page are on the wire already.
@@ -96,12 +96,12 @@ func TestLivePageOnTheWireRunsToTheEndOfTheConnection(t *testing.T) {
 			}
 			text = readUntil(t, in, "<p>0:01</p>")
 
-			close(ready)
+			close(awake)
 			rest, err := io.ReadAll(in)
 			if err != nil {
 				t.Fatalf("%v after\n%s", err, rest)
 			}
-			if want := `<script>location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div></main></body></html>` + "\n"; string(rest) != want {
+			if want := ready + `<script>document.title="Ready",location.reload()</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div></main></body></html>` + "\n"; string(rest) != want {
 				t.Errorf("after %q the body ends %q, want %q", text, rest, want)
 			}
 			if err := <-ended; err != nil {

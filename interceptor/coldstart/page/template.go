@@ -21,16 +21,28 @@ var style string
 // ended, by location.reload: Chromium takes a refresh of a document whose address has a
 // fragment for a jump inside it, and never reloads. It also reloads a live page whose end
 // the browser did not notice; the state of the document tells, so that an application
-// that takes long for its first byte is not asked again.
+// that takes long for its first byte is not asked again. Neither happens once the page
+// says that the application is ready: a page that is still there has led to a download,
+// which must not come twice. A click on a link to "" reloads too, as such a link loses the
+// fragment.
 //
 //go:embed reload.js
 var script string
 
 // reloadNow makes a browser load the application.
-const reloadNow = "location.reload()"
+const reloadNow = `document.title="Ready",location.reload()`
 
-// tryAgain is the script of an error page: a link to "" loses the fragment of the address.
-const tryAgain = "onclick=e=>e.target.href==null||(location.reload(),!1)"
+const (
+	// ready ends a page whose target is ready. Most browsers show it for a moment. It
+	// stays where they have nothing else to show, as after a download or a 204, and where
+	// they may not reload by themselves, as in a sandboxed frame.
+	ready = `<div role="alert" id="kedaReady"><h1>Ready</h1><p>The application is running. If you asked for a file, look in your downloads.</p>` +
+		`<a href="">Open</a></div>`
+	// late is the last word of a page whose target did not become ready in time.
+	late = "<p>This takes unusually long.</p>"
+	// again is for browsers that do not follow a refresh.
+	again = `<a href="">Reload</a>`
+)
 
 // frame is what all pages have in common, so that a route's Page holds only
 // its own words: ten thousand routes share one style sheet.
@@ -48,8 +60,6 @@ type frame struct {
 	// policy is the Content-Security-Policy: nothing is loaded, and nothing
 	// runs or styles but what is in the frame.
 	policy string
-	// errorPolicy is that of an error page.
-	errorPolicy string
 	// own renders a view.
 	own *template.Template
 }
@@ -77,13 +87,12 @@ var shared = sync.OnceValues(func() (*frame, error) {
 			// Without an icon the browser asks for /favicon.ico, which would be
 			// held and counted like any other request.
 			noIcon + `<style>` + css + `</style>`),
-		script:      js,
-		timer:       []byte(`<div role="timer">`),
-		closing:     []byte("</div></main></body></html>\n"),
-		hashes:      []string{integrity(js), integrity(reloadNow)},
-		policy:      policy(css, js, reloadNow),
-		errorPolicy: policy(css, js, tryAgain),
-		own:         own,
+		script:  js,
+		timer:   []byte(`<div role="timer">`),
+		closing: []byte("</div></main></body></html>\n"),
+		hashes:  []string{integrity(js), integrity(reloadNow)},
+		policy:  policy(css, js, reloadNow),
+		own:     own,
 	}, nil
 })
 
@@ -119,7 +128,30 @@ func (f *frame) render(v view) ([]byte, error) {
 	return bytes.Clone(bytes.TrimSpace(out.Bytes())), nil
 }
 
-// escape is words as they stand between tags.
+// escape is words as they stand between tags. Quotes stand for themselves there, and so
+// does an ampersand that cannot begin a character reference (HTML, 13.1.4): a page of the
+// longest words stays small.
 func escape(words string) string {
-	return template.HTMLEscapeString(strings.ToValidUTF8(words, "\uFFFD"))
+	words = strings.ToValidUTF8(words, "\uFFFD")
+	var out strings.Builder
+	for i, r := range words {
+		switch {
+		case r == 0:
+			out.WriteRune('\uFFFD')
+		case r == '<':
+			out.WriteString("&lt;")
+		case r == '>':
+			out.WriteString("&gt;")
+		case r == '&' && refers(words[i+1:]):
+			out.WriteString("&amp;")
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+// refers reports whether what follows an ampersand may be a reference.
+func refers(next string) bool {
+	return next == "" || next[0] == '#' || next[0]|0x20 >= 'a' && next[0]|0x20 <= 'z'
 }

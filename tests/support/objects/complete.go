@@ -128,7 +128,7 @@ timeouts: {readiness: 1m0s, request: 2m0s}
 coldStart:
   fallback: {service: {port: null, portName: http}}
   streamingCallback: {message: Waking up, interval: 7s, keepaliveMessage: ., separator: "", display: Reasoning, initialDelay: 250ms}
-  waitingPage: {message: Waking up, title: Shop, refreshInterval: 2s, statusCode: 200, bodyFromConfigMap: {name: pages, key: waiting.html}}
+  waitingPage: {message: Waking up, title: Shop, refreshInterval: 2s, statusCode: 200, delivery: Refresh, crossSite: Hold, bodyFromConfigMap: {name: pages, key: waiting.html}}
   releaseConcurrency: 4
   activationLease: 20m0s
 `)

@@ -280,6 +280,32 @@ type StreamingCallbackSpec struct {
 	InitialDelay metav1.Duration `json:"initialDelay,omitempty,omitzero"`
 }
 
+// WaitingPageDelivery is how a browser gets the waiting page.
+//
+// +kubebuilder:validation:Enum=Live;Refresh
+type WaitingPageDelivery string
+
+const (
+	// WaitingPageLive keeps the page open: the browser is on the application the
+	// moment it is ready.
+	WaitingPageLive WaitingPageDelivery = "Live"
+	// WaitingPageRefresh sends a page that is complete, and that the browser asks
+	// for again each refreshInterval.
+	WaitingPageRefresh WaitingPageDelivery = "Refresh"
+)
+
+// CrossSiteNavigation is what a navigation gets that comes from another site.
+//
+// +kubebuilder:validation:Enum=Page;Hold
+type CrossSiteNavigation string
+
+const (
+	// CrossSitePage shows the waiting page.
+	CrossSitePage CrossSiteNavigation = "Page"
+	// CrossSiteHold holds the navigation.
+	CrossSiteHold CrossSiteNavigation = "Hold"
+)
+
 // WaitingPageSpec is the page that a browser shows until the application is ready.
 type WaitingPageSpec struct {
 	// Message of the page; by default "The application is starting." It may hold
@@ -306,6 +332,20 @@ type WaitingPageSpec struct {
 	// +kubebuilder:default=503
 	// +kubebuilder:validation:XValidation:rule="self >= 200 && self <= 599 && !(self in [204, 205]) && !(self >= 300 && self <= 399)",message="must be a status that a browser shows a page for: 200 to 599 but 204, 205 and 3xx"
 	StatusCode int32 `json:"statusCode,omitempty"`
+
+	// Delivery is how a browser gets the page. Live, the default, keeps it open and
+	// turns it into the application the moment that is ready. Refresh sends it as a
+	// whole, and the browser asks again each refreshInterval: for a page of your own
+	// whose scripts wait for DOMContentLoaded or load.
+	// +optional
+	Delivery WaitingPageDelivery `json:"delivery,omitempty"`
+
+	// CrossSite is what a navigation gets that comes from another site. After the
+	// Page, the default, the browser asks again from the application's own site:
+	// cookies with SameSite=Strict go along, and the referrer is lost. Hold makes it
+	// wait for the application. Browsers name the site over TLS only.
+	// +optional
+	CrossSite CrossSiteNavigation `json:"crossSite,omitempty"`
 
 	// BodyFromConfigMap takes the page from a ConfigMap: a template as Go's
 	// html/template knows it; without a key it is index.html. If it cannot be
