@@ -26,14 +26,14 @@ const violations = `axe.run(document, {resultTypes: ["violations"]}).then(r =>
 	r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + v.help + ": " + n.html + ": " + n.failureSummary)))`
 
 func TestEverybodyCanReadThePages(t *testing.T) {
-	c, source := startChromium(t), axe(t)
+	source := axe(t)
 	objections := func(t *testing.T, tb *tab) []string {
 		t.Helper()
 		evaluate[bool](t, tb, source+"; true")
 		return evaluate[[]string](t, tb, violations)
 	}
 	t.Run("a page that not everybody can read", func(t *testing.T) {
-		tb := c.show(t, look{status: http.StatusOK, serve: func(w http.ResponseWriter, _ *http.Request) {
+		tb := show(t, look{status: http.StatusOK, serve: func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `<!doctype html><meta http-equiv="refresh" content="5"><p style="color:#ddd">Pale</p>`)
 		}}, screens[0])
 		found := strings.Join(objections(t, tb), "\n")
@@ -46,7 +46,8 @@ func TestEverybodyCanReadThePages(t *testing.T) {
 	for _, l := range looks(t) {
 		for _, s := range screens {
 			t.Run(l.name+"/"+s.name, func(t *testing.T) {
-				tb := c.show(t, l, s)
+				t.Parallel()
+				tb := show(t, l, s)
 				if found := objections(t, tb); len(found) > 0 {
 					t.Errorf("axe-core objects:\n%s", strings.Join(found, "\n"))
 				}

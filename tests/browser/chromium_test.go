@@ -4,8 +4,9 @@ package browser
 
 import (
 	"context"
-	"os"
-	"os/exec"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -17,37 +18,20 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/security"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
-// patience bounds every wait for the browser. What is measured is asserted
-// where it is measured.
-const patience = 60 * time.Second
-
-// chromium is one browser, with a profile of its own.
-type chromium struct{ ctx context.Context }
-
-// executable finds the browser.
-func executable(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "google-chrome"} {
-		if name == "" {
-			continue
-		}
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+// chromiumProcess is the one process. Its tabs have scripts or not.
+var chromiumProcess = sync.OnceValues(func() (context.Context, error) {
+	path, err := program("CHROMIUM", "chromium", "google-chrome")
+	if err != nil {
+		return nil, err
 	}
-	t.Fatal("these tests need Chromium: install it (Debian: apt-get install chromium) or name it by the environment variable CHROMIUM")
-	return ""
-}
-
-func startChromium(t *testing.T) *chromium {
-	t.Helper()
 	// Not chromedp's default flags: they say "automation", and such a browser
 	// does not reload its own error pages as a person's does.
 	allocator, stop := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(executable(t)),
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(path),
+		chromedp.UserDataDir(filepath.Join(scratch, "chromium")),
 		chromedp.Flag("headless", true),
 		chromedp.Flag("no-sandbox", true),
 		chromedp.Flag("disable-gpu", true),
@@ -57,49 +41,58 @@ func startChromium(t *testing.T) *chromium {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+plainHost+" 127.0.0.1"),
 	)
-	t.Cleanup(stop)
 	ctx, closeBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(closeBrowser)
+	atEnd(func() {
+		closeBrowser()
+		stop()
+	})
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting Chromium: %v", err)
+		return nil, fmt.Errorf("starting Chromium: %w", err)
 	}
-	return &chromium{ctx: ctx}
+	return ctx, nil
+})
+
+// chromium is Chromium, with scripts or without, driven by its own protocol.
+type chromium struct {
+	process context.Context
+	scripts bool
 }
 
-// tab is one page of the browser, and what a person would see of it.
-type tab struct {
-	ctx    context.Context
-	paints chan paint
-
-	mu       sync.Mutex
-	requests []string
-	messages []string
+func startChromium(scripts bool) (browser, error) {
+	process, err := chromiumProcess()
+	return &chromium{process: process, scripts: scripts}, err
 }
 
-// paint is the first time that something of a document was shown.
-type paint struct {
-	// status of the document; unreachable if there is none.
-	status int64
-	at     time.Time
+// chromiumTab is the driver of a tab.
+type chromiumTab struct {
+	ctx     context.Context
+	scripts bool
 }
 
-// unreachable stands for the error page that the browser shows when it cannot
-// reach a server.
-const unreachable = 0
-
-// open opens a tab, without loading anything.
-func (c *chromium) open(t *testing.T, javascript bool) *tab {
+func (c *chromium) open(t *testing.T) *tab {
 	t.Helper()
-	ctx, closeTab := chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext())
+	return openChromiumTab(c.process, t, c.scripts, chromedp.WithNewBrowserContext())
+}
+
+func (c *chromiumTab) beside(t *testing.T) *tab {
+	t.Helper()
+	return openChromiumTab(c.ctx, t, c.scripts)
+}
+
+func openChromiumTab(parent context.Context, t *testing.T, scripts bool, o ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, closeTab := chromedp.NewContext(parent, o...)
 	t.Cleanup(closeTab)
-	tb := &tab{ctx: ctx, paints: make(chan paint, 100)}
+	driver := &chromiumTab{ctx: ctx, scripts: scripts}
+	tb := newTab(driver)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("opening a tab: %v", err)
 	}
-	call(t, tb, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !javascript})
-	call(t, tb, page.SetLifecycleEventsEnabled, page.SetLifecycleEventsEnabledParams{Enabled: true})
-	call(t, tb, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+	call(t, driver, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !scripts})
+	call(t, driver, page.SetLifecycleEventsEnabled, page.SetLifecycleEventsEnabledParams{Enabled: true})
+	call(t, driver, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
 	statuses := map[cdp.LoaderID]int64{}
 	// The listener runs on one goroutine, in the order of events.
 	if err := chromedp.Listen(ctx, func(event any) {
@@ -114,11 +107,11 @@ func (c *chromium) open(t *testing.T, javascript bool) *tab {
 			}
 		case *page.EventLifecycleEvent:
 			if status := statuses[event.LoaderID]; status != 0 && event.Name == "firstContentfulPaint" {
-				tb.paint(status)
+				tb.paint(status, time.Now())
 			}
 		case *network.EventLoadingFailed:
 			if event.Type == network.ResourceTypeDocument && event.ErrorText == "net::ERR_CONNECTION_REFUSED" {
-				tb.paint(unreachable)
+				tb.paint(unreachable, time.Now())
 			}
 		}
 	}); err != nil {
@@ -127,70 +120,54 @@ func (c *chromium) open(t *testing.T, javascript bool) *tab {
 	return tb
 }
 
-func (tb *tab) note(list *[]string, text string) {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	*list = append(*list, text)
-}
-
-// paint reports a paint; a test that looks away misses some.
-func (tb *tab) paint(status int64) {
-	select {
-	case tb.paints <- paint{status: status, at: time.Now()}:
-	default:
-	}
-}
-
-// visit begins to load an address, and does not wait: a live page does not end.
-func (tb *tab) visit(t *testing.T, url string) {
+func (c *chromiumTab) visit(t *testing.T, url string) {
 	t.Helper()
-	call(t, tb, page.Navigate, page.NavigateParams{URL: url})
+	call(t, c, page.Navigate, page.NavigateParams{URL: url})
 }
 
-// address returns the address that the browser shows, without running a script.
-func (tb *tab) address(t *testing.T) string {
+func (c *chromiumTab) reload(t *testing.T) {
 	t.Helper()
-	history := call(t, tb, page.GetNavigationHistory, cdp.Empty{})
+	call(t, c, page.Reload, page.ReloadParams{})
+}
+
+func (c *chromiumTab) address(t *testing.T) string {
+	t.Helper()
+	history := call(t, c, page.GetNavigationHistory, cdp.Empty{})
 	return history.Entries[history.CurrentIndex].URL
 }
 
-// shows waits until a document of the status is shown, and returns when it was.
-func (tb *tab) shows(t *testing.T, status int64) time.Time {
+func (c *chromiumTab) value(expression string) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[json.RawMessage](expression, chromedp.EvalAwaitPromise))
+}
+
+func (c *chromiumTab) clickAt(t *testing.T, x, y float64) {
 	t.Helper()
-	timeout := time.After(patience)
-	for {
-		select {
-		case p := <-tb.paints:
-			t.Logf("shown: status %d", p.status)
-			if p.status == status {
-				return p.at
-			}
-		case <-timeout:
-			t.Fatalf("the browser did not show a document of status %d within %v", status, patience)
-		}
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.MouseClickXY(x, y)); err != nil {
+		t.Fatalf("clicking: %v", err)
 	}
 }
 
-// call sends a command to the tab.
-func call[P, R any](t *testing.T, tb *tab, command cdp.Command[P, R], params P) R {
+func (c *chromiumTab) press(t *testing.T, k key) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.KeyEvent(map[key]string{tabKey: kb.Tab, enterKey: kb.Enter}[k])); err != nil {
+		t.Fatalf("pressing a key: %v", err)
+	}
+}
+
+// call sends a command to a tab.
+func call[P, R any](t *testing.T, c *chromiumTab, command cdp.Command[P, R], params P) R {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
 	defer cancel()
 	result, err := chromedp.Call(ctx, command, params)
 	if err != nil {
 		t.Fatalf("%s: %v", command.Method, err)
 	}
 	return result
-}
-
-// evaluate returns the value of an expression in the page, or of its promise.
-func evaluate[T any](t *testing.T, tb *tab, expression string) T {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatalf("evaluating %s: %v", expression, err)
-	}
-	return value
 }

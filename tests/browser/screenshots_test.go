@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // screenshots is where the pictures of the documentation go (make screenshots).
@@ -20,22 +18,25 @@ var screenshots = flag.String("screenshots", "", "folder for the pictures of the
 const mostBytes = 40 << 10
 
 func TestPicturesOfThePages(t *testing.T) {
-	c := startChromium(t)
-	pictured := map[string]string{"estimate": "waiting-page", "template": "own-page", "error": "error-page"}
+	pictures := map[string][]screen{
+		"waiting-page":   screens,
+		"own-page":       screens,
+		"error-page":     screens,
+		"ready-page":     screens,
+		"late-page":      {screens[2], screens[3]},
+		"form-page":      {screens[2], screens[3]},
+		"forced-colors":  {forced},
+		"right-to-left":  {screens[2], screens[3]},
+		"sandboxed-page": {screens[2], screens[3]},
+	}
 	for _, l := range looks(t) {
-		name, ok := pictured[l.name]
-		if !ok {
-			continue
-		}
-		for _, s := range screens {
-			t.Run(name+"/"+s.name, func(t *testing.T) {
+		for _, s := range pictures[l.picture] {
+			t.Run(l.picture+"/"+s.name, func(t *testing.T) {
+				t.Parallel()
 				s.height = min(s.height, 640)
 				s.width = min(s.width, 960)
-				tb := c.show(t, l, s)
-				shot, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
-				if err != nil {
-					t.Fatal(err)
-				}
+				tb := show(t, l, s)
+				shot := tb.shot(t)
 				picture, err := png.DecodeConfig(bytes.NewReader(shot))
 				if err != nil || int64(picture.Width) != s.width || len(shot) > mostBytes {
 					t.Errorf("%d bytes, width %d (%v); a picture has at most %d bytes and is %d wide", len(shot), picture.Width, err, mostBytes, s.width)
@@ -44,7 +45,7 @@ func TestPicturesOfThePages(t *testing.T) {
 				if folder == "" {
 					folder = t.ArtifactDir()
 				}
-				if err := os.WriteFile(filepath.Join(folder, name+"-"+s.name+".png"), shot, 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(folder, l.picture+"-"+s.name+".png"), shot, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -44,6 +44,7 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	scratch = folder
+	defer endAll()
 	return m.Run()
 }
 
@@ -71,25 +72,62 @@ func runApplication(gate string) error {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, application)
-	})
+	answerAll(mux)
 	server := &http.Server{Addr: net.JoinHostPort(os.Getenv("HOST"), os.Getenv("PORT")), Handler: mux, ReadHeaderTimeout: patience}
 	return server.ListenAndServe()
 }
 
-// manifests are the application; the two gaps are its program and its gate.
+// answerAll makes the application answer what the tests ask for.
+func answerAll(mux *http.ServeMux) {
+	html := func(w http.ResponseWriter, body string) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<!doctype html><title>Application</title>"+body)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { html(w, "<h1>The application</h1>") })
+	var mu sync.Mutex
+	asked := map[string]int{}
+	count := func(r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[r.URL.Path]++
+	}
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
+		count(r)
+		w.Header().Set("Content-Disposition", "attachment; filename=report.csv")
+		w.Header().Set("Content-Type", "text/csv")
+		fmt.Fprintln(w, "a,b")
+	})
+	mux.HandleFunc("/nothing", func(w http.ResponseWriter, r *http.Request) {
+		count(r)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("/asked/{path}", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprint(w, asked["/"+r.PathValue("path")])
+	})
+	mux.HandleFunc("/seen", func(w http.ResponseWriter, r *http.Request) {
+		cookie := "none"
+		if c, err := r.Cookie("strict"); err == nil {
+			cookie = c.Value
+		}
+		html(w, fmt.Sprintf("site %s, referrer %t, cookie %s", r.Header.Get("Sec-Fetch-Site"), r.Header.Get("Referer") != "", cookie))
+	})
+	mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { html(w, "ordered "+r.FormValue("item")) })
+}
+
+// manifests are the application; the gaps are the route's timeouts and cold start, its
+// program and its gate.
 const manifests = `
 apiVersion: http.keda.sh/v1beta1
 kind: InterceptorRoute
 metadata: {name: app}
 spec:
-  rules: [{hosts: [app.localhost]}]
+  rules: [{hosts: [app.localhost, ` + plainHost + `]}]
   target: {service: app, port: 80}
   scalingMetric: {concurrency: {targetValue: 100}}
-  coldStart:
-    waitingPage: {refreshInterval: 1s}
+  timeouts: {%s}
+  coldStart: {%s}
 ---
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
@@ -147,7 +185,17 @@ type standalone struct {
 	log      *bytes.Buffer
 }
 
+// plainHost is a host of the application that is not this machine to a browser, so that
+// it treats its plain HTTP as everywhere.
+const plainHost = "app.plain.test"
+
 func newStandalone(t *testing.T) system {
+	t.Helper()
+	return newStandaloneOf(t, "", "waitingPage: {refreshInterval: 1s}")
+}
+
+// newStandaloneOf has a route with these timeouts and this cold start.
+func newStandaloneOf(t *testing.T, timeouts, coldStart string) *standalone {
 	t.Helper()
 	program, err := buildStandalone()
 	if err != nil {
@@ -163,7 +211,7 @@ func newStandalone(t *testing.T) system {
 	}
 	t.Cleanup(func() { gate.Close() })
 	s := &standalone{program: program, manifest: filepath.Join(t.TempDir(), "app.yaml"), port: freePort(t), admin: freePort(t), gate: gate}
-	if err := os.WriteFile(s.manifest, fmt.Appendf(nil, manifests, self, gate.Addr()), 0o644); err != nil {
+	if err := os.WriteFile(s.manifest, fmt.Appendf(nil, manifests, timeouts, coldStart, self, gate.Addr()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t)

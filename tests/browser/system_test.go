@@ -40,29 +40,34 @@ type pages struct {
 
 	mu    sync.Mutex
 	awake chan struct{}
+	// Notes for a test: a page was opened, it ended, the application was met.
+	opened, closed, met chan struct{}
 }
 
 func newPages(t *testing.T) system {
 	t.Helper()
-	return newPagesOf(t, "")
+	return newPagesOf(t, page.Options{}, "")
 }
 
 // newTemplatePages serves a user's page.
 func newTemplatePages(t *testing.T) system {
 	t.Helper()
-	return newPagesOf(t, ownPage)
+	return newPagesOf(t, page.Options{}, ownPage)
 }
 
-func newPagesOf(t *testing.T, template string) system {
+func newPagesOf(t *testing.T, o page.Options, template string) *pages {
 	t.Helper()
-	p, err := page.Compile(page.Options{RefreshInterval: time.Second})
+	if o.RefreshInterval == 0 {
+		o.RefreshInterval = time.Second
+	}
+	p, err := page.Compile(o)
 	if err == nil && template != "" {
 		p, err = p.WithTemplate(template)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &pages{page: p, address: "127.0.0.1:0"}
+	s := &pages{page: p, address: "127.0.0.1:0", opened: make(chan struct{}, 1), closed: make(chan struct{}, 1), met: make(chan struct{}, 1)}
 	s.start(t)
 	t.Cleanup(func() { s.server.Close() })
 	return s
@@ -76,6 +81,24 @@ func (s *pages) ready(*testing.T) time.Time {
 	now := time.Now()
 	close(s.awake)
 	return now
+}
+
+// note leaves a note, unless there is one.
+func note(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// await waits for a note.
+func await(t *testing.T, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("nothing within %v", patience)
+	}
 }
 
 func (s *pages) kill(t *testing.T) {
@@ -95,7 +118,19 @@ func (s *pages) start(t *testing.T) {
 	defer s.mu.Unlock()
 	s.address = listener.Addr().String()
 	s.awake = make(chan struct{})
-	s.server = &http.Server{Handler: handler(s.page, s.awake), ReadHeaderTimeout: patience}
+	awake, serve := s.awake, handler(s.page, s.awake)
+	s.server = &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-awake:
+			note(s.met)
+			serve.ServeHTTP(w, r)
+			return
+		default:
+		}
+		note(s.opened)
+		serve.ServeHTTP(w, r)
+		note(s.closed)
+	})}
 	go func() { _ = s.server.Serve(listener) }()
 }
 
@@ -132,11 +167,18 @@ func handler(p *page.Page, awake <-chan struct{}) http.Handler {
 			return
 		default:
 		}
-		if page.IsNavigation(r) && page.IsLive(r) {
+		switch p.For(r) {
+		case page.AnswerLive:
 			// The error is the browser's departure.
 			_ = serveLive(p, w, r, eta.Progress{}, awake)
-			return
+		case page.AnswerFinite:
+			_ = p.ServeFinite(w, r, eta.Progress{})
+		default:
+			select {
+			case <-awake:
+				fmt.Fprint(w, "an answer")
+			case <-r.Context().Done():
+			}
 		}
-		http.Error(w, "only the waiting page is served here", http.StatusTeapot)
 	})
 }
