@@ -186,6 +186,9 @@ func (c *connections) look() {
 const (
 	// headPatience is how long a head may take that comes while connections wait.
 	headPatience = 10 * time.Second
+	// idlePatience is how long a connection is idle before it makes room for another one:
+	// its request may be on the way.
+	idlePatience = time.Second
 	// evictInterval is the time between two looks for a connection to evict.
 	evictInterval = 100 * time.Millisecond
 )
@@ -219,13 +222,14 @@ func (c *connections) enter(closed <-chan struct{}) bool {
 // evict closes the connection that has waited for longest for a request, or for the rest
 // of a head that is late. It reports whether there is one.
 func (c *connections) evict() bool {
-	late := time.Now().Add(-headPatience).UnixNano()
+	now := time.Now()
+	idle, late := now.Add(-idlePatience).UnixNano(), now.Add(-headPatience).UnixNano()
 	c.mu.Lock()
 	var oldest *tcpConn
 	for conn := range c.watched {
 		client := &conn.client
 		since := client.since.Load()
-		if client.phase.Load() != reading || client.head.Load() > 0 && since > late {
+		if client.phase.Load() != reading || since > idle || client.head.Load() > 0 && since > late {
 			continue
 		}
 		if oldest == nil || since < oldest.client.since.Load() {
