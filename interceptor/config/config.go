@@ -60,6 +60,8 @@ type Clients struct {
 	MaxHeaderBytes int64
 	// MaxHeaderFields bounds the fields in it.
 	MaxHeaderFields int
+	// DropUnderscores drops every field of a request whose name has an underscore.
+	DropUnderscores bool
 }
 
 // connectionMemory is the memory limit for each connection that may be open. An idle

@@ -50,7 +50,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvWatchNamespace, "apps", EnvResyncPeriod, "1m", EnvLogRequests, "true", EnvDirectPodRouting, "false",
 		EnvShutdownDelay, "0s", EnvDrainTimeout, "1h", EnvProfilingAddress, "localhost:6060",
 		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
-		EnvMaxConnections, "8", EnvMaxRequestHeaderBytes, "9000", EnvMaxRequestHeaderFields, "10",
+		EnvMaxConnections, "8", EnvMaxRequestHeaderBytes, "9000", EnvMaxRequestHeaderFields, "10", EnvDropUnderscoreHeaders, "true",
 		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
 		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s",
 		EnvMaxIdleConns, "5", EnvMaxIdleConnsPerHost, "6", EnvMaxResponseHeaderBytes, "7",
@@ -67,7 +67,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	want := Config{
 		ProxyPort: 8080, AdminPort: 9090, WatchNamespace: "apps", ResyncPeriod: time.Minute, LogRequests: true,
 		DrainTimeout: time.Hour, ProfilingAddress: "localhost:6060",
-		Clients:   Clients{MaxConnections: 8, MaxHeaderBytes: 9000, MaxHeaderFields: 10},
+		Clients:   Clients{MaxConnections: 8, MaxHeaderBytes: 9000, MaxHeaderFields: 10, DropUnderscores: true},
 		ColdStart: ColdStart{MaxPendingRequests: 7, ActivationLease: 20 * time.Minute, MaxBodyBytes: 1024, MaxBufferedBytes: 2048},
 		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second},
 		Backends:  Backends{ConnectTimeout: 4 * time.Second, MaxIdleConns: 5, MaxIdleConnsPerHost: 6, MaxResponseHeaderBytes: 7},

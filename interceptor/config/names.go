@@ -18,6 +18,7 @@ const (
 
 // Bounds. They are ours.
 const (
+	EnvDropUnderscoreHeaders  = "KEDA_HTTP_DROP_UNDERSCORE_HEADERS"
 	EnvMaxConnections         = "KEDA_HTTP_MAX_CONNECTIONS"
 	EnvMaxRequestHeaderBytes  = "KEDA_HTTP_MAX_REQUEST_HEADER_BYTES"
 	EnvMaxRequestHeaderFields = "KEDA_HTTP_MAX_REQUEST_HEADER_FIELDS"

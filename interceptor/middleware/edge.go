@@ -36,6 +36,8 @@ type Edge struct {
 	now     func() time.Time
 	leaving func() bool
 	budget  *body.Budget
+	// dropAll drops every field whose name has an underscore.
+	dropAll bool
 	// maxHeaderBytes and maxHeaderFields bound the head of a request.
 	maxHeaderBytes, maxHeaderFields int
 	// failures bounds the log: a dead backend under load fails thousands of
@@ -60,6 +62,9 @@ const (
 type EdgeOptions struct {
 	// MaxHeaderBytes and MaxHeaderFields bound the head of a request; 0 means no bound.
 	MaxHeaderBytes, MaxHeaderFields int
+	// DropUnderscores drops every field whose name has an underscore, in place of those that
+	// stand for a field of ours.
+	DropUnderscores bool
 	// Budget is charged with large heads; nil means no bound.
 	Budget *body.Budget
 	// Metrics of requests.
@@ -80,7 +85,7 @@ type EdgeOptions struct {
 func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
 		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now, leaving: o.Leaving,
-		budget: o.Budget, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
+		budget: o.Budget, dropAll: o.DropUnderscores, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -109,6 +114,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s.exchange.TLS = r.TLS != nil
 	s.exchange.Trace = e.tracer.Begin(r, metrics.Method(r.Method), s.exchange.Start)
 	s.response.ResponseWriter, s.response.leaving = w, e.leaving
+	s.response.once = !r.ProtoAtLeast(1, 1)
 	cleanUpgrade(r.Header)
 	s.exchange.Body = body.Open(w, r)
 	if mayBlock(r) {
@@ -157,6 +163,16 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	if err := e.measure(s, r); err != nil {
 		return err
 	}
+	switch {
+	case r.Method == http.MethodConnect:
+		// A tunnel is not a request of a route (RFC 9110, 9.3.6).
+		return &clienterror.Error{Status: http.StatusNotImplemented, Message: "this is not a tunnel"}
+	case r.RequestURI == "*" && r.Method == http.MethodOptions:
+		// It asks for the options of the server itself (RFC 9110, 9.3.7).
+		s.response.Header().Set("Content-Length", "0")
+		s.response.WriteHeader(http.StatusOK)
+		return nil
+	}
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
 }
 
@@ -164,7 +180,10 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 // one for as long as the request is served, waiting or not: the client may not read the
 // answer. It returns an error if the head is larger than allowed, or finds no room.
 func (e *Edge) measure(s *serving, r *http.Request) error {
-	bytes, fields := headSize(r)
+	bytes, fields, underscores := headSize(r)
+	if underscores {
+		e.dropUnderscores(r.Header)
+	}
 	s.exchange.Head = bytes + fields*fieldMemory
 	if s.exchange.Head > largeHead && e.budget != nil {
 		s.charged, s.exchange.Head = s.exchange.Head, 0
@@ -182,18 +201,42 @@ func (e *Edge) measure(s *serving, r *http.Request) error {
 	}
 }
 
-// headSize returns the size of a request's head as HTTP/1.1 writes it, and the number of
-// its fields. net/http has taken out Host, which is the first field here.
-func headSize(r *http.Request) (bytes, fields int) {
+// headSize returns the size of a request's head as HTTP/1.1 writes it, the number of its
+// fields, and whether a name has an underscore. net/http has taken out Host, which is the
+// first field here.
+func headSize(r *http.Request) (bytes, fields int, underscores bool) {
 	const separators = len(": \r\n")
 	bytes, fields = len(r.Method)+len(r.RequestURI)+len(r.Host), 1
 	for name, values := range r.Header {
 		fields += len(values)
+		underscores = underscores || strings.IndexByte(name, '_') >= 0
 		for _, value := range values {
 			bytes += len(name) + len(value) + separators
 		}
 	}
-	return bytes, fields
+	return bytes, fields, underscores
+}
+
+// imitated reports whether a field is one that the interceptor sets or that frames a
+// message. CGI and WSGI read an underscore as a hyphen, so another name may pass for it
+// (nginx drops all such names for that).
+func imitated(name string) bool {
+	switch name {
+	case "Connection", "Content-Length", "Content-Type", "Expect", "Forwarded", "Host", "Keep-Alive", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade", "Via", "X-Keda-Http-Cold-Start", "X-Real-Ip":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Proxy-")
+}
+
+// dropUnderscores drops fields whose names stand for one that is imitated, or all that have
+// an underscore if that is asked for.
+func (e *Edge) dropUnderscores(header http.Header) {
+	for name := range header {
+		if strings.IndexByte(name, '_') >= 0 && (e.dropAll || imitated(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")))) {
+			delete(header, name)
+		}
+	}
 }
 
 func (e *Edge) catch(err *error) {
@@ -297,6 +340,7 @@ type response struct {
 	status  int
 	bytes   int64
 	body    *body.Body  // of the request; nil if its connection does not depend on it
+	once    bool        // the client speaks HTTP/1.0
 	leaving func() bool // reports whether connections are about to be closed; nil means never
 }
 
@@ -316,9 +360,10 @@ func (w *response) WriteHeader(status int) {
 // the connection by itself, takes what comes later for the next request, and panics if
 // the end comes after the handler's. It also is while the process is about to stop: a
 // request that a client sends in the moment in which its idle connection is closed would
-// be lost.
+// be lost. And it is for HTTP/1.0, whose connections are kept by an extension that proxies
+// get wrong (RFC 9112, C.2.2).
 func (w *response) last() bool {
-	return !w.body.Ended() || w.leaving != nil && w.leaving()
+	return w.once || !w.body.Ended() || w.leaving != nil && w.leaving()
 }
 
 // Write counts the bytes of the body.

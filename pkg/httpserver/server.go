@@ -83,8 +83,11 @@ func New(handler http.Handler, o Options) *Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    o.MaxHeaderBytes,
-		ConnContext:       connContext,
-		ConnState:         connState,
+		// The handler logs and counts OPTIONS * too.
+		DisableGeneralOptionsHandler: true,
+
+		ConnContext: connContext,
+		ConnState:   connState,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReadFrameSize:              frameSize,
