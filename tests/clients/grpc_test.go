@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -95,15 +96,16 @@ func count(ask note) grpcCall {
 func oneOfTwo(ctx context.Context, conn *grpc.ClientConn) ([]int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 2)
+	var calls sync.WaitGroup
 	for range 2 {
-		go func() {
+		calls.Go(func() {
 			_, err := count(note{})(ctx, conn)
 			ended <- err
-		}()
+		})
 	}
 	err := <-ended
 	cancel()
-	_ = <-ended // it is cancelled
+	calls.Wait()
 	return nil, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -79,17 +80,18 @@ func TestMCP(t *testing.T) {
 			base := sleepingMCP(t, test.spec, "3600000")
 			transport := &mcp.StreamableClientTransport{Endpoint: base + "/mcp", HTTPClient: standalone.client, MaxRetries: -1}
 			failed := make(chan error, 2)
+			var sessions sync.WaitGroup
 			for range 2 {
-				go func() {
+				sessions.Go(func() {
 					_, err := connect(ctx, transport)
 					failed <- err
-				}()
+				})
 			}
 			if err := <-failed; err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			cancel()
-			_ = <-failed // it is cancelled
+			sessions.Wait()
 		})
 	}
 }
