@@ -61,7 +61,7 @@ func TestNode(t *testing.T) {
 				}
 				gate := filepath.Join(t.TempDir(), "gate")
 				if c.Gated {
-					command = append([]string{"sh", "-c", `until test -e "$0"; do sleep 0.02; done; exec "$@"`, gate}, command...)
+					command = gated(gate, command)
 				}
 				base := sleepingApp(t, app{spec: c.Spec, command: command, grpc: c.GRPC}) + ":" + port
 				if failure := node.run(t, c.Name, base, gate); failure != "" {

@@ -208,6 +208,11 @@ type app struct {
 	grpc    bool // what it speaks
 }
 
+// gated is a command that waits for a file.
+func gated(gate string, command []string) []string {
+	return append([]string{"sh", "-c", `until test -e "$0"; do sleep 0.02; done; exec "$@"`, gate}, command...)
+}
+
 // sleepingApp adds a route to an app that sleeps and returns its URL. Every
 // test has its own, so that each meets a cold start.
 func sleepingApp(t *testing.T, a app) string {

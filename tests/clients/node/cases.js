@@ -13,10 +13,12 @@ import * as fetchEventSource from './clients/fetch-event-source.js'
 import * as generativeAI from './clients/generative-ai.js'
 import * as grpc from './clients/grpc.js'
 import * as langchain from './clients/langchain.js'
+import * as limits from './clients/limits.js'
 import * as llamaindex from './clients/llamaindex.js'
 import * as mcp from './clients/mcp.js'
 import * as ollama from './clients/ollama.js'
 import * as openai from './clients/openai.js'
+import * as retries from './clients/retries.js'
 import * as usechat from './clients/usechat.js'
 import { question } from './question.js'
 import { one, shortly, waiting, whenFree } from './route.js'
@@ -74,7 +76,9 @@ const others = {
   gemini: genai,
   'gemini-old': generativeAI,
   grpc,
+  limits,
   mcp,
+  retries,
   usechat,
 }
 
