@@ -52,6 +52,10 @@ test-survival: ## The interceptor's binary within 64 MiB under hostile input (3 
 test-clients: tests/clients/node/node_modules/.package-lock.json ## The vendors' SDKs, for Go and Node, through real cold starts
 	cd tests/clients && go test -timeout 15m .
 
+.PHONY: test-clients-latest
+test-clients-latest: tests/clients/node/node_modules/.package-lock.json ## The same with the newest versions of all libraries, and what changed (once a week)
+	cd tests/clients && go run ./latest
+
 # npm writes it at the end of an installation.
 tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-lock.json | node
 	cd tests/clients/node && npm ci --no-progress --prefer-offline
