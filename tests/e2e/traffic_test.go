@@ -88,7 +88,7 @@ func (s *scenario) whichModel(host string) func(ctx context.Context) (string, er
 	return func(ctx context.Context) (string, error) {
 		answer := s.exchange(call{ctx: ctx, url: "http://" + host + "/v1/models"})
 		if answer.err != nil || answer.status != http.StatusOK {
-			return "", fmt.Errorf("asking for the models: %+v", answer)
+			return "", fmt.Errorf("asking for the models: %+v: %w", answer, answer.err)
 		}
 		var list struct{ Data []struct{ ID string } }
 		if err := json.Unmarshal([]byte(answer.body), &list); err != nil {
@@ -110,7 +110,7 @@ func (s *scenario) question(host string) func(ctx context.Context) (string, erro
 			body: `{"model":"simulated","messages":[{"role":"user","content":"Are you there?"}]}`,
 		})
 		if answer.err != nil || answer.status != http.StatusOK {
-			return "", fmt.Errorf("asking a question: %+v", answer)
+			return "", fmt.Errorf("asking a question: %+v: %w", answer, answer.err)
 		}
 		return "answer", nil
 	}
