@@ -29,6 +29,7 @@ import (
 	"github.com/kedacore/http-add-on/scaler/app"
 	"github.com/kedacore/http-add-on/scaler/config"
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
+	"github.com/kedacore/http-add-on/tests/support/controlplane"
 	"github.com/kedacore/http-add-on/tests/support/listen"
 	"github.com/kedacore/http-add-on/tests/support/settings"
 )
@@ -46,7 +47,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		api          client.Client
 		interceptors []interceptor
 		keda         pb.ExternalScalerClient
-		apiServer    gate
+		apiServer    controlplane.Gate
 		stop         context.CancelFunc
 		stopped      chan error
 	)
@@ -75,7 +76,7 @@ var _ = Describe("the scaler", Ordered, func() {
 			config.EnvShutdownDelay, "0s",
 		))
 		Expect(err).NotTo(HaveOccurred())
-		source, err := app.NewClusterSource(apiServer.through(cluster.Config), cfg.Target, cfg.ResyncPeriod)
+		source, err := app.NewClusterSource(apiServer.Through(cluster.Config), cfg.Target, cfg.ResyncPeriod)
 		Expect(err).NotTo(HaveOccurred())
 		served := listen.Loopback(GinkgoTB())
 		scaler, err := app.New(cfg, app.Deps{Source: source, GRPC: served, Log: GinkgoLogr,
@@ -189,7 +190,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		_, err = active.Recv()
 		Expect(err).NotTo(HaveOccurred())
 
-		apiServer.set(true)
+		apiServer.Set(true)
 		Expect(unstructured.SetNestedField(obj.Object, int64(6), "spec", "scalingMetric", "concurrency", "targetValue")).To(Succeed())
 		Expect(api.Update(ctx, obj)).To(Succeed())
 		kept.Cold(time.Hour, nil) // answered at once
@@ -201,7 +202,7 @@ var _ = Describe("the scaler", Ordered, func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(spec.GetMetricSpecs()[0].GetTargetSizeFloat()).To(Equal(5.0)) // what it knew
 
-		apiServer.set(false)
+		apiServer.Set(false)
 		spec, err = specs.Recv()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(spec.GetMetricSpecs()[0].GetTargetSizeFloat()).To(Equal(6.0))

@@ -1,4 +1,4 @@
-package scaler_test
+package controlplane
 
 import (
 	"context"
@@ -9,21 +9,22 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// gate is between a client and its API server, which goes away when it is shut.
-type gate struct {
+// Gate is between clients and their API server, which is away for them while it is shut. The
+// zero Gate is open. It is safe for concurrent use.
+type Gate struct {
 	mu     sync.Mutex
 	shut   bool
 	opened []net.Conn
 }
 
-// through returns a configuration of clients that go through the gate.
-func (g *gate) through(config *rest.Config) *rest.Config {
+// Through returns a configuration of clients that go through the gate.
+func (g *Gate) Through(config *rest.Config) *rest.Config {
 	gated := rest.CopyConfig(config)
 	gated.Dial = g.dial
 	return gated
 }
 
-func (g *gate) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *Gate) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut {
@@ -36,8 +37,8 @@ func (g *gate) dial(ctx context.Context, network, address string) (net.Conn, err
 	return c, err
 }
 
-// set shuts the gate, which breaks every connection, or opens it.
-func (g *gate) set(shut bool) {
+// Set shuts the gate, which breaks every connection, or opens it.
+func (g *Gate) Set(shut bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shut = shut
