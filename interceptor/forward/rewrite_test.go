@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -139,18 +140,23 @@ func TestRequestTargetIsVerbatim(t *testing.T) {
 
 func TestRequestTargetIsVerbatimByEveryClient(t *testing.T) {
 	for _, front := range []bool{false, true} {
-		for _, backend := range []string{"h2c", "tls"} {
+		for _, backend := range []string{"h2c", "tls", "tls with HTTP/1.1"} {
 			t.Run(fmt.Sprintf("h2c=%t to %s", front, backend), func(t *testing.T) {
 				got := make(chan *http.Request, 1)
 				handler := func(_ http.ResponseWriter, r *http.Request) { got <- r }
 				var f *fixture
-				if backend == "tls" {
-					f = newFixture(serveTLS(t, handler).Listener.Addr().String())
-					f.options.TLS, f.secure = insecure(), true
-				} else {
+				switch backend {
+				case "h2c":
 					f = newFixture(serve(t, true, handler).Listener.Addr().String())
 					f.target.Protocol = exchange.H2C
+				case "tls":
+					f = newFixture(serveTLS(t, handler).Listener.Addr().String())
+				default:
+					s := httptest.NewTLSServer(http.HandlerFunc(handler))
+					t.Cleanup(s.Close)
+					f = newFixture(s.Listener.Addr().String())
 				}
+				f.options.TLS, f.secure = insecure(), backend != "h2c"
 				f.h2c = front
 				f.start(t)
 				for _, target := range targets {

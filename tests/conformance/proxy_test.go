@@ -52,6 +52,22 @@ func TestProtocolsThroughAColdStart(t *testing.T) {
 		w.eventually("the WebSocket is over", func() bool { return w.tracker.Route("default/app").InFlight() == 0 })
 	})
 
+	t.Run("a path that net/http would write anew", func(t *testing.T) {
+		w := newWorld(t, plainRoute)
+		conn := w.dial()
+		const target = "/a%2Fb|c/{d}//e?f=|%zz"
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: app.test\r\n\r\n", target)
+		w.held("default/app", 1)
+		w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host, " ", r.RequestURI) }))
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(response.Body); string(body) != "app.test "+target {
+			t.Errorf("the backend got %q, %v", body, err)
+		}
+	})
+
 	t.Run("h2c on both sides, full duplex, with trailers", func(t *testing.T) {
 		w := newWorld(t, strings.Replace(plainRoute, "port: 80}]", "port: 80, appProtocol: kubernetes.io/h2c}]", 1))
 		backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

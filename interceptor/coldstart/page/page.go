@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -248,7 +249,7 @@ func meta(r *http.Request, refresh int) string {
 // refreshTo is a refresh for browsers that run no scripts. It names the address without
 // its fragment: Chromium does not reload the address of a document that has one.
 func refreshTo(r *http.Request, refresh int) string {
-	address := r.URL.EscapedPath()
+	address := escapedPath(r.URL)
 	if address == "" || address[0] != '/' {
 		address = "/" + address
 	}
@@ -263,6 +264,24 @@ func refreshTo(r *http.Request, refresh int) string {
 		content += ";url=" + template.HTMLEscapeString(address)
 	}
 	return `<noscript><meta http-equiv="refresh" content="` + content + `"></noscript>`
+}
+
+// escapedPath returns a path as it came, except that what RFC 3986 does not allow in it is
+// encoded. URL.EscapedPath encodes all of such a path anew, and a %2F in it is a slash then.
+func escapedPath(u *url.URL) string {
+	if u.RawPath == "" {
+		return u.EscapedPath()
+	}
+	var b strings.Builder
+	for i := range len(u.RawPath) {
+		switch c := u.RawPath[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', strings.IndexByte("-._~!$&'()*+,;=:@/%", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // scriptFor is the script of the page in a browser. The seconds are an attribute, so that

@@ -181,6 +181,9 @@ func TestRefreshNamesTheAddress(t *testing.T) {
 		"/a%2Fb%20c;v=1":         "/a%2Fb%20c;v=1",
 		`/?q="><script>`:         "/?q=&#34;&gt;&lt;script&gt;",
 		"http://app.example/a?b": "/a?b",
+		"/a%2Fb|c":               "/a%2Fb%7Cc",
+		`/\evil.example/%2f"`:    "/%5Cevil.example/%2f%22",
+		"/ü%2F{b}":               "/%C3%BC%2F%7Bb%7D",
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		u, err := url.ParseRequestURI(target)
