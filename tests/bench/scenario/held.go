@@ -18,7 +18,7 @@ import (
 const (
 	// spare is how many file descriptors are left for all but clients, and
 	// multiplexed how many requests share a connection of HTTP/2.
-	spare, multiplexed = 2000, 500
+	spare, multiplexed = 2000, 200
 	// directConnections is over how many of them the backend is measured alone.
 	directConnections = 64
 	// answerTimeout is when a held request counts as lost.
