@@ -80,14 +80,17 @@ func (s *streaming) ready(p *pending) error {
 	if s.stream == nil {
 		return s.hold.ready(p)
 	}
-	r := *p.r
+	ctx, giveUp := context.WithCancel(p.r.Context())
+	defer giveUp()
+	r := p.r.WithContext(ctx)
 	r.Header = maps.Clone(r.Header)
 	r.Header["Accept-Encoding"] = []string{"identity"}
 	delete(r.Header, "Expect")
 
-	splicer := s.stream.Splice(&r, p.budget)
+	splicer := s.stream.Splice(p.r, p.budget)
+	splicer.GiveUp = giveUp
 	defer splicer.Discard() // the forwarder may panic
-	err := p.next.ServeExchange(splicer, &r, p.x)
+	err := p.next.ServeExchange(splicer, r, p.x)
 	var failure *clienterror.Error
 	if !errors.As(err, &failure) {
 		failure = &clienterror.Error{Status: http.StatusBadGateway, Message: "the backend did not answer", Err: err}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // mode is what becomes of the backend's body.
@@ -27,6 +29,10 @@ const (
 // goes on where the stream waited. Its header is a scratch one: the client's is long out.
 // It cannot be hijacked. Whatever the size of the writes, the client gets the same bytes.
 type Splicer struct {
+	// GiveUp is called when an answer that becomes a failure takes too long: the handler is to
+	// return, and Close shows what came of it. Nil waits.
+	GiveUp func()
+
 	stream *Stream
 	ctx    context.Context // the client's, to know that it has left
 	memory Memory
@@ -41,12 +47,13 @@ type Splicer struct {
 	noMemory bool
 	unread   bool // the body cannot be decoded
 	filter   *roleFilter
-	received int64   // bytes of the body, as they came
-	out      bool    // bytes of the answer went out
-	lost     bool    // a 2xx answer that was neither a stream nor the API's JSON
-	err      error   // the client's connection failed
-	broken   error   // the body cannot be decoded
-	failure  problem // shown to the client if there is no answer
+	received int64       // bytes of the body, as they came
+	out      atomic.Bool // bytes of the answer went out
+	patience *time.Timer // runs once an answer becomes a failure
+	lost     bool        // a 2xx answer that was neither a stream nor the API's JSON
+	err      error       // the client's connection failed
+	broken   error       // the body cannot be decoded
+	failure  problem     // shown to the client if there is no answer
 }
 
 // Splice returns the writer for the answer to r, the client's request. An answer that must
@@ -78,9 +85,10 @@ func (p *Splicer) WriteHeader(status int) {
 		return
 	}
 	p.status = status
-	p.mode = failing
 	if status >= 200 && status <= 299 {
 		p.mode = sniffing
+	} else {
+		p.fails()
 	}
 	// The backend was asked for no coding, and may have chosen one all the same.
 	switch coding := p.coding(); coding {
@@ -88,8 +96,27 @@ func (p *Splicer) WriteHeader(status int) {
 	case "gzip", "x-gzip", "deflate":
 		p.decoder = newDecoder(coding)
 	default:
-		p.mode, p.unread = failing, true
+		p.unread = true
+		p.fails()
 	}
+}
+
+// fails notes that the answer becomes a failure. Its status says most of that, so that a
+// backend which takes its time for the rest is not waited for.
+func (p *Splicer) fails() {
+	p.mode = failing
+	if p.GiveUp != nil && p.patience == nil {
+		p.patience = time.AfterFunc(failurePatience, p.GiveUp)
+	}
+}
+
+// SetWriteDeadline bounds writes of the answer. It has no effect before there are any: then
+// the client can still be shown a failure.
+func (p *Splicer) SetWriteDeadline(deadline time.Time) error {
+	if !p.out.Load() {
+		return nil
+	}
+	return p.stream.client.control.SetWriteDeadline(deadline)
 }
 
 // coding is the one content coding of the body; several are no coding that is known.
@@ -164,7 +191,7 @@ func (p *Splicer) sniff(all bool) error {
 			p.mode, p.buf = copying, nil
 			return p.copy(held)
 		}
-		p.mode = failing
+		p.fails()
 	}
 	p.buf = nil
 	return p.collect(held)
@@ -184,8 +211,7 @@ func (p *Splicer) send(b []byte) error {
 	if len(b) == 0 || p.err != nil {
 		return p.err
 	}
-	if !p.out {
-		p.out = true
+	if !p.out.Swap(true) {
 		if separator := p.stream.script.separator; separator != nil {
 			b = append(separator[:len(separator):len(separator)], b...)
 		}
@@ -237,6 +263,9 @@ func (p *Splicer) Close(err error, status int, message string) error {
 
 // Discard gives up what the splicer holds. It may be called again.
 func (p *Splicer) Discard() {
+	if p.patience != nil {
+		p.patience.Stop()
+	}
 	if p.decoder != nil {
 		p.decoder.stop()
 	}
@@ -264,7 +293,7 @@ func (p *Splicer) endCopy(err error) error {
 		}
 	}
 	switch {
-	case err != nil && !p.out:
+	case err != nil && !p.out.Load():
 		return p.unanswered()
 	case err != nil:
 		return fmt.Errorf("%w: answer was cut: %w", http.ErrAbortHandler, err)

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -480,6 +481,52 @@ func TestFailureOfTheHandler(t *testing.T) {
 			if got != c.want || status != c.status || err != nil {
 				t.Errorf("got %d %v %q", status, err, got)
 			}
+		})
+	}
+}
+
+// A backend that sends the head of an answer which becomes a failure, and then nothing, is
+// given up: what it said is shown. One that answers with JSON is waited for.
+func TestAFailureThatStallsIsShown(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		status int
+		coding string
+		body   string // that comes
+		rest   time.Duration
+		want   string
+		took   time.Duration
+	}{
+		{"an error without its body", 503, "", "", time.Hour, chatFailure("Service Unavailable", "server_error", `"503"`), 5 * time.Second},
+		{"half of it", 429, "", "slow dow", time.Hour, chatFailure("slow dow", "invalid_request_error", `"429"`), 5 * time.Second},
+		{"a page in place of a stream", 200, "", "<html>", time.Hour, chatFailure("<html>", "server_error", `"502"`), 5 * time.Second},
+		{"a coding that no one asked for", 200, "br", "", time.Hour, chatFailure("the backend did not answer with a stream", "server_error", `"502"`), 5 * time.Second},
+		{"an error that comes in time", 500, "", "broken", 4 * time.Second, chatFailure("broken", "server_error", `"500"`), 4 * time.Second},
+		{"JSON that takes its time", 200, "", `{"id":`, time.Hour, "", time.Hour},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				text, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+					ctx, giveUp := context.WithCancel(t.Context())
+					defer giveUp()
+					w.(*Splicer).GiveUp = giveUp
+					w.Header().Set("Content-Encoding", c.coding)
+					w.WriteHeader(c.status)
+					_, _ = io.WriteString(w, c.body)
+					select {
+					case <-time.After(c.rest):
+					case <-ctx.Done():
+					}
+					return ctx.Err()
+				})
+				if took := time.Since(start); took != c.took {
+					t.Errorf("it took %v, want %v", took, c.took)
+				}
+				if c.want != "" && text != c.want || err != nil {
+					t.Errorf("got %v and %swant %s", err, text, c.want)
+				}
+			})
 		})
 	}
 }

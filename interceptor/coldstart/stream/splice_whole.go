@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 )
 
 // What is here serves answers that must be had whole before anything goes out:
@@ -12,8 +13,10 @@ import (
 const (
 	// maxAnswer bounds a JSON answer that is turned into events.
 	maxAnswer = 16 << 20
-	// maxFailure bounds what is read of an answer that becomes a failure.
-	maxFailure = 64 << 10
+	// maxFailure bounds what is read of an answer that becomes a failure, failurePatience how
+	// long its body may take.
+	maxFailure      = 64 << 10
+	failurePatience = 5 * time.Second
 )
 
 // errEnough stops a backend whose answer is longer than anybody will read.
