@@ -34,7 +34,7 @@ func read(r *environment.Reader) Config {
 		Timeouts: Timeouts{
 			Readiness: r.Duration(EnvReadinessTimeout, "0s", "How long a request waits for a ready endpoint, on routes that do not say; 0s is no bound.",
 				environment.DeprecatedWins(EnvOldReadinessTimeout)),
-			Request: r.Duration(EnvRequestTimeout, "0s", "How long everything up to the first byte of the response's body may take, on routes that do not say; 0s is no bound."),
+			Request: r.Duration(EnvRequestTimeout, "0s", "How long everything from the arrival of a request to the last byte of its response may take, on routes that do not say; it cuts streams and WebSockets too. 0s is no bound."),
 			ResponseHeader: r.Duration(EnvResponseHeaderTimeout, "300s", "How long a backend may take to send the header of its response, on routes that do not say; 0s is no bound.",
 				environment.DeprecatedWins(EnvOldResponseHeaderTimeout)),
 		},

@@ -26,9 +26,9 @@ type Route struct {
 	// InFlight counts the requests of this route and holds its activation lease.
 	InFlight *inflight.Route
 
-	// Readiness bounds the wait for an endpoint, Request everything up to the
-	// first byte of the response's body, ResponseHeader the wait for the
-	// upstream's header. 0 is no bound.
+	// Readiness bounds the wait for an endpoint, Request everything from the arrival
+	// to the last byte of the response, upgraded connections included, ResponseHeader
+	// the wait for the upstream's header. 0 is no bound.
 	Readiness, Request, ResponseHeader time.Duration
 
 	// Placeholder is answered at once while cold; nil is none.

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,6 +15,9 @@ var errTimeout = errors.New("a timeout of the route is over")
 // clock measures the two timeouts of a route with one timer. The zero clock
 // measures nothing.
 //
+// The request timeout runs from the arrival of the request to the last byte of its answer,
+// and to the end of an upgraded connection.
+//
 // The header timeout runs while it is the backend's turn: not while we wait for
 // the client to send more of its body, and from the start each time that it did.
 // So it cuts neither a long upload nor a call in which client and server talk in
@@ -24,10 +28,11 @@ type clock struct {
 	interrupt func()        // ends the current attempt; nil for none
 	ended     chan struct{} // closed with a timeout; made for who waits for it
 	timer     *time.Timer
-	fires     time.Time     // when the timer does; zero if it does not run
-	header    time.Duration // 0: none, or answered
-	turn      time.Time     // since when it is the backend's turn; zero: it is not
-	deadline  time.Time     // of the request; zero: none, or the body has begun
+	fires     time.Time           // when the timer does; zero if it does not run
+	header    time.Duration       // 0: none, or answered
+	turn      time.Time           // since when it is the backend's turn; zero: it is not
+	deadline  time.Time           // of the request; zero: none
+	answer    http.ResponseWriter // to the client, whose writes end with the request; nil: there is none
 	over      bool
 }
 
@@ -78,7 +83,15 @@ func (c *clock) answered() {
 	}
 }
 
-// stop ends all measuring: the body has begun, or the call is over.
+// commit has the request timeout end writes of the answer, which can no longer become an
+// error.
+func (c *clock) commit(w http.ResponseWriter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answer = w
+}
+
+// stop ends all measuring: the call is over.
 func (c *clock) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,6 +152,9 @@ func (c *clock) tick() {
 		close(c.ended)
 	}
 	c.body.Interrupt()
+	if c.answer != nil {
+		_ = http.NewResponseController(c.answer).SetWriteDeadline(past) // a recorder's writes do not wait
+	}
 }
 
 // watch has interrupt called, once, when a timeout is over. It replaces the one before. It

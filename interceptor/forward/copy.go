@@ -11,19 +11,13 @@ import (
 // downstream is the client, as the body of a response is written to it. The goroutine
 // that serves the request owns it.
 type downstream struct {
-	w     http.ResponseWriter
-	clock *clock
-	begun bool // some of the body was written
+	w http.ResponseWriter
 	// pending: something was written and may still be in a buffer.
 	pending bool
 }
 
 // Write writes some of the body.
 func (d *downstream) Write(p []byte) (int, error) {
-	if !d.begun {
-		d.begun = true
-		d.clock.stop()
-	}
 	d.pending = true
 	n, err := d.w.Write(p)
 	if err != nil {

@@ -60,10 +60,10 @@ func (c *call) failure(err error) error {
 func (c *call) cut(err error) error {
 	err = fmt.Errorf("copying the response: %w: %w", http.ErrAbortHandler, err)
 	switch {
+	case c.clock.expired(): // which ends writes, and net/http then takes the client for gone
+		return timedOut(err)
 	case c.in.Context().Err() != nil:
 		return fmt.Errorf("%w: %w", err, c.in.Context().Err())
-	case c.clock.expired():
-		return timedOut(err)
 	}
 	return err
 }

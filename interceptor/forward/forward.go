@@ -118,7 +118,7 @@ type call struct {
 func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	c := &call{w: w, in: r, x: x}
 	defer c.end()
-	c.client.w, c.client.clock = w, &c.clock
+	c.client.w = w
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// A backend may answer before it has read everything, and go on reading.
 		// Where this is not supported (recorders, spliced streams), net/http's
@@ -140,12 +140,10 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	defer res.Body.Close()
 	x.Upstream.Slot.Answered()
 	c.body.Answered()
-	c.clock.answered()
-	switch {
+	switch c.clock.answered(); {
 	case res.StatusCode < 100:
 		return c.failure(fmt.Errorf("malformed HTTP status code %q", res.Status))
 	case res.StatusCode == http.StatusSwitchingProtocols:
-		c.clock.stop()
 		if err := c.upgrade(out, res); err != nil {
 			return c.failure(err)
 		}
@@ -321,6 +319,7 @@ func (c *call) answer(res *http.Response) error {
 	if announced > 0 {
 		header["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(res.Trailer)), ", ")}
 	}
+	c.clock.commit(c.w)
 	c.w.WriteHeader(res.StatusCode)
 	c.client.pending = true
 	if err := copyBody(&c.client, res.Body); err != nil {

@@ -233,7 +233,6 @@ func TestWebSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := make(t)
-			// Not timeouts cut a connection that was upgraded.
 			f.route.Request, f.route.ResponseHeader = patient, patient
 			f.start(t)
 			conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(f.front.URL, "http", "ws", 1), nil)

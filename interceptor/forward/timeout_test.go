@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -214,9 +215,19 @@ func TestTimeouts(t *testing.T) {
 			request: 2 * time.Second, backend: []func(net.Conn){takesHead, write(ok), after(time.Minute)},
 			status: 504, cut: true, took: 2 * time.Second,
 		},
-		"StreamGoesOn": {
-			reason: "a stream that has begun is never cut",
-			header: 2 * time.Second, request: 2 * time.Second,
+		"RequestInTheBody": {
+			reason:  "it ends with the last byte of the answer",
+			request: 2 * time.Second, backend: []func(net.Conn){takesHead, write(ok), write(event), after(time.Hour), write(event)},
+			status: 504, cut: true, took: 2 * time.Second, got: event,
+		},
+		"RequestUntilTheEnd": {
+			reason:  "an answer that comes in time is whole",
+			request: 2 * time.Second, backend: []func(net.Conn){takesHead, write(ok), after(time.Second), write(event), after(time.Second - 1), write(event)},
+			took: 2*time.Second - 1, got: event + event,
+		},
+		"HeaderInTheBody": {
+			reason:  "a stream that has begun is not cut by it",
+			header:  2 * time.Second,
 			backend: []func(net.Conn){takesHead, write(ok), write(event), after(time.Hour), write(event)},
 			took:    time.Hour, got: event + event,
 		},
@@ -249,7 +260,7 @@ func TestTimeouts(t *testing.T) {
 			status:  504, took: 2 * time.Second,
 		},
 		"RequestMeasuresUploads": {
-			reason:  "it bounds everything up to the body",
+			reason:  "it bounds everything",
 			request: 90 * time.Second, body: &slowly{parts: 10, every: time.Minute}, length: -1,
 			backend: []func(net.Conn){takesHead, takes(10*6 + 5), write(ok)},
 			status:  504, took: 90 * time.Second,
@@ -281,6 +292,46 @@ func TestTimeouts(t *testing.T) {
 				b.forwarder.Close()
 				<-time.After(2 * time.Hour)
 			})
+		})
+	}
+}
+
+// The request timeout also ends what waits for a client that does not read, and connections
+// that were upgraded.
+func TestRequestTimeoutEndsEverything(t *testing.T) {
+	endless := func(w http.ResponseWriter, _ *http.Request) {
+		for _, err := w.Write([]byte("hello")); err == nil; {
+			_, err = w.Write(make([]byte, 64<<10))
+		}
+	}
+	each(t, endless, func(t *testing.T, f *fixture) {
+		f.route.Request = time.Second // the head arrives before
+		res := f.get(t, "/")
+		if err := f.result(t); status(err) != http.StatusGatewayTimeout || !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("ended with %v", err)
+		}
+		if n, err := io.Copy(io.Discard, res.Body); err == nil {
+			t.Errorf("the client read %d bytes to a clean end", n)
+		}
+	})
+	for _, netHTTP := range []bool{false, true} {
+		backendLeft := make(chan struct{}, 2)
+		overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			_, _ = request(r)
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: X\r\n\r\n")
+			_, _ = io.Copy(io.Discard, r)
+			backendLeft <- struct{}{}
+		}, func(t *testing.T, f *fixture) {
+			f.options.NetHTTP, f.route.Request = netHTTP, time.Second
+			f.start(t)
+			conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+			if got, _ := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 101 ") {
+				t.Errorf("got %q", got)
+			}
+			wait(t, "the backend sees the end", backendLeft)
+			if err := f.result(t); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -18,8 +18,8 @@ import (
 const halfOpenFor = 30 * time.Second
 
 // upgrade passes a 101 on and connects the client with the backend until one of them
-// fails, or both have sent everything, or half a minute after one of them has. An error means that nothing was sent to
-// the client.
+// fails, both have sent everything, half a minute is over after one of them has, or the
+// request timeout is. An error means that nothing was sent to the client.
 func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	asked, got := upgradeType(out.Header), upgradeType(res.Header)
 	backend, ok := res.Body.(io.ReadWriteCloser)
@@ -31,6 +31,10 @@ func (c *call) upgrade(out *http.Request, res *http.Response) error {
 		return fmt.Errorf("taking over the client's connection: %w", err)
 	}
 	defer client.Close()
+	timeout := func() { _ = client.SetDeadline(past) } // what fails on one side ends both
+	if !c.clock.watch(timeout) {
+		timeout()
+	}
 
 	spellWebSocket(res.Header)
 	for name, values := range c.w.Header() {

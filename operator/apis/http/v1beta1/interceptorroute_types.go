@@ -413,7 +413,8 @@ type InterceptorRouteTimeouts struct {
 	// +optional
 	Readiness *metav1.Duration `json:"readiness,omitempty"`
 
-	// Request bounds the whole request up to the first byte of the response's body.
+	// Request bounds the whole request, from its arrival to the last byte of the response:
+	// streams and upgraded connections too.
 	// +optional
 	Request *metav1.Duration `json:"request,omitempty"`
 
