@@ -63,6 +63,7 @@ type App struct {
 	metrics   *metrics.Metrics
 	accessLog *middleware.AccessLog
 	budget    *body.Budget // of everything that waits
+	heads     *body.Budget // of large heads of requests and responses in service
 	forwarder *forward.Forwarder
 	cold      *coldstart.ColdStart
 	sync      *routesync.Sync
@@ -101,13 +102,14 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	}
 	memory := debug.SetMemoryLimit(-1)
 	a.budget = body.NewBudget(cfg.ColdStart.BufferedBytes(memory))
+	a.heads = body.NewBudget(cfg.Clients.HeadMemory(memory))
 	a.forwarder = forward.New(forward.Options{
 		ConnectTimeout:         cfg.Backends.ConnectTimeout,
 		MaxIdleConns:           cfg.Backends.MaxIdleConns,
 		MaxIdleConnsPerHost:    cfg.Backends.MaxIdleConnsPerHost,
 		MaxResponseHeaderBytes: cfg.Backends.MaxResponseHeaderBytes,
 		MaxHeadMemory:          cfg.Clients.HeadMemory(memory),
-		Budget:                 a.budget,
+		Heads:                  a.heads,
 		DirectPodRouting:       cfg.DirectPodRouting,
 		TLS:                    backendTLS,
 		DialContext:            deps.DialContext,

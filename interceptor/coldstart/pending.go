@@ -129,13 +129,17 @@ func (p *pending) wait(as responder) error {
 }
 
 // charge charges the budget with what the request takes while it waits. It reports
-// whether there is room.
+// whether there is room. A large head is charged to the budget in place of the heads in
+// service.
 func (p *pending) charge() bool {
 	cost := heldMemory + p.x.Head + p.x.Body.Window()
 	if !p.budget.Reserve(cost) {
 		return false
 	}
 	p.charged = cost
+	if p.x.Heads != nil {
+		p.x.Heads.Release(p.x.Head)
+	}
 	return true
 }
 
@@ -291,6 +295,9 @@ func (p *pending) leave() {
 	p.waiting.remove(p)
 	p.waiter.Leave()
 	p.release()
+	if p.charged > 0 && p.x.Heads != nil {
+		p.x.Heads.Take(p.x.Head)
+	}
 	p.refund(p.charged)
 	for _, timer := range [...]*time.Timer{p.deadline, p.due} {
 		if timer != nil {

@@ -294,6 +294,39 @@ func TestBudgetIsChargedForWhoWaits(t *testing.T) {
 	}
 }
 
+// A large head is charged to what waits or to what is in service, never to both.
+func TestLargeHeadsMoveWithTheirRequests(t *testing.T) {
+	const head = 100
+	full := func(b *body.Budget) bool {
+		if !b.Reserve(head) {
+			return true
+		}
+		b.Release(head)
+		return false
+	}
+	w := newWorld(t, &exchange.Route{})
+	heads := body.NewBudget(head)
+	w.p.budget = body.NewBudget(heldMemory + head)
+	w.p.x.Head, w.p.x.Heads = head, heads
+	heads.Take(head) // as the edge does
+	r := &recorder{nexts: []time.Duration{answered}, upon: func(p *pending) {
+		if full(heads) || !full(p.budget) {
+			t.Error("a request that waits takes the room of those in service")
+		}
+	}}
+	if err := w.p.wait(r); err != nil {
+		t.Error(err)
+	}
+	if !full(heads) || full(w.p.budget) {
+		t.Error("a request in service takes the room of those that wait")
+	}
+
+	w.p.budget.Take(head)
+	if err := w.p.wait(&recorder{}); err == nil || !full(heads) {
+		t.Errorf("without room: %v", err)
+	}
+}
+
 // When memory is short the newest requests go first, each with a failure of its own.
 func TestNewestRequestsAreShed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,9 +33,11 @@ type Exchange struct {
 	Awake bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream
-	// Head is how much memory the head of the request takes, in bytes; 0 if it is charged
-	// already.
+	// Head is how much memory the head of the request takes, in bytes.
 	Head int
+	// Heads is charged with Head while the request is in service, and not while it waits:
+	// who waits must not take the room of those who do not. Nil means a small head.
+	Heads *body.Budget
 	// Body of the request; nil if it has none.
 	Body *body.Body
 }

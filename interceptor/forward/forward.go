@@ -39,9 +39,9 @@ type Options struct {
 	// MaxHeadMemory bounds the memory, in bytes, of the heads of HTTP/1.1 responses that are
 	// being read, except for the first 4 KiB of each; 0 is no bound.
 	MaxHeadMemory int64
-	// Budget is charged with the large heads of responses that are being sent; nil is no
-	// bound.
-	Budget *body.Budget
+	// Heads is charged with the large heads of responses that are being sent, whether it has
+	// room or not: the backend has done its work. Nil is a budget of its own.
+	Heads *body.Budget
 	// DirectPodRouting dials the picked endpoint instead of the Service's name.
 	DirectPodRouting bool
 	// TLS is the template for connections to backends; nil is Go's default. It
@@ -61,7 +61,7 @@ type Options struct {
 type Forwarder struct {
 	direct bool
 	log    logr.Logger
-	budget *body.Budget
+	heads  *body.Budget
 	client *client
 }
 
@@ -82,10 +82,10 @@ func New(o Options) *Forwarder {
 	if o.DialContext == nil {
 		o.DialContext = new(net.Dialer).DialContext
 	}
-	if o.Budget == nil {
-		o.Budget = body.NewBudget(0)
+	if o.Heads == nil {
+		o.Heads = body.NewBudget(0)
 	}
-	return &Forwarder{direct: o.DirectPodRouting, log: o.Log, budget: o.Budget, client: newClient(o)}
+	return &Forwarder{direct: o.DirectPodRouting, log: o.Log, heads: o.Heads, client: newClient(o)}
 }
 
 // Close closes the connections that are idle. Those in use close when they become
@@ -155,10 +155,8 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	}
 	if bytes > largeHead {
 		// The client may not read the answer.
-		if !f.budget.Reserve(bytes) {
-			return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many large responses are being sent"}
-		}
-		defer f.budget.Release(bytes)
+		f.heads.Take(bytes)
+		defer f.heads.Release(bytes)
 	}
 	return c.answer(res)
 }

@@ -35,7 +35,7 @@ type Edge struct {
 	log     logr.Logger
 	now     func() time.Time
 	leaving func() bool
-	budget  *body.Budget
+	heads   *body.Budget
 	// dropAll drops every field whose name has an underscore.
 	dropAll bool
 	// maxHeaderBytes and maxHeaderFields bound the head of a request.
@@ -65,8 +65,8 @@ type EdgeOptions struct {
 	// DropUnderscores drops every field whose name has an underscore, in place of those that
 	// stand for a field of ours.
 	DropUnderscores bool
-	// Budget is charged with large heads; nil means no bound.
-	Budget *body.Budget
+	// Heads is charged with the large heads of requests in service; nil means no bound.
+	Heads *body.Budget
 	// Metrics of requests.
 	Metrics *metrics.Metrics
 	// Tracer may be nil: no traces.
@@ -85,7 +85,7 @@ type EdgeOptions struct {
 func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
 		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now, leaving: o.Leaving,
-		budget: o.Budget, dropAll: o.DropUnderscores, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
+		heads: o.Heads, dropAll: o.DropUnderscores, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -96,8 +96,6 @@ type serving struct {
 	response response
 	// status is recorded in place of the one that was committed; 0 means none.
 	status int
-	// charged is what the head is charged with, in bytes; 0 means that it is small.
-	charged int
 }
 
 // ServeHTTP serves one request. Its frame, and those of the other steps, stay on
@@ -176,19 +174,18 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
 }
 
-// measure notes how large the head of the request is, and charges the budget with a large
-// one for as long as the request is served, waiting or not: the client may not read the
-// answer. It returns an error if the head is larger than allowed, or finds no room.
+// measure notes how large the head of the request is, and charges for a large one: the
+// client may not read the answer. It returns an error if the head is larger than allowed, or finds no room.
 func (e *Edge) measure(s *serving, r *http.Request) error {
 	bytes, fields, underscores := headSize(r)
 	if underscores {
 		e.dropUnderscores(r.Header)
 	}
 	s.exchange.Head = bytes + fields*fieldMemory
-	if s.exchange.Head > largeHead && e.budget != nil {
-		s.charged, s.exchange.Head = s.exchange.Head, 0
-		if !e.budget.Reserve(s.charged) {
-			e.budget.Take(s.charged) // finish gives it back
+	if s.exchange.Head > largeHead && e.heads != nil {
+		s.exchange.Heads = e.heads // finish gives it back
+		if !e.heads.Reserve(s.exchange.Head) {
+			e.heads.Take(s.exchange.Head)
 			return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many large requests are being served"}
 		}
 	}
@@ -255,9 +252,9 @@ func (e *Edge) catch(err *error) {
 func (e *Edge) finish(s *serving, r *http.Request, err error) {
 	abort := err != nil && e.fail(s, r, err)
 	e.record(s, r)
-	if s.charged > 0 {
+	if s.exchange.Heads != nil {
 		r.Header = nil
-		e.budget.Release(s.charged)
+		s.exchange.Heads.Release(s.exchange.Head)
 	}
 	s.exchange.Body.Detach()
 	if mayBlock(r) && s.response.status != http.StatusSwitchingProtocols {
@@ -289,7 +286,7 @@ func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
 	case committed || left:
 		return true
 	}
-	if s.charged > 0 {
+	if s.exchange.Heads != nil {
 		// A client that does not read the answer keeps the request in memory, but no head.
 		r.Header = clienterror.Fields(r.Header)
 	}

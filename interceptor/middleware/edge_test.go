@@ -204,9 +204,9 @@ func TestLargeHeadsAreChargedUntilTheyAreAnswered(t *testing.T) {
 			budget.Release(10 << 10)
 			left = "room"
 		}
-		held = append(held, fmt.Sprint(left, " ", x.Head > 0))
+		held = append(held, fmt.Sprint(left, " ", x.Heads == nil))
 		return nil
-	}), EdgeOptions{Budget: budget, Metrics: instruments(t), Log: logr.Discard(), Now: time.Now})
+	}), EdgeOptions{Heads: budget, Metrics: instruments(t), Log: logr.Discard(), Now: time.Now})
 	request := func(cookie int) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", strings.Repeat("c", cookie))
@@ -223,7 +223,7 @@ func TestLargeHeadsAreChargedUntilTheyAreAnswered(t *testing.T) {
 		cookie        int
 		status        int
 	}{
-		{"a small head is charged when it waits", "room true", 100, 200},
+		{"a small head costs nothing", "room true", 100, 200},
 		{"a large one at once", "full false", 15 << 10, 200},
 		{"and for no longer", "room true", 100, 200},
 		{"one without room", "", 30 << 10, 503},

@@ -113,3 +113,27 @@ func TestHostileClients(t *testing.T) {
 		}
 	})
 }
+
+// What waits has a budget. Requests in service, of whatever size, need none of it.
+func TestWhoWaitsTakesNoRoomOfWarmRequests(t *testing.T) {
+	const size = 17 << 10
+	large := strings.Repeat("x", size)
+	w := newWorld(t, plainRoute+"---\n"+strings.ReplaceAll(plainRoute, "app", "other"),
+		"KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "40000")
+	w.ready("other", w.backend(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("X-Large", large)
+		}
+		fmt.Fprint(w, len(r.Header.Get("Cookie")))
+	}))
+	pending := w.later(w.request(http.MethodGet, "app.test", "/", "", "Cookie", large))
+	w.held("default/app", 1)
+	w.do(w.request(http.MethodGet, "app.test", "/", "", "Cookie", large)).expect(t, "the budget is full", http.StatusServiceUnavailable, "")
+	w.do(w.request(http.MethodGet, "other.test", "/", "")).expect(t, "a small warm request", http.StatusOK, "0")
+	w.do(w.request(http.MethodGet, "other.test", "/", "", "Cookie", large)).expect(t, "a large warm request", http.StatusOK, fmt.Sprint(size))
+	got := w.do(w.request(http.MethodPost, "other.test", "/", "body"))
+	got.expect(t, "a large answer to a request that was executed", http.StatusOK, "0")
+	got.expectHeader(t, "X-Large", large)
+	w.ready("app", w.backend(say("ok")))
+	(<-pending).expect(t, "the request that waited", http.StatusOK, "ok")
+}
