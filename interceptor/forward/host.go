@@ -25,8 +25,7 @@ type client struct {
 	tls                     *tls.Config // template; nil is Go's default
 	maxHead                 int64
 	maxIdle, maxIdlePerHost int
-	maxHeads                int64           // memory of all heads that are being read; 0 is no bound
-	heads                   atomic.Int64    // what they may take of it
+	heads                   heads
 	netHTTP                 bool            // leave HTTP/1.1 to net/http too
 	idle                    atomic.Int64    // connections of HTTP/1.1 in all pools
 	ctx                     context.Context // of dials; ends with close
@@ -44,7 +43,8 @@ type name struct{ address, serverName string }
 func newClient(o Options) *client {
 	c := &client{
 		connect: connect(o.DialContext, o.ConnectTimeout), tls: o.TLS, maxHead: o.MaxResponseHeaderBytes,
-		maxHeads: o.MaxHeadMemory, maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost, netHTTP: o.NetHTTP,
+		heads:   heads{max: o.MaxHeadMemory, reading: make(map[*conn]struct{})},
+		maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost, netHTTP: o.NetHTTP,
 		hosts: make(map[*host]struct{}), named: make(map[name]*host),
 	}
 	if c.maxIdlePerHost <= 0 {
@@ -167,7 +167,8 @@ func wayOf(a *attempt) way {
 type host struct {
 	client *client
 	name
-	named bool // it belongs to no endpoint, and closes when it is not used
+	named   bool  // it belongs to no endpoint, and closes when it is not used
+	charged int64 // for the heads that are being read; guarded by their lock
 
 	mu      sync.Mutex // guards what follows, and the pools
 	pools   [ways]pool

@@ -134,7 +134,8 @@ type conn struct {
 	writing  chan error  // delivers the result of the goroutine that writes; nil without one
 	expected chan bool   // decides whether a body that waits for 100 Continue is sent; nil: decided
 	headLeft int64       // of the heads of the current answer
-	charged  int64       // for the current head
+	charged  int64       // for the current head; guarded by the lock of heads
+	cut      bool        // that head was cut; guarded alike
 	received bool        // a byte of the answer
 	written  bool        // a byte of the request
 	broken   bool        // the stream took no more of it
@@ -178,18 +179,9 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := s.stream.Read(p[:min(int64(len(p)), s.headLeft)])
 	s.headLeft -= int64(n)
 	if over := s.pool.host.client.maxHead - freeHead - s.headLeft; over > 0 {
-		s.charge(headMemory * min(over, int64(n)))
+		s.pool.host.client.heads.charge((*conn)(s), headMemory*min(over, int64(n)))
 	}
 	return n, err
-}
-
-// charge charges what a part of a head may take. Without room the head is too large.
-func (s *source) charge(bytes int64) {
-	client := s.pool.host.client
-	s.charged += bytes
-	if used := client.heads.Add(bytes); client.maxHeads > 0 && used > client.maxHeads {
-		s.headLeft = 0
-	}
 }
 
 // sink is the connection as the request is written to it.
@@ -304,12 +296,13 @@ func (c *conn) writeAside(r *http.Request, expected *expectation) {
 }
 
 // readHead reads heads of responses up to that of the final one.
-func (c *conn) readHead(a *attempt) (*http.Response, error) {
+func (c *conn) readHead(a *attempt) (res *http.Response, err error) {
 	client := c.pool.host.client
 	c.headLeft = client.maxHead
 	defer func() {
-		client.heads.Add(-c.charged)
-		c.charged = 0
+		if client.heads.done(c) {
+			res, err = nil, errHeadTooLarge
+		}
 	}()
 	for {
 		if !c.received {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	requestbody "github.com/kedacore/http-add-on/interceptor/body"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -637,6 +638,60 @@ func TestMemoryOfHeadsIsBounded(t *testing.T) {
 			if !budget.Reserve(int(tt.budget)) {
 				t.Error("the budget is not given back")
 			}
+		})
+	}
+}
+
+// TestHeadsThatDoNotEndAreCut: a backend that keeps heads open without end takes the room of
+// no other's.
+func TestHeadsThatDoNotEndAreCut(t *testing.T) {
+	for _, tt := range []struct {
+		reason      string
+		heads, size int // of the backend that does not end
+	}{
+		{"one large head", 1, 220 << 10},
+		{"several", 4, 58 << 10},
+		{"many smaller than that of the other backend", 72, 7 << 10},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			const large = 8 << 10
+			good := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Large", strings.Repeat("y", large))
+			})
+			ended := make(chan struct{})
+			evil := scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				_, _ = http.ReadRequest(r)
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", tt.size))
+				<-ended
+			})
+			f := newFixture(good.Listener.Addr().String())
+			f.options.MaxHeadMemory = 32 * (220 << 10) // what the chart's default has room for
+			f.store.Update("ns", "evil", map[string][]string{"": {evil}})
+			target := &exchange.Target{Endpoints: f.store.Port(endpoints.Key{Namespace: "ns", Service: "evil"}), ServerName: "evil.ns"}
+			f.prepare = func(_ http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
+				if r.URL.Path == "/evil" {
+					x.Upstream.Target = target
+					x.Upstream.Slot, _ = target.Endpoints.Pick()
+				}
+			}
+			f.start(t)
+			defer close(ended)
+			for range tt.heads {
+				f.raw(t, "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n")
+			}
+			// One head of the other backend is one too many as soon as all of these have come.
+			for begun := time.Now(); time.Since(begun) < patient; {
+				if res := f.get(t, "/"); res.StatusCode != http.StatusOK || len(res.Header.Get("X-Large")) != large {
+					t.Fatalf("another backend's answer is %s", res.Status)
+				}
+				if err := f.result(t); err != nil { // of a head that does not end
+					if status(err) != http.StatusBadGateway {
+						t.Error(err)
+					}
+					return
+				}
+			}
+			t.Error("no head was cut")
 		})
 	}
 }
