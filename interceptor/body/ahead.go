@@ -27,6 +27,8 @@ const (
 	// blindTimeout is how long the rest of a body may stay in the connection for want of
 	// room: behind it the kernel cannot see that the client has left.
 	blindTimeout = 30 * time.Second
+	// roomInterval is the time between two looks for room.
+	roomInterval = time.Second
 	// closePatience is how long the end of an upload that is not needed any more may take
 	// before it is interrupted.
 	closePatience = 50 * time.Millisecond
@@ -73,7 +75,8 @@ type ahead struct {
 	closed   bool        // Close was called
 	progress time.Time   // when the last bytes came
 	stall    *time.Timer // nil while the rule on stalls does not hold
-	full     *time.Timer // nil while there is room
+	full     *time.Timer // looks for room; nil while there is some
+	fullAt   time.Time   // when there was none any more
 	err      error       // why nothing more comes, io.EOF for one
 	failure  error       // why failed is closed
 }
@@ -234,15 +237,22 @@ func (a *ahead) pump() {
 func (a *ahead) next() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	watched := a.stall != nil
 	for a.err == nil && !a.closed {
 		if room := a.room(); len(room) > 0 {
+			a.stopTimer(&a.full)
+			if watched && !a.flowing && a.stall == nil {
+				a.progress = time.Now()
+				a.watch()
+			}
 			return room
 		}
 		// The wait is not the client's fault.
 		a.unwatch()
 		a.settle(false)
 		if a.blind && !a.flowing && a.full == nil {
-			a.full = time.AfterFunc(blindTimeout, a.overflow)
+			a.fullAt = time.Now()
+			a.full = time.AfterFunc(roomInterval, a.retry)
 		}
 		a.changed.Wait()
 	}
@@ -386,12 +396,17 @@ func (a *ahead) stopTimer(t **time.Timer) {
 	}
 }
 
-// overflow fails a body whose rest nobody can read. It runs when the timer fires, and
-// takes the lock itself.
-func (a *ahead) overflow() {
+// retry looks for room, or fails a body whose rest found none for too long. It runs when
+// the timer fires, and takes the lock itself.
+func (a *ahead) retry() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.full != nil {
+	switch {
+	case a.full == nil: // in the meantime
+	case time.Since(a.fullAt) < blindTimeout:
+		a.full.Reset(roomInterval)
+		a.changed.Broadcast()
+	default:
 		a.fail(&clienterror.Error{
 			Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start",
 			Err: fmt.Errorf("reading request body: %w", errNoRoom),

@@ -588,6 +588,67 @@ func TestForwardedUploadIsBounded(t *testing.T) {
 	}
 }
 
+// TestUploadIsReadOnWhenThereIsRoomAgain: others give the budget back, and tell no one.
+func TestUploadIsReadOnWhenThereIsRoomAgain(t *testing.T) {
+	const part, seconds = 50_000, time.Second
+	for _, c := range []struct {
+		reason string
+		head   string
+		full   []time.Duration // how long the budget is full before each part of the body
+		fails  bool
+	}{
+		{"a second", "Content-Length: 50000\r\n\r\n", []time.Duration{seconds}, false},
+		{"almost too long", "Content-Length: 50000\r\n\r\n", []time.Duration{29 * seconds}, false},
+		{"chunks", "Transfer-Encoding: chunked\r\n\r\nc350\r\n", []time.Duration{5 * seconds}, false},
+		{"twice, in all too long", "Content-Length: 100000\r\n\r\n", []time.Duration{20 * seconds, 20 * seconds}, false},
+		{"too long", "Content-Length: 50000\r\n\r\n", []time.Duration{31 * seconds}, true},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			budget := NewBudget(1 << 20)
+			more := make(chan struct{})
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Connection", "close")
+				budget.Take(1 << 20) // another request
+				u, _ := begin(budget, w, r, 1<<10, false)
+				defer u.Close()
+				for i, full := range c.full {
+					if i > 0 {
+						budget.Take(1 << 20)
+						close(more)
+					}
+					<-time.After(full)
+					budget.Release(1 << 20)
+					<-time.After(2 * seconds)
+				}
+				select {
+				case <-u.Failed():
+					if !c.fails {
+						t.Error(u.Err())
+					}
+				default:
+					u.ahead.mu.Lock()
+					n := len(u.ahead.buf)
+					u.ahead.mu.Unlock()
+					if c.fails || n < part*len(c.full) {
+						t.Errorf("%d bytes are read, ended %v", n, u.Ended())
+					}
+				}
+			}
+			dialogue(t, handler, func(conn net.Conn) {
+				send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\n"+c.head)
+				go func() {
+					_, _ = io.WriteString(conn, strings.Repeat("0", part))
+					if len(c.full) > 1 {
+						<-more
+						_, _ = io.WriteString(conn, strings.Repeat("0", part))
+					}
+				}()
+				_, _ = io.Copy(io.Discard, conn)
+			})
+		})
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
