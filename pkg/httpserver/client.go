@@ -3,7 +3,6 @@ package httpserver
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -31,9 +30,10 @@ type Client struct {
 	phase atomic.Int32
 	// since is when the phase reading began, in nanoseconds since 1970.
 	since atomic.Int64
-	// head is how many bytes were read in the phase reading, charged what they are charged
-	// with.
-	head, charged atomic.Int64
+	// head is how many bytes of an unfinished head were read, began when the first was.
+	head, began atomic.Int64
+	// charged is what the head is charged with. connections.mu guards it.
+	charged int64
 }
 
 // The phases of a connection.
@@ -52,35 +52,6 @@ const (
 	// byte and 40 in memory.
 	headMemory = 32
 )
-
-var errHeads = errors.New("too many large heads are being read")
-
-// heads bounds the memory of the heads that are being read: net/http has no hook before
-// it has parsed a head, and that may take 30 seconds.
-type heads struct {
-	max  int64 // 0 means no bound
-	used atomic.Int64
-}
-
-// received charges n bytes that were read. It reports whether there was room for them.
-func (c *Client) received(n int, h *heads) bool {
-	if h.max <= 0 || c.phase.Load() != reading {
-		return true
-	}
-	over := c.head.Add(int64(n)) - c.free
-	if over <= 0 {
-		return true
-	}
-	cost := headMemory * min(over, int64(n))
-	c.charged.Add(cost)
-	return h.used.Add(cost) <= h.max
-}
-
-// parsed gives back what a head was charged with.
-func (c *Client) parsed(h *heads) {
-	h.used.Add(-c.charged.Swap(0))
-	c.head.Store(0)
-}
 
 // clientKey is the key of the *Client in the context of a connection. The value belongs
 // to the connection, is set once, and costs requests nothing.
@@ -119,7 +90,7 @@ func connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
 		tcp.client.phase.Store(serving)
-		tcp.client.parsed(&tcp.of.heads)
+		tcp.of.parsed(tcp)
 	case http.StateIdle:
 		tcp.client.since.Store(time.Now().UnixNano())
 		tcp.client.phase.Store(reading)

@@ -19,7 +19,9 @@ type connections struct {
 	none chan struct{}
 	// places holds one value for each open connection; nil means no bound.
 	places chan struct{}
-	heads  heads
+	// heads is what the unfinished heads of all connections are charged with, maxHeads the
+	// most that may be; 0 means no bound.
+	heads, maxHeads int64
 	// watched are the connections whose clients are looked at by timer, which runs while
 	// there are any.
 	watched map[*tcpConn]struct{}
@@ -35,11 +37,11 @@ type tcpConn struct {
 	client Client
 }
 
-// Read reads. It closes a connection whose head finds no room.
+// Read reads, and charges for what may be a head.
 func (c *tcpConn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
-	if n > 0 && !c.client.received(n, &c.of.heads) {
-		return 0, errors.Join(errHeads, c.Close())
+	if n > 0 && c.client.phase.Load() == reading && !c.of.received(c, int64(n)) {
+		return 0, net.ErrClosed
 	}
 	return n, err
 }
@@ -136,7 +138,7 @@ func (c *connections) remove(conn net.Conn) {
 	delete(c.open, conn)
 	if tcp, ok := conn.(*tcpConn); ok {
 		delete(c.watched, tcp)
-		tcp.client.parsed(&c.heads)
+		c.refund(tcp)
 	}
 	c.leave()
 	if len(c.open) == 0 {
@@ -180,6 +182,75 @@ func (c *connections) look() {
 	defer c.mu.Unlock()
 	if len(c.watched) > 0 {
 		c.timer.Reset(watchInterval)
+	}
+}
+
+// received charges for n bytes of a head. It reports false if the connection is closed.
+// Without room it closes those whose heads are unfinished for longest, not the newcomer:
+// heads that never end would keep everybody out.
+func (c *connections) received(conn *tcpConn, n int64) bool {
+	client := &conn.client
+	head := client.head.Add(n)
+	if head == n {
+		client.began.Store(time.Now().UnixNano())
+	}
+	cost := headMemory * min(head-client.free, n)
+	if c.maxHeads <= 0 || cost <= 0 {
+		return true
+	}
+	c.mu.Lock()
+	_, open := c.open[conn]
+	var late []*tcpConn
+	if open {
+		client.charged += cost
+		c.heads += cost
+		for c.heads > c.maxHeads {
+			oldest := c.oldestHead(conn)
+			if oldest == nil {
+				break // net/http bounds a single head
+			}
+			c.refund(oldest)
+			late = append(late, oldest)
+		}
+	}
+	c.mu.Unlock()
+	closeAll(late)
+	return open
+}
+
+// oldestHead returns the connection whose head is charged for and began first, except one.
+func (c *connections) oldestHead(except *tcpConn) (oldest *tcpConn) {
+	for conn := range c.watched {
+		if conn == except || conn.client.charged == 0 {
+			continue
+		}
+		if oldest == nil || conn.client.began.Load() < oldest.client.began.Load() {
+			oldest = conn
+		}
+	}
+	return oldest
+}
+
+// parsed gives back what a head was charged with.
+func (c *connections) parsed(conn *tcpConn) {
+	if conn.client.head.Swap(0) <= conn.client.free {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refund(conn)
+}
+
+// refund is parsed with the lock held. Only open connections are charged.
+func (c *connections) refund(conn *tcpConn) {
+	c.heads -= conn.client.charged
+	conn.client.charged = 0
+}
+
+// closeAll closes connections, which net/http closes again.
+func closeAll(conns []*tcpConn) {
+	for _, conn := range conns {
+		_ = conn.Close()
 	}
 }
 
@@ -255,9 +326,7 @@ func (c *connections) shed() int {
 		}
 	}
 	c.mu.Unlock()
-	for _, conn := range shed {
-		_ = conn.Close() // net/http closes it again
-	}
+	closeAll(shed)
 	return len(shed)
 }
 

@@ -51,7 +51,8 @@ type Options struct {
 	// adds 32 bytes for each field. net/http answers a longer one with 431 by itself.
 	MaxHeaderBytes int
 	// MaxHeadMemory bounds the memory, in bytes, of heads that are being read, except for the
-	// first bytes of each. A connection that goes beyond is cut. 0 is no bound.
+	// first bytes of each. Beyond it those that are unfinished for longest are cut. 0 is no
+	// bound.
 	MaxHeadMemory int64
 	// MaxConnections bounds the connections that are open at a time, those of all
 	// listeners together. Of more, the one that has been idle for longest is closed; while
@@ -71,7 +72,7 @@ type Server struct {
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
-	s.connections.heads.max = o.MaxHeadMemory
+	s.connections.maxHeads = o.MaxHeadMemory
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
