@@ -132,6 +132,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		MaxHeaderBytes: 2 * int(cfg.Clients.MaxHeaderBytes),
 		MaxHeadMemory:  cfg.Clients.HeadMemory(memory),
 		MaxConnections: cfg.Clients.Connections(memory),
+		Shed:           a.cold.Shed,
 		Log:            a.log.WithName("proxy"),
 	}
 	if cfg.TLS.Enabled {

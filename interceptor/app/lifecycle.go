@@ -83,7 +83,7 @@ func (a *App) shed(n int) int {
 	if shed := a.cold.Shed(n); shed > 0 {
 		return shed
 	}
-	return a.proxy.Shed()
+	return a.proxy.CloseLate()
 }
 
 // drain waits for what is in flight, and cuts what does not end in time, which is

@@ -111,6 +111,7 @@ func (p *pending) wait(as responder) error {
 		case <-p.x.Body.Failed():
 			return p.cancel(p.x.Body.Err())
 		case <-p.shed:
+			httpserver.ClientOf(p.r.Context()).Retire()
 			p.finish(metrics.OutcomeShed)
 			return p.responder.failed(p, p.shortOfMemory())
 		case <-p.x.Route.Replaced():

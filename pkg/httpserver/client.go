@@ -30,6 +30,10 @@ type Client struct {
 	phase atomic.Int32
 	// since is when the phase reading began, in nanoseconds since 1970.
 	since atomic.Int64
+	// retired is set by Retire, over once nothing is served after that and the last answer
+	// is written.
+	retired, over atomic.Bool
+	http2         atomic.Bool
 	// head is how many bytes of an unfinished head were read, began when the first was.
 	head, began atomic.Int64
 	// charged is what the head is charged with. connections.mu guards it.
@@ -41,16 +45,6 @@ const (
 	reading  int32 = iota // waits for a request, or reads its head
 	serving               // a request is being served, by net/http
 	upgraded              // net/http has given it away
-)
-
-const (
-	// freeHead is how much of a head costs nothing, and freeHandshake how much of a TLS
-	// handshake.
-	freeHead, freeHandshake = 512, 4 << 10
-	// headMemory is the most memory that a byte of a head takes: a field of 7 bytes has a
-	// key, a value and an entry in a map that grows, and one of HPACK's static table is one
-	// byte and 40 in memory.
-	headMemory = 32
 )
 
 // clientKey is the key of the *Client in the context of a connection. The value belongs
@@ -68,6 +62,28 @@ func ClientOf(ctx context.Context) *Client {
 // do not fit the socket's buffer hide that. Nil has not left.
 func (c *Client) Left() bool {
 	return c != nil && c.socket != nil && hungUp(c.socket)
+}
+
+// waits returns since when the server waits for a request, or for the rest of its head, in
+// nanoseconds since 1970, and whether it does.
+func (c *Client) waits() (since int64, ok bool) {
+	switch {
+	case c.head.Load() > 0:
+		return c.began.Load(), true
+	case c.phase.Load() != reading:
+		return 0, false
+	case c.over.Load():
+		return 0, true
+	}
+	return c.since.Load(), true
+}
+
+// Retire makes the connection the first to be closed for another one once no request is
+// served on it.
+func (c *Client) Retire() {
+	if c != nil {
+		c.retired.Store(true)
+	}
 }
 
 // connContext implements http.Server.ConnContext.
@@ -90,10 +106,16 @@ func connState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
 		tcp.client.phase.Store(serving)
-		tcp.of.parsed(tcp)
+		tcp.client.over.Store(false)
+		if !tcp.client.http2.Load() { // whose blocks end by themselves
+			tcp.of.parsed(tcp)
+		}
 	case http.StateIdle:
 		tcp.client.since.Store(time.Now().UnixNano())
 		tcp.client.phase.Store(reading)
+		if !tcp.client.http2.Load() { // which has written the end of the answer only to its buffer
+			tcp.ended()
+		}
 	case http.StateHijacked:
 		// A half-close is nothing special there.
 		tcp.client.phase.Store(upgraded)

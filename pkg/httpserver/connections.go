@@ -19,6 +19,15 @@ type connections struct {
 	none chan struct{}
 	// places holds one value for each open connection; nil means no bound.
 	places chan struct{}
+	// retired holds a value once a retired connection serves nothing any more.
+	retired chan struct{}
+	// shed ends the newest requests that wait, at most n; nil if none can.
+	shed func(n int) int
+	// patience is how long a connection is idle, or its head unfinished, before it makes
+	// room for another one: the rest may be on the way.
+	patience time.Duration
+	// interval is the time between two looks for such a connection.
+	interval time.Duration
 	// heads is what the unfinished heads of all connections are charged with, maxHeads the
 	// most that may be; 0 means no bound.
 	heads, maxHeads int64
@@ -35,13 +44,23 @@ type tcpConn struct {
 	*net.TCPConn
 	of     *connections
 	client Client
+	frames frames // of the goroutine that reads
 }
 
 // Read reads, and charges for what may be a head.
 func (c *tcpConn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
-	if n > 0 && c.client.phase.Load() == reading && !c.of.received(c, int64(n)) {
+	if n > 0 && !c.of.read(c, b[:n]) {
 		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+// Write writes.
+func (c *tcpConn) Write(b []byte) (int, error) {
+	n, err := c.TCPConn.Write(b)
+	if c.client.phase.Load() == reading {
+		c.ended()
 	}
 	return n, err
 }
@@ -68,7 +87,10 @@ func (c *otherConn) Close() error {
 func newConnections(most int) *connections {
 	none := make(chan struct{})
 	close(none)
-	c := &connections{open: make(map[net.Conn]struct{}), watched: make(map[*tcpConn]struct{}), none: none}
+	c := &connections{
+		open: make(map[net.Conn]struct{}), watched: make(map[*tcpConn]struct{}), none: none,
+		retired: make(chan struct{}, 1), patience: time.Second / 2, interval: 100 * time.Millisecond,
+	}
 	if most > 0 {
 		c.places = make(chan struct{}, most)
 	}
@@ -185,155 +207,10 @@ func (c *connections) look() {
 	}
 }
 
-// received charges for n bytes of a head. It reports false if the connection is closed.
-// Without room it closes those whose heads are unfinished for longest, not the newcomer:
-// heads that never end would keep everybody out.
-func (c *connections) received(conn *tcpConn, n int64) bool {
-	client := &conn.client
-	head := client.head.Add(n)
-	if head == n {
-		client.began.Store(time.Now().UnixNano())
-	}
-	cost := headMemory * min(head-client.free, n)
-	if c.maxHeads <= 0 || cost <= 0 {
-		return true
-	}
-	c.mu.Lock()
-	_, open := c.open[conn]
-	var late []*tcpConn
-	if open {
-		client.charged += cost
-		c.heads += cost
-		for c.heads > c.maxHeads {
-			oldest := c.oldestHead(conn)
-			if oldest == nil {
-				break // net/http bounds a single head
-			}
-			c.refund(oldest)
-			late = append(late, oldest)
-		}
-	}
-	c.mu.Unlock()
-	closeAll(late)
-	return open
-}
-
-// oldestHead returns the connection whose head is charged for and began first, except one.
-func (c *connections) oldestHead(except *tcpConn) (oldest *tcpConn) {
-	for conn := range c.watched {
-		if conn == except || conn.client.charged == 0 {
-			continue
-		}
-		if oldest == nil || conn.client.began.Load() < oldest.client.began.Load() {
-			oldest = conn
-		}
-	}
-	return oldest
-}
-
-// parsed gives back what a head was charged with.
-func (c *connections) parsed(conn *tcpConn) {
-	if conn.client.head.Swap(0) <= conn.client.free {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.refund(conn)
-}
-
-// refund is parsed with the lock held. Only open connections are charged.
-func (c *connections) refund(conn *tcpConn) {
-	c.heads -= conn.client.charged
-	conn.client.charged = 0
-}
-
 // closeAll closes connections, which net/http closes again.
 func closeAll(conns []*tcpConn) {
 	for _, conn := range conns {
 		_ = conn.Close()
-	}
-}
-
-const (
-	// headPatience is how long a head may take that comes while connections wait.
-	headPatience = 10 * time.Second
-	// idlePatience is how long a connection is idle before it makes room for another one:
-	// its request may be on the way.
-	idlePatience = time.Second
-	// evictInterval is the time between two looks for a connection to evict.
-	evictInterval = 100 * time.Millisecond
-)
-
-// enter waits for a place. It evicts the connection that has been idle for longest, so
-// that idle clients keep out nobody. It reports false once closed is.
-func (c *connections) enter(closed <-chan struct{}) bool {
-	for c.places != nil {
-		select {
-		case c.places <- struct{}{}:
-			return true
-		default:
-		}
-		if c.evict() {
-			continue
-		}
-		timer := time.NewTimer(evictInterval)
-		select {
-		case c.places <- struct{}{}:
-			timer.Stop()
-			return true
-		case <-closed:
-			timer.Stop()
-			return false
-		case <-timer.C:
-		}
-	}
-	return true
-}
-
-// evict closes the connection that has waited for longest for a request, or for the rest
-// of a head that is late. It reports whether there is one.
-func (c *connections) evict() bool {
-	now := time.Now()
-	idle, late := now.Add(-idlePatience).UnixNano(), now.Add(-headPatience).UnixNano()
-	c.mu.Lock()
-	var oldest *tcpConn
-	for conn := range c.watched {
-		client := &conn.client
-		since := client.since.Load()
-		if client.phase.Load() != reading || since > idle || client.head.Load() > 0 && since > late {
-			continue
-		}
-		if oldest == nil || since < oldest.client.since.Load() {
-			oldest = conn
-		}
-	}
-	c.mu.Unlock()
-	if oldest == nil {
-		return false
-	}
-	_ = oldest.Close() // net/http closes it again
-	return true
-}
-
-// shed closes the connections whose heads are late.
-func (c *connections) shed() int {
-	late := time.Now().Add(-time.Second).UnixNano()
-	c.mu.Lock()
-	var shed []*tcpConn
-	for conn := range c.watched {
-		if client := &conn.client; client.phase.Load() == reading && client.head.Load() > 0 && client.since.Load() < late {
-			shed = append(shed, conn)
-		}
-	}
-	c.mu.Unlock()
-	closeAll(shed)
-	return len(shed)
-}
-
-// leave gives a place back.
-func (c *connections) leave() {
-	if c.places != nil {
-		<-c.places
 	}
 }
 

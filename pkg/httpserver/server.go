@@ -55,9 +55,12 @@ type Options struct {
 	// bound.
 	MaxHeadMemory int64
 	// MaxConnections bounds the connections that are open at a time, those of all
-	// listeners together. Of more, the one that has been idle for longest is closed; while
-	// none is idle, they wait to be accepted. 0 is no bound.
+	// listeners together. For another one, that is closed which has been idle for longest;
+	// while none is idle, Shed is called. 0 is no bound.
 	MaxConnections int
+	// Shed ends the newest requests that wait, n at most, and returns how many it ended.
+	// Each calls Retire of its Client. Nil if no request can be ended.
+	Shed func(n int) int
 	// Log for what happens on connections.
 	Log logr.Logger
 }
@@ -72,7 +75,7 @@ type Server struct {
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
-	s.connections.maxHeads = o.MaxHeadMemory
+	s.connections.maxHeads, s.connections.shed = o.MaxHeadMemory, o.Shed
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -120,9 +123,9 @@ func ended(l net.Listener, err error) error {
 	return fmt.Errorf("serving on %s: %w", l.Addr(), err)
 }
 
-// Shed closes the connections that have sent a part of a head for longer than a second, and
-// returns how many there were. What they take in memory is not known.
-func (s *Server) Shed() int { return s.connections.shed() }
+// CloseLate closes the connections that have sent a part of a head for longer than half a
+// second, and returns how many there were. What they take in memory is not known.
+func (s *Server) CloseLate() int { return s.connections.late() }
 
 // Shutdown closes the listeners, waits until every request is answered and
 // every hijacked connection is closed, and cuts what is left when ctx ends; then

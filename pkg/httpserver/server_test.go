@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"github.com/go-logr/logr/testr"
 
 	"github.com/kedacore/http-add-on/tests/support/certificate"
+	frames2 "github.com/kedacore/http-add-on/tests/support/frames"
 	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
@@ -34,7 +36,8 @@ func start(t *testing.T, handler http.HandlerFunc) *running {
 	return startWith(t, Options{}, handler)
 }
 
-func startWith(t *testing.T, o Options, handler http.HandlerFunc) *running {
+// startWith starts a server that prepare may change before.
+func startWith(t *testing.T, o Options, handler http.HandlerFunc, prepare ...func(*connections)) *running {
 	t.Helper()
 	dir := t.TempDir()
 	certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
@@ -45,6 +48,9 @@ func startWith(t *testing.T, o Options, handler http.HandlerFunc) *running {
 	plain, secure := listen.Loopback(t), listen.Loopback(t)
 	o.TLS, o.Log = &tls.Config{GetCertificate: certificates.Get}, testr.New(t)
 	s := New(handler, o)
+	for _, change := range prepare {
+		change(s.connections)
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := s.Serve(plain); err != nil {
@@ -360,25 +366,126 @@ func TestConnectionsOverTheBoundWait(t *testing.T) {
 }
 
 func TestIdleConnectionsMakeRoom(t *testing.T) {
-	s := startWith(t, Options{MaxConnections: 3}, func(http.ResponseWriter, *http.Request) {})
-	dial := func() net.Conn {
-		t.Helper()
-		conn, err := net.Dial("tcp", s.plain)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
+	for _, test := range []struct{ reason, sends string }{
+		{"nothing is sent", ""},
+		{"a part of a head is sent", "GET / HTT"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			s := startWith(t, Options{MaxConnections: 3}, func(http.ResponseWriter, *http.Request) {}, func(c *connections) { c.patience = 0 })
+			// dial returns once the server has the connection, and what it sends.
+			dial := func() net.Conn {
+				t.Helper()
+				conn, err := net.Dial("tcp", s.plain)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+				if _, err := io.WriteString(conn, test.sends); err != nil {
+					t.Fatal(err)
+				}
+				s.eventually(t, func(c *connections) bool {
+					for open := range c.watched {
+						if open.RemoteAddr().String() == conn.LocalAddr().String() {
+							return open.client.head.Load() == int64(len(test.sends))
+						}
+					}
+					return false
+				})
+				return conn
+			}
+			kept, err := net.Dial("tcp", s.plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer kept.Close()
+			var dialed []net.Conn
+			for n := range 4 {
+				if status, err := get(kept); err != nil || status != http.StatusOK {
+					t.Fatalf("the connection that is used last is closed: %d, %v", status, err)
+				}
+				dialed = append(dialed, dial())
+				if n >= 2 {
+					cut(t, dialed[n-2])
+				}
+			}
+		})
 	}
-	kept := dial()
-	for range 4 {
-		dial() // and sends nothing
-		if status, err := get(kept); err != nil || status != http.StatusOK {
-			t.Fatalf("the connection that is used last is closed: %d, %v", status, err)
-		}
-	}
-	if status, err := get(dial()); err != nil || status != http.StatusOK {
-		t.Errorf("idle connections keep others out: %d, %v", status, err)
+}
+
+// Requests that wait keep out nobody: the newest one is shed, and its connection closed.
+func TestWaitingRequestsMakeRoom(t *testing.T) {
+	for _, test := range []struct {
+		reason    string
+		protocols func(*http.Protocols)
+		each      int           // requests on a connection
+		interval  time.Duration // between sheds that gave no place
+	}{
+		{"HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }, 1, time.Hour},
+		{"HTTP/2", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }, 1, time.Hour},
+		{"many requests on each connection", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }, 5, time.Millisecond},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			const conns = 2
+			var mu sync.Mutex
+			var waiting []chan struct{}
+			shed := func(n int) (shed int) {
+				mu.Lock()
+				defer mu.Unlock()
+				for ; shed < n && len(waiting) > 0; shed++ {
+					close(waiting[len(waiting)-1])
+					waiting = waiting[:len(waiting)-1]
+				}
+				return shed
+			}
+			arrived := make(chan struct{}, conns*test.each)
+			s := startWith(t, Options{MaxConnections: conns, Shed: shed}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/warm" {
+					return
+				}
+				end := make(chan struct{})
+				mu.Lock()
+				waiting = append(waiting, end)
+				mu.Unlock()
+				arrived <- struct{}{}
+				<-end
+				ClientOf(r.Context()).Retire()
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}, func(c *connections) { c.interval = test.interval })
+			answers := make(chan error, conns*test.each)
+			for range conns {
+				c := client(t, test.protocols)
+				for range test.each {
+					go func() {
+						response, err := c.Get("http://" + s.plain + "/wait")
+						if err == nil {
+							response.Body.Close()
+							if response.StatusCode != http.StatusServiceUnavailable {
+								err = errors.New(response.Status)
+							}
+						}
+						answers <- err
+					}()
+					<-arrived
+				}
+			}
+			response, err := client(t, test.protocols).Get("http://" + s.plain + "/warm")
+			if err != nil {
+				t.Fatalf("requests that wait keep others out: %v", err)
+			}
+			response.Body.Close()
+			mu.Lock()
+			left := len(waiting)
+			mu.Unlock()
+			if test.each == 1 && left != conns-1 {
+				t.Errorf("%d requests wait yet, want all but one", left)
+			}
+			shed(left)
+			for range conns * test.each {
+				if err := <-answers; err != nil {
+					t.Errorf("a request was not shed: %v", err)
+				}
+			}
+		})
 	}
 }
 
@@ -553,5 +660,137 @@ func TestMemoryOfHeadsIsBounded(t *testing.T) {
 	}
 	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.Body.Close() != nil {
 		t.Errorf("a large body is refused: %v", err)
+	}
+}
+
+// An HTTP/2 connection that serves a stream may begin another header block, and frames that
+// are no part of one are not charged.
+func TestHeaderBlocksAreBounded(t *testing.T) {
+	const unit = 4 << 10
+	hold := make(chan struct{})
+	defer close(hold)
+	s := startWith(t, Options{MaxHeadMemory: 4 * headMemory * unit}, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			<-hold
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	open := func() *frames2.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", s.plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		c, err := frames2.Open(conn, 64<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	used := func(is func(int64) bool) {
+		t.Helper()
+		s.eventually(t, func(c *connections) bool { return is(c.heads) })
+	}
+	// begin sends the begin of a header block of 3 units: GET, http, / and accept-charset.
+	begin := func(c *frames2.Conn, stream byte) {
+		t.Helper()
+		block := append([]byte{0x82, 0x86, 0x84}, bytes.Repeat([]byte{0x8f}, 3*unit)...)
+		frame := append([]byte{0, byte(len(block) >> 8), byte(len(block)), 0x01, 0, 0, 0, 0, stream}, block...)
+		if _, err := c.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request := func(c *frames2.Conn, end bool, path string) uint32 {
+		t.Helper()
+		stream, err := c.Request(end, frames2.Fields("GET", "test", path)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	over := func(c *frames2.Conn, stream uint32) {
+		t.Helper()
+		if answer, err := c.Wait(stream); err != nil || answer.Status != http.StatusOK {
+			t.Errorf("answered with %d, %v", answer.Status, err)
+		}
+	}
+	idle := open()
+	oldest := open()
+	held := request(oldest, true, "/hold")
+	begin(oldest, 3)
+	used(func(n int64) bool { return n > 2*headMemory*unit })
+	// Bodies, pings and settings are no heads.
+	other := open()
+	stream := request(other, false, "/")
+	for range 8 {
+		if err := other.Data(stream, false, make([]byte, unit)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := other.Data(stream, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	over(other, stream)
+	for range 4 * unit / 17 {
+		if _, err := idle.Write([]byte{0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8}); err != nil { // PING
+			t.Fatal(err)
+		}
+	}
+	over(idle, request(idle, true, "/"))
+	s.eventually(t, func(c *connections) bool {
+		for conn := range c.watched {
+			if unfinished := conn.client.head.Load() > 0; unfinished != (conn.RemoteAddr().String() == oldest.LocalAddr().String()) {
+				return false
+			}
+		}
+		return c.heads <= 3*headMemory*unit
+	})
+	// The oldest block makes room.
+	newer := open()
+	begin(newer, 1)
+	if _, err := oldest.Wait(held); err == nil {
+		t.Error("the connection with the oldest block is not cut")
+	}
+	used(func(n int64) bool { return n > 2*headMemory*unit })
+	over(idle, request(idle, true, "/"))
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	used(func(n int64) bool { return n == 0 })
+}
+
+func TestFrames(t *testing.T) {
+	stream := []byte{
+		0, 0, 2, 0x0, 0x4, 0, 0, 0, 1, 0xa, 0xa, // DATA, whose flag means something else
+		0, 0, 3, 0x1, 0x0, 0, 0, 0, 1, 0xb, 0xb, 0xb, // HEADERS
+		0, 0, 0, 0x9, 0x0, 0, 0, 0, 1, // CONTINUATION
+		0, 0, 1, 0x9, 0x4, 0, 0, 0, 1, 0xb, // the last one
+		0, 0, 0, 0x4, 0x1, 0, 0, 0, 0, // SETTINGS
+		0, 0, 0, 0x1, 0x5, 0, 0, 0, 3, // HEADERS of no bytes
+	}
+	for size := 1; size <= len(stream); size++ {
+		var f frames
+		blocks, ends := 0, 0
+		for rest := stream; len(rest) > 0; {
+			part := rest[:min(size, len(rest))]
+			rest = rest[len(part):]
+			for len(part) > 0 {
+				n, block, end := f.next(part)
+				for _, b := range part[:n] {
+					if (b == 0xb) && block == 0 {
+						t.Errorf("in parts of %d bytes a byte of a block is not counted", size)
+					}
+				}
+				blocks += block
+				if end {
+					ends++
+				}
+				part = part[n:]
+			}
+		}
+		if blocks != 4 || ends != 2 {
+			t.Errorf("in parts of %d bytes: %d bytes of blocks, %d ends, want 4 and 2", size, blocks, ends)
+		}
 	}
 }

@@ -1,0 +1,103 @@
+package httpserver
+
+import "time"
+
+const (
+	// freeHead is how much of a head costs nothing, and freeHandshake how much of a TLS
+	// handshake.
+	freeHead, freeHandshake = 512, 4 << 10
+	// headMemory is the most memory that a byte of a head takes: a field of 7 bytes has a
+	// key, a value and an entry in a map that grows, and one of HPACK's static table is one
+	// byte and 40 in memory.
+	headMemory = 32
+)
+
+// read charges for what is read of heads. It reports false if the connection is closed.
+func (c *connections) read(conn *tcpConn, b []byte) bool {
+	switch f := &conn.frames; {
+	case f.other:
+		return conn.client.phase.Load() != reading || c.received(conn, int64(len(b)))
+	case f.matched < len(preface):
+		n := min(len(b), len(preface)-f.matched)
+		if string(b[:n]) != preface[f.matched:][:n] {
+			f.other = true
+			return c.received(conn, int64(f.matched+len(b)))
+		}
+		f.matched += n
+		conn.client.http2.Store(f.matched == len(preface))
+		b = b[n:]
+	}
+	for len(b) > 0 {
+		n, block, end := conn.frames.next(b)
+		if block > 0 && !c.received(conn, int64(block)) {
+			return false
+		}
+		if end {
+			c.parsed(conn)
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// received charges for n bytes of a head. It reports false if the connection is closed.
+// Without room it closes those whose heads are unfinished for longest, not the newcomer:
+// heads that never end would keep everybody out.
+func (c *connections) received(conn *tcpConn, n int64) bool {
+	client := &conn.client
+	head := client.head.Add(n)
+	if head == n {
+		client.began.Store(time.Now().UnixNano())
+	}
+	cost := headMemory * min(head-client.free, n)
+	if c.maxHeads <= 0 || cost <= 0 {
+		return true
+	}
+	c.mu.Lock()
+	_, open := c.open[conn]
+	var late []*tcpConn
+	if open {
+		client.charged += cost
+		c.heads += cost
+		for c.heads > c.maxHeads {
+			oldest := c.oldestHead(conn)
+			if oldest == nil {
+				break // net/http bounds a single head
+			}
+			c.refund(oldest)
+			late = append(late, oldest)
+		}
+	}
+	c.mu.Unlock()
+	closeAll(late)
+	return open
+}
+
+// oldestHead returns the connection whose head is charged for and began first, except one.
+func (c *connections) oldestHead(except *tcpConn) (oldest *tcpConn) {
+	for conn := range c.watched {
+		if conn == except || conn.client.charged == 0 {
+			continue
+		}
+		if oldest == nil || conn.client.began.Load() < oldest.client.began.Load() {
+			oldest = conn
+		}
+	}
+	return oldest
+}
+
+// parsed gives back what a head was charged with.
+func (c *connections) parsed(conn *tcpConn) {
+	if conn.client.head.Swap(0) <= conn.client.free {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refund(conn)
+}
+
+// refund is parsed with the lock held. Only open connections are charged.
+func (c *connections) refund(conn *tcpConn) {
+	c.heads -= conn.client.charged
+	conn.client.charged = 0
+}
