@@ -163,6 +163,44 @@ func TestHeaderBlocksThatDoNotEnd(t *testing.T) {
 	}
 }
 
+// The same beside a request that is held: net/http calls that connection active.
+func TestHeaderBlocksBesideAStream(t *testing.T) {
+	v := start(t, nil)
+	for range 600 {
+		c := v.frames(0)
+		if _, err := c.Request(true, frames.Fields("GET", "cold.test", "/")...); err != nil {
+			t.Fatal(err)
+		}
+		block := append([]byte{0x82, 0x86, 0x84}, bytes.Repeat([]byte{0x8f}, 3800)...)
+		frame := append([]byte{0, byte(len(block) >> 8), byte(len(block)), 0x01, 0, 0, 0, 0, 3}, block...)
+		_, _ = c.Write(frame) // the server may hang up
+	}
+	<-time.After(3 * time.Second)
+	v.survived()
+}
+
+// Heads that fill the room for heads keep out nobody whose own is complete.
+func TestHeadsThatFillTheRoom(t *testing.T) {
+	v := start(t, nil)
+	for range 190 {
+		if _, err := io.WriteString(v.dial(), "GET / HTTP/1.1\r\nHost: cold.test\r\nCookie: "+strings.Repeat("c", 2250)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-time.After(2 * time.Second)
+	v.survived()
+}
+
+// More requests that wait than connections may be open.
+func TestHeldConnections(t *testing.T) {
+	v := start(t, nil)
+	for range 1000 {
+		_, _ = io.WriteString(v.dial(), "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\n")
+	}
+	<-time.After(3 * time.Second)
+	v.survived()
+}
+
 func TestIdleConnections(t *testing.T) {
 	v := start(t, nil)
 	for range 3000 {
