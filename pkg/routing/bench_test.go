@@ -83,7 +83,6 @@ func BenchmarkMatch(b *testing.B) {
 			b.Run(fmt.Sprint(s.name, "=", n), func(b *testing.B) { benchmarkMatch(b, s, n) })
 		}
 	}
-	// Rules of one host and path are tried one after the other.
 	for _, n := range []int{10, 1_000} {
 		s := headerShape()
 		b.Run(fmt.Sprint(s.name, "=", n), func(b *testing.B) { benchmarkMatch(b, s, n) })
@@ -232,7 +231,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 // takes less than a thousandth of Compile here.
 func TestWithCostsTheChange(t *testing.T) {
 	const n = 10_000
-	for _, s := range []shape{hostShape(), pathShape()} {
+	for _, s := range []shape{hostShape(), pathShape(), headerShape()} {
 		routes := s.routes(n)
 		start := time.Now()
 		table := Compile(routes)

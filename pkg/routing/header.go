@@ -1,129 +1,208 @@
 package routing
 
 import (
+	"cmp"
+	"hash/maphash"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 )
 
-// fewRules is how many rules of a place are looked at one after the other.
+// fewRules is how many rules of a path are looked at one after the other.
 const fewRules = 16
 
-// headerIndex finds the rules of a place by the headers of a request: with thousands of
-// rules that differ by header, most ask for one that the request does not have. Each rule
-// is in the list of one of its headers, that with the fewest rules. The numbers are places
-// in the list of rules, in ascending order.
-type headerIndex struct {
-	always int // the first rule without headers
-	names  map[string]*named
+// A path with more rules has an index of those that ask for headers: with thousands of
+// them, most ask for one that the request does not have. Rules that ask for the same
+// headers are a set, as only the first of them can win. Each set is in the list of one of
+// its headers, the shortest when it came. A change copies the list that it touches.
+
+// namedHeader has the lists of a header name.
+type namedHeader[T any] struct {
+	any    *headerList[T]
+	values dict[*headerList[T]]
 }
 
-// named is the rules of a header.
-type named struct {
-	any    []int
-	values map[string]*[]int
+// headerList is sets in the order of compareHeaders. The hashes of their headers are in one
+// row: with thousands of sets a match is as fast as it can read them.
+type headerList[T any] struct {
+	by     *edit
+	sets   []headerSet[T]
+	hashes []uint64
 }
 
-// pickIndexed is pick for many rules.
-func (n *paths[T]) pickIndexed(header http.Header) *candidate[T] {
-	index := n.index.Load()
-	if index == nil {
-		index = newHeaderIndex(n.rules)
-		n.index.Store(index) // another goroutine may have made the same
-	}
-	best := index.always
-	scan := func(list []int) {
-		for _, i := range list {
-			if i >= best {
-				return
-			}
-			if matchHeaders(n.rules[i].headers, header) {
-				best = i
-				return
-			}
-		}
-	}
-	for name, values := range header {
-		found := index.names[name]
-		if found == nil {
+// headerSet is the rules that ask for the same headers, the winner first.
+type headerSet[T any] struct {
+	by      *edit
+	headers []headerMatch
+	values  int
+	rules   []candidate[T]
+}
+
+// compareHeaders orders what rules ask for by precedence, then in any order that is total.
+func compareHeaders[T any](s headerSet[T], r *rule[T]) int {
+	return cmp.Or(compareRank(s.headers, s.values, r.headers, r.values), slices.CompareFunc(s.headers, r.headers, compareMatches))
+}
+
+// compareRank orders what two rules ask for: more headers, then more values.
+func compareRank(a []headerMatch, aValues int, b []headerMatch, bValues int) int {
+	return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(bValues, aValues))
+}
+
+// pickIndexed returns the first of the rules in the index that a header satisfies.
+func (n *paths[T]) pickIndexed(r *request) (best *candidate[T]) {
+	var memo headerMemo
+	for name, values := range r.header {
+		found, ok := n.headers.find(maphash.String(r.seed, name), name, false)
+		if !ok {
 			continue
 		}
-		if len(values) > 0 {
-			scan(found.any)
+		if len(values) > 0 && found.any != nil {
+			best = found.any.pick(r.header, &memo, best)
 		}
-		for _, value := range values {
-			if list := found.values[value]; list != nil {
-				scan(*list)
+		if found.values.empty() {
+			continue
+		}
+		for i, value := range values {
+			list, ok := found.values.find(maphash.String(r.seed, value), value, false)
+			if ok && !slices.Contains(values[:i], value) {
+				best = list.pick(r.header, &memo, best)
 			}
 		}
 	}
-	if best == len(n.rules) {
-		return nil
-	}
-	return &n.rules[best]
+	return best
 }
 
-func newHeaderIndex[T any](rules []candidate[T]) *headerIndex {
-	index := &headerIndex{always: len(rules), names: make(map[string]*named)}
-	seen := make(map[string]struct{}, len(rules))
-	for i := range rules {
-		headers := rules[i].headers
-		if len(headers) == 0 {
-			index.always = min(index.always, i)
-			continue
+// pick returns best or a rule of the list that comes before it.
+func (l *headerList[T]) pick(header http.Header, memo *headerMemo, best *candidate[T]) *candidate[T] {
+	hashes := l.hashes
+	for i := range l.sets {
+		s := &l.sets[i]
+		asked := hashes[:len(s.headers)]
+		hashes = hashes[len(asked):]
+		if best != nil && compareRank(best.headers, best.rule.values, s.headers, s.values) < 0 {
+			break
 		}
-		// Of rules with the same headers only the first can win.
-		if key := keyOf(headers); !add(seen, key) {
-			continue
+		if memo.match(s.headers, asked, header) && (best == nil || compareRules(s.rules[0].rule, best.rule) < 0) {
+			best = &s.rules[0]
 		}
-		list := index.list(&headers[0])
-		for j := range headers[1:] {
-			if other := index.list(&headers[1+j]); len(*other) < len(*list) {
-				list = other
-			}
-		}
-		*list = append(*list, i)
 	}
-	return index
+	return best
 }
 
-// list returns the list of the rules that ask for a header.
-func (x *headerIndex) list(m *headerMatch) *[]int {
-	of := x.names[m.name]
-	if of == nil {
-		of = &named{values: make(map[string]*[]int)}
-		x.names[m.name] = of
-	}
-	if m.anyValue {
-		return &of.any
-	}
-	list := of.values[m.value]
-	if list == nil {
-		list = new([]int)
-		of.values[m.value] = list
-	}
-	return list
+// headerMemo remembers what a request has of what rules ask for, by the hash of that.
+// Thousands of rules may share headers that the request has, and one that it has not;
+// asking the request again for each of them would take most of the time.
+type headerMemo [128]struct {
+	hash  uint64
+	known bool
+	has   bool
 }
 
-func add(set map[string]struct{}, key string) bool {
-	if _, ok := set[key]; ok {
-		return false
+// match reports whether a header has what the rules of a set ask for.
+func (memo *headerMemo) match(headers []headerMatch, hashes []uint64, header http.Header) bool {
+	for i, hash := range hashes {
+		at := &memo[hash%uint64(len(memo))]
+		if !at.known || at.hash != hash {
+			at.hash, at.known, at.has = hash, true, matchHeaders(headers[i:i+1], header)
+		}
+		if !at.has {
+			return false
+		}
 	}
-	set[key] = struct{}{}
 	return true
 }
 
-// keyOf returns what the same headers have in common, whatever their order.
-func keyOf(headers []headerMatch) string {
-	texts := make([]string, 0, len(headers))
-	for i := range headers {
-		text := headers[i].name
-		if !headers[i].anyValue {
-			text += strconv.Quote(headers[i].value)
+// indexRule adds a rule to the index or takes it out.
+func (n *paths[T]) indexRule(e *edit, r *rule[T], add bool) {
+	var in *headerMatch
+	var list *headerList[T]
+	for i := range r.headers {
+		other := n.listOf(e, &r.headers[i])
+		if other == nil {
+			if add && (in == nil || list != nil) {
+				in, list = &r.headers[i], nil
+			}
+			continue
 		}
-		texts = append(texts, text)
+		if _, found := slices.BinarySearchFunc(other.sets, r, compareHeaders); found {
+			in, list = &r.headers[i], other
+			break
+		}
+		if add && (in == nil || list != nil && len(other.sets) < len(list.sets)) {
+			in, list = &r.headers[i], other
+		}
 	}
-	slices.Sort(texts)
-	return strings.Join(texts, " ")
+	list = list.own(e)
+	list.update(e, r, add)
+	n.setList(e, in, list)
+}
+
+// listOf returns the list of a header, nil if there is none.
+func (n *paths[T]) listOf(e *edit, m *headerMatch) *headerList[T] {
+	named, ok := n.headers.lookup(e, m.name)
+	switch {
+	case !ok:
+		return nil
+	case m.anyValue:
+		return named.any
+	}
+	list, _ := named.values.lookup(e, m.value)
+	return list
+}
+
+// setList replaces the list of a header.
+func (n *paths[T]) setList(e *edit, m *headerMatch, list *headerList[T]) {
+	var named namedHeader[T]
+	if old, ok := n.headers.lookup(e, m.name); ok {
+		named = *old
+	}
+	if len(list.sets) == 0 {
+		list = nil
+	}
+	switch {
+	case m.anyValue:
+		named.any = list
+	case list != nil:
+		named.values.set(e, m.value, list)
+	default:
+		named.values.delete(e, m.value)
+	}
+	if named.any == nil && named.values.empty() {
+		n.headers.delete(e, m.name)
+		return
+	}
+	n.headers.set(e, m.name, &named)
+}
+
+// update adds a rule to a list that the edit owns, or takes it out.
+func (l *headerList[T]) update(e *edit, r *rule[T], add bool) {
+	i, found := slices.BinarySearchFunc(l.sets, r, compareHeaders)
+	at := 0
+	for j := range l.sets[:i] {
+		at += len(l.sets[j].headers)
+	}
+	if !found {
+		l.sets = slices.Insert(l.sets, i, headerSet[T]{by: e, values: r.values})
+		l.hashes = slices.Insert(l.hashes, at, r.hashes...)
+	}
+	s := &l.sets[i]
+	if s.by != e {
+		s.by, s.rules = e, slices.Clone(s.rules)
+	}
+	if s.rules = changeRules(s.rules, r, add); len(s.rules) == 0 {
+		l.sets = slices.Delete(l.sets, i, i+1)
+		l.hashes = slices.Delete(l.hashes, at, at+len(r.hashes))
+		return
+	}
+	s.headers = s.rules[0].headers // not those of a rule that is gone
+}
+
+// own returns a list that the edit may change: l itself or a copy.
+func (l *headerList[T]) own(e *edit) *headerList[T] {
+	if l == nil {
+		return &headerList[T]{by: e}
+	}
+	if l.by == e {
+		return l
+	}
+	return &headerList[T]{by: e, sets: slices.Clone(l.sets), hashes: slices.Clone(l.hashes)}
 }

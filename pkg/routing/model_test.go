@@ -168,7 +168,7 @@ func (d draw) rule() Rule {
 	var rule Rule
 	hosts, paths := 3, 3
 	if d.IntN(6) == 0 { // they share a tree
-		hosts, paths = 12, 12
+		hosts, paths = 60, 60
 	}
 	for range d.IntN(hosts) {
 		rule.Hosts = append(rule.Hosts, d.host())

@@ -2,10 +2,8 @@ package routing
 
 import (
 	"hash/maphash"
-	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
 
 // normalizePath cuts off leading and trailing slashes, which do not count. What
@@ -28,8 +26,8 @@ type paths[T any] struct {
 	// first is where a list of one rule lives: most lists are that short, and
 	// with many routes following a pointer costs more than all else in a match.
 	first [1]candidate[T]
-	// index of a long list of rules, made by the first match that needs it.
-	index atomic.Pointer[headerIndex]
+	// headers of the rules that are indexed instead, by name.
+	headers dict[*namedHeader[T]]
 	// shared are the rules of a host that bring a tree of their own; nil below a root.
 	shared []*rule[T]
 }
@@ -49,6 +47,9 @@ func (n *paths[T]) match(r *request) *candidate[T] {
 	}
 	matched, rest := n.walk(r)
 	for _, rule := range n.shared {
+		if !matchHeaders(rule.headers, r.header) {
+			continue
+		}
 		other, left := rule.tree.walk(r)
 		if other == nil || matched != nil && (left > rest || left == rest && compareRules(matched.rule, rule) < 0) {
 			continue
@@ -64,7 +65,7 @@ func (n *paths[T]) match(r *request) *candidate[T] {
 func (n *paths[T]) walk(r *request) (matched *candidate[T], left int) {
 	rest := r.path
 	for n != nil {
-		if hit := n.pick(r.header); hit != nil {
+		if hit := n.pick(r); hit != nil {
 			matched, left = hit, len(rest)
 		}
 		if rest == "" {
@@ -80,13 +81,16 @@ func (n *paths[T]) walk(r *request) (matched *candidate[T], left int) {
 	return matched, left
 }
 
-// pick returns the first of the rules of a node that a header satisfies.
-func (n *paths[T]) pick(header http.Header) *candidate[T] {
-	if len(n.rules) > fewRules {
-		return n.pickIndexed(header)
+// pick returns the first of the rules of a node that a header satisfies. Those in the
+// index ask for headers, so they come before those that ask for none.
+func (n *paths[T]) pick(r *request) *candidate[T] {
+	if !n.headers.empty() {
+		if hit := n.pickIndexed(r); hit != nil {
+			return hit
+		}
 	}
 	for i := range n.rules {
-		if matchHeaders(n.rules[i].headers, header) {
+		if matchHeaders(n.rules[i].headers, r.header) {
 			return &n.rules[i]
 		}
 	}
@@ -109,17 +113,17 @@ func (n *paths[T]) share(e *edit, r *rule[T], add bool) *paths[T] {
 }
 
 func (n *paths[T]) empty() bool {
-	return len(n.rules) == 0 && n.children.empty() && len(n.shared) == 0
+	return len(n.rules) == 0 && n.headers.empty() && n.children.empty() && len(n.shared) == 0
 }
 
-// update returns the node with a change made to the rules of a path; nil if
-// nothing is left. The receiver may be nil.
-func (n *paths[T]) update(e *edit, path string, change func([]candidate[T]) []candidate[T]) *paths[T] {
+// update returns the node with a rule added to a path, or taken out; nil if nothing is
+// left. The receiver may be nil.
+func (n *paths[T]) update(e *edit, path string, r *rule[T], add bool) *paths[T] {
 	n = n.own(e)
 	if path == "" {
-		n.rules = change(n.rules)
+		n.updateRules(e, r, add)
 	} else {
-		n.updateChild(e, path, change)
+		n.updateChild(e, path, r, add)
 	}
 	if n.empty() {
 		return nil
@@ -127,8 +131,28 @@ func (n *paths[T]) update(e *edit, path string, change func([]candidate[T]) []ca
 	return n
 }
 
+// updateRules makes a change to the rules of a node that the edit owns. Once there are
+// many, those that ask for headers are in the index until none is left.
+func (n *paths[T]) updateRules(e *edit, r *rule[T], add bool) {
+	if len(r.headers) > 0 && n.headers.empty() && len(n.rules) >= fewRules && add {
+		n.rules = slices.DeleteFunc(n.rules, func(c candidate[T]) bool {
+			if len(c.headers) > 0 {
+				n.indexRule(e, c.rule, true)
+			}
+			return len(c.headers) > 0
+		})
+		n.indexRule(e, r, true)
+		return
+	}
+	if len(r.headers) > 0 && !n.headers.empty() {
+		n.indexRule(e, r, add)
+		return
+	}
+	n.rules = changeRules(n.rules, r, add)
+}
+
 // updateChild makes a change below a node that the edit owns.
-func (n *paths[T]) updateChild(e *edit, path string, change func([]candidate[T]) []candidate[T]) {
+func (n *paths[T]) updateChild(e *edit, path string, r *rule[T], add bool) {
 	segment, _, _ := strings.Cut(path, "/")
 	child, ok := n.children.lookup(e, segment)
 	if ok {
@@ -136,9 +160,9 @@ func (n *paths[T]) updateChild(e *edit, path string, change func([]candidate[T])
 		if common < len(child.prefix) {
 			child = child.split(e, common)
 		}
-		child = child.update(e, afterSegments(path, common), change)
+		child = child.update(e, afterSegments(path, common), r, add)
 	} else {
-		child = newPaths[T](e, path).update(e, "", change)
+		child = newPaths[T](e, path).update(e, "", r, add)
 	}
 	if child == nil {
 		n.children.delete(e, segment)
@@ -164,11 +188,10 @@ func (n *paths[T]) own(e *edit) *paths[T] {
 		return newPaths[T](e, "")
 	}
 	if n.by == e {
-		n.index.Store(nil)
 		return n
 	}
 	owned := newPaths[T](e, n.prefix)
-	owned.children, owned.shared = n.children, slices.Clone(n.shared)
+	owned.headers, owned.children, owned.shared = n.headers, n.children, slices.Clone(n.shared)
 	owned.rules = append(owned.rules, n.rules...)
 	return owned
 }

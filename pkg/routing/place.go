@@ -37,11 +37,7 @@ func Places(rules []Rule) map[Place]struct{} {
 		r := compileRule[struct{}](&rules[i])
 		headers := make([]string, 0, len(r.headers))
 		for _, match := range r.headers {
-			text := match.name
-			if !match.anyValue {
-				text += "=" + match.value
-			}
-			headers = append(headers, text)
+			headers = append(headers, match.String())
 		}
 		place := Place{Headers: strings.Join(headers, ", ")}
 		for _, host := range r.hosts {

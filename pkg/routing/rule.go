@@ -7,11 +7,21 @@ import (
 	"time"
 )
 
-// expansion is how many pairs of a host and a path a rule may stand for, for each host and
-// each path, to be put at each of the pairs. Other rules have a tree of paths that their
-// hosts share: an object that fits into etcd could else fill the memory of the interceptor,
-// and with it the routes of everybody else.
-const expansion = 2
+// A rule stands at each pair of a host and a path if these are at most twice its hosts and
+// paths, or fewPairs. Other rules have a tree of paths that their hosts share: an object
+// that fits into etcd could else fill the memory of the interceptor, and with it the routes
+// of everybody else. A match looks at each tree of its host, so [Weight] bounds them.
+const (
+	expansion = 2
+	fewPairs  = 512
+)
+
+// Weight returns what a rule costs all who share the table with it, by the numbers of its
+// hosts, paths and headers. A bound on the sum of weights bounds the memory of rules, and
+// how many of them a match looks at in vain.
+func Weight(hosts, paths, headers int) int {
+	return max(hosts+paths+headers, min(hosts*paths, fewPairs)/expansion, 1)
+}
 
 // Rule matches requests that have one of its hosts, one of its paths and all of
 // its headers. What is empty matches everything.
@@ -43,6 +53,7 @@ type rule[T any] struct {
 	hosts   []pattern
 	paths   []string
 	headers []headerMatch
+	hashes  []uint64 // of the headers; in a table only
 	// tree of the paths, if the hosts share one.
 	tree *paths[T]
 	// values is how many headers must have a certain value.
@@ -65,10 +76,18 @@ type headerMatch struct {
 	anyValue bool
 }
 
+// String returns the matcher as messages show it.
+func (m headerMatch) String() string {
+	if m.anyValue {
+		return m.name
+	}
+	return m.name + "=" + m.value
+}
+
 // newTree returns a tree of the paths of a rule.
 func newTree[T any](e *edit, r *rule[T]) (tree *paths[T]) {
 	for _, path := range r.paths {
-		tree = tree.update(e, path, func(list []candidate[T]) []candidate[T] { return insertRule(list, r) })
+		tree = tree.update(e, path, r, true)
 	}
 	return tree
 }
@@ -80,7 +99,10 @@ func compileRoute[T any](e *edit, in *Route[T]) *route[T] {
 	for i := range in.Rules {
 		r := compileRule[T](&in.Rules[i])
 		r.route = out
-		if pairs := len(r.hosts) * len(r.paths); pairs > expansion*(len(r.hosts)+len(r.paths)) {
+		for _, m := range r.headers {
+			r.hashes = append(r.hashes, e.hash(m.String()))
+		}
+		if pairs := len(r.hosts) * len(r.paths); pairs > max(expansion*(len(r.hosts)+len(r.paths)), fewPairs) {
 			r.tree = newTree(e, r)
 		}
 		out.rules = append(out.rules, r)
@@ -131,12 +153,15 @@ func compileRule[T any](in *Rule) *rule[T] {
 // "x-a" are one header, and one with a certain value has any value. Rules of the same
 // requests have the same matchers then.
 func distinctHeaders(all []headerMatch) []headerMatch {
-	slices.SortFunc(all, func(a, b headerMatch) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), compareBools(a.anyValue, b.anyValue), cmp.Compare(a.value, b.value))
-	})
+	slices.SortFunc(all, compareMatches)
 	return slices.CompactFunc(all, func(a, b headerMatch) bool {
 		return a.name == b.name && (a.anyValue || b.anyValue || a.value == b.value)
 	})
+}
+
+// compareMatches orders matchers so that duplicates are neighbours.
+func compareMatches(a, b headerMatch) int {
+	return cmp.Or(cmp.Compare(a.name, b.name), compareBools(a.anyValue, b.anyValue), cmp.Compare(a.value, b.value))
 }
 
 // matchHeaders reports whether a header has all that is asked for. Of several values
@@ -155,19 +180,16 @@ func matchHeaders(matches []headerMatch, header http.Header) bool {
 // compareRules orders the rules of one host and path, the winner first.
 func compareRules[T any](a, b *rule[T]) int {
 	return cmp.Or(
-		cmp.Compare(len(b.headers), len(a.headers)),
-		cmp.Compare(b.values, a.values),
+		compareRank(a.headers, a.values, b.headers, b.values),
 		comparePrecedence(a.route.created, a.route.id, b.route.created, b.route.id),
 	)
 }
 
-// insertRule puts a rule into its place in a list that the caller owns.
-func insertRule[T any](list []candidate[T], r *rule[T]) []candidate[T] {
+// changeRules puts a rule into its place in a list that the caller owns, or takes it out.
+func changeRules[T any](list []candidate[T], r *rule[T], add bool) []candidate[T] {
+	if !add {
+		return slices.DeleteFunc(list, func(c candidate[T]) bool { return c.rule == r })
+	}
 	i, _ := slices.BinarySearchFunc(list, r, func(c candidate[T], r *rule[T]) int { return compareRules(c.rule, r) })
 	return slices.Insert(list, i, candidate[T]{headers: r.headers, value: r.route.value, rule: r})
-}
-
-// removeRule takes a rule out of a list that the caller owns.
-func removeRule[T any](list []candidate[T], r *rule[T]) []candidate[T] {
-	return slices.DeleteFunc(list, func(c candidate[T]) bool { return c.rule == r })
 }

@@ -88,10 +88,9 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 // not matter. The path is the decoded one (URL.Path); it is compared as it is,
 // but for leading and trailing slashes. Keys of the header are canonical.
 //
-// Match allocates nothing but once after a change of many rules with the same host and
-// path. Its work is linear in the lengths of host and path, in the number of rules of the
-// host that have many hosts and many paths, and in that of the rules of a place that share
-// a header with the request.
+// Match allocates nothing. Its work is linear in the lengths of host, path and header, in
+// the number of rules of the host that weigh 256 or more (see [Weight]), and in that of the
+// rules of a path that ask for a header of the request and for others too.
 func (t *Table[T]) Match(host, path string, header http.Header) (value T, ok bool) {
 	if t == nil || t.count == 0 {
 		return value, false
@@ -135,18 +134,12 @@ func (t *Table[T]) remove(e *edit, id string) {
 
 // place adds a rule to every place in the tree that it belongs to, or takes it out.
 func (t *Table[T]) place(e *edit, r *rule[T], add bool) {
-	atPath := func(list []candidate[T]) []candidate[T] {
-		if add {
-			return insertRule(list, r)
-		}
-		return removeRule(list, r)
-	}
 	atHost := func(p *paths[T]) *paths[T] {
 		if r.tree != nil {
 			return p.share(e, r, add)
 		}
 		for _, path := range r.paths {
-			p = p.update(e, path, atPath)
+			p = p.update(e, path, r, add)
 		}
 		return p
 	}

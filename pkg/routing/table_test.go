@@ -286,6 +286,107 @@ func TestRulesThatDifferByHeaderAreFound(t *testing.T) {
 	}
 }
 
+// What With makes is complete: all requests after a change would do the rest at once.
+func TestTheFirstMatchAllocatesNothing(t *testing.T) {
+	header := headerShape()
+	table := Compile(header.routes(1_000))
+	tables := make([]*Table[int], 20)
+	for i := range tables {
+		table = table.With([]Route[int]{header.route(i)}, nil)
+		tables[i] = table
+	}
+	if allocs := testing.AllocsPerRun(len(tables)-1, func() {
+		tables[0].Match("api.example.com", "/", http.Header{"X-Tenant": {"7"}})
+		tables = tables[1:]
+	}); allocs > 2 { // the header of the test
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// What others put on the hosts of a request costs it little, whatever form their rules have.
+func TestRulesOfOthersCostLittle(t *testing.T) {
+	header := http.Header{}
+	names := make([]string, 13)
+	for i := range names {
+		names[i] = fmt.Sprint("X-", i)
+		header.Set(names[i], "1")
+	}
+	squares := func(size, many int) (rules []Rule) {
+		for i := range many {
+			rule := makeRule("*")
+			for j := range size {
+				rule.Hosts = append(rule.Hosts, fmt.Sprintf("h%d.test", j))
+				rule.Paths = append(rule.Paths, fmt.Sprintf("/p%d-%d", i, j))
+			}
+			rules = append(rules, rule)
+		}
+		return rules
+	}
+	subsets := func(more ...string) (rules []Rule) {
+		for set := range 1 << len(names) {
+			var rule Rule
+			for i, name := range names {
+				if set>>i&1 == 1 {
+					rule.Headers = append(rule.Headers, HeaderMatch{Name: name})
+				}
+			}
+			for _, name := range more {
+				rule.Headers = append(rule.Headers, HeaderMatch{Name: name})
+			}
+			rules = append(rules, rule)
+		}
+		return rules
+	}
+	victim := rt("victim", makeRule("*"))
+	matching := func(table *Table[string]) time.Duration {
+		return median(21, func(int) { table.Match("a.test", "/", header) })
+	}
+	// alone is what a match takes, slow what looking at all rules with headers takes.
+	alone := matching(Compile([]Route[string]{victim}))
+	var compiled []*rule[string]
+	for _, in := range subsets("Z") {
+		compiled = append(compiled, compileRule[string](&in))
+	}
+	slow := median(21, func(int) {
+		for _, r := range compiled {
+			if matchHeaders(r.headers, header) {
+				t.Error("a rule matches")
+			}
+		}
+	})
+	for _, test := range []struct {
+		reason string
+		rules  []Rule
+		limit  time.Duration
+	}{
+		{"many hosts and paths", squares(5, 5_000), 20 * (alone + 1_000)},
+		{"as many of both as rules without a tree have", squares(22, 270), 20 * (alone + 1_000)},
+		{"as many trees as a namespace may have", squares(24, 256), 3 * slow},
+		{"all headers that the request has, and one that it has not", subsets("Z"), 3 * slow},
+		{"several that it has not", subsets("Z", "Z-1", "Z-2"), 3 * slow},
+	} {
+		table := Compile([]Route[string]{victim, rt("other", test.rules...)})
+		if got, _ := table.Match("a.test", "/", header); got != "victim" {
+			t.Errorf("%s: got the route %q", test.reason, got)
+		}
+		if took := matching(table); took > test.limit {
+			t.Errorf("%s: a match takes %v, more than %v; alone %v", test.reason, took, test.limit, alone)
+		}
+	}
+}
+
+// A bound on weights bounds the pairs that rules stand at, and their trees.
+func TestWeight(t *testing.T) {
+	for _, test := range []struct{ hosts, paths, headers, want int }{
+		{0, 0, 0, 1}, {1, 0, 0, 1}, {1, 1, 0, 2}, {300, 1, 2, 303}, {4, 4, 0, 8}, {5, 5, 1, 12},
+		{22, 22, 0, 242}, {23, 23, 0, 256}, {100, 100, 0, 256}, {300, 300, 0, 600},
+	} {
+		if got := Weight(test.hosts, test.paths, test.headers); got != test.want {
+			t.Errorf("%+v: %d", test, got)
+		}
+	}
+}
+
 func TestMatcher(t *testing.T) {
 	m := CompileMatcher([]Rule{makeRule("/healthz"), makeRule("a.example.com /favicon.ico X-A")})
 	header := http.Header{"X-A": {"v"}}
