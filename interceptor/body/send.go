@@ -13,8 +13,12 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 )
 
-// errTouched means that a body cannot be sent again.
-var errTouched = errors.New("the body was read already")
+var (
+	// errTouched means that a body cannot be sent again.
+	errTouched = errors.New("a part of the body was sent already, and is gone")
+	// errEnded is what an attempt reads after its end.
+	errEnded = errors.New("the attempt to send the body has ended")
+)
 
 // Clock measures how long a backend takes. It pauses while the client is waited for.
 type Clock interface {
@@ -132,7 +136,7 @@ func (a *attempt) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	if b.current != a {
 		b.mu.Unlock()
-		return 0, errTouched
+		return 0, errEnded
 	}
 	b.touched, b.reading = true, true
 	b.mu.Unlock()

@@ -186,7 +186,6 @@ func (c *call) begin(out *http.Request) {
 	}
 	c.body = c.x.Body
 	c.body.BeginSending(&c.clock)
-	out.GetBody = c.body.Attempt
 	if out.ContentLength < 0 {
 		// A client that speaks HTTP/2 does not send this. Without it, net/http reads ahead
 		// to find out whether a GET has a body, while it looks at the trailers.
