@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -52,8 +53,7 @@ type Node struct {
 
 	mu        sync.Mutex
 	workloads map[types.NamespacedName]*workload
-	services  map[types.NamespacedName]*corev1.Service
-	published map[types.NamespacedName]map[string][]string
+	services  map[types.NamespacedName]*service
 }
 
 // NewNode makes a Node; the caller must Close it.
@@ -69,8 +69,7 @@ func NewNode(o Options) *Node {
 		options: o, lease: leaserFor(runtime.GOOS), environ: os.Environ(), out: &output{to: o.Output},
 		ctx: ctx, stop: stop,
 		workloads: map[types.NamespacedName]*workload{},
-		services:  map[types.NamespacedName]*corev1.Service{},
-		published: map[types.NamespacedName]map[string][]string{},
+		services:  map[types.NamespacedName]*service{},
 	}
 }
 
@@ -103,14 +102,11 @@ func (n *Node) Apply(deployments []*appsv1.Deployment, services []*corev1.Servic
 	for key, w := range n.workloads {
 		if !kept[key] {
 			w.scale(0)
+			w.services = nil // what is left of it must not publish what was
 			delete(n.workloads, key)
 		}
 	}
-	clear(n.services)
-	for _, s := range services {
-		n.services[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = s
-	}
-	n.publish()
+	n.applyServices(services)
 }
 
 // Scale sets the number of replicas of a workload; one that the node does not
@@ -120,7 +116,7 @@ func (n *Node) Scale(key types.NamespacedName, replicas int) {
 	defer n.mu.Unlock()
 	if w := n.workloads[key]; w != nil && n.ctx.Err() == nil {
 		w.scale(replicas)
-		n.publish()
+		n.publish(w.services...)
 	}
 }
 
@@ -131,45 +127,54 @@ func (n *Node) Close() {
 		w.scale(0)
 	}
 	n.stop()
-	n.publish()
+	for _, s := range n.services {
+		n.publish(s)
+	}
 	n.mu.Unlock()
 	n.running.Wait()
 }
 
-// publish tells the endpoints of every Service that changed. The lock is held,
-// so that a later readiness cannot be overtaken by an earlier one.
-func (n *Node) publish() {
-	for key, s := range n.services {
-		ready := n.readyOf(s)
-		if last, told := n.published[key]; !told || !reflect.DeepEqual(last, ready) {
-			n.published[key] = ready
-			n.options.Endpoints.Update(key.Namespace, key.Name, ready)
-		}
+// applyServices makes these the Services, and finds out which workloads are behind each. A
+// wake must not do that: with hundreds of both it took seconds. The lock is held.
+func (n *Node) applyServices(services []*corev1.Service) {
+	byNamespace := map[string][]*workload{}
+	for _, key := range slices.SortedFunc(maps.Keys(n.workloads), byName) {
+		w := n.workloads[key]
+		w.services = nil
+		byNamespace[key.Namespace] = append(byNamespace[key.Namespace], w)
 	}
-	for key := range n.published {
-		if n.services[key] == nil {
-			delete(n.published, key)
-			n.options.Endpoints.Update(key.Namespace, key.Name, nil)
+	before := n.services
+	n.services = make(map[types.NamespacedName]*service, len(services))
+	for _, object := range services {
+		key := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
+		s := &service{object: object}
+		if old := before[key]; old != nil {
+			s.published = old.published
+			delete(before, key)
 		}
+		n.services[key] = s
+		selector := selectorOf(object)
+		for _, w := range byNamespace[object.Namespace] {
+			if selector.Matches(labels.Set(w.deployment.Spec.Template.Labels)) {
+				s.workloads = append(s.workloads, w)
+				w.services = append(w.services, s)
+			}
+		}
+		n.publish(s)
+	}
+	for key := range before {
+		n.options.Endpoints.Update(key.Namespace, key.Name, nil)
 	}
 }
 
-// readyOf collects the addresses of the ready replicas that a Service selects.
-func (n *Node) readyOf(s *corev1.Service) map[string][]string {
-	ready := map[string][]string{}
-	for _, key := range slices.SortedFunc(maps.Keys(n.workloads), byName) {
-		w := n.workloads[key]
-		if key.Namespace != s.Namespace || !selects(s, w.deployment) {
-			continue
-		}
-		for _, port := range s.Spec.Ports {
-			number := targetPort(port, w.deployment)
-			for _, slot := range w.slots {
-				if r := slot.replica; r != nil && r.ready != nil && number != 0 {
-					ready[port.Name] = append(ready[port.Name], r.ready.address(number))
-				}
-			}
+// publish tells the endpoints of those Services that changed. The lock is held, so that a
+// later readiness cannot be overtaken by an earlier one.
+func (n *Node) publish(services ...*service) {
+	for _, s := range services {
+		ready := s.ready()
+		if s.published == nil || !reflect.DeepEqual(s.published, ready) {
+			s.published = ready
+			n.options.Endpoints.Update(s.object.Namespace, s.object.Name, ready)
 		}
 	}
-	return ready
 }

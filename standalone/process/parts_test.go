@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -182,13 +183,29 @@ func TestTargetPort(t *testing.T) {
 			t.Errorf("%v: %d, want %d", port, got, want)
 		}
 	}
-	s := serviceOf("serve")
-	if !selects(s, d) {
-		t.Error("the Service selects the Deployment's pods")
-	}
-	s.Spec.Selector = nil
-	if selects(s, d) {
-		t.Error("a Service without a selector selects nothing")
+}
+
+func TestBehind(t *testing.T) {
+	serve, other := deploymentOf("serve", nil), deploymentOf("serve", nil)
+	other.Namespace = "other"
+	for _, test := range []struct {
+		reason string
+		change func(s *corev1.Service)
+		behind int
+		want   string
+	}{
+		{"the Deployment of its namespace", func(*corev1.Service) {}, 1, ""},
+		{"another one's labels", func(s *corev1.Service) { s.Spec.Selector["app"] = "x" }, 0, `the selector of Service "serve" matches no Deployment's template`},
+		{"no selector", func(s *corev1.Service) { s.Spec.Selector = nil }, 0, `Service "serve" has no selector`},
+		{"an unknown name", func(s *corev1.Service) { s.Spec.Ports[0].TargetPort = intstr.FromString("web") }, 0,
+			`Deployment "serve" has no port named "web", which is the targetPort of Service "serve"`},
+	} {
+		s := serviceOf("serve")
+		test.change(s)
+		behind, reason := Behind(s, &s.Spec.Ports[0], []*appsv1.Deployment{other, serve})
+		if len(behind) != test.behind || reason != test.want {
+			t.Errorf("%s: %d Deployments, %q", test.reason, len(behind), reason)
+		}
 	}
 }
 

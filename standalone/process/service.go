@@ -15,11 +15,37 @@ func byName(a, b types.NamespacedName) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// selects says whether the pods of a Deployment are those of a Service. A
-// Service without a selector has none.
-func selects(s *corev1.Service, d *appsv1.Deployment) bool {
-	selector := labels.SelectorFromSet(s.Spec.Selector)
-	return len(s.Spec.Selector) > 0 && selector.Matches(labels.Set(d.Spec.Template.Labels))
+// service is a Service and the workloads behind it, by their names. The node's lock guards
+// it.
+type service struct {
+	object    *corev1.Service
+	workloads []*workload
+	// published are the addresses that the endpoints were told last; nil if none were.
+	published map[string][]string
+}
+
+// ready collects the addresses of the ready replicas.
+func (s *service) ready() map[string][]string {
+	ready := map[string][]string{}
+	for _, w := range s.workloads {
+		for _, port := range s.object.Spec.Ports {
+			number := targetPort(port, w.deployment)
+			for _, slot := range w.slots {
+				if r := slot.replica; r != nil && r.ready != nil && number != 0 {
+					ready[port.Name] = append(ready[port.Name], r.ready.address(number))
+				}
+			}
+		}
+	}
+	return ready
+}
+
+// selectorOf returns what selects the pods of a Service. One without a selector has none.
+func selectorOf(s *corev1.Service) labels.Selector {
+	if len(s.Spec.Selector) == 0 {
+		return labels.Nothing()
+	}
+	return labels.SelectorFromSet(s.Spec.Selector)
 }
 
 // Behind returns the Deployments whose processes serve a port of a Service when they run,
@@ -28,9 +54,10 @@ func Behind(s *corev1.Service, port *corev1.ServicePort, all []*appsv1.Deploymen
 	if len(s.Spec.Selector) == 0 {
 		return nil, fmt.Sprintf("Service %q has no selector", s.Name)
 	}
+	selector := selectorOf(s)
 	for _, d := range all {
 		switch {
-		case d.Namespace != s.Namespace || !selects(s, d):
+		case d.Namespace != s.Namespace || !selector.Matches(labels.Set(d.Spec.Template.Labels)):
 		case targetPort(*port, d) != 0:
 			behind = append(behind, d)
 		default:

@@ -14,7 +14,8 @@ type workload struct {
 	node       *Node
 	key        types.NamespacedName
 	deployment *appsv1.Deployment
-	slots      []*slot // by index of the replica
+	services   []*service // that select it
+	slots      []*slot    // by index of the replica
 	phase      string
 	since      time.Time // when it began to wake
 }
@@ -146,5 +147,5 @@ func (n *Node) setReady(r *replica, at *lease) {
 	defer n.mu.Unlock()
 	r.ready = at
 	r.workload.tell()
-	n.publish()
+	n.publish(r.workload.services...)
 }
