@@ -275,11 +275,12 @@ func (p *pending) cancel(err error) error {
 }
 
 // finish gives up everything that waiting takes, and records the outcome. The first
-// request that got an endpoint ends the wake. A wait for a turn is no cold start, and a
-// client that was answered comes back or does not want to wait: neither has an outcome.
+// request that got an endpoint ends the wake. A wait for a turn is no cold start, and has an
+// outcome only if it was shed. A client that was answered comes back or does not want to
+// wait, and has none.
 func (p *pending) finish(outcome metrics.Outcome) {
 	p.leave()
-	if !p.x.Cold || outcome == "" {
+	if outcome == "" || !p.x.Cold && outcome != metrics.OutcomeShed {
 		return
 	}
 	if outcome == metrics.OutcomeReady {
@@ -287,7 +288,9 @@ func (p *pending) finish(outcome metrics.Outcome) {
 	}
 	now := p.now()
 	p.metrics.ColdStart(p.r.Context(), p.x.Route, outcome, now.Sub(p.x.Start))
-	p.x.Trace.ColdStart(string(outcome), now)
+	if p.x.Cold {
+		p.x.Trace.ColdStart(string(outcome), now)
+	}
 }
 
 // leave gives up the place in the queue, the place among the held requests, and the

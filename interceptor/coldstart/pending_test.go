@@ -11,6 +11,7 @@ import (
 	"time"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
@@ -327,10 +328,16 @@ func TestLargeHeadsMoveWithTheirRequests(t *testing.T) {
 	}
 }
 
-// When memory is short the newest requests go first, each with a failure of its own.
+// When memory is short the newest requests go first, each with a failure of its own. All are
+// counted, also those that only wait for their turn.
 func TestNewestRequestsAreShed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, &exchange.Route{})
+		reader := sdkmetric.NewManualReader()
+		var err error
+		if w.p.metrics, err = metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), nil); err != nil {
+			t.Fatal(err)
+		}
 		type ending struct {
 			n   int
 			err error
@@ -339,6 +346,7 @@ func TestNewestRequestsAreShed(t *testing.T) {
 		for n := range 3 {
 			p := *w.p
 			x := *w.p.x
+			x.Cold = n != 1
 			p.x = &x
 			go func() { ended <- ending{n, p.wait(hold{})} }()
 			synctest.Wait()
@@ -362,6 +370,23 @@ func TestNewestRequestsAreShed(t *testing.T) {
 		<-ended
 		if n := w.p.Waiting() + w.p.Shed(1); n != 0 {
 			t.Errorf("%d are left", n)
+		}
+		var found metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &found); err != nil {
+			t.Fatal(err)
+		}
+		shed := uint64(0)
+		for _, m := range found.ScopeMetrics[0].Metrics {
+			if waits, ok := m.Data.(metricdata.Histogram[float64]); ok {
+				for _, point := range waits.DataPoints {
+					if outcome, _ := point.Attributes.Value("outcome"); outcome.AsString() == string(metrics.OutcomeShed) {
+						shed += point.Count
+					}
+				}
+			}
+		}
+		if shed != 3 {
+			t.Errorf("%d of 3 are counted", shed)
 		}
 	})
 }
