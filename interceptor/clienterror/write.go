@@ -1,9 +1,12 @@
 package clienterror
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,17 +52,34 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 }
 
-// maxField is the length of the longest value that matters to Write.
-const maxField = 1 << 10
+const (
+	// smallHead is what the fields that Fields keeps may take in memory. A browser's take
+	// 2 to 3 KiB without its cookies.
+	smallHead = 4 << 10
+	// fieldMemory is what a field takes beside its name and its value.
+	fieldMemory = 64
+)
 
-// Fields returns those fields of a request's header that Write and an access log read.
+// Fields returns a copy of a request's header without its largest fields, in little memory.
+// What tells clients apart is short, so that Write answers alike by the copy.
 func Fields(header http.Header) http.Header {
+	size := func(name string) (n int) {
+		for _, value := range header[name] {
+			n += len(name) + len(value) + fieldMemory
+		}
+		return n
+	}
+	names := slices.SortedFunc(maps.Keys(header), func(a, b string) int {
+		return cmp.Or(cmp.Compare(size(a), size(b)), strings.Compare(a, b))
+	})
 	kept := make(http.Header)
-	for _, name := range []string{
-		"Accept", "Content-Type", "Sec-Fetch-Mode", "Upgrade", "X-Requested-With", "Referer", "User-Agent",
-	} {
-		if value := header.Get(name); value != "" && len(value) <= maxField {
-			kept[name] = []string{strings.Clone(value)}
+	left := smallHead
+	for _, name := range names {
+		if left -= size(name); left < 0 {
+			break
+		}
+		for _, value := range header[name] {
+			kept[name] = append(kept[name], strings.Clone(value))
 		}
 	}
 	return kept

@@ -73,6 +73,10 @@ func TestFailureHasTheClientsShape(t *testing.T) {
 			504, "application/json", `"message":"` + notReady + `"`},
 		"turbo": {"a script that would put the page into its own", request("GET", "/", "Accept", "text/html, application/xhtml+xml", "Turbo-Frame", "a"),
 			504, "text/plain; charset=utf-8", notReady + "\n"},
+		"navigation over TLS": {"Chrome", request("GET", "/", "Accept", "text/html,*/*", "Upgrade-Insecure-Requests", "1", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"),
+			504, "text/html; charset=utf-8", "<script"},
+		"link over plain HTTP": {"Chrome, on the same site", request("GET", "/", "Accept", "text/html,*/*", "Upgrade-Insecure-Requests", "1", "Referer", "http://example.com/a"),
+			504, "text/html; charset=utf-8", "<script"},
 		"grpc":     {"a stub", request("POST", "/pkg.Service/Call", "Content-Type", "application/grpc"), 200, "application/grpc", ""},
 		"grpc web": {"a stub in a browser", request("POST", "/pkg.Service/Call", "Content-Type", "application/grpc-web+proto", "Accept", "text/html"), 200, "application/grpc-web+proto", ""},
 	} {
@@ -83,6 +87,12 @@ func TestFailureHasTheClientsShape(t *testing.T) {
 			}
 			if !strings.Contains(body, tc.contains) {
 				t.Errorf("%s: no %s in\n%s", tc.reason, tc.contains, body)
+			}
+			tc.request.Header.Set("Cookie", strings.Repeat("c", 17<<10))
+			tc.request.Header = Fields(tc.request.Header)
+			if short, shortBody := fail(t, tc.request, 504, notReady, 0); tc.request.Header["Cookie"] != nil ||
+				short.Header.Get("Content-Type") != response.Header.Get("Content-Type") || shortBody != body {
+				t.Errorf("%s: with a large head %s\n%s", tc.reason, short.Header.Get("Content-Type"), shortBody)
 			}
 			if retry := response.Header["Retry-After"]; retry != nil {
 				t.Errorf("Retry-After %q with a 504", retry)
