@@ -68,7 +68,9 @@ func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.
 	if s.sent == 0 {
 		s.pending++
 	}
-	return s, s.client.write(s.script.first)
+	first := s.script.first
+	s.script.first = nil // an open stream keeps nothing that it does not need
+	return s, s.client.write(first)
 }
 
 // Interval is the time between two calls of Tick.
