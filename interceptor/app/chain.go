@@ -12,8 +12,7 @@ import (
 func (a *App) chain() http.Handler {
 	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
 	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold, a.cfg.ColdStart.Header)
-	count := middleware.NewCounting(resolve)
-	static := middleware.NewStaticRoutes(count, a.forwarder, a.cfg.ColdStart.Header)
+	static := middleware.NewStaticRoutes(resolve, a.forwarder, a.cfg.ColdStart.Header)
 	route := middleware.NewRouting(static, a.sync.Table)
 	return middleware.NewEdge(route, middleware.EdgeOptions{
 		Heads: a.heads, DropUnderscores: a.cfg.Clients.DropUnderscores, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,

@@ -7,8 +7,9 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
-// EndpointResolver is the step that decides: a request whose target has a ready endpoint
-// goes to forward, any other to the cold start.
+// EndpointResolver is the step that counts a request as in flight for as long as it is
+// served, and decides: one whose target has a ready endpoint goes to forward, any other to
+// the cold start.
 type EndpointResolver struct {
 	forward, cold exchange.Handler
 	// warm is the value of the cold-start header, nil if it is switched off. All
@@ -28,6 +29,8 @@ func NewEndpointResolver(forward, cold exchange.Handler, header bool) *EndpointR
 
 // ServeExchange forwards to a ready endpoint if there is one.
 func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
+	release := x.Route.InFlight.Acquire()
+	defer release()
 	target := x.Route.Target
 	slot, ok := target.Endpoints.PickWithin(x.Route.ReleaseConcurrency)
 	if !ok {

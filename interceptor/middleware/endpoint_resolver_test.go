@@ -8,6 +8,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
 )
 
 // TestColdStartHeaderIsSharedSafely: it costs a warm request nothing, and whoever
@@ -24,7 +25,9 @@ func TestColdStartHeaderIsSharedSafely(t *testing.T) {
 	s := NewEndpointResolver(next, nil, true)
 	for range 2 {
 		w := httptest.NewRecorder()
-		x := &exchange.Exchange{Route: &exchange.Route{Target: &exchange.Target{Endpoints: port}}}
+		x := &exchange.Exchange{Route: &exchange.Route{
+			Target: &exchange.Target{Endpoints: port}, InFlight: inflight.NewTracker(nil).Route("default/app"),
+		}}
 		if err := s.ServeExchange(w, httptest.NewRequest("GET", "/", nil), x); err != nil {
 			t.Fatal(err)
 		}
