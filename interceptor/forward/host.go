@@ -3,7 +3,6 @@ package forward
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -54,49 +53,6 @@ func newClient(o Options) *client {
 	return c
 }
 
-// send sends the request of an attempt once and returns the response, whose body the caller
-// closes. A response to an upgrade has a body that is an io.ReadWriteCloser. The error is a
-// *sendError.
-func (c *client) send(a *attempt) (*http.Response, error) {
-	p := &c.hostOf(a).pools[wayOf(a)]
-	if a.fresh {
-		p.purge()
-	}
-	connection, err := p.get(a.call)
-	if err != nil {
-		failed := &sendError{err: err}
-		if errors.As(err, new(*dialError)) {
-			failed.reached = refused
-		}
-		return nil, failed
-	}
-	return connection.send(a)
-}
-
-// hostOf returns the host that an attempt is for.
-func (c *client) hostOf(a *attempt) *host {
-	u := &a.x.Upstream
-	if u.Slot.Valid() && u.Slot.Addr() == a.address {
-		attached := u.Slot.Attachment()
-		if attached == nil {
-			attached = c.attach(u)
-		}
-		if h, ok := attached.(*host); ok && h.client == c && h.address == a.address {
-			return h
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := name{a.address, u.Target.ServerName}
-	h := c.named[n]
-	if h == nil {
-		h = c.add(n)
-		h.named = true
-		c.named[n] = h
-	}
-	return h
-}
-
 // attach gives the endpoint of an upstream its host, and returns it.
 func (c *client) attach(u *exchange.Upstream) io.Closer {
 	return u.Slot.Attach(func() io.Closer {
@@ -136,32 +92,6 @@ func (c *client) close() {
 	}
 }
 
-// way is how a backend is spoken to.
-type way uint8
-
-const (
-	plain  way = iota // HTTP/1.1
-	h2c               // HTTP/2 without TLS
-	secure            // TLS, and the protocol that is negotiated
-	// secureUpgrade is HTTP/1.1 over TLS: HTTP/2 has no upgrades.
-	secureUpgrade
-	ways
-)
-
-// wayOf returns how an attempt speaks to its backend.
-func wayOf(a *attempt) way {
-	upgrade := a.request.Header["Upgrade"] != nil
-	switch {
-	case a.x.TLS && upgrade:
-		return secureUpgrade
-	case a.x.TLS:
-		return secure
-	case a.x.Upstream.Target.Protocol == exchange.H2C && !upgrade: // who speaks h2c speaks HTTP/1.1 too
-		return h2c
-	}
-	return plain
-}
-
 // host is the connections to one address: a pool for each way to speak to it. It is safe for
 // concurrent use.
 type host struct {
@@ -176,19 +106,6 @@ type host struct {
 	reaping bool // the timer runs
 	active  bool // since the reaper's last look
 	closed  bool // nothing is kept any more
-}
-
-// watch keeps the reaper running. The caller holds the lock.
-func (h *host) watch() {
-	if h.active = true; h.reaping {
-		return
-	}
-	h.reaping = true
-	if h.reaper == nil {
-		h.reaper = time.AfterFunc(reapInterval, h.reap)
-	} else {
-		h.reaper.Reset(reapInterval)
-	}
 }
 
 // reap closes idle connections that are too old, or closed by the backend. It runs once

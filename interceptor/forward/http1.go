@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// continueTimeout is how long a backend may take to answer to
-	// "Expect: 100-continue" before the body is sent anyway (RFC 9110, 10.1.1).
-	continueTimeout = time.Second
 	// writePatience is how long the rest of a body may take once its answer is complete,
 	// before the connection is given up. net/http waits as long.
 	writePatience = 50 * time.Millisecond
@@ -41,7 +38,6 @@ var past = time.Unix(1, 0)
 
 var (
 	errHeadTooLarge = errors.New("the head of the response is too large")
-	errNotExpected  = errors.New("the backend does not want the body")
 )
 
 // wire is a socket to a backend. Reads know whether they would wait, also below TLS.
@@ -264,11 +260,6 @@ func (c *conn) send(a *attempt) (*http.Response, error) {
 	return res, nil
 }
 
-// httpExpects reports whether the client waits for 100 Continue.
-func httpExpects(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Expect"), "100-continue")
-}
-
 // release ends the cancellation. It reports false if that has begun.
 func (c *conn) release() bool {
 	stopped := c.stop()
@@ -421,57 +412,4 @@ func (b *responseBody) Close() error {
 	}
 	b.closed = true
 	return b.conn.finish(b.ended && !b.last)
-}
-
-// upgraded is a connection that has switched to another protocol.
-type upgraded struct{ *conn }
-
-// Read reads what came with the response, and then from the connection.
-func (u *upgraded) Read(p []byte) (int, error) {
-	if u.reader.Buffered() > 0 {
-		return u.reader.Read(p)
-	}
-	return u.stream.Read(p)
-}
-
-func (u *upgraded) Write(p []byte) (int, error) { return u.stream.Write(p) }
-
-// CloseWrite tells the backend that nothing more comes.
-func (u *upgraded) CloseWrite() error {
-	if half, ok := u.stream.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return u.Close()
-}
-
-// Close may be called again, and by several goroutines.
-func (u *upgraded) Close() error {
-	u.release()
-	return u.wire.Close()
-}
-
-// expectation is a body that waits until its backend asks for it, answers, or has had
-// enough time for that.
-type expectation struct {
-	io.ReadCloser
-	decided  <-chan bool // nil: it is sent
-	unwanted bool        // the backend answered without it
-}
-
-// Read waits and then reads.
-func (e *expectation) Read(p []byte) (int, error) {
-	if e.decided != nil {
-		timer := time.NewTimer(continueTimeout)
-		defer timer.Stop()
-		select {
-		case send := <-e.decided:
-			if !send {
-				e.unwanted = true
-				return 0, errNotExpected
-			}
-		case <-timer.C:
-		}
-		e.decided = nil
-	}
-	return e.ReadCloser.Read(p)
 }

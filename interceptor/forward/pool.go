@@ -3,9 +3,12 @@ package forward
 import (
 	"container/list"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
 const (
@@ -16,6 +19,32 @@ const (
 	// of a fresh server for connections that it has not accepted yet is short.
 	places = 32
 )
+
+// way is how a backend is spoken to.
+type way uint8
+
+const (
+	plain  way = iota // HTTP/1.1
+	h2c               // HTTP/2 without TLS
+	secure            // TLS, and the protocol that is negotiated
+	// secureUpgrade is HTTP/1.1 over TLS: HTTP/2 has no upgrades.
+	secureUpgrade
+	ways
+)
+
+// wayOf returns how an attempt speaks to its backend.
+func wayOf(a *attempt) way {
+	upgrade := a.request.Header["Upgrade"] != nil
+	switch {
+	case a.x.TLS && upgrade:
+		return secureUpgrade
+	case a.x.TLS:
+		return secure
+	case a.x.Upstream.Target.Protocol == exchange.H2C && !upgrade: // who speaks h2c speaks HTTP/1.1 too
+		return h2c
+	}
+	return plain
+}
 
 // pool is connections of one kind, and the requests that wait for one. It opens a few at a
 // time, on goroutines of their own: a connection that comes too late for one request serves
@@ -48,6 +77,49 @@ type waiter struct {
 type delivery struct {
 	connection sender
 	err        error
+}
+
+// send sends the request of an attempt once and returns the response, whose body the caller
+// closes. A response to an upgrade has a body that is an io.ReadWriteCloser. The error is a
+// *sendError.
+func (c *client) send(a *attempt) (*http.Response, error) {
+	p := &c.hostOf(a).pools[wayOf(a)]
+	if a.fresh {
+		p.purge()
+	}
+	connection, err := p.get(a.call)
+	if err != nil {
+		failed := &sendError{err: err}
+		if errors.As(err, new(*dialError)) {
+			failed.reached = refused
+		}
+		return nil, failed
+	}
+	return connection.send(a)
+}
+
+// hostOf returns the host that an attempt is for.
+func (c *client) hostOf(a *attempt) *host {
+	u := &a.x.Upstream
+	if u.Slot.Valid() && u.Slot.Addr() == a.address {
+		attached := u.Slot.Attachment()
+		if attached == nil {
+			attached = c.attach(u)
+		}
+		if h, ok := attached.(*host); ok && h.client == c && h.address == a.address {
+			return h
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := name{a.address, u.Target.ServerName}
+	h := c.named[n]
+	if h == nil {
+		h = c.add(n)
+		h.named = true
+		c.named[n] = h
+	}
+	return h
 }
 
 // get returns a connection for one request: one that has room, or the first that gets some or
@@ -201,6 +273,19 @@ func (p *pool) keep(c *conn) {
 	c.idleUntil = time.Now().Add(c.idle)
 	p.idle = append(p.idle, c)
 	p.host.watch()
+}
+
+// watch keeps the reaper running. The caller holds the lock.
+func (h *host) watch() {
+	if h.active = true; h.reaping {
+		return
+	}
+	h.reaping = true
+	if h.reaper == nil {
+		h.reaper = time.AfterFunc(reapInterval, h.reap)
+	} else {
+		h.reaper.Reset(reapInterval)
+	}
 }
 
 // purge closes the idle connections. What shares a connection notices its end.

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // halfOpenFor bounds a tunnel in which one side has ended. A client that closed its
@@ -85,20 +83,29 @@ func tunnel(dst io.Writer, src io.Reader) error {
 	return io.ErrClosedPipe // the other direction cannot go on alone
 }
 
-// upgradeType returns the protocol that a message switches to, "" if none.
-func upgradeType(header http.Header) string {
-	if !httpguts.HeaderValuesContainsToken(header["Connection"], "Upgrade") {
-		return ""
+// upgraded is a connection that has switched to another protocol.
+type upgraded struct{ *conn }
+
+// Read reads what came with the response, and then from the connection.
+func (u *upgraded) Read(p []byte) (int, error) {
+	if u.reader.Buffered() > 0 {
+		return u.reader.Read(p)
 	}
-	return header.Get("Upgrade")
+	return u.stream.Read(p)
 }
 
-// printable reports whether a protocol is printable ASCII.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
+func (u *upgraded) Write(p []byte) (int, error) { return u.stream.Write(p) }
+
+// CloseWrite tells the backend that nothing more comes.
+func (u *upgraded) CloseWrite() error {
+	if half, ok := u.stream.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
 	}
-	return true
+	return u.Close()
+}
+
+// Close may be called again, and by several goroutines.
+func (u *upgraded) Close() error {
+	u.release()
+	return u.wire.Close()
 }
