@@ -24,6 +24,8 @@ type Client struct {
 	socket syscall.RawConn // nil if the connection is not a socket
 	// free is how many bytes are not charged.
 	free int64
+	// tls is the state of TLS after its handshake, nil without.
+	tls *tls.ConnectionState
 	// cancel ends the contexts of the requests on the connection.
 	cancel context.CancelFunc
 	// phase is a phase of the connection.
@@ -124,8 +126,8 @@ func connState(conn net.Conn, state http.ConnState) {
 
 // tcpOf returns the connection below TLS, nil if it is not TCP.
 func tcpOf(conn net.Conn) *tcpConn {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
+	if secure, ok := conn.(*secureConn); ok {
+		return secure.tcp
 	}
 	tcp, _ := conn.(*tcpConn)
 	return tcp

@@ -2,10 +2,13 @@ package httpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/go-logr/logr"
 )
 
 // connections are the open connections of a server. net/http forgets those that
@@ -13,6 +16,7 @@ import (
 // counted from Accept to Close, because http.Server.ConnState is silent after
 // StateHijacked. That costs nothing a request.
 type connections struct {
+	log  logr.Logger
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
 	// none is closed while no connection is open.
@@ -45,12 +49,16 @@ type tcpConn struct {
 	of     *connections
 	client Client
 	frames frames // of the goroutine that reads
+	secure bool   // it is below TLS
 }
 
 // Read reads, and charges for what may be a head.
 func (c *tcpConn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)
-	if n > 0 && !c.of.read(c, b[:n]) {
+	switch {
+	case n == 0:
+	case c.secure && c.client.tls != nil: // a secureConn counts
+	case c.secure && !c.of.received(c, int64(n)), !c.secure && !c.of.read(c, b[:n]):
 		return 0, net.ErrClosed
 	}
 	return n, err
@@ -98,9 +106,9 @@ func newConnections(most int) *connections {
 }
 
 // listen returns l with its connections counted.
-func (c *connections) listen(l net.Listener, secure bool) net.Listener {
-	counted := &listener{Listener: l, of: c, free: freeHead, closed: make(chan struct{})}
-	if secure {
+func (c *connections) listen(l net.Listener, secure *tls.Config) net.Listener {
+	counted := &listener{Listener: l, of: c, secure: secure, free: freeHead, closed: make(chan struct{})}
+	if secure != nil {
 		counted.free += freeHandshake
 	}
 	return counted
@@ -109,7 +117,8 @@ func (c *connections) listen(l net.Listener, secure bool) net.Listener {
 type listener struct {
 	net.Listener
 	of     *connections
-	free   int64 // of Client
+	secure *tls.Config // nil without TLS
+	free   int64       // of Client
 	once   sync.Once
 	closed chan struct{}
 }
@@ -134,11 +143,17 @@ func (l *listener) Accept() (net.Conn, error) {
 		socket, _ := tcp.SyscallConn() // fails for no connection that was accepted
 		c := &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket, free: l.free}}
 		c.client.since.Store(time.Now().UnixNano())
-		conn = c
-	} else {
-		conn = &otherConn{Conn: conn, of: l.of}
+		l.of.add(c)
+		if l.secure != nil {
+			return newSecureConn(c, l.secure), nil
+		}
+		return c, nil
 	}
+	conn = &otherConn{Conn: conn, of: l.of}
 	l.of.add(conn)
+	if l.secure != nil {
+		conn = tls.Server(conn, l.secure)
+	}
 	return conn, nil
 }
 

@@ -70,20 +70,24 @@ type Options struct {
 type Server struct {
 	http        *http.Server
 	connections *connections
+	secure      *tls.Config
 }
 
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
 	s.connections.maxHeads, s.connections.shed = o.MaxHeadMemory, o.Shed
+	s.connections.log = o.Log
+	if o.TLS != nil {
+		s.secure = secureConfig(o.TLS)
+	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           handler,
+		Handler:           secured(handler),
 		Protocols:         &protocols,
-		TLSConfig:         o.TLS,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    o.MaxHeaderBytes,
@@ -108,12 +112,12 @@ func New(handler http.Handler, o Options) *Server {
 // Serve answers plain HTTP on a listener, which it owns from then on. It returns
 // nil as soon as Shutdown is called, which returns when all is over.
 func (s *Server) Serve(l net.Listener) error {
-	return ended(l, s.http.Serve(s.connections.listen(l, false)))
+	return ended(l, s.http.Serve(s.connections.listen(l, nil)))
 }
 
 // ServeTLS is Serve for TLS.
 func (s *Server) ServeTLS(l net.Listener) error {
-	return ended(l, s.http.ServeTLS(s.connections.listen(l, true), "", ""))
+	return ended(l, s.http.Serve(s.connections.listen(l, s.secure)))
 }
 
 func ended(l net.Listener, err error) error {

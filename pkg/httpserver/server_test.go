@@ -77,7 +77,7 @@ func client(t *testing.T, set func(*http.Protocols)) *http.Client {
 	t.Helper()
 	var protocols http.Protocols
 	set(&protocols)
-	transport := &http.Transport{Protocols: &protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	transport := &http.Transport{Protocols: &protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "tls.test"}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: patience}
 }
@@ -85,6 +85,9 @@ func client(t *testing.T, set func(*http.Protocols)) *http.Client {
 func TestProtocols(t *testing.T) {
 	s := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
+		if r.TLS != nil {
+			_, _ = io.WriteString(w, " "+r.TLS.ServerName)
+		}
 	})
 	for _, test := range []struct {
 		reason, url, want string
@@ -92,8 +95,8 @@ func TestProtocols(t *testing.T) {
 	}{
 		{"plain HTTP/1.1", "http://" + s.plain, "HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
 		{"HTTP/2 with prior knowledge", "http://" + s.plain, "HTTP/2.0", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }},
-		{"HTTP/1.1 over TLS", "https://" + s.secure, "HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
-		{"HTTP/2 by ALPN", "https://" + s.secure, "HTTP/2.0", func(p *http.Protocols) { p.SetHTTP2(true) }},
+		{"HTTP/1.1 over TLS", "https://" + s.secure, "HTTP/1.1 tls.test", func(p *http.Protocols) { p.SetHTTP1(true) }},
+		{"HTTP/2 by ALPN", "https://" + s.secure, "HTTP/2.0 tls.test", func(p *http.Protocols) { p.SetHTTP2(true) }},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			response, err := client(t, test.protocols).Get(test.url)
@@ -106,6 +109,18 @@ func TestProtocols(t *testing.T) {
 				t.Errorf("the server saw %q (%v), want %q", body, err, test.want)
 			}
 		})
+	}
+}
+
+func TestPlainRequestsToTLSAreExplained(t *testing.T) {
+	s := start(t, func(http.ResponseWriter, *http.Request) { t.Error("a plain request is served") })
+	conn, err := net.Dial("tcp", s.secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if status, err := get(conn); err != nil || status != http.StatusBadRequest {
+		t.Errorf("answered with %d, %v", status, err)
 	}
 }
 
@@ -572,7 +587,7 @@ func cut(t *testing.T, conn net.Conn) {
 func TestClosedConnectionsAreNotCharged(t *testing.T) {
 	c := newConnections(0)
 	c.maxHeads = 1 << 20
-	l := c.listen(listen.Loopback(t), false)
+	l := c.listen(listen.Loopback(t), nil)
 	defer l.Close()
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -666,6 +681,12 @@ func TestMemoryOfHeadsIsBounded(t *testing.T) {
 // An HTTP/2 connection that serves a stream may begin another header block, and frames that
 // are no part of one are not charged.
 func TestHeaderBlocksAreBounded(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) { headerBlocksAreBounded(t, secure) })
+	}
+}
+
+func headerBlocksAreBounded(t *testing.T, secure bool) {
 	const unit = 4 << 10
 	hold := make(chan struct{})
 	defer close(hold)
@@ -677,7 +698,13 @@ func TestHeaderBlocksAreBounded(t *testing.T) {
 	})
 	open := func() *frames2.Conn {
 		t.Helper()
-		conn, err := net.Dial("tcp", s.plain)
+		var conn net.Conn
+		var err error
+		if secure {
+			conn, err = tls.Dial("tcp", s.secure, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		} else {
+			conn, err = net.Dial("tcp", s.plain)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -744,7 +771,7 @@ func TestHeaderBlocksAreBounded(t *testing.T) {
 				return false
 			}
 		}
-		return c.heads <= 3*headMemory*unit
+		return len(c.watched) == 3 && c.heads <= 3*headMemory*unit // no one was cut
 	})
 	// The oldest block makes room.
 	newer := open()
