@@ -109,6 +109,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		MaxIdleConnsPerHost:    cfg.Backends.MaxIdleConnsPerHost,
 		MaxResponseHeaderBytes: cfg.Backends.MaxResponseHeaderBytes,
 		MaxHeadMemory:          cfg.Clients.HeadMemory(memory),
+		MaxCopyMemory:          cfg.Clients.HeadMemory(memory),
 		Heads:                  a.heads,
 		DirectPodRouting:       cfg.DirectPodRouting,
 		TLS:                    backendTLS,

@@ -110,3 +110,61 @@ func TestClientThatDoesNotReadStopsItsBackend(t *testing.T) {
 		t.Error("a cut response was complete")
 	}
 }
+
+// chunks is a client that notes the largest piece of a response, and reads no further once
+// it is asked to stop.
+type chunks struct {
+	*httptest.ResponseRecorder
+	stop    chan struct{} // nil: it reads everything
+	stopped chan int
+}
+
+func (w *chunks) Write(p []byte) (int, error) {
+	if w.stop != nil && len(p) > 4<<10 || len(w.stopped) == 0 && w.Body.Len() > 1<<20 {
+		select {
+		case w.stopped <- len(p):
+		default:
+		}
+		if w.stop != nil {
+			<-w.stop
+		}
+	}
+	return w.ResponseRecorder.Write(p)
+}
+
+// TestLargeBuffersAreBounded: clients that do not read take no more large buffers than there
+// is room for; other answers are copied with small ones.
+func TestLargeBuffersAreBounded(t *testing.T) {
+	const size = 2 << 20
+	backend := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })
+	f := newFixture(backend.Listener.Addr().String())
+	f.options.MaxCopyMemory = 64 << 10
+	f.start(t)
+	get := func(w http.ResponseWriter) error {
+		x := &exchange.Exchange{Route: f.route}
+		x.Upstream.Target = f.target
+		x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+		return f.forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), x)
+	}
+	slow := &chunks{httptest.NewRecorder(), make(chan struct{}), make(chan int, 1)}
+	done := make(chan error, 1)
+	go func() { done <- get(slow) }()
+	if n := <-slow.stopped; n <= 4<<10 {
+		t.Errorf("a large body is copied by %d bytes", n)
+	}
+	other := &chunks{httptest.NewRecorder(), nil, make(chan int, 1)}
+	if err := get(other); err != nil || other.Body.Len() != size {
+		t.Errorf("%v after %d bytes", err, other.Body.Len())
+	}
+	if n := <-other.stopped; n > 4<<10 {
+		t.Errorf("without room a body is copied by %d bytes", n)
+	}
+	close(slow.stop)
+	if err := <-done; err != nil || slow.Body.Len() != size {
+		t.Errorf("%v after %d bytes", err, slow.Body.Len())
+	}
+	again := &chunks{httptest.NewRecorder(), nil, make(chan int, 1)}
+	if err := get(again); err != nil || <-again.stopped <= 4<<10 {
+		t.Errorf("the room is not given back: %v", err)
+	}
+}

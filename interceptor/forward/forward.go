@@ -39,6 +39,9 @@ type Options struct {
 	// MaxHeadMemory bounds the memory, in bytes, of the heads of HTTP/1.1 responses that are
 	// being read, except for the first 4 KiB of each; 0 is no bound.
 	MaxHeadMemory int64
+	// MaxCopyMemory bounds the memory, in bytes, of the large buffers that bodies are copied
+	// with; without room a small one does. 0 is no bound.
+	MaxCopyMemory int64
 	// Heads is charged with the large heads of responses that are being sent, whether it has
 	// room or not: the backend has done its work. Nil is a budget of its own.
 	Heads *body.Budget
@@ -98,6 +101,8 @@ type call struct {
 	w  http.ResponseWriter
 	in *http.Request // the client's
 	x  *exchange.Exchange
+	// copies is charged with large buffers.
+	copies *body.Budget
 	// cancel ends the last attempt of a client that needs a context; nil for none.
 	cancel context.CancelCauseFunc
 
@@ -116,7 +121,7 @@ type call struct {
 //   - an error that wraps http.ErrAbortHandler when the response was committed
 //     and its body could not be copied to the end.
 func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	c := &call{w: w, in: r, x: x}
+	c := &call{w: w, in: r, x: x, copies: f.client.copies}
 	defer c.end()
 	c.client.w = w
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
@@ -319,7 +324,7 @@ func (c *call) answer(res *http.Response) error {
 	c.clock.commit(c.w)
 	c.w.WriteHeader(res.StatusCode)
 	c.client.pending = true
-	if err := copyBody(&c.client, res.Body); err != nil {
+	if err := copyBody(&c.client, res.Body, c.copies); err != nil {
 		c.client.flush() // what there is of it
 		return c.cut(err)
 	}

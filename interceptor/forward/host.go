@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -25,6 +26,7 @@ type client struct {
 	maxHead                 int64
 	maxIdle, maxIdlePerHost int
 	heads                   heads
+	copies                  *body.Budget    // of large buffers that bodies are copied with
 	netHTTP                 bool            // leave HTTP/1.1 to net/http too
 	idle                    atomic.Int64    // connections of HTTP/1.1 in all pools
 	ctx                     context.Context // of dials; ends with close
@@ -42,7 +44,7 @@ type name struct{ address, serverName string }
 func newClient(o Options) *client {
 	c := &client{
 		connect: connect(o.DialContext, o.ConnectTimeout), tls: o.TLS, maxHead: o.MaxResponseHeaderBytes,
-		heads:   heads{max: o.MaxHeadMemory, reading: make(map[*conn]struct{})},
+		copies: body.NewBudget(o.MaxCopyMemory), heads: heads{max: o.MaxHeadMemory, reading: make(map[*conn]struct{})},
 		maxIdle: o.MaxIdleConns, maxIdlePerHost: o.MaxIdleConnsPerHost, netHTTP: o.NetHTTP,
 		hosts: make(map[*host]struct{}), named: make(map[name]*host),
 	}

@@ -193,7 +193,7 @@ func (s *sink) Write(p []byte) (int, error) {
 // ReadFrom is for bufio.Writer: large bodies need not pass its buffer.
 func (s *sink) ReadFrom(r io.Reader) (int64, error) {
 	count := counter{w: s}
-	err := copyBody(&count, r)
+	err := copyBody(&count, r, s.pool.host.client.copies)
 	return count.n, err
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
 )
 
 // halfOpenFor bounds a tunnel in which one side has ended. A client that closed its
@@ -44,19 +46,19 @@ func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	}
 	// The client may have sent more already. Behind its buffer is the connection.
 	early := io.LimitReader(buffered, int64(buffered.Reader.Buffered()))
-	join(client, backend, io.MultiReader(early, client))
+	join(client, backend, io.MultiReader(early, client), c.copies)
 	return nil
 }
 
 // join copies in both directions until one of them fails or both have ended.
-func join(client, backend io.ReadWriteCloser, fromClient io.Reader) {
+func join(client, backend io.ReadWriteCloser, fromClient io.Reader, large *body.Budget) {
 	end := func() {
 		_ = client.Close()
 		_ = backend.Close()
 	}
 	halfOpen := sync.OnceValue(func() *time.Timer { return time.AfterFunc(halfOpenFor, end) })
 	connect := func(dst io.Writer, src io.Reader) {
-		if tunnel(dst, src) != nil {
+		if tunnel(dst, src, large) != nil {
 			// One direction that fails ends both; one that ends leaves the other.
 			end()
 		}
@@ -73,8 +75,8 @@ func join(client, backend io.ReadWriteCloser, fromClient io.Reader) {
 }
 
 // tunnel copies one direction of a connection, and tells its receiver when it ends.
-func tunnel(dst io.Writer, src io.Reader) error {
-	if err := copyBody(dst, src); err != nil {
+func tunnel(dst io.Writer, src io.Reader, large *body.Budget) error {
+	if err := copyBody(dst, src, large); err != nil {
 		return err
 	}
 	if half, ok := dst.(interface{ CloseWrite() error }); ok {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/body"
 )
 
 // half is one end of a connection in memory whose sides end one by one, as TCP's do.
@@ -78,7 +80,7 @@ func TestHalfOpenTunnelEnds(t *testing.T) {
 				atBackend, backend := connection()
 				start, ended := time.Now(), make(chan time.Time, 1)
 				go func() {
-					join(atClient, atBackend, atClient)
+					join(atClient, atBackend, atClient, body.NewBudget(0))
 					ended <- time.Now()
 				}()
 				test.use(t, client, backend)

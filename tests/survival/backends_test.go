@@ -48,17 +48,18 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 
 func TestDownloadsThatNobodyReads(t *testing.T) {
 	for _, test := range []struct {
-		reason string
-		in     bool // HTTP/2 from the client
-		out    string
+		reason  string
+		clients int
+		in      bool // HTTP/2 from the client
+		out     string
 	}{
-		{"HTTP/1.1 from an h2c backend", false, "kubernetes.io/h2c"},
-		{"HTTP/2 from an h2c backend", true, "kubernetes.io/h2c"},
-		{"HTTP/1.1 from an HTTP/1.1 backend", false, ""},
+		{"HTTP/1.1 from an h2c backend", 400, false, "kubernetes.io/h2c"},
+		{"HTTP/2 from an h2c backend", 200, true, "kubernetes.io/h2c"},
+		{"HTTP/1.1 from an HTTP/1.1 backend", 700, false, ""},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			v := start(t, target("download", test.out, h2c(t, endless), nil))
-			for range 40 {
+			for range test.clients {
 				if test.in {
 					if _, err := v.frames(0).Request(true, frames.Fields("GET", "download.test", "/")...); err != nil {
 						t.Fatal(err)
