@@ -119,7 +119,7 @@ func TestALiveTemplateReloadsWhenReady(t *testing.T) {
 		}
 		close(awake)
 		if err := <-done; err != nil || !strings.HasSuffix(w.page(), begin+"\n\n"+
-			`<style>@keyframes keda{0%{visibility:hidden}}</style><div style="animation:keda 1s step-end">`+ready+`<script>`+reloadNow+`</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div>`) {
+			`<style>@keyframes keda{0%{visibility:hidden}}.keda a{color:inherit}</style><div class="keda" style="animation:keda 1s step-end">`+ready+`<script>`+reloadNow+`</script><noscript><meta http-equiv="refresh" content="0;url=/"></noscript></div>`) {
 			t.Errorf("error %v\n%s", err, w.page())
 		}
 		if got := w.Header().Get("Refresh"); got != "" {
@@ -135,7 +135,7 @@ func TestALiveTemplateEndsWithALink(t *testing.T) {
 		if err := serveLive(withTemplate(t, ownPage, Options{RefreshInterval: 7 * time.Second}), w, navigation(t.Context()), eta.Progress{}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if want := `<div style="animation:keda 8s step-end"><a href="">Reload</a></div>`; !strings.HasSuffix(w.page(), want) {
+		if want := `<div class="keda" style="animation:keda 8s step-end"><a href="">Reload</a></div>`; !strings.HasSuffix(w.page(), want) {
 			t.Errorf("the page ends\n%s\nwant\n%s", w.page(), want)
 		}
 	})

@@ -86,11 +86,12 @@ func (l *Live) Reload() error {
 func (l *Live) Late() error { return l.end(late+again, 0) }
 
 // end writes the last piece of the page. On the user's own page it appears after some
-// seconds: the browser has left by then, unless something is wrong.
+// seconds: the browser has left by then, unless something is wrong. Its links have the
+// color of the user's text.
 func (l *Live) end(piece string, seconds int) error {
 	if l.own {
 		return l.out.write(fmt.Appendf(nil,
-			`<style>@keyframes keda{0%%{visibility:hidden}}</style><div style="animation:keda %ds step-end">%s</div>`, seconds, piece))
+			`<style>@keyframes keda{0%%{visibility:hidden}}.keda a{color:inherit}</style><div class="keda" style="animation:keda %ds step-end">%s</div>`, seconds, piece))
 	}
 	return l.out.write(append([]byte(piece), l.page.frame.closing...))
 }

@@ -1,1 +1,1 @@
-{let d=document,n=d.currentScript.dataset.n,l=location,r=()=>self.kedaReady||l.reload();setTimeout(()=>d.readyState[0]=="l"&&r(),25e3);+n&&addEventListener("load",()=>setTimeout(r,n*1e3));addEventListener("click",e=>e.target.matches('a[href=""]')&&(e.preventDefault(),l.reload()))}
+{let d=document,n=d.currentScript.dataset.n,l=location,r=()=>self.kedaReady||l.reload();setTimeout(()=>d.readyState[0]=="c"||r(),25e3);+n&&addEventListener("load",()=>setTimeout(r,n*1e3));addEventListener("click",e=>e.target.matches('a[href=""]')&&(e.preventDefault(),l.reload()))}

@@ -19,12 +19,11 @@ var style string
 
 // The script of a page in a browser. It reloads the page some seconds after it has
 // ended, by location.reload: Chromium takes a refresh of a document whose address has a
-// fragment for a jump inside it, and never reloads. It also reloads a live page whose end
-// the browser did not notice; the state of the document tells, so that an application
-// that takes long for its first byte is not asked again. Neither happens once the page
-// says that the application is ready: a page that is still there has led to a download,
-// which must not come twice. A click on a link to "" reloads too, as such a link loses the
-// fragment.
+// fragment for a jump inside it, and never reloads. It also reloads a live page that was
+// cut: on HTTP/2 its document is never complete (Chromium 156, Firefox 153). Neither
+// happens once the page says that the application is ready: the application may take long
+// for its first byte, and a page that stays has led to a download, which must not come
+// twice. A click on a link to "" reloads too, as such a link loses the fragment.
 //
 //go:embed reload.js
 var script string
