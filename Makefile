@@ -16,7 +16,7 @@ tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Go, make and curl are all that is needed. A C compiler (race detector), Chromium and Node are"
+	@echo "Go, make and curl are all that is needed. A C compiler (race detector), Chromium, Firefox and Node are"
 	@echo "installed on Debian when missing; other tools, a real kube-apiserver among them, are built"
 	@echo "from Go modules on first use."
 
@@ -61,15 +61,15 @@ tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-l
 	cd tests/clients/node && npm ci --no-progress --prefer-offline
 
 .PHONY: test-browser
-test-browser: cc chromium tests/browser/node_modules/.package-lock.json ## Every page in a real Chromium, read by axe-core too
-	go test -race -timeout 15m -tags browser ./tests/browser/...
+test-browser: cc browsers tests/browser/node_modules/.package-lock.json ## Every page in Chromium and Firefox, read by axe-core too (about 4 minutes)
+	go test -timeout 15m -parallel 8 -tags browser ./tests/browser/...
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | node
 	cd tests/browser && npm ci --no-progress --prefer-offline
 
 .PHONY: screenshots
-screenshots: cc chromium ## The pictures of the pages in docs/images
-	go test -race -count=1 -timeout 5m -tags browser ./tests/browser -run TestPicturesOfThePages -args -screenshots $(CURDIR)/docs/images
+screenshots: cc browsers ## The pictures of the pages in docs/images
+	go test -count=1 -timeout 5m -tags browser ./tests/browser -run TestPicturesOfThePages -args -screenshots $(CURDIR)/docs/images
 
 .PHONY: test-charts
 test-charts: cc ## The chart and the manifests: goldens, and a release's life on a real kube-apiserver
@@ -162,6 +162,7 @@ nginx: export RUNLEVEL := 1
 nginx:
 	$(call need,PATH=$$PATH:/usr/sbin command -v nginx && PATH=$$PATH:/usr/sbin command -v haproxy,nginx-light haproxy,make bench-compare measures them)
 
-.PHONY: chromium
-chromium:
+.PHONY: browsers
+browsers:
 	$(call need,command -v $${CHROMIUM:-chromium},chromium,the browser tests drive it)
+	$(call need,command -v $${FIREFOX:-firefox-esr},firefox-esr,the browser tests drive it)

@@ -75,8 +75,6 @@ func endAll() {
 type driver interface {
 	// visit begins to load an address, and does not wait: a live page does not end.
 	visit(t *testing.T, url string)
-	// reload does what a person does by the button of that name.
-	reload(t *testing.T)
 	// address returns the address that the browser shows.
 	address(t *testing.T) string
 	// value returns the value of an expression in the page; Chromium waits for a promise.

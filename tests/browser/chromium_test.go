@@ -125,11 +125,6 @@ func (c *chromiumTab) visit(t *testing.T, url string) {
 	call(t, c, page.Navigate, page.NavigateParams{URL: url})
 }
 
-func (c *chromiumTab) reload(t *testing.T) {
-	t.Helper()
-	call(t, c, page.Reload, page.ReloadParams{})
-}
-
 func (c *chromiumTab) address(t *testing.T) string {
 	t.Helper()
 	history := call(t, c, page.GetNavigationHistory, cdp.Empty{})

@@ -284,9 +284,20 @@ func (d *firefoxTab) visit(t *testing.T, url string) {
 	d.do(t, "browsingContext.navigate", map[string]any{"url": url, "wait": "none"}, nil)
 }
 
+// reload does what a person does by the button of that name. Firefox refuses it while it is
+// busy with its own error page.
 func (d *firefoxTab) reload(t *testing.T) {
 	t.Helper()
-	d.do(t, "browsingContext.reload", map[string]any{"wait": "none"}, nil)
+	for deadline := time.Now().Add(patience); ; {
+		err := d.call("browsingContext.reload", map[string]any{"context": d.context, "wait": "none"}, nil)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(100 * time.Millisecond)
+	}
 }
 
 func (d *firefoxTab) address(t *testing.T) string {

@@ -3,9 +3,12 @@
 package browser
 
 import (
+	"bytes"
 	"fmt"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -254,5 +257,62 @@ func TestPagesLoadNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Forced colors take backgrounds away: a spinner that is one is not there.
+func TestTheSpinnerIsVisibleInForcedColors(t *testing.T) {
+	t.Parallel()
+	for _, l := range looks(t) {
+		if l.name != "forced-colors" && l.name != "ready" {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			tb := show(t, l, forced)
+			if !evaluate[bool](t, tb, `matchMedia("(forced-colors: active)").matches`) {
+				t.Fatal("colors are not forced")
+			}
+			box := evaluate[[4]float64](t, tb, `(b => [b.left, b.top, b.width, b.height])(document.querySelector("i").getBoundingClientRect())`)
+			picture, err := png.Decode(bytes.NewReader(tb.shot(t)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// seen reports whether a point of the ring is not the ground: at its top and
+			// at its left, where the line is 5 pixels wide.
+			seen := func(x, y float64) bool {
+				ground := picture.At(int(box[0])-4, int(box[1])-4)
+				return picture.At(int(box[0]+x), int(box[1]+y)) != ground
+			}
+			top, left := seen(box[2]/2, 2), seen(2, box[3]/2)
+			if !left || top != (l.name == "ready") {
+				t.Errorf("the ring is seen at its top %t, at its left %t; one that waits has a gap at its top", top, left)
+			}
+		})
+	}
+}
+
+// A message may be said in two languages, one in each line.
+func TestLinesAreReadInTheirOwnDirection(t *testing.T) {
+	t.Parallel()
+	for _, l := range looks(t) {
+		if l.name != "right-to-left" {
+			continue
+		}
+		tb := show(t, l, screens[2])
+		// Whether the last letter of each line is to the right of the first one.
+		const toTheRight = `(() => {
+			const text = document.querySelector("p").firstChild, all = []
+			const at = i => { const r = document.createRange(); r.setStart(text, i); r.setEnd(text, i + 1); return r.getBoundingClientRect().left }
+			for (let begin = 0; begin < text.length;) {
+				let end = text.data.indexOf("\n", begin)
+				if (end < 0) end = text.length
+				all.push(at(end - 1) > at(begin))
+				begin = end + 1
+			}
+			return all
+		})()`
+		if got := evaluate[[]bool](t, tb, toTheRight); !slices.Equal(got, []bool{false, true, false}) {
+			t.Errorf("the full stops are to the right of the lines: %v; want those of English lines only", got)
+		}
 	}
 }

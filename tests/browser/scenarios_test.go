@@ -272,43 +272,55 @@ func TestASandboxedFrameHasALink(t *testing.T) {
 		}
 		tb.click(t, "h1")
 		tb.press(t, tabKey)
-		tb.press(t, enterKey)
-		await(t, s.met)
+		// The focus goes over to the frame's process when it likes.
+		ticker, timeout := time.NewTicker(time.Second), time.After(patience)
+		defer ticker.Stop()
+		for met := false; !met; {
+			tb.press(t, enterKey)
+			select {
+			case <-s.met:
+				met = true
+			case <-ticker.C:
+			case <-timeout:
+				t.Fatal("the link does not lead to the application")
+			}
+		}
 	})
 }
 
-// A browser has six connections to a host on HTTP/1.1. The seventh tab waits for one of
-// them with pages that stay open, and for none with those that do not.
+// Chromium has six connections to a host on HTTP/1.1: with pages that stay open the seventh
+// tab waits for one of them, with complete ones for none. Firefox has some more for navigations.
 func TestSevenTabs(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		delivery string
-		within   time.Duration
-	}{{"Live", 25 * time.Second}, {"Refresh", 15 * time.Second}} {
-		t.Run(c.delivery, func(t *testing.T) {
-			visitors(t, func(t *testing.T, v visitor) {
-				s := newPagesOf(t, page.Options{Finite: c.delivery == "Refresh"}, "")
-				tabs := []*tab{v.open(t)}
-				for range 6 {
-					tabs = append(tabs, tabs[0].beside(t))
-				}
-				begin := time.Now()
+	for _, k := range kinds {
+		if !k.scripts {
+			continue
+		}
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			first := k.open(t)
+			tabs := []*tab{first}
+			for range 6 {
+				tabs = append(tabs, first.beside(t))
+			}
+			for _, finite := range []bool{true, false} {
+				s := newPagesOf(t, page.Options{Finite: finite}, "")
 				for i, tb := range tabs {
-					tb.visit(t, strings.TrimSuffix(s.url(), "/")+v.at(fmt.Sprint("/", i)).address)
+					tb.visit(t, fmt.Sprint(s.url(), i, fragment))
 				}
-				var last time.Duration
+				blank := s.came(t, "/6/").Sub(s.came(t, "/0/"))
 				for _, tb := range tabs {
-					last = max(last, tb.shows(t, http.StatusServiceUnavailable).Sub(begin))
+					tb.shows(t, http.StatusServiceUnavailable)
 				}
-				t.Logf("all seven after %v", last)
 				s.ready(t)
 				for _, tb := range tabs {
 					tb.shows(t, http.StatusOK)
 				}
-				if last > c.within {
-					t.Errorf("the last tab was blank for %v", last)
+				// An open page lasts 20 s.
+				if waits := !finite && k.name == "Chromium"; blank > 15*time.Second != waits {
+					t.Errorf("finite %t: the seventh tab was blank for %v", finite, blank)
 				}
-			})
+			}
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ type pages struct {
 
 	mu    sync.Mutex
 	awake chan struct{}
+	first map[string]time.Time // when the page was first asked for at each place, such as /docs
 	// Notes for a test: a page was opened, it ended, the application was met.
 	opened, closed, met chan struct{}
 }
@@ -67,7 +69,7 @@ func newPagesOf(t *testing.T, o page.Options, template string) *pages {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &pages{page: p, address: "127.0.0.1:0", opened: make(chan struct{}, 1), closed: make(chan struct{}, 1), met: make(chan struct{}, 1)}
+	s := &pages{page: p, address: "127.0.0.1:0", first: map[string]time.Time{}, opened: make(chan struct{}, 1), closed: make(chan struct{}, 1), met: make(chan struct{}, 1)}
 	s.start(t)
 	t.Cleanup(func() { s.server.Close() })
 	return s
@@ -83,7 +85,38 @@ func (s *pages) ready(*testing.T) time.Time {
 	return now
 }
 
-// note leaves a note, unless there is one.
+// asked takes note of when the page was asked for.
+func (s *pages) asked(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first[path].IsZero() {
+		s.first[path] = time.Now()
+	}
+}
+
+// came returns when the page was first asked for at a path that begins like this.
+func (s *pages) came(t *testing.T, prefix string) time.Time {
+	t.Helper()
+	ticker, timeout := time.NewTicker(50*time.Millisecond), time.After(patience)
+	defer ticker.Stop()
+	for {
+		s.mu.Lock()
+		for path, at := range s.first {
+			if strings.HasPrefix(path, prefix) {
+				s.mu.Unlock()
+				return at
+			}
+		}
+		s.mu.Unlock()
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			t.Fatalf("nobody came to %s within %v", prefix, patience)
+		}
+	}
+}
+
+// note leaves a note, if there is room for it.
 func note(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -127,6 +160,7 @@ func (s *pages) start(t *testing.T) {
 			return
 		default:
 		}
+		s.asked(r.URL.Path)
 		note(s.opened)
 		serve.ServeHTTP(w, r)
 		note(s.closed)
