@@ -60,6 +60,13 @@ const (
 	fieldMemory = 64
 )
 
+// deciding are fields that tell clients apart. Fields keeps them before all others, so that
+// a head of many tiny fields cannot push them out.
+var deciding = [...]string{
+	"Accept", "Content-Encoding", "Content-Type", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"Upgrade", "Upgrade-Insecure-Requests", "X-Requested-With",
+}
+
 // Fields returns a copy of a request's header without its largest fields, in little memory.
 // What tells clients apart is short, so that Write answers alike by the copy.
 func Fields(header http.Header) http.Header {
@@ -69,15 +76,23 @@ func Fields(header http.Header) http.Header {
 		}
 		return n
 	}
+	rank := func(name string) int {
+		if slices.Contains(deciding[:], name) {
+			return 0
+		}
+		return 1
+	}
 	names := slices.SortedFunc(maps.Keys(header), func(a, b string) int {
-		return cmp.Or(cmp.Compare(size(a), size(b)), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(size(a), size(b)), strings.Compare(a, b))
 	})
 	kept := make(http.Header)
 	left := smallHead
 	for _, name := range names {
-		if left -= size(name); left < 0 {
-			break
+		n := size(name)
+		if n > left {
+			continue
 		}
+		left -= n
 		for _, value := range header[name] {
 			kept[name] = append(kept[name], strings.Clone(value))
 		}
