@@ -11,6 +11,8 @@ const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 // What SDKs log would disturb the protocol.
 console.log = console.info = console.debug = console.error
 
+// A promise that an SDK forgets (@google/generative-ai's response, behind LangChain's) would
+// end this process, and all cases with it.
 process.on('unhandledRejection', (error) => console.error('unhandled rejection:', error?.stack ?? error))
 
 say([...cases].map(([name, { run, ...rest }]) => ({ name, ...rest })))
