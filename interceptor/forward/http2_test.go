@@ -56,9 +56,7 @@ func framing(t *testing.T, answer func(n int, frames *http2.Framer, stream uint3
 
 // okayFrames answers a request with "ok".
 func okayFrames(frames *http2.Framer, stream uint32) bool {
-	var head bytes.Buffer
-	_ = hpack.NewEncoder(&head).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
-	_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
+	_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", "200"), EndHeaders: true})
 	return frames.WriteData(stream, true, []byte("ok")) == nil
 }
 
@@ -243,4 +241,58 @@ func TestSharedConnectionsGoWithTheirEndpoint(t *testing.T) {
 		}
 		wait(t, "it is closed after the request", conn.closed)
 	}
+}
+
+// A head that is all there is of a response ends its stream: gRPC's "Trailers-Only" has the
+// status in it, which clients miss in a head that does not.
+func TestHeadThatIsAllEndsTheStream(t *testing.T) {
+	for name, f := range map[string]*fixture{
+		"TrailersOnly": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
+			return frames.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: stream, BlockFragment: fields(":status", "200", "content-type", "application/grpc", "grpc-status", "5"), EndHeaders: true, EndStream: true,
+			}) == nil
+		}),
+		"NoContent":   newFixture(serve(t, false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }).Listener.Addr().String()),
+		"NoLength":    newFixture(serve(t, false, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "0") }).Listener.Addr().String()),
+		"NotModified": newFixture(serve(t, false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }).Listener.Addr().String()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.h2c = true
+			f.start(t)
+			conn, err := net.Dial("tcp", f.front.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, http2.ClientPreface) // a write that fails fails a read
+			frames := http2.NewFramer(conn, conn)
+			_ = frames.WriteSettings()
+			for stream := uint32(1); stream < 40; stream += 2 {
+				_ = frames.WriteHeaders(http2.HeadersFrameParam{
+					StreamID: stream, BlockFragment: fields(":method", "POST", ":scheme", "http", ":authority", "app.test", ":path", "/", "te", "trailers"), EndHeaders: true,
+				})
+				_ = frames.WriteData(stream, true, []byte("x"))
+				for headed := false; !headed; {
+					frame, err := frames.ReadFrame()
+					if err != nil {
+						t.Fatal(err)
+					}
+					var head *http2.HeadersFrame
+					if head, headed = frame.(*http2.HeadersFrame); headed && !head.StreamEnded() {
+						t.Fatalf("the head of stream %d does not end it", stream)
+					}
+				}
+			}
+		})
+	}
+}
+
+// fields is a block of header fields, given as names and values.
+func fields(all ...string) []byte {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for i := 0; i+1 < len(all); i += 2 {
+		_ = encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}) // a buffer takes it
+	}
+	return block.Bytes()
 }
