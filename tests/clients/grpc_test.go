@@ -133,9 +133,15 @@ func TestGRPC(t *testing.T) {
 			defer work()()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			got, err := test.call(ctx, sleepingGRPC(t, test.spec, test.delay))
-			if s := status.Convert(err); s.Code() != test.code || s.Message() != test.message || !slices.Equal(got, test.want) {
-				t.Errorf("got %v, %v; want %v, %s: %s", got, err, test.want, test.code, test.message)
+			conn := sleepingGRPC(t, test.spec, test.delay)
+			for _, state := range []string{"asleep", "awake"} {
+				got, err := test.call(ctx, conn)
+				if s := status.Convert(err); s.Code() != test.code || s.Message() != test.message || !slices.Equal(got, test.want) {
+					t.Errorf("%s: got %v, %v; want %v, %s: %s", state, got, err, test.want, test.code, test.message)
+				}
+				if test.delay == never {
+					break
+				}
 			}
 		})
 	}

@@ -76,7 +76,10 @@ export const cases = {
     call.end()
     assert.deepEqual(await drain(call), [{ n: 1 }, { n: 2 }])
   }),
-  failure: add(spec, waking, (client) => fails(echo(client, { fail: status.NOT_FOUND }), status.NOT_FOUND, 'simulated failure')),
+  failure: add(spec, waking, async (client) => {
+    // Asleep, and then awake.
+    for (let i = 0; i < 3; i++) await fails(echo(client, { fail: status.NOT_FOUND }), status.NOT_FOUND, 'simulated failure')
+  }),
   'failure of a stream': add(spec, waking, async (client) =>
     assert.deepEqual(await drain(client.count({ fail: status.ABORTED })), [{ n: 1 }, { n: 2 }, { n: 3 }, { code: status.ABORTED, details: 'simulated failure' }]),
   ),
