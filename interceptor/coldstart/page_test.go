@@ -118,6 +118,9 @@ func TestReadinessTimeoutOfAPage(t *testing.T) {
 		{reason: "the fallback answers", route: &exchange.Route{Readiness: 10 * s}, fallback: true, steps: []asked{
 			{0, live, "ready", 10 * s}, {0, live, "other", 0}, {60 * s, live, "ready", 10 * s},
 		}},
+		{reason: "the fallback answers, whatever the request's timeout was", route: &exchange.Route{Readiness: 10 * s, Request: 5 * s}, fallback: true, steps: []asked{
+			{0, live, "ready", 10 * s}, {0, live, "other", 0},
+		}},
 		{reason: "the request's timeout is over with the page's first byte", route: &exchange.Route{Request: 5 * s}, steps: []asked{
 			{0, live, "page", 20 * s}, {5 * s, live, "page", 20 * s},
 		}},
