@@ -1,13 +1,17 @@
 package clients
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,9 +23,12 @@ type outcome struct {
 	// route is the spec of the route, and load how long the model takes: 300ms
 	// if it is not said.
 	route, load string
-	variants    []string // nil is every one that the API has
-	apis        []string // nil is every one
-	run         func(t *testing.T, c testCase)
+	// long says that the model loads only when a data event has taken the place of a
+	// comment, after 25 seconds.
+	long     bool
+	variants []string // nil is every one that the API has
+	apis     []string // nil is every one
+	run      func(t *testing.T, c testCase)
 }
 
 // The routes differ in what a waiting client sees.
@@ -45,8 +52,8 @@ const (
 var outcomes = []outcome{
 	// Comments come every 100ms, and a data event after each 250th: the longest
 	// stretch without data that any client gets.
-	{name: "answer after long", route: none, load: "27s", apis: []string{chat.name, responses.name}, variants: []string{tools}, run: answered},
-	{name: "error after long", model: "-503", route: none, load: "27s", apis: []string{chat.name, responses.name}, variants: []string{tools}, run: fails("simulated failure 503", "503", "simulated_503")},
+	{name: "answer after long", route: none, long: true, apis: []string{chat.name, responses.name}, variants: []string{tools}, run: answered},
+	{name: "error after long", model: "-503", route: none, long: true, apis: []string{chat.name, responses.name}, variants: []string{tools}, run: fails("simulated failure 503", "503", "simulated_503")},
 	{name: "answer", route: content, run: answered},
 	{name: "answer unseen", route: none, run: answered},
 	{name: "answer after reasoning", route: reasoning, apis: []string{chat.name}, variants: []string{plain, tools}, run: answered},
@@ -74,24 +81,26 @@ func TestClients(t *testing.T) {
 				}
 				t.Run(strings.Join([]string{sdk.name, sdk.api.name, o.name, variant}, "/"), func(t *testing.T) {
 					t.Parallel()
-					if !o.long() {
+					if !o.long {
 						defer work()()
 					}
-					o.run(t, testCase{client: sdk, outcome: o, variant: variant})
+					c := testCase{client: sdk, outcome: o, variant: variant}
+					if o.long {
+						c.gate = filepath.Join(t.TempDir(), "gate")
+					}
+					o.run(t, c)
 				})
 			}
 		}
 	}
 }
 
-// long reports whether it does little but wait.
-func (o outcome) long() bool { return o.load == "27s" }
-
 // testCase is one client that asks one question and meets one outcome.
 type testCase struct {
 	client
 	outcome outcome
 	variant string
+	gate    string // the file that the model waits for; empty is none
 }
 
 // sleep sets up the model and returns its base URL.
@@ -101,7 +110,11 @@ func (c testCase) sleep(t *testing.T) string {
 	if load == "" {
 		load = "300ms"
 	}
-	return strings.TrimSuffix(sleepingModel(t, c.outcome.route, "-load="+load), "/v1")
+	command := []string{standalone.modelsim, "-tokens-per-second=0", "-load=" + load}
+	if c.gate != "" {
+		command = gated(c.gate, command)
+	}
+	return sleepingApp(t, app{spec: c.outcome.route, command: command})
 }
 
 // ask asks the question once, through via.
@@ -115,6 +128,20 @@ func (c testCase) askCold(t *testing.T, base string) (said, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	trip := &roundTrip{}
+	if c.gate != "" {
+		var waiting sync.WaitGroup
+		defer waiting.Wait()
+		trip.begun = func() {
+			waiting.Go(func() {
+				if err := waitForData(ctx, base); err != nil {
+					t.Error(err)
+				}
+				if err := os.WriteFile(c.gate, nil, 0o600); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
 	got, err := c.ask(ctx, &http.Client{Transport: trip}, base)
 	if ctx.Err() != nil {
 		t.Fatalf("no answer within %s: %v", patience, err)
@@ -123,6 +150,29 @@ func (c testCase) askCold(t *testing.T, base string) (said, error) {
 		t.Errorf("the request did not meet a cold start: %v", trip.header)
 	}
 	return got, err
+}
+
+// waitForData reads a stream that began after the SDK's, until a data event and a few more
+// comments have come: those of the SDK have come too.
+func waitForData(ctx context.Context, base string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader(`{"stream":true}`))
+	if err != nil {
+		return err
+	}
+	response, err := standalone.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for more := 10; more > 0 && lines.Scan(); {
+		if more < 10 || strings.HasPrefix(lines.Text(), "data:") {
+			more--
+		}
+	}
+	return lines.Err()
 }
 
 // roundTrip goes to standalone, keeps the header of the answer and says when it

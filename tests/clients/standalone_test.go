@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds what must happen; nothing waits for it when all is well.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // workers bounds how many cases work at a time.
 var workers = make(chan struct{}, 24)
@@ -190,16 +190,6 @@ spec:
           ports: [{containerPort: 8000}]
           readinessProbe: {%[5]s}
 `
-
-// sleepingModel adds a route to a model that sleeps and returns the base URL of
-// its API.
-func sleepingModel(t *testing.T, spec string, flags ...string) string {
-	t.Helper()
-	if len(flags) == 0 {
-		flags = []string{"-load=500ms"}
-	}
-	return sleepingApp(t, app{spec: spec, command: append([]string{standalone.modelsim, "-tokens-per-second=0"}, flags...)}) + "/v1"
-}
 
 // app is a command behind a route.
 type app struct {

@@ -21,7 +21,7 @@ import * as openai from './clients/openai.js'
 import * as retries from './clients/retries.js'
 import * as usechat from './clients/usechat.js'
 import { question } from './question.js'
-import { one, shortly, waiting, whenFree } from './route.js'
+import { dataCame, one, shortly, waiting, whenFree } from './route.js'
 
 /** @type {Record<string, import('./question.js').Client>} */
 const clients = {
@@ -95,7 +95,6 @@ export const cases = new Map()
 const separator = '\n\n---\n\n'
 
 const waking = ['-load=500ms']
-const long = ['-load=27s'] // as many comments as there are in a row, and a data event
 const later = ['-load=4s'] // after everybody has left
 const asleep = ['-load=1h']
 
@@ -129,16 +128,26 @@ for (const [name, client] of Object.entries(clients)) {
   if (client.left) add('leaves', one, later, (on) => leaves(client, on))
   add('crowded', one, asleep, (on) => crowded(client, on))
   if (client.long) {
-    add('long', waiting('None'), long, (on) => answers(client, on), { long: true })
-    add('503 after long', waiting('None'), long, (on) => fails(client, on, 'sim-503', client.failed({ message: 'simulated failure 503', status: 503, code: 'simulated_503' })), { long: true })
+    const failure = client.failed({ message: 'simulated failure 503', status: 503, code: 'simulated_503', shown: client.long === 'chat' })
+    add('long', waiting('None'), waking, (on) => afterData(on, answers(client, on, { long: true })), { gated: true, long: true })
+    add('503 after long', waiting('None'), waking, (on) => afterData(on, fails(client, on, 'sim-503', failure)), { gated: true, long: true })
   }
 }
 for (const [name, { cases: more }] of Object.entries(others)) {
   for (const [label, rest] of Object.entries(more)) cases.set(`${name}/${label}`, rest)
 }
 
+/** The model loads only when a data event has come in place of a comment. */
+async function afterData({ base, wire, wake }, result) {
+  result.catch(() => {}) // it is awaited below
+  await wire.answered
+  await dataCame(base)
+  wake()
+  return result
+}
+
 /** A cold answer is what the model says when it is awake, and before it what was to be shown. */
-async function answers(client, { base, wire, wake }, { model = 'simulated', variant, shown } = {}) {
+async function answers(client, { base, wire, wake }, { model = 'simulated', variant, shown, long } = {}) {
   const pieces = []
   const saw = (text) => {
     // Who shows the message only with the answer sees neither.
@@ -163,7 +172,7 @@ async function answers(client, { base, wire, wake }, { model = 'simulated', vari
   }
   const converted = model === 'sim-json'
   if (client.ownId) delete cold.id, delete warm.id
-  if (client.firstId === 'always' || (client.firstId && (shown || converted))) {
+  if (client.firstId === 'always' || (client.firstId && (shown || converted || long))) {
     assert.equal(cold.id, undefined, 'the id of the first chunk is empty')
     delete warm.id
   } else if (converted && cold.id) {
