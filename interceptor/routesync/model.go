@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
@@ -32,6 +34,9 @@ type model struct {
 	// the way back.
 	users map[ObjectRef]map[routing.Key]struct{}
 	uses  map[routing.Key][]ObjectRef
+
+	// quota knows the routes that are over the bound of their namespace.
+	quota route.Quota
 
 	// forgotten are the routes whose counts end once the table without them is
 	// published.
@@ -120,6 +125,11 @@ func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj kubesource.Object
 		m.routes[key] = named
 	}
 	named.Set(ref.Kind, decoded)
+	if _, inForce := named.InForce(); inForce != nil {
+		m.quota.Set(types.NamespacedName(key), inForce.CreationTimestamp.Time, route.Weight(inForce))
+	} else {
+		m.quota.Set(types.NamespacedName(key), time.Time{}, 0)
+	}
 }
 
 // applyDependency takes a Service or ConfigMap in and marks the routes that use it.
@@ -139,6 +149,9 @@ func applyDependency[T any](m *model, into map[routing.Key]*T, ref ObjectRef, ke
 func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*exchange.Route] {
 	var set []routing.Route[*exchange.Route]
 	var remove []routing.Key
+	for _, name := range m.quota.Settle() {
+		m.dirty[routing.Key(name)] = struct{}{}
+	}
 	for key := range m.dirty {
 		object, ref := m.effective(key)
 		if object == nil {
@@ -157,6 +170,10 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 		}
 		m.live[key] = compiled
 		m.depend(key, uses)
+		if over := m.quota.Problem(types.NamespacedName(key)); over != nil {
+			rules, wrong = nil, append(wrong, over.Message)
+			compiled.Static = nil
+		}
 		m.note(ref, append(wrong, problems...))
 		set = append(set, routing.Route[*exchange.Route]{
 			Key: key, Created: object.CreationTimestamp.Time, Rules: rules, Value: compiled,

@@ -342,6 +342,39 @@ func TestRequestsOfADeletedRouteFollowItsSuccessor(t *testing.T) {
 }
 
 // 10,000 routes that change one by one must not rebuild 10,000 tables.
+// Over the bound of a namespace the oldest objects are served, and the others when there is
+// room again.
+func TestTheOldestObjectsOfANamespaceAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		aged := func(name string, age, hosts int) kubesource.Object {
+			all := make([]string, hosts)
+			for i := range all {
+				all[i] = fmt.Sprintf("%s-%d.test", name, i)
+			}
+			o := interceptorRoute(t, name, strings.Join(all, ", "), "")
+			o.SetCreationTimestamp(metav1.Unix(int64(age), 0))
+			return o
+		}
+		for i := range 16 {
+			sink.Set(aged(fmt.Sprint("r", i), i, 4096))
+		}
+		young := aged("young", 100, 1)
+		sink.Set(young)
+		sink.Synced()
+		settle()
+		ref := ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "young"}
+		if match(s, "young-0.test") != nil || match(s, "r15-4095.test") == nil || !strings.Contains(s.Problems()[ref], "65536") {
+			t.Errorf("over the bound: %v", s.Problems())
+		}
+		sink.Set(aged("r0", 0, 4095))
+		settle()
+		if match(s, "young-0.test") == nil || strings.Contains(s.Problems()[ref], "65536") {
+			t.Errorf("there is room: %v", s.Problems()[ref])
+		}
+	})
+}
+
 func TestBurstIsOneRebuild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		published := 0

@@ -20,6 +20,7 @@ const ReasonRouteConflict = "RouteConflict"
 // claim is what a route asks for.
 type claim struct {
 	created time.Time
+	size    int
 	places  map[routing.Place]struct{}
 }
 
@@ -30,6 +31,7 @@ type Claims struct {
 	objects map[types.NamespacedName]*Named[claim]
 	// claimants of a place: the routes whose claims are in force, and their ages.
 	claimants map[routing.Place]map[types.NamespacedName]time.Time
+	quota     Quota
 }
 
 // NewClaims returns no claims.
@@ -41,8 +43,8 @@ func NewClaims() *Claims {
 }
 
 // Set replaces what an object of a kind asks for: it is nil if it is gone or not in effect.
-// Set returns the names of the other routes that ask, or asked, for a place with it: what
-// is true of them may have changed.
+// Set returns the names of the other routes that ask, or asked, for a place with it, or that
+// find another room in their namespace: what is true of them may have changed.
 func (c *Claims) Set(kind string, name types.NamespacedName, object *v1beta1.InterceptorRoute) []types.NamespacedName {
 	var claimed *claim
 	if object != nil {
@@ -68,6 +70,14 @@ func (c *Claims) Set(kind string, name types.NamespacedName, object *v1beta1.Int
 		return nil
 	}
 	affected := map[types.NamespacedName]struct{}{}
+	if after != nil {
+		c.quota.Set(name, after.created, after.size)
+	} else {
+		c.quota.Set(name, time.Time{}, 0)
+	}
+	for _, changed := range c.quota.Settle() {
+		affected[changed] = struct{}{}
+	}
 	if before != nil {
 		for place := range before.places {
 			delete(c.claimants[place], name)
@@ -100,7 +110,14 @@ func (c *claim) equal(other *claim) bool {
 	if c == nil || other == nil {
 		return c == other
 	}
-	return c.created.Equal(other.created) && maps.Equal(c.places, other.places)
+	return c.created.Equal(other.created) && c.size == other.size && maps.Equal(c.places, other.places)
+}
+
+// Over returns why an object is not served although its rules are right, nil if it is.
+func (c *Claims) Over(name types.NamespacedName) *Problem {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.quota.Problem(name)
 }
 
 // Conflict is a place that a route asks for and another one gets.
@@ -140,5 +157,5 @@ func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (lost []Conflict, a
 // claimOf returns what a route asks for.
 func claimOf(object *v1beta1.InterceptorRoute) *claim {
 	rules, _ := Rules(object.Spec.Rules, 0)
-	return &claim{created: object.CreationTimestamp.Time, places: routing.Places(rules)}
+	return &claim{created: object.CreationTimestamp.Time, size: Weight(object), places: routing.Places(rules)}
 }

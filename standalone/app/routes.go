@@ -99,6 +99,10 @@ func (x *examination) rules(s *served) {
 		s.broken = append(s.broken, "it has no rules, so no request matches")
 		return
 	}
+	if over := x.claims.Over(types.NamespacedName{Namespace: s.route.Namespace, Name: s.route.Name}); over != nil {
+		s.broken = append(s.broken, over.Message)
+		return
+	}
 	rules, wrong := route.Rules(s.route.Spec.Rules, 0)
 	conflicts, all := x.claims.Conflicts(s.route)
 	lost := make(map[routing.Place]bool, len(conflicts))

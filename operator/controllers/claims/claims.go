@@ -4,6 +4,8 @@
 package claims
 
 import (
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/pkg/route"
@@ -16,9 +18,12 @@ type Claims struct{ routes *route.Claims }
 // New returns no claims.
 func New() *Claims { return &Claims{routes: route.NewClaims()} }
 
-// Conflicts reports which requests of a route other routes get: as warnings, unless none
-// is left to it.
+// Conflicts reports that a route is over the bound of its namespace, and which of its
+// requests other routes get: as warnings, unless none is left to it.
 func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
+	if over := c.routes.Over(client.ObjectKeyFromObject(object)); over != nil {
+		problems = append(problems, conditions.Problem{Reason: over.Reason, Message: over.Message})
+	}
 	lost, all := c.routes.Conflicts(object)
 	for _, conflict := range lost {
 		problems = append(problems, conditions.Problem{Reason: route.ReasonRouteConflict, Message: conflict.String(), Warning: !all})

@@ -1,0 +1,118 @@
+package route
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/routing"
+)
+
+// MaxNamespaceSize is how many hosts, paths and headers the objects of a namespace may have,
+// as [routing.Weight] counts them.
+const MaxNamespaceSize = 65_536
+
+// ReasonNamespaceFull is the reason of an object that is not served because older ones have
+// taken the bound of its namespace, as conditions have it.
+const ReasonNamespaceFull = "NamespaceFull"
+
+// Quota knows which objects are over the bound of their namespace. The oldest objects win.
+// The zero Quota is empty. It is not safe for concurrent use.
+type Quota struct {
+	shares map[string]map[types.NamespacedName]share
+	sums   map[string]int
+	stale  map[string]struct{}
+	over   map[types.NamespacedName]struct{}
+}
+
+// share is what an object takes of the bound.
+type share struct {
+	created time.Time
+	size    int
+}
+
+// Set replaces what the object of a name takes: the zero size if there is none. Settle does
+// the rest.
+func (q *Quota) Set(name types.NamespacedName, created time.Time, size int) {
+	if q.shares == nil {
+		q.shares, q.sums = map[string]map[types.NamespacedName]share{}, map[string]int{}
+		q.stale, q.over = map[string]struct{}{}, map[types.NamespacedName]struct{}{}
+	}
+	in := q.shares[name.Namespace]
+	if in == nil {
+		in = map[types.NamespacedName]share{}
+		q.shares[name.Namespace] = in
+	}
+	before := q.sums[name.Namespace]
+	sum := before + size - in[name].size
+	if in[name] = (share{created, size}); size == 0 {
+		delete(in, name)
+	}
+	if q.sums[name.Namespace] = sum; len(in) == 0 {
+		delete(q.shares, name.Namespace)
+		delete(q.sums, name.Namespace)
+	}
+	if max(before, sum) > MaxNamespaceSize {
+		q.stale[name.Namespace] = struct{}{}
+	}
+}
+
+// Settle returns the names of which another thing is true than before.
+func (q *Quota) Settle() (changed []types.NamespacedName) {
+	for namespace := range q.stale {
+		in := q.shares[namespace]
+		names := slices.SortedFunc(maps.Keys(in), func(a, b types.NamespacedName) int {
+			if routing.Precedes(in[a].created, a.String(), in[b].created, b.String()) {
+				return -1
+			}
+			return 1
+		})
+		room := MaxNamespaceSize
+		for _, name := range names {
+			over := in[name].size > room
+			if !over {
+				room -= in[name].size
+			}
+			if _, before := q.over[name]; over != before {
+				changed = append(changed, name)
+			}
+			if over {
+				q.over[name] = struct{}{}
+			} else {
+				delete(q.over, name)
+			}
+		}
+	}
+	if len(q.stale) > 0 {
+		maps.DeleteFunc(q.over, func(name types.NamespacedName, _ struct{}) bool { return q.shares[name.Namespace][name].size == 0 })
+	}
+	clear(q.stale)
+	return changed
+}
+
+// Problem returns why an object is not served, nil if it has room.
+func (q *Quota) Problem(name types.NamespacedName) *Problem {
+	if _, over := q.over[name]; !over {
+		return nil
+	}
+	return problem(ReasonNamespaceFull,
+		"the object is not served: older objects have taken the %d hosts, paths and headers that all objects of namespace %q may have",
+		MaxNamespaceSize, name.Namespace)
+}
+
+// Weight returns what the rules of an object cost, those of static routes included.
+func Weight(object *v1beta1.InterceptorRoute) (sum int) {
+	add := func(rules []v1beta1.RoutingRule) {
+		for i := range rules {
+			sum += routing.Weight(len(rules[i].Hosts), len(rules[i].Paths), len(rules[i].Headers))
+		}
+	}
+	add(object.Spec.Rules)
+	for i := range object.Spec.StaticRoutes {
+		add(object.Spec.StaticRoutes[i].Rules)
+	}
+	return max(sum, 1)
+}
