@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"io"
 	"iter"
 )
@@ -60,8 +61,8 @@ func decoding(coding string, source *bufio.Reader) (io.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		reader.Multistream(false) // some servers pad the end
-		return reader, nil
+		reader.Multistream(false)
+		return &gzipMembers{reader, source}, nil
 	}
 	head, err := source.Peek(2)
 	if err != nil {
@@ -71,6 +72,34 @@ func decoding(coding string, source *bufio.Reader) (io.Reader, error) {
 		return zlib.NewReader(source)
 	}
 	return flate.NewReader(source), nil
+}
+
+// gzipMembers reads all members of a gzip file (RFC 1952, 2.2). The standard library reads
+// them too, but takes padding behind the last one, which some servers send, for an error.
+type gzipMembers struct {
+	member *gzip.Reader
+	source *bufio.Reader
+}
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// Read returns what there is of a member before it waits for the next one.
+func (g *gzipMembers) Read(b []byte) (int, error) {
+	n, err := g.member.Read(b)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	if n > 0 {
+		return n, nil // the end comes again
+	}
+	if head, _ := g.source.Peek(len(gzipMagic)); len(head) == 0 || !bytes.HasPrefix(gzipMagic, head) {
+		return 0, io.EOF
+	}
+	if err := g.member.Reset(g.source); err != nil {
+		return 0, err
+	}
+	g.member.Multistream(false)
+	return 0, nil
 }
 
 // write decodes a piece of the body.

@@ -109,6 +109,13 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 // compressed is a text in a content coding, with a flush behind each piece.
 func compressed(t *testing.T, coding string, pieces ...string) []string {
 	t.Helper()
+	if coding == "gzip members" { // each piece is one
+		var all []string
+		for _, piece := range pieces {
+			all = append(all, strings.Join(compressed(t, "gzip", piece), ""))
+		}
+		return append(all, "")
+	}
 	var out bytes.Buffer
 	var w interface {
 		io.WriteCloser
@@ -142,7 +149,7 @@ func compressed(t *testing.T, coding string, pieces ...string) []string {
 // TestCompressedStreamsAreDecodedAsTheyArrive: each event is there as soon as its bytes are.
 func TestCompressedStreamsAreDecodedAsTheyArrive(t *testing.T) {
 	events := []string{chatChunk1, chatChunk2, "data: " + strings.Repeat("x", 100_000) + "\n\n"}
-	for _, coding := range []string{"gzip", "deflate", "raw deflate"} {
+	for _, coding := range []string{"gzip", "gzip members", "deflate", "raw deflate"} {
 		t.Run(coding, func(t *testing.T) {
 			pieces := compressed(t, coding, events...)
 			c, err := Compile(Options{Message: "m"})
@@ -155,7 +162,7 @@ func TestCompressedStreamsAreDecodedAsTheyArrive(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := s.Splice(httptest.NewRequest("POST", "/", nil), plenty{})
-			p.Header().Set("Content-Encoding", strings.TrimPrefix(coding, "raw "))
+			p.Header().Set("Content-Encoding", strings.TrimSuffix(strings.TrimPrefix(coding, "raw "), " members"))
 			for i, event := range events {
 				before := w.Body.Len()
 				for _, b := range []byte(pieces[i]) { // in the smallest pieces there are
@@ -201,6 +208,11 @@ func TestCompressedAnswers(t *testing.T) {
 		{"two codings", "gzip, br", whole("gzip", chatJSON), 200, notStream, false},
 		{"no gzip at all", "gzip", "data: x\n\n", 200, chatFailure("the backend did not answer", "server_error", `"502"`), false},
 		{"cut gzip before any byte", "gzip", whole("gzip", chatJSON)[:20], 200, chatFailure("the backend did not answer", "server_error", `"502"`), false},
+		{"JSON in members of gzip, one of them empty", "gzip", whole("gzip", chatJSON[:9]) + whole("gzip", "") + whole("gzip", chatJSON[9:]), 200, plain, false},
+		{"a stream in members of gzip", "x-gzip", whole("gzip", chatChunk2) + whole("gzip", chatChunk2), 200, chatChunk2 + chatChunk2, false},
+		{"padding behind gzip", "gzip", whole("gzip", chatJSON) + "\x00\x00\x00", 200, plain, false},
+		{"a member of gzip cut in its header", "gzip", whole("gzip", chatChunk2) + "\x1f", 200, chatChunk2, true},
+		{"a member of gzip cut in its text", "gzip", whole("gzip", chatChunk2) + compressed(t, "gzip", chatChunk2)[0], 200, chatChunk2 + chatChunk2, true},
 		{"cut gzip in a stream", "gzip", compressed(t, "gzip", chatChunk2)[0], 200, chatChunk2, true},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
