@@ -157,7 +157,7 @@ func (c testCase) askCold(t *testing.T, base string) (said, error) {
 func waitForData(ctx context.Context, base string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader(`{"stream":true}`))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader(`{"stream":true,"messages":[]}`))
 	if err != nil {
 		return err
 	}

@@ -286,7 +286,7 @@ func TestFallbackIsNotAskedAfterTheRequestTimeout(t *testing.T) {
 	for _, c := range []struct{ reason, timeouts, callback, path, body string }{
 		{"a held request", "request: 50ms, readiness: 1h", "", "/", "pay"},
 		{"no readiness timeout", "request: 50ms", "", "/", "pay"},
-		{"an open stream", "request: 50ms", "streamingCallback: {message: Waking}, ", chatPath, `{"stream":true}`},
+		{"an open stream", "request: 50ms", "streamingCallback: {message: Waking}, ", chatPath, `{"stream":true,"messages":[]}`},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			w := newWorld(t, spare+route("timeouts: {"+c.timeouts+"}\ncoldStart: {"+c.callback+"fallback: {service: {name: spare, port: 81}}}"))
@@ -308,7 +308,7 @@ func TestFallbackIsNotAskedAfterTheRequestTimeout(t *testing.T) {
 // A route may lose its callback while a request waits to open its stream.
 func TestCallbackThatIsRemovedDuringTheInitialDelay(t *testing.T) {
 	w := newWorld(t, route("coldStart: {streamingCallback: {message: Waking, initialDelay: 500ms}, activationLease: 1ms}"))
-	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true,"messages":[]}`))
 	w.held("default/app", 1)
 	w.eventually("the lease is over", func() bool { return !w.counts()["default/app"].Cold })
 	w.change(strings.ReplaceAll(service, "name: app", "name: other") + strings.ReplaceAll(plainRoute, "service: app", "service: other"))

@@ -34,7 +34,7 @@ func TestHeldRequestsFollowTheirRoute(t *testing.T) {
 		right := streamRoute(`message: Waking, interval: 1h`)
 		w := newWorld(t, strings.Replace(right, "service: app", "service: ap", 1))
 		w.ready("app", w.backend(answerWith(200, "text/event-stream", answerStream)))
-		_, events := w.chat(`{"stream":true}`)
+		_, events := w.chat(`{"stream":true,"messages":[]}`)
 		line(t, events)
 		w.change(right)
 		if rest, err := io.ReadAll(events); err != nil || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {

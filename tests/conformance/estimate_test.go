@@ -97,7 +97,7 @@ func TestStreamsSayHowFarTheWakeIs(t *testing.T) {
 	w.change(streamRoute(callback))
 	var first string
 	w.eventually("the new text is in force", func() bool {
-		_, events := w.chat(`{"stream":true}`)
+		_, events := w.chat(`{"stream":true,"messages":[]}`)
 		first = line(t, events)
 		return strings.Contains(first, "Waking up")
 	})
@@ -105,7 +105,7 @@ func TestStreamsSayHowFarTheWakeIs(t *testing.T) {
 		t.Errorf("first event: %s", first)
 	}
 	w.pass(12 * time.Second)
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	if first = line(t, events); !regexp.MustCompile(`Waking up, 1\d s of about 40 s`).MatchString(first) {
 		t.Errorf("a later stream goes on with the wake: %s", first)
 	}
@@ -123,7 +123,7 @@ func TestTextsOfHTTPScaledObjectsMayMove(t *testing.T) {
 		"  coldStartStreamingCallback: {message: \"Loading, {elapsed}\"}\n")
 	w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")).
 		expect(t, "the page", http.StatusServiceUnavailable, "Waking, 0 s</p>")
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	if first := line(t, events); !strings.Contains(first, `"content":"Loading, 0 s"`) {
 		t.Errorf("first event: %s", first)
 	}
@@ -138,7 +138,7 @@ func TestWhoWaitsForATurnIsToldOfThatWait(t *testing.T) {
 	w.ready("app", w.backend(p.ServeHTTP))
 	p.has(w, 1)
 	w.pass(20 * time.Minute)
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	if first := line(t, events); !strings.Contains(first, `"content":"Wait: 0 s"`) {
 		t.Errorf("first event: %s", first)
 	}

@@ -49,14 +49,14 @@ func TestHostileClients(t *testing.T) {
 		w := newWorld(t, streamRoute(`message: Waking, interval: 100ms, keepaliveMessage: "`+strings.Repeat("x", 1000)+`"`))
 		conn := w.dial()
 		_ = conn.(*net.TCPConn).SetReadBuffer(1024)
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.test\r\nContent-Length: 15\r\n\r\n{\"stream\":true}", chatPath)
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.test\r\nContent-Length: 29\r\n\r\n{\"stream\":true,\"messages\":[]}", chatPath)
 		w.held("default/app", 1)
 		conn.Close()
 		idle(w)
 	})
 	t.Run("without room a request is rejected in the shape of its API", func(t *testing.T) {
 		w := newWorld(t, stream, "KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "1024")
-		got := w.do(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+		got := w.do(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true,"messages":[]}`))
 		got.expect(t, "no room", http.StatusServiceUnavailable, `"error":{`)
 		if got.header.Get("Retry-After") == "" {
 			t.Error("it does not say when to try again")
@@ -64,7 +64,7 @@ func TestHostileClients(t *testing.T) {
 	})
 	t.Run("without room for its body a request is held without a stream", func(t *testing.T) {
 		w := newWorld(t, stream, "KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "24000")
-		body := `{"stream":true,"pad":"` + strings.Repeat("x", 10_000) + `"}`
+		body := `{"stream":true,"messages":[],"pad":"` + strings.Repeat("x", 10_000) + `"}`
 		pending := w.later(w.request(http.MethodPost, "app.test", chatPath, body))
 		w.held("default/app", 1)
 		w.ready("app", w.backend(echo))

@@ -232,7 +232,7 @@ func TestStreamsAreReleasedTheSameWay(t *testing.T) {
 	backend := w.backend(p.ServeHTTP)
 	var streams []io.Reader
 	open := func() {
-		_, events := w.chat(`{"stream":true}`)
+		_, events := w.chat(`{"stream":true,"messages":[]}`)
 		if first := line(t, events); !strings.Contains(first, "Waking") {
 			t.Fatalf("the stream begins with %q", first)
 		}

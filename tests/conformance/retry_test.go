@@ -59,7 +59,7 @@ func TestHeldRequestsSurviveAPodThatIsNotUpYet(t *testing.T) {
 func TestStreamSurvivesAPodThatIsNotUpYet(t *testing.T) {
 	w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
 	dead, seen := w.resetting()
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	line(t, events)
 	w.ready("app", dead)
 	w.eventually("the pod was asked", func() bool { return seen.Load() > 0 })

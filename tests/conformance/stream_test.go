@@ -87,7 +87,7 @@ func answerWith(status int, contentType, body string) http.HandlerFunc {
 // it must be set before the commit.
 func TestColdStartHeaderIsSetBeforeTheCommit(t *testing.T) {
 	w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
-	response, events := w.chat(`{"stream":true,"model":"m"}`)
+	response, events := w.chat(`{"stream":true,"model":"m","messages":[]}`)
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", response.StatusCode)
 	}
@@ -128,7 +128,7 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
-			_, events := w.chat(`{"stream":true}`)
+			_, events := w.chat(`{"stream":true,"messages":[]}`)
 			line(t, events)
 			w.ready("app", w.backend(answerWith(c.status, c.contentType, c.body)))
 			rest, err := io.ReadAll(events)
@@ -154,7 +154,7 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 
 func TestStreamTimeout(t *testing.T) {
 	w := newWorld(t, route("timeouts: {readiness: 50ms}\ncoldStart: {streamingCallback: {message: Waking, interval: 1h}}"))
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	all, err := io.ReadAll(events)
 	if err != nil || !strings.Contains(string(all), `"code":"504"`) || strings.Contains(string(all), "[DONE]") {
 		t.Errorf("the wait ends in an error event: %q, %v", all, err)
@@ -169,7 +169,7 @@ metadata: {name: spare}
 spec: {ports: [{name: http, port: 81}]}
 ---`+route("timeouts: {readiness: 50ms}\ncoldStart: {streamingCallback: {message: Waking}, fallback: {service: {name: spare, port: 81}}}"))
 	w.ready("spare", w.backend(answerWith(200, "text/event-stream", answerStream)))
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	all, err := io.ReadAll(events)
 	if err != nil || !strings.Contains(string(all), `"content":"Hi"`) {
 		t.Errorf("the fallback's answer is spliced in: %q, %v", all, err)
@@ -180,7 +180,7 @@ func TestStructuredRequestsSeeNoText(t *testing.T) {
 	for _, more := range []string{`"tools":[{}]`, `"response_format":{"type":"json_object"}`, `"n":2`} {
 		t.Run(more, func(t *testing.T) {
 			w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
-			_, events := w.chat(`{"stream":true,` + more + `}`)
+			_, events := w.chat(`{"stream":true,"messages":[],` + more + `}`)
 			if first := line(t, events); first != ": keepalive" {
 				t.Errorf("first line: %q", first)
 			}
@@ -195,7 +195,7 @@ func TestStructuredRequestsSeeNoText(t *testing.T) {
 
 func TestInitialDelayKeepsTheRealStatus(t *testing.T) {
 	w := newWorld(t, streamRoute(`message: Waking, initialDelay: 1h`))
-	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true,"messages":[]}`))
 	w.held("default/app", 1)
 	w.ready("app", w.backend(answerWith(429, "application/json", `{"error":{"message":"no"}}`)))
 	(<-pending).expect(t, "a quick failure keeps its status", 429, "no")
@@ -203,14 +203,14 @@ func TestInitialDelayKeepsTheRealStatus(t *testing.T) {
 
 func TestNotStreamingIsHeld(t *testing.T) {
 	for _, c := range []struct{ reason, body, header, value string }{
-		{"stream is false", `{"stream":false}`, "X-A", "b"},
-		{"the last duplicate wins", `{"stream":true,"stream":false}`, "X-A", "b"},
+		{"stream is false", `{"stream":false,"messages":[]}`, "X-A", "b"},
+		{"the last duplicate wins", `{"stream":true,"messages":[],"stream":false}`, "X-A", "b"},
 		{"malformed JSON", `{"stream":true`, "X-A", "b"},
-		{"a nested stream", `{"a":{"stream":true}}`, "X-A", "b"},
+		{"a nested stream", `{"messages":[],"a":{"stream":true}}`, "X-A", "b"},
 		{"text that looks like it", `"\"stream\":true"`, "X-A", "b"},
-		{"a cross-origin browser request", `{"stream":true}`, "Sec-Fetch-Site", "cross-site"},
-		{"a compressed body", `{"stream":true}`, "Content-Encoding", "gzip"},
-		{"MCP", `{"stream":true}`, "Mcp-Session-Id", "1"},
+		{"a cross-origin browser request", `{"stream":true,"messages":[]}`, "Sec-Fetch-Site", "cross-site"},
+		{"a compressed body", `{"stream":true,"messages":[]}`, "Content-Encoding", "gzip"},
+		{"MCP", `{"stream":true,"messages":[]}`, "Mcp-Session-Id", "1"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			w := newWorld(t, streamRoute(`message: Waking`))
@@ -238,7 +238,7 @@ func TestRequestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 			bodies <- string(b)
 			answerWith(200, "text/event-stream", answerStream)(w, r)
 		})
-		return w, `{"stream":true,"pad":"` + strings.Repeat("x", size) + `"}`, func() string {
+		return w, `{"stream":true,"messages":[],"pad":"` + strings.Repeat("x", size) + `"}`, func() string {
 			w.ready("app", backend)
 			return <-bodies
 		}
@@ -268,7 +268,7 @@ func TestRequestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 
 func TestBackendCutMidStreamIsNoCleanEnd(t *testing.T) {
 	w := newWorld(t, streamRoute(`message: Waking, interval: 1h`))
-	_, events := w.chat(`{"stream":true}`)
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
 	line(t, events)
 	w.ready("app", w.backend(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")

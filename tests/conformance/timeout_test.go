@@ -44,7 +44,7 @@ func TestRequestTimeoutBoundsTheWholeAnswer(t *testing.T) {
 			if c.warm {
 				w.ready("app", w.backend(c.backend))
 			}
-			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true}`))
+			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true,"messages":[]}`))
 			if !c.warm {
 				w.held("default/app", 1)
 				w.ready("app", w.backend(c.backend))

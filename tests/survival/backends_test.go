@@ -161,7 +161,7 @@ func TestCompressedBombs(t *testing.T) {
 	v := start(t, target("bomb", "", "", apiserver.Object{"coldStart": apiserver.Object{"streamingCallback": apiserver.Object{"message": "Waking"}}}))
 	for range 20 {
 		conn := v.dial()
-		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: bomb.test\r\nContent-Length: 15\r\n\r\n{\"stream\":true}")
+		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: bomb.test\r\nContent-Length: 29\r\n\r\n{\"stream\":true,\"messages\":[]}")
 		go func() { _, _ = io.Copy(io.Discard, conn) }()
 	}
 	v.eventually("streams are open", func() bool { return v.counts("bomb").Concurrency >= 20 })

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -50,14 +51,65 @@ func (d *Dialect) request(r *http.Request, f *facts) Request {
 type facts struct {
 	stream     ternary
 	model      string
-	messages   bool // an array
+	messages   bool // a list of objects with a role
 	content    bool // of the first message, a text that is not empty
-	prompt     bool // a text that is not empty
+	parts      bool // of a message: AI SDK's useChat
 	inputs     bool
+	given      [len(givenNames)]kind
 	anthropic  bool // the version that Anthropic's API on Vertex asks for
 	background bool
 	usage      bool // stream_options ask for the counts of tokens
 	restricted restriction
+}
+
+// given is a member that an API requires.
+type given uint8
+
+const (
+	memberPrompt given = iota
+	memberPromptEmbeds
+	memberInput
+	memberInputs
+	memberInputIDs
+	memberInputPrefix
+	memberInputSuffix
+	memberText
+	memberConversation
+	memberPreviousResponse
+)
+
+var givenNames = [...]string{
+	memberPrompt: "prompt", memberPromptEmbeds: "prompt_embeds", memberInput: "input", memberInputs: "inputs",
+	memberInputIDs: "input_ids", memberInputPrefix: "input_prefix", memberInputSuffix: "input_suffix", memberText: "text",
+	memberConversation: "conversation", memberPreviousResponse: "previous_response_id",
+}
+
+// kind is a set of kinds of values; null is none.
+type kind uint8
+
+const (
+	someText kind = 1 << iota
+	emptyText
+	list
+	object
+	scalar
+	anyText = someText | emptyText
+)
+
+func kindOf(value []byte) kind {
+	switch {
+	case isText(value):
+		return someText
+	case value[0] == '"':
+		return emptyText
+	case value[0] == '[':
+		return list
+	case value[0] == '{':
+		return object
+	case isNull(value):
+		return 0
+	}
+	return scalar
 }
 
 // ternary is what "stream" may be: a boolean, absent, or something else.
@@ -111,6 +163,9 @@ func parseFacts(body []byte) (facts, bool) {
 
 // note records one member.
 func (f *facts) note(key, value []byte) {
+	if i := slices.Index(givenNames[:], string(key)); i >= 0 {
+		f.given[i] = kindOf(value)
+	}
 	switch string(key) {
 	case "stream":
 		f.stream = ternaryOf(value)
@@ -118,8 +173,6 @@ func (f *facts) note(key, value []byte) {
 		f.model = text(value)
 	case "messages":
 		f.noteMessages(value)
-	case "prompt":
-		f.prompt = isText(value)
 	case "inputs":
 		f.inputs = isSet(value)
 	case "anthropic_version":
@@ -149,32 +202,35 @@ func (f *facts) note(key, value []byte) {
 	}
 }
 
-// noteMessages records the first and the last message.
+// noteMessages records what messages are, what the first one has, and whether the answer
+// continues the last one, which is then an assistant's.
 func (f *facts) noteMessages(value []byte) {
-	var first, last []byte
-	f.messages = elements(value, func(start, end int) {
-		last = value[start:end]
-		if first == nil {
-			first = last
+	first, roles, prefix := true, true, false
+	var role []byte // of the last one
+	f.content, f.parts = false, false
+	isList := elements(value, func(start, end int) {
+		message := value[start:end]
+		content := false
+		role, prefix = nil, false
+		members(message, func(m member) {
+			switch v := message[m.value:m.end]; string(m.key) {
+			case "content":
+				content = isText(v)
+			case "role":
+				role = v
+			case "prefix":
+				prefix = string(v) == "true"
+			case "parts":
+				f.parts = true
+			}
+		})
+		if first {
+			f.content, first = content, false
 		}
+		roles = roles && isText(role)
 	})
-	f.content = false
-	members(first, func(m member) {
-		if string(m.key) == "content" {
-			f.content = isText(first[m.value:m.end])
-		}
-	})
-	// An assistant's last message is one that the answer continues.
-	continues, prefix := false, false
-	members(last, func(m member) {
-		switch v := last[m.value:m.end]; string(m.key) {
-		case "role":
-			continues = text(v) == "assistant"
-		case "prefix":
-			prefix = string(v) == "true"
-		}
-	})
-	f.restrict(byLastMessage, continues || prefix)
+	f.messages = isList && roles
+	f.restrict(byLastMessage, prefix || text(role) == "assistant")
 }
 
 // restrict records the last word about one reason.

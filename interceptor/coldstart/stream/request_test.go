@@ -11,6 +11,9 @@ import (
 	"testing"
 )
 
+// streams is a rule that asks for nothing else.
+var streams = &rule{speaks: &openAIChat, body: &condition{holds: func(f *facts) bool { return f.stream == isTrue }}}
+
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		reason, body        string
@@ -75,7 +78,7 @@ func TestParse(t *testing.T) {
 		{"a model that is no string", `{"stream":true,"model":{"a":1}}`, true, true, ""},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			q, streaming := (&Candidate{rule: ruleOf("/v1/chat/completions")}).Parse(&http.Request{}, []byte(c.body))
+			q, streaming := (&Candidate{rule: streams}).Parse(&http.Request{}, []byte(c.body))
 			if streaming != c.streaming || q.harmless != c.harmless || q.model != c.model {
 				t.Errorf("got streaming %v harmless %v model %q, want %v %v %q",
 					streaming, q.harmless, q.model, c.streaming, c.harmless, c.model)
@@ -114,15 +117,16 @@ func TestParseOllama(t *testing.T) {
 // takes: megabytes of text, and of tiny members.
 func TestParseKeepsNothing(t *testing.T) {
 	bodies := map[string][]byte{
-		"one text":     []byte(`{"stream":true,"messages":"` + strings.Repeat("x", 8<<20) + `"}`),
-		"tiny members": []byte(`{"stream":true` + strings.Repeat(`,"a":1`, 1<<18) + `}`),
-		"deep arrays":  []byte(`{"stream":true,"a":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
+		"one text":      []byte(`{"stream":true,"messages":"` + strings.Repeat("x", 8<<20) + `"}`),
+		"tiny messages": []byte(`{"stream":true,"messages":[{}` + strings.Repeat(`,{"role":"a"}`, 1<<18) + `]}`),
+		"tiny members":  []byte(`{"stream":true` + strings.Repeat(`,"a":1`, 1<<18) + `}`),
+		"deep arrays":   []byte(`{"stream":true,"a":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
 	}
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, ok := (&Candidate{rule: ruleOf("/v1/chat/completions")}).Parse(&http.Request{}, body)
+			_, ok := (&Candidate{rule: streams}).Parse(&http.Request{}, body)
 			runtime.ReadMemStats(&after)
 			if !ok {
 				t.Fatal("not streaming")
@@ -163,13 +167,14 @@ func TestParseAgreesWithTheModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(from []string) string { return from[random.IntN(len(from))] }
 	keys := []string{
-		"stream", "model", "messages", "prompt", "inputs", "anthropic_version", "add_generation_prompt", "continue_final_message", "background", "tools", "functions", "response_format", "structured_outputs", "grammar",
+		"stream", "model", "messages", "prompt", "inputs", "input", "conversation", "text", "anthropic_version", "add_generation_prompt", "continue_final_message", "background", "tools", "functions", "response_format", "structured_outputs", "grammar",
 		"json_schema", "regex", "format", "n", "logprobs", "top_logprobs", "audio", "modalities", "guided_json", "Stream", "", `st\u0072eam`, `\"`,
 	}
 	values := []string{
 		"true", "false", "null", "1", "1.0", "10e-1", "-0", "0", `""`, `"text"`, `"a\\"`, `"\"}"`, `"\ud800"`, "[]", "[ ]", "{}", "{\n}", `["text"]`,
 		`["text","audio"]`, `[1,[2]]`, `{"type":"text"}`, `{"type":"json_object","type":"text"}`, `{"a":{"type":"text"}}`, `{"stream":true,"x":[{}]}`,
 		`[{"role":"assistant"}]`, `[{"content":"a"},{"role":"user","prefix":true}]`, `[{"role":"assistant","content":""},{}]`, `[{"content":"a","content":1}]`,
+		`[{"role":"user"}]`, `[{"role":"user"},{"role":""}]`, `[{"role":"user"},1]`, `[{"role":"user","role":null}]`, `[{"role":"user","content":"a","parts":null}]`,
 	}
 	spaces := []string{"", "", "", " ", "\n\t"}
 	for range 20_000 {
@@ -229,6 +234,13 @@ func modelFacts(body []byte) (facts, bool) {
 	isText := func(v any) bool { s, is := v.(string); return is && s != "" }
 	if messages, is := m["messages"].([]any); is {
 		f.messages = true
+		for _, one := range messages {
+			message, _ := one.(map[string]any)
+			f.messages = f.messages && isText(message["role"])
+			if _, has := message["parts"]; has {
+				f.parts = true
+			}
+		}
 		if len(messages) > 0 {
 			first, _ := messages[0].(map[string]any)
 			last, _ := messages[len(messages)-1].(map[string]any)
@@ -236,7 +248,22 @@ func modelFacts(body []byte) (facts, bool) {
 			f.restrict(byLastMessage, last["role"] == "assistant" || last["prefix"] == true)
 		}
 	}
-	f.prompt, f.inputs, f.anthropic = isText(m["prompt"]), set(m["inputs"]), isText(m["anthropic_version"])
+	f.inputs, f.anthropic = set(m["inputs"]), isText(m["anthropic_version"])
+	for i, name := range givenNames {
+		switch v := m[name].(type) {
+		case nil:
+		case string:
+			if f.given[i] = emptyText; v != "" {
+				f.given[i] = someText
+			}
+		case []any:
+			f.given[i] = list
+		case map[string]any:
+			f.given[i] = object
+		default:
+			f.given[i] = scalar
+		}
+	}
 	f.background = m["background"] == true
 	f.restrict(byGeneration, m["add_generation_prompt"] == false)
 	for key := range restrictive {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -29,20 +30,37 @@ type condition struct {
 }
 
 var (
-	// asked is the condition of the APIs that stream when they are told to.
-	asked = &condition{"`\"stream\": true`", func(f *facts) bool { return f.stream == isTrue }}
-	// chats recognises a chat by its body alone. The feature was first defined as this,
-	// on any path.
-	chats = &condition{"`\"stream\": true`, and `messages` is a list", func(f *facts) bool { return f.stream == isTrue && f.messages }}
+	// chats recognises a chat by its body. The feature was first defined as a list of
+	// messages on any path, which may be empty.
+	chats = &condition{"`\"stream\": true`, and `messages` is a list of objects with a `role`",
+		func(f *facts) bool { return f.stream == isTrue && f.messages }}
 
 	askedOnVertex = &condition{"`\"stream\": true` and `anthropic_version`", func(f *facts) bool { return f.stream == isTrue && f.anthropic }}
 	askedInputs   = &condition{"`\"stream\": true` and `inputs`", func(f *facts) bool { return f.stream == isTrue && f.inputs }}
 	anyInputs     = &condition{"`inputs`, or `\"stream\": true`", func(f *facts) bool { return f.stream == isTrue || f.inputs }}
-	ollamaChats   = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts",
-		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.content }}
+	ollamaChats   = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts; no message has `parts`",
+		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.content && !f.parts }}
 	ollamaPrompts = &condition{"not `\"stream\": false`; `model` and `prompt` are texts",
-		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.prompt }}
+		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.given[memberPrompt] == someText }}
 )
+
+// required is a member that an API requires, as one of some kinds.
+type required struct {
+	member given
+	kinds  kind
+}
+
+// asks is the condition of an API that streams when it is told to, and requires one of some
+// members. Applications use paths and a member "stream" like those of APIs.
+func asks(needed ...required) *condition {
+	words := make([]string, len(needed))
+	for i, n := range needed {
+		words[i] = "`" + givenNames[n.member] + "`"
+	}
+	return &condition{"`\"stream\": true` and " + strings.Join(words, " or "), func(f *facts) bool {
+		return f.stream == isTrue && slices.ContainsFunc(needed, func(n required) bool { return f.given[n.member]&n.kinds != 0 })
+	}}
+}
 
 // rules know the paths of APIs. A path that is not here belongs to no API that is known:
 // then chats decides. A rule that speaks eventSource belongs to an API whose streams are
@@ -51,14 +69,17 @@ var rules = []rule{
 	// OpenAI, and everybody who speaks its API below some prefix: Azure
 	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp,
 	// Ollama (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
-	{path: "/chat/completions", speaks: &openAIChat, body: asked},
-	{path: "/completions", speaks: &openAICompletions, body: asked},
-	{path: "/responses", speaks: &openAIResponses, body: asked},
-	{path: "/images/generations", speaks: &eventSource, body: asked},
-	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/rerank"}, {path: "/tokenize"},
+	{path: "/chat/completions", speaks: &openAIChat, body: chats},
+	{path: "/completions", speaks: &openAICompletions, body: asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list})},
+	{path: "/responses", speaks: &openAIResponses, body: asks(required{memberInput, anyText | list}, required{memberPrompt, object},
+		required{memberConversation, someText | object}, required{memberPreviousResponse, someText})},
+	{path: "/images/generations", speaks: &eventSource, body: asks(required{memberPrompt, someText})},
+	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/rerank"}, {path: "/classify"}, {path: "/pooling"},
+	// What a chat or a prompt becomes, and how long it is: vLLM, SGLang, llama.cpp, LiteLLM.
+	{path: "/tokenize"}, {path: "/apply-template"}, {path: "/completions/render"}, {path: "/input_tokens"}, {path: "/utils/token_counter"},
 
 	// Anthropic, on Vertex too.
-	{path: "/messages", speaks: &anthropic, body: asked},
+	{path: "/messages", speaks: &anthropic, body: chats},
 	{path: "/messages/count_tokens"}, {path: "/messages/batches"},
 	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex},
 
@@ -68,22 +89,24 @@ var rules = []rule{
 	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }},
 
 	// Ollama streams unless it is told not to. Its paths are common: AI SDK's useChat
-	// posts to /api/chat too, without a model and with messages that have parts.
+	// posts to /api/chat too: with a model if its user picks one, and with messages that
+	// have parts, in version 4 beside their content.
 	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats},
 	{path: "/api/generate", speaks: &ollamaGenerate, body: ollamaPrompts},
 	{path: "/api/pull"}, {path: "/api/push"}, {path: "/api/create"}, {path: "/api/embed"}, {path: "/api/embeddings"},
 
 	// Mistral streams chat chunks where its paths look like OpenAI's completions.
-	{path: "/fim/completions", speaks: &eventSource, body: asked},
-	{path: "/agents/completions", speaks: &eventSource, body: asked},
+	{path: "/fim/completions", speaks: &eventSource, body: asks(required{memberPrompt, anyText})},
+	{path: "/agents/completions", speaks: &eventSource, body: chats},
 	{path: "/conversations", speaks: &eventSource, body: askedInputs},
 	// Cohere.
-	{path: "/v2/chat", speaks: &eventSource, body: asked},
+	{path: "/v2/chat", speaks: &eventSource, body: chats},
 	// llama.cpp's own API. Its /completions without /v1 is OpenAI's to most clients.
-	{path: "/completion", speaks: &eventSource, body: asked},
-	{path: "/infill", speaks: &eventSource, body: asked},
+	{path: "/completion", speaks: &eventSource, body: asks(required{memberPrompt, anyText | list | object})},
+	{path: "/infill", speaks: &eventSource, body: asks(required{memberInputPrefix, anyText}, required{memberInputSuffix, anyText}, required{memberPrompt, anyText})},
 	// SGLang and TGI, whose generate_stream always streams; KServe and Triton have it too.
-	{path: "/generate", speaks: &eventSource, body: asked},
+	// vLLM's own /generate takes a prompt, and streams lines of JSON.
+	{path: "/generate", speaks: &eventSource, body: asks(required{memberInputs, someText}, required{memberText, someText | list}, required{memberInputIDs, list})},
 	{path: "/generate_stream", speaks: &eventSource, body: anyInputs},
 	{path: "/", exact: true, speaks: &eventSource, body: askedInputs},
 	// vLLM and SageMaker: chat or completion, by the body.

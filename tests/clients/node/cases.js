@@ -236,7 +236,7 @@ async function leaves(client, { base, wire }) {
 /** Who finds no place gets the error of the API with its real status. */
 async function crowded(client, { base, wire }) {
   const first = new AbortController()
-  const waiting = await fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true}', signal: first.signal })
+  const waiting = await fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true,"messages":[]}', signal: first.signal })
   const error = await rejection(client.stream({ base, model: 'simulated', saw() {} }))
   // Until here somebody has to want the answer: else Node ends the request when it collects garbage.
   assert.equal(waiting.status, 200)

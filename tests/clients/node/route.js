@@ -31,7 +31,7 @@ export async function whenFree(url) {
 export async function dataCame(base) {
   const { port, host } = new URL(base)
   const asked = request({ host: '127.0.0.1', port, headers: { Host: host }, method: 'POST', path: '/v1/chat/completions' })
-  asked.end('{"stream":true}')
+  asked.end('{"stream":true,"messages":[]}')
   const response = await new Promise((resolve, reject) => asked.on('response', resolve).on('error', reject))
   let more = 10
   for await (const line of createInterface({ input: response })) {

@@ -52,7 +52,7 @@ export const cases = {
   timeout: refuses(shortly + spec, streamable('/mcp'), { code: 504, message: /did not become ready in time/ }),
   crowded: add(one, asleep, async ({ base }) => {
     const first = new AbortController()
-    const waiting = fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true}', signal: first.signal })
+    const waiting = fetch(`${base}/v1/chat/completions`, { method: 'POST', body: '{"stream":true,"messages":[]}', signal: first.signal })
     await waiting
     await assert.rejects(using(streamable('/mcp')(base), () => {}), { code: 503, message: /too many requests are waiting/ })
     first.abort()
