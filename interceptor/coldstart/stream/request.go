@@ -137,17 +137,19 @@ const (
 
 // restrictive are the members that restrict by asking for something. They are from the
 // request schemas of OpenAI, vLLM, SGLang, llama.cpp, TGI, Mistral, DeepSeek and Ollama.
+// An object asks even if it is empty, as any JSON matches {}, and so does an empty text where
+// this says true.
 var restrictive = map[string]bool{
 	// The answer is parsed.
 	"tools": true, "functions": true, "structured_outputs": true, "structural_tag": true, "response_schema": true,
-	"grammar": true, "ebnf": true, "json_schema": true, "regex": true, "format": true, "choice": true,
+	"grammar": true, "ebnf": true, "json_schema": true, "regex": true, "choice": true,
 	// Its tokens or characters are counted.
 	"logprobs": true, "top_logprobs": true, "prompt_logprobs": true, "n_probs": true, "return_token_ids": true,
 	"return_tokens_as_token_ids": true, "web_search_options": true, "prediction": true,
 	// It is more than text, or one of several.
 	"audio": true, "best_of": true, "use_beam_search": true,
-	// It continues a text of the client's.
-	"continue_final_message": true, "echo": true, "suffix": true, "raw": true, "template": true,
+	// Or it continues a text of the client's. Ollama's own client sends these empty.
+	"format": false, "continue_final_message": false, "echo": false, "suffix": false, "raw": false, "template": false,
 }
 
 // parseFacts reads the top level of a JSON object: keys in exact case, the last
@@ -196,8 +198,11 @@ func (f *facts) note(key, value []byte) {
 		f.restrict(byGeneration, string(value) == "false")
 	default:
 		// One that was given counts, even if a duplicate takes it back.
-		if restrictive[string(key)] || bytes.HasPrefix(key, []byte("guided_")) {
-			f.restricted |= restrictIf(byPresence, isSet(value))
+		evenEmpty, known := restrictive[string(key)]
+		guided := bytes.HasPrefix(key, []byte("guided_"))
+		if known || guided {
+			asks := isSet(value) || value[0] == '{' || (evenEmpty || guided) && value[0] == '"'
+			f.restricted |= restrictIf(byPresence, asks)
 		}
 	}
 }
@@ -257,7 +262,7 @@ func ternaryOf(value []byte) ternary {
 
 // plainText says that a response_format asks for nothing but text.
 func plainText(value []byte) bool {
-	if !isSet(value) {
+	if !isSet(value) && value[0] != '{' {
 		return true
 	}
 	plain := false

@@ -65,6 +65,16 @@ func TestParse(t *testing.T) {
 		{"json_schema", `{"stream":true,"json_schema":{"type":"object"}}`, true, false, ""},
 		{"regex", `{"stream":true,"regex":"a+"}`, true, false, ""},
 		{"format", `{"stream":true,"format":"json"}`, true, false, ""},
+		{"a schema that any JSON matches", `{"stream":true,"json_schema":{}}`, true, false, ""},
+		{"guided by any JSON", `{"stream":true,"guided_json":{ }}`, true, false, ""},
+		{"guided by an empty grammar", `{"stream":true,"guided_grammar":""}`, true, false, ""},
+		{"structured outputs without options", `{"stream":true,"structured_outputs":{}}`, true, false, ""},
+		{"a search without options", `{"stream":true,"web_search_options":{}}`, true, false, ""},
+		{"an empty grammar", `{"stream":true,"grammar":""}`, true, false, ""},
+		{"Ollama's format of any JSON", `{"stream":true,"format":{}}`, true, false, ""},
+		{"a response format without a type", `{"stream":true,"response_format":{}}`, true, false, ""},
+		{"no schema", `{"stream":true,"json_schema":null,"guided_json":null,"structured_outputs":null,"grammar":null}`, true, true, ""},
+		{"what Ollama's client leaves empty", `{"stream":true,"format":"","suffix":"","template":""}`, true, true, ""},
 		{"one choice", `{"stream":true,"n":1}`, true, true, ""},
 		{"one choice, as a float", `{"stream":true,"n":1.0}`, true, true, ""},
 		{"two choices", `{"stream":true,"n":2}`, true, false, ""},
@@ -167,7 +177,7 @@ func TestParseAgreesWithTheModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(from []string) string { return from[random.IntN(len(from))] }
 	keys := []string{
-		"stream", "model", "messages", "prompt", "inputs", "input", "conversation", "text", "anthropic_version", "add_generation_prompt", "continue_final_message", "background", "tools", "functions", "response_format", "structured_outputs", "grammar",
+		"stream", "model", "messages", "prompt", "inputs", "input", "conversation", "text", "anthropic_version", "add_generation_prompt", "continue_final_message", "background", "tools", "functions", "response_format", "structured_outputs", "grammar", "suffix",
 		"json_schema", "regex", "format", "n", "logprobs", "top_logprobs", "audio", "modalities", "guided_json", "Stream", "", `st\u0072eam`, `\"`,
 	}
 	values := []string{
@@ -266,12 +276,16 @@ func modelFacts(body []byte) (facts, bool) {
 	}
 	f.background = m["background"] == true
 	f.restrict(byGeneration, m["add_generation_prompt"] == false)
-	for key := range restrictive {
-		if set(m[key]) {
+	asks := func(v any, evenEmpty bool) bool {
+		_, isObject := v.(map[string]any)
+		return set(v) || isObject || evenEmpty && v == ""
+	}
+	for key, evenEmpty := range restrictive {
+		if asks(m[key], evenEmpty) {
 			f.restricted |= byPresence
 		}
 	}
-	if v := m["response_format"]; set(v) {
+	if v := m["response_format"]; asks(v, false) {
 		object, _ := v.(map[string]any)
 		f.restrict(byResponseFormat, object["type"] != "text")
 	}
@@ -290,7 +304,7 @@ func modelFacts(body []byte) (facts, bool) {
 		}
 	}
 	for key, v := range m {
-		if strings.HasPrefix(key, "guided_") && set(v) {
+		if strings.HasPrefix(key, "guided_") && asks(v, true) {
 			f.restrict(byPresence, true)
 		}
 	}
