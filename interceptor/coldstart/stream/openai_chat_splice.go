@@ -140,28 +140,36 @@ func memberSpan(object []byte, key string) (at span) {
 
 // chatAnswer is a whole chat completion as one chunk and the end of the stream,
 // for backends that ignore "stream". Its id, model and usage are the backend's;
-// the message becomes the delta.
+// the message becomes the delta. An answer without a message, or without a choice, is one too,
+// unless it is an error.
 func chatAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
-	ok := false
+	said, silent, failed := false, false, false
 	chunk := rewriteObject(body, func(key string, value []byte) (string, []byte) {
 		switch key {
+		case "error":
+			failed = isSet(value)
 		case "object":
 			value = []byte(`"chat.completion.chunk"`)
 		case "choices":
+			silent = value[0] == '[' && !isSet(value)
 			value = rewriteArray(value, func(_ int, choice []byte) []byte {
 				first := isFirst(choice) // once: a message may be there any number of times
 				return rewriteObject(choice, func(key string, value []byte) (string, []byte) {
 					if key != "message" {
 						return key, value
 					}
-					ok = ok || value[0] == '{'
+					if isNull(value) {
+						silent = true
+						return "delta", []byte("{}")
+					}
+					said = said || value[0] == '{'
 					return "delta", messageDelta(value, first)
 				})
 			})
 		}
 		return key, value
 	})
-	if !ok {
+	if !said && (!silent || failed) {
 		return nil, false
 	}
 	return append(event(chunk), done...), true

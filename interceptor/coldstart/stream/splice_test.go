@@ -264,6 +264,14 @@ func TestConvertedAnswers(t *testing.T) {
 		{"text keeps its characters", &openAIResponses, `{"object":"response","output":[{"type":"message","id":"1","content":[{"type":"output_text","text":"<b>&"}]}]}`, `"delta":"<b>&"`, ""},
 		{"too many parts", &openAIResponses, `{"object":"response","output":[` + strings.Repeat("{},", maxItems) + `{}]}`, "event: error", "response.completed"},
 		{"an empty answer on many lines", &ollamaChat, "{\n\"model\":\"m\",\n\"message\":{\"role\":\"assistant\",\"content\":\"\"},\n\"done\":true}", `"done":true`, "error"},
+		{"a chat without a choice", &openAIChat, `{"id":"1","object":"chat.completion","choices":[],"usage":{"total_tokens":3}}`,
+			`data: {"id":"1","object":"chat.completion.chunk","choices":[],"usage":{"total_tokens":3}}` + "\n\ndata: [DONE]\n\n", "error"},
+		{"a chat without a message", &openAIChat, `{"choices":[{"index":0,"message":null,"finish_reason":"content_filter"}],"usage":{"total_tokens":3}}`,
+			`data: {"choices":[{"index":0,"delta":{},"finish_reason":"content_filter"}],"usage":{"total_tokens":3}}` + "\n\ndata: [DONE]\n\n", "error"},
+		{"a chat with one message of two", &openAIChat, `{"error":null,"choices":[{"message":null},{"index":1,"message":{"content":"hi"}}]}`, `{"index":1,"delta":{"content":"hi"}}`, "server_error"},
+		{"an error beside no choice", &openAIChat, `{"choices":[],"error":{"message":"no memory"}}`, `"message":"no memory"`, "[DONE]"},
+		{"an error beside no message", &openAIChat, `{"error":"no memory","choices":[{"message":null}]}`, `"message":"no memory"`, "[DONE]"},
+		{"choices that are no list", &openAIChat, `{"choices":{}}`, `"502"`, "[DONE]"},
 		{"more blanks than anybody sends", &openAIChat, strings.Repeat(" ", maxBlanks+1) + chatChunk2, `"error"`, "Hello"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
