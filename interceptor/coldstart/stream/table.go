@@ -62,6 +62,14 @@ func asks(needed ...required) *condition {
 	}}
 }
 
+// orBare is c, or a body that says nothing but which model is asked. The backend knows what it
+// misses; no application uses such a body for something else.
+func orBare(c *condition) *condition {
+	return &condition{c.words + "; or no member beside `model` and `messages`", func(f *facts) bool {
+		return c.holds(f) || f.stream == isTrue && !f.other
+	}}
+}
+
 // rules know the paths of APIs. A path that is not here belongs to no API that is known:
 // then chats decides. A rule that speaks eventSource belongs to an API whose streams are
 // events of its own: its client gets comments only, and a failure cuts.
@@ -69,17 +77,17 @@ var rules = []rule{
 	// OpenAI, and everybody who speaks its API below some prefix: Azure
 	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp,
 	// Ollama (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
-	{path: "/chat/completions", speaks: &openAIChat, body: chats},
-	{path: "/completions", speaks: &openAICompletions, body: asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list})},
-	{path: "/responses", speaks: &openAIResponses, body: asks(required{memberInput, anyText | list}, required{memberPrompt, object},
-		required{memberConversation, someText | object}, required{memberPreviousResponse, someText})},
+	{path: "/chat/completions", speaks: &openAIChat, body: orBare(chats)},
+	{path: "/completions", speaks: &openAICompletions, body: orBare(asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list}))},
+	{path: "/responses", speaks: &openAIResponses, body: orBare(asks(required{memberInput, anyText | list}, required{memberPrompt, object},
+		required{memberConversation, someText | object}, required{memberPreviousResponse, someText}))},
 	{path: "/images/generations", speaks: &eventSource, body: asks(required{memberPrompt, someText})},
 	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/rerank"}, {path: "/classify"}, {path: "/pooling"},
 	// What a chat or a prompt becomes, and how long it is: vLLM, SGLang, llama.cpp, LiteLLM.
 	{path: "/tokenize"}, {path: "/apply-template"}, {path: "/completions/render"}, {path: "/input_tokens"}, {path: "/utils/token_counter"},
 
 	// Anthropic, on Vertex too.
-	{path: "/messages", speaks: &anthropic, body: chats},
+	{path: "/messages", speaks: &anthropic, body: orBare(chats)},
 	{path: "/messages/count_tokens"}, {path: "/messages/batches"},
 	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex},
 
