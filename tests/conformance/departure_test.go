@@ -123,11 +123,13 @@ func TestClientsThatLeaveAreNoticed(t *testing.T) {
 			idle(t)
 		})
 		t.Run(way.reason+" right before the release", func(t *testing.T) {
-			for _, conn := range begin(t) {
+			conns := begin(t)
+			for _, conn := range conns {
 				if err := way.how(socket(conn)); err != nil {
 					t.Fatal(err)
 				}
 			}
+			w.eventually("the departures to reach the kernel", func() bool { return !established(t, conns) })
 			w.ready("app", address)
 			idle(t)
 			if n := forwarded.Swap(0); n != 0 {
@@ -233,4 +235,24 @@ func TestUnreadBodiesAreFreedWithTheirConnections(t *testing.T) {
 	before := heap()
 	open(conns)
 	w.eventually("the bodies are freed", func() bool { return heap()-before < conns*unread/2 })
+}
+
+// established reports whether the server's end of a connection is open to the client. On a
+// busy machine a FIN takes a while even over loopback.
+func established(t *testing.T, clients []net.Conn) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, conn := range clients {
+		port := fmt.Sprintf(":%04X", conn.LocalAddr().(*net.TCPAddr).Port)
+		for line := range strings.Lines(string(table)) {
+			// sl local_address rem_address st; 01 is ESTABLISHED (proc_pid_net(5))
+			if f := strings.Fields(line); strings.HasSuffix(f[2], port) && f[3] == "01" {
+				return true
+			}
+		}
+	}
+	return false
 }
