@@ -138,7 +138,7 @@ func TestLargeBuffersAreBounded(t *testing.T) {
 	const size = 2 << 20
 	backend := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })
 	f := newFixture(backend.Listener.Addr().String())
-	f.options.MaxCopyMemory = 64 << 10
+	f.options.MaxCopyMemory = 32 << 10
 	f.start(t)
 	get := func(w http.ResponseWriter) error {
 		x := &exchange.Exchange{Route: f.route}

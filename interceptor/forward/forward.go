@@ -326,7 +326,7 @@ func (c *call) answer(res *http.Response) error {
 	// On HTTP/2 a head that is all there is ends the stream, if it is not flushed before: else
 	// the clients of gRPC miss the status of a response without messages ("Trailers-Only").
 	c.client.pending = res.ContentLength != 0 || c.in.ProtoMajor == 1
-	if err := copyBody(&c.client, res.Body, c.copies); err != nil {
+	if err := copyBody(&c.client, res.Body, res.ContentLength, c.copies); err != nil {
 		c.client.flush() // what there is of it
 		return c.cut(err)
 	}

@@ -50,7 +50,7 @@ type wire struct {
 	// probing ends reads that would wait, with os.ErrDeadlineExceeded. TLS survives that.
 	probing bool
 
-	attempt func(fd uintptr) bool // reads into scratch without waiting
+	read    func(fd uintptr) bool // reads into scratch; false: it has to wait
 	scratch []byte
 	n       int
 	err     error
@@ -61,39 +61,45 @@ func newWire(socket net.Conn) *wire {
 	if s, ok := socket.(syscall.Conn); ok {
 		w.raw, _ = s.SyscallConn()
 	}
-	w.attempt = func(fd uintptr) bool {
-		w.n, w.err = syscall.Read(int(fd), w.scratch)
-		return true // do not wait
+	w.read = func(fd uintptr) bool {
+		for {
+			w.n, w.err = syscall.Read(int(fd), w.scratch)
+			switch {
+			case errors.Is(w.err, syscall.EINTR):
+				continue
+			case !errors.Is(w.err, syscall.EAGAIN):
+				return true
+			case w.probing:
+				w.err = os.ErrDeadlineExceeded
+				return true
+			}
+			w.flush()
+			return false
+		}
 	}
 	return w
 }
 
-// Read reads from the backend. What was written to the client is flushed before it waits.
-func (w *wire) Read(p []byte) (int, error) {
-	if w.raw != nil && (w.probing || w.client != nil && w.client.pending) {
-		n, err := w.tryRead(p)
-		switch {
-		case !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
-			return n, err
-		case w.probing:
-			return 0, os.ErrDeadlineExceeded
-		}
-	}
+// flush sends what was written to the client.
+func (w *wire) flush() {
 	if w.client != nil {
 		w.client.flush()
 	}
-	return w.Conn.Read(p)
 }
 
-// tryRead reads what has arrived. It returns EAGAIN if nothing has.
-func (w *wire) tryRead(p []byte) (int, error) {
-	w.scratch = p
-	err := w.raw.Read(w.attempt)
-	w.scratch = nil
-	if err != nil {
-		return 0, err
+// Read reads from the backend. What was written to the client is flushed before it waits.
+func (w *wire) Read(p []byte) (int, error) {
+	if w.raw == nil {
+		w.flush()
+		return w.Conn.Read(p)
 	}
-	if w.err == nil && w.n == 0 {
+	w.scratch = p
+	err := w.raw.Read(w.read)
+	w.scratch = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case w.err == nil && w.n == 0 && len(p) > 0:
 		return 0, io.EOF
 	}
 	return max(w.n, 0), w.err
@@ -193,7 +199,7 @@ func (s *sink) Write(p []byte) (int, error) {
 // ReadFrom is for bufio.Writer: large bodies need not pass its buffer.
 func (s *sink) ReadFrom(r io.Reader) (int64, error) {
 	count := counter{w: s}
-	err := copyBody(&count, r, s.pool.host.client.copies)
+	err := copyBody(&count, r, s.sent.request.ContentLength, s.pool.host.client.copies)
 	return count.n, err
 }
 

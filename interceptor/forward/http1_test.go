@@ -364,11 +364,11 @@ func TestEarlyAnswerEndsTheUpload(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if err := f.result(t); err != nil { // before the client has read everything, and leaves
+					t.Error(err)
+				}
 				if got := read(t, res.Body); res.StatusCode != status || got != "no" {
 					t.Errorf("status %d with %q", res.StatusCode, got)
-				}
-				if err := f.result(t); err != nil {
-					t.Error(err)
 				}
 				_ = res.Body.Close()
 				_ = body.Close()

@@ -76,7 +76,7 @@ func join(client, backend io.ReadWriteCloser, fromClient io.Reader, large *body.
 
 // tunnel copies one direction of a connection, and tells its receiver when it ends.
 func tunnel(dst io.Writer, src io.Reader, large *body.Budget) error {
-	if err := copyBody(dst, src, large); err != nil {
+	if err := copyBody(dst, src, -1, large); err != nil {
 		return err
 	}
 	if half, ok := dst.(interface{ CloseWrite() error }); ok {
