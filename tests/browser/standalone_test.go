@@ -190,9 +190,9 @@ type standalone struct {
 // it treats its plain HTTP as everywhere.
 const plainHost = "app.plain.test"
 
-func newStandalone(t *testing.T) system {
+func newStandalone(t *testing.T, refresh time.Duration) system {
 	t.Helper()
-	return newStandaloneOf(t, "", "waitingPage: {refreshInterval: 1s}")
+	return newStandaloneOf(t, "", fmt.Sprintf("waitingPage: {refreshInterval: %v}", refresh))
 }
 
 // newStandaloneOf has a route with these timeouts and this cold start.

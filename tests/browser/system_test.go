@@ -46,22 +46,19 @@ type pages struct {
 	opened, closed, met chan struct{}
 }
 
-func newPages(t *testing.T) system {
+func newPages(t *testing.T, refresh time.Duration) system {
 	t.Helper()
-	return newPagesOf(t, page.Options{}, "")
+	return newPagesOf(t, page.Options{RefreshInterval: refresh}, "")
 }
 
 // newTemplatePages serves a user's page.
-func newTemplatePages(t *testing.T) system {
+func newTemplatePages(t *testing.T, refresh time.Duration) system {
 	t.Helper()
-	return newPagesOf(t, page.Options{}, ownPage)
+	return newPagesOf(t, page.Options{RefreshInterval: refresh}, ownPage)
 }
 
 func newPagesOf(t *testing.T, o page.Options, template string) *pages {
 	t.Helper()
-	if o.RefreshInterval == 0 {
-		o.RefreshInterval = time.Second
-	}
 	p, err := page.Compile(o)
 	if err == nil && template != "" {
 		p, err = p.WithTemplate(template)

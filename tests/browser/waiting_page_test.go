@@ -14,11 +14,14 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 )
 
-// goal is how long after readiness the application is shown.
+// goal is how long after readiness the application is shown, on a quiet machine.
 const goal = 300 * time.Millisecond
 
+// makeSystem makes a system whose page asks again after that time.
+type makeSystem func(t *testing.T, refresh time.Duration) system
+
 // systems are tested alike.
-var systems = map[string]func(*testing.T) system{
+var systems = map[string]makeSystem{
 	"pages":      newPages,
 	"template":   newTemplatePages,
 	"standalone": newStandalone,
@@ -47,7 +50,7 @@ func visitors(t *testing.T, test func(t *testing.T, v visitor)) {
 }
 
 // each runs a test for all visitors of all systems.
-func each(t *testing.T, test func(t *testing.T, v visitor, newSystem func(*testing.T) system)) {
+func each(t *testing.T, test func(t *testing.T, v visitor, newSystem makeSystem)) {
 	t.Helper()
 	for name, newSystem := range systems {
 		t.Run(name, func(t *testing.T) {
@@ -77,28 +80,23 @@ func (v visitor) arrived(t *testing.T, tb *tab) {
 	}
 }
 
-// The times are taken one by one: several browsers at a time are slow.
+// The times are taken one by one: several browsers at a time are slow. A page that waits for
+// its refresh takes much longer than any machine.
 func TestTheBrowserIsOnTheApplicationWhenItIsReady(t *testing.T) {
 	for name, newSystem := range systems {
 		for _, k := range kinds {
 			for place, address := range map[string]string{"root": "/", "fragment": fragment} {
 				t.Run(name+"/"+k.name+"/"+place, func(t *testing.T) {
 					v := visitor{k, address}
-					// One run must reach the goal: a busy machine is slow now and then, a
-					// page that waits for its refresh is slow always.
-					best := time.Hour
-					for run := 0; run < 4 && best > goal; run++ {
-						s, begin := newSystem(t), time.Now()
-						tb := v.visits(t, s.url())
-						appeared := tb.shows(t, http.StatusServiceUnavailable).Sub(begin)
-						ready := s.ready(t)
-						took := tb.shows(t, http.StatusOK).Sub(ready)
-						v.arrived(t, tb)
-						t.Logf("run %d: the page after %v, the application %v after it was ready", run, appeared, took)
-						best = min(best, took)
-					}
-					if best > goal {
-						t.Errorf("the application was never shown within %v; at best %v after it was ready", goal, best)
+					s, begin := newSystem(t, 50*time.Second), time.Now()
+					tb := v.visits(t, s.url())
+					appeared := tb.shows(t, http.StatusServiceUnavailable).Sub(begin)
+					ready := s.ready(t)
+					took := tb.shows(t, http.StatusOK).Sub(ready)
+					v.arrived(t, tb)
+					t.Logf("the page after %v, the application %v after it was ready", appeared, took)
+					if took > 10*goal {
+						t.Errorf("the application was shown %v after it was ready", took)
 					}
 				})
 			}
@@ -108,8 +106,8 @@ func TestTheBrowserIsOnTheApplicationWhenItIsReady(t *testing.T) {
 
 func TestACutPageRecovers(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, v visitor, newSystem func(*testing.T) system) {
-		s := newSystem(t)
+	each(t, func(t *testing.T, v visitor, newSystem makeSystem) {
+		s := newSystem(t, time.Second)
 		tb := v.visits(t, s.url())
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.kill(t)
@@ -125,8 +123,8 @@ func TestACutPageRecovers(t *testing.T) {
 
 func TestAPageWhoseServerStaysAwayRecovers(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, v visitor, newSystem func(*testing.T) system) {
-		s := newSystem(t)
+	each(t, func(t *testing.T, v visitor, newSystem makeSystem) {
+		s := newSystem(t, time.Second)
 		tb := v.visits(t, s.url())
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.kill(t)
@@ -220,7 +218,7 @@ func TestThePageIsReadableOnEveryScreen(t *testing.T) {
 		background := map[string]string{"light": "rgb(243, 245, 250)", "dark": "rgb(12, 14, 19)"}[screen.scheme]
 		t.Run(screen.name, func(t *testing.T) {
 			t.Parallel()
-			s, tb := newPages(t), kinds[0].open(t)
+			s, tb := newPages(t, time.Second), kinds[0].open(t)
 			tb.on(t, screen)
 			tb.visit(t, s.url())
 			tb.shows(t, http.StatusServiceUnavailable)
