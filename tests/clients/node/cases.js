@@ -95,7 +95,6 @@ export const cases = new Map()
 const separator = '\n\n---\n\n'
 
 const waking = ['-load=500ms']
-const later = ['-load=4s'] // after everybody has left
 const asleep = ['-load=1h']
 
 for (const [name, client] of Object.entries(clients)) {
@@ -125,7 +124,7 @@ for (const [name, client] of Object.entries(clients)) {
     else if (client.json) add('json', spec, waking, (on) => fails(client, on, 'sim-json', client.json))
     else add('json', spec, waking, (on) => answers(client, on, { model: 'sim-json' }))
   }
-  if (client.left) add('leaves', one, later, (on) => leaves(client, on))
+  if (client.left) add('leaves', one, waking, (on) => leaves(client, on), { gated: true })
   add('crowded', one, asleep, (on) => crowded(client, on))
   if (client.long) {
     const failure = client.failed({ message: 'simulated failure 503', status: 503, code: 'simulated_503', shown: client.long === 'chat' })
@@ -223,13 +222,14 @@ async function fails(client, { base, wire }, model, expected) {
 }
 
 /** Who leaves gives the place back, and the model never hears of it. */
-async function leaves(client, { base, wire }) {
+async function leaves(client, { base, wire, wake }) {
   const controller = new AbortController()
   const left = rejection(client.stream({ base, model: 'simulated', signal: controller.signal, saw() {} }))
   await wire.answered
   await patience(100)
   controller.abort()
   has(await left, client.left)
+  wake()
   assert.equal(await whenFree(`${base}/metrics`), 'modelsim_requests_total 0\n')
 }
 

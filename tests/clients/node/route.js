@@ -30,7 +30,7 @@ export async function whenFree(url) {
  */
 export async function dataCame(base) {
   const { port, host } = new URL(base)
-  const asked = request({ host: '127.0.0.1', port, headers: { Host: host }, method: 'POST', path: '/v1/chat/completions' })
+  const asked = request({ host: '127.0.0.1', port, agent: false, headers: { Host: host }, method: 'POST', path: '/v1/chat/completions' })
   asked.end('{"stream":true,"messages":[]}')
   const response = await new Promise((resolve, reject) => asked.on('response', resolve).on('error', reject))
   let more = 10

@@ -5,7 +5,6 @@ import { GoogleGenAI } from '@google/genai'
 import { GoogleGenAI as GoogleGenAI2 } from '@google/genai-2'
 import { GoogleGenerativeAI } from '@google/generative-ai'
 import { ChatOpenAI } from '@langchain/openai'
-import { Mistral } from '@mistralai/mistralai'
 import { createOpenAI } from '@ai-sdk/openai'
 import { streamText } from 'ai'
 import { CohereClientV2 } from 'cohere-ai'
@@ -46,9 +45,10 @@ const head = {
   langchain: (base, timeout) => drain(new ChatOpenAI({ model, ...own, timeout, configuration: { baseURL: `${base}/v1` } }).stream(question)),
 }
 
-// A limit of the whole response goes on, and keepalives do not help.
+// A limit of the whole response goes on, and keepalives do not help. That of Mistral's SDK
+// is a signal that Node may collect before its time, so that
+// it cannot be measured.
 const whole = {
-  mistral: (base, timeoutMs) => drain(new Mistral({ serverURL: base, apiKey: 'none', timeoutMs }).chat.stream({ model, messages })),
   gemini: content(GoogleGenAI),
   'gemini-2': content(GoogleGenAI2),
   'gemini-old': async (base, timeout) => {
