@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/accept"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
 )
@@ -45,7 +46,7 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 		page.WriteError(w, r, status, message, retryAfter)
 	case dialect != nil && r.Method != http.MethodHead:
 		dialect.WriteError(w, status, message)
-	case acceptsJSON(r.Header):
+	case prefersJSON(r.Header):
 		writeProblem(w, r, status, message)
 	default:
 		writeBody(w, r, status, "text/plain; charset=utf-8", []byte(message+"\n"))
@@ -177,17 +178,24 @@ func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType s
 	}
 }
 
-// acceptsJSON reports whether the client asks for JSON by name.
-func acceptsJSON(header http.Header) bool {
-	for _, value := range header.Values("Accept") {
-		for element := range strings.SplitSeq(value, ",") {
-			switch mediaType(element) {
-			case "application/json", "application/problem+json":
-				return true
-			}
+// plain are the ranges that text/plain belongs to; the last one that a client sends counts
+// (RFC 9110, section 12.5.1).
+var plain = []string{"*/*", "text/*", "text/plain"}
+
+// prefersJSON reports whether the client asks for JSON by name, and not rather for text.
+func prefersJSON(header http.Header) bool {
+	var inJSON, inText float64
+	precedence := -1
+	for name, weight := range accept.Ranges(header) {
+		switch name {
+		case "application/json", "application/problem+json":
+			inJSON = max(inJSON, weight)
+		}
+		if i := slices.Index(plain, name); i >= 0 && i >= precedence {
+			precedence, inText = i, weight
 		}
 	}
-	return false
+	return inJSON > 0 && inJSON >= inText
 }
 
 // mediaType is a media type without its parameters, in lower case.

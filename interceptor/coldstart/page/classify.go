@@ -4,22 +4,24 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/kedacore/http-add-on/interceptor/accept"
 )
 
 // IsNavigation reports whether r is a browser navigation: a person who opened
 // an address, for whom a page is better than silence. GET or HEAD; Accept names
-// text/html (a bare */* does not count: curl, SDKs and health checks send it);
-// not by a script; no Upgrade.
+// text/html (a bare */* does not count: curl, SDKs and health checks send it), and
+// prefers nothing to it; not by a script; no Upgrade.
 func IsNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		r.Header.Get("Upgrade") == "" && acceptsHTML(r.Header) && !byScript(r)
+		r.Header.Get("Upgrade") == "" && prefersHTML(r.Header) && !byScript(r)
 }
 
 // IsForm reports whether r is a form that a browser submits. It waits like any other
 // request, but a person reads its failure. Only a browser that says it is one counts:
 // the HTTP client of the JDK names text/html in the Accept of every request.
 func IsForm(r *http.Request) bool {
-	return r.Method == http.MethodPost && fromBrowser(r.Header) && acceptsHTML(r.Header) && !byScript(r)
+	return r.Method == http.MethodPost && fromBrowser(r.Header) && prefersHTML(r.Header) && !byScript(r)
 }
 
 // fromBrowser reports whether a navigation is a browser's. Upgrade-Insecure-Requests is
@@ -68,27 +70,19 @@ func fromOtherSite(header http.Header) bool {
 	return strings.EqualFold(header.Get("Sec-Fetch-Site"), "cross-site")
 }
 
-// acceptsHTML reports whether an Accept header names text/html without
-// refusing it (q=0; RFC 9110, section 12.4.2).
-func acceptsHTML(header http.Header) bool {
-	for _, value := range header.Values("Accept") {
-		for element := range strings.SplitSeq(value, ",") {
-			mediaType, parameters, _ := strings.Cut(element, ";")
-			if strings.EqualFold(strings.TrimSpace(mediaType), "text/html") && !refused(parameters) {
-				return true
-			}
+// prefersHTML reports whether a client names text/html, and accepts nothing more gladly than
+// it. XHTML is HTML: old browsers prefer it.
+func prefersHTML(header http.Header) bool {
+	var html, xhtml, other float64
+	for name, weight := range accept.Ranges(header) {
+		switch name {
+		case "text/html":
+			html = max(html, weight)
+		case "application/xhtml+xml":
+			xhtml = max(xhtml, weight)
+		default:
+			other = max(other, weight)
 		}
 	}
-	return false
-}
-
-// refused reports whether the parameters of an Accept element carry weight 0.
-func refused(parameters string) bool {
-	for parameter := range strings.SplitSeq(parameters, ";") {
-		name, value, _ := strings.Cut(parameter, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "q") {
-			return strings.Trim(strings.TrimSpace(value), "0.") == ""
-		}
-	}
-	return false
+	return html > 0 && max(html, xhtml) >= other
 }

@@ -1,0 +1,60 @@
+// Package accept reads what a client accepts. It does not know what it could be given.
+package accept
+
+import (
+	"iter"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Ranges returns the media ranges of a request's Accept fields, in lower case and without
+// parameters, each with its weight from 0 (refused) to 1 (RFC 9110, section 12.5.1). A weight
+// that is no number counts as none was given.
+func Ranges(header http.Header) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for _, rest := range header["Accept"] {
+			for rest != "" {
+				var element string
+				element, rest = cut(rest, ',')
+				name, parameters := cut(element, ';')
+				if name = strings.ToLower(strings.TrimSpace(name)); name != "" && !yield(name, weight(parameters)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// weight returns the weight that the parameters of a range give to it.
+func weight(parameters string) float64 {
+	for parameters != "" {
+		var parameter string
+		parameter, parameters = cut(parameters, ';')
+		name, value, _ := strings.Cut(parameter, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "q") {
+			continue
+		}
+		if q, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && !math.IsNaN(q) {
+			return max(0, min(q, 1))
+		}
+	}
+	return 1
+}
+
+// cut slices s around the first separator outside of a quoted string.
+func cut(s string, separator byte) (before, after string) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			quoted = !quoted
+		case quoted && s[i] == '\\':
+			i++
+		case !quoted && s[i] == separator:
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
