@@ -28,9 +28,13 @@ func eligible(r *http.Request) bool {
 			return false
 		}
 	}
+	// Model Context Protocol: only its server knows whether it answers with a stream, with
+	// JSON, or to a GET with 405, which means that it has none. A client without a session
+	// sends no header of it.
+	if strings.HasSuffix(strings.TrimRight(r.URL.Path, "/"), "/mcp") {
+		return false
+	}
 	for name := range r.Header {
-		// Model Context Protocol: only its server knows whether it answers
-		// with a stream or with JSON.
 		if len(name) >= 4 && strings.EqualFold(name[:4], "Mcp-") {
 			return false
 		}

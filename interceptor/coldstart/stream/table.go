@@ -2,6 +2,7 @@ package stream
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 )
@@ -123,22 +124,43 @@ var rules = []rule{
 	{path: "/invoke"}, {path: "/invoke-with-response-stream"}, {path: "/converse-stream"},
 }
 
+// misspelt is the rule of a path that is nearly one of an API: in another case, or with empty
+// segments. Servers answer it with 404 or a redirect, and its end may be the path of another API.
+var misspelt rule
+
 // ruleOf returns the rule of a path, nil if it belongs to no API that is known.
-func ruleOf(path string) *rule {
-	if path != "/" {
-		path = strings.TrimRight(path, "/")
+func ruleOf(asked string) *rule {
+	if asked != "/" {
+		asked = strings.TrimRight(asked, "/")
 	}
-	var longest *rule
+	clean := path.Clean(asked)
+	found, meant := longest(asked, strings.HasSuffix), longest(clean, hasSuffixFold)
+	if meant != nil && (meant != found || clean != asked) {
+		return &misspelt
+	}
+	return found
+}
+
+// longest returns the rule with the longest end of a path.
+func longest(asked string, hasSuffix func(path, end string) bool) (found *rule) {
 	for i := range rules {
 		r := &rules[i]
-		if r.exact && path != r.path || !strings.HasSuffix(path, r.path) {
-			continue
-		}
-		if longest == nil || len(r.path) > len(longest.path) {
-			longest = r
+		if hasSuffix(asked, r.path) && (!r.exact || asked == r.path) && (found == nil || len(r.path) > len(found.path)) {
+			found = r
 		}
 	}
-	return longest
+	return found
+}
+
+// hasSuffixFold is strings.HasSuffix without regard to case.
+func hasSuffixFold(s, end string) bool {
+	return len(s) >= len(end) && strings.EqualFold(s[len(s)-len(end):], end)
+}
+
+// holdsIfAsked reports whether a body would ask for the API's stream if it said so.
+func (r *rule) holdsIfAsked(f facts) bool {
+	f.stream = isTrue
+	return r.body == nil || r.body.holds(&f)
 }
 
 // Candidate is a request that may be a streaming one, by its method, path and headers
@@ -157,17 +179,18 @@ func Detect(r *http.Request) *Candidate {
 	c := Candidate{events: len(accept) == 1 && accept[0] == eventStream}
 	if r.Method == http.MethodPost {
 		c.rule = ruleOf(r.URL.Path)
-		switch {
-		case c.rule == nil, c.rule.exact:
+		switch known := c.rule; {
+		case known == nil, known.exact:
 			return &c
-		case c.rule.speaks != nil && (c.rule.query == nil || c.rule.query(r)):
-			return &c
+		case known.speaks == nil, known.query != nil && !known.query(r):
+			// The answer is whole, whatever the client accepts.
+			return nil
 		}
+		return &c
 	}
 	if !c.events {
 		return nil
 	}
-	c.rule = nil
 	return &c
 }
 
@@ -182,6 +205,8 @@ func (c *Candidate) dialect(f *facts) *Dialect {
 	switch {
 	case c.rule != nil && f != nil && (c.rule.body == nil || c.rule.body.holds(f)):
 		return c.rule.speaks
+	case f != nil && (f.stream == isFalse || known && c.rule.holdsIfAsked(*f)):
+		return nil // the answer is whole, whatever the client accepts
 	case c.events:
 		// The client reads any event stream, and nobody knows more of the backend's.
 		return &eventSource

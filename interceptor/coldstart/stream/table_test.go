@@ -121,8 +121,30 @@ func TestTable(t *testing.T) {
 		{"any events", "/feed", events, `{"stream":true}`, &eventSource},
 		{"any events win over a chat's shape", "/assistant/ask", events, chat, &eventSource},
 		{"an API wins over Accept", "/v1/chat/completions", events, chat, &openAIChat},
-		{"an API whose stream is not asked for, but events are", "/v1/chat/completions", events, `{"messages":[]}`, &eventSource},
-		{"events where answers are whole", "/api/pull", events, `{"model":"m"}`, &eventSource},
+		{"an API whose stream is not asked for answers whole", "/v1/chat/completions", events, `{"messages":[]}`, silence},
+		{"nor is this one", "/v1/responses", events, `{"model":"m","input":"hi"}`, silence},
+		{"nor is any", "/feed", events, `{"stream":false}`, silence},
+		{"an application on a path like an API's", "/v1/messages", events, `{"topic":"x"}`, &eventSource},
+		{"answers that are whole", "/api/pull", events, `{"model":"m"}`, silence},
+		{"answers that are whole, though a stream is asked for", "/v1/audio/speech", events, `{"stream":true,"input":"hi"}`, silence},
+		{"answers that are whole, of a chat", "/v1/embeddings", events, chat, silence},
+		{"answers that are whole, without JSON", "/api/push", events, `q=1`, silence},
+		{"a list, whatever is accepted", "/v1beta/models/g:streamGenerateContent", events, `{"contents":[]}`, silence},
+
+		// Servers know these paths not: they answer 404, or redirect.
+		{"two slashes", "/api//generate", anything, `{"model":"m","prompt":"hi","text":"x","stream":true}`, silence},
+		{"capitals", "/API/generate", anything, `{"model":"m","prompt":"hi","text":"x","stream":true}`, silence},
+		{"capitals, at the end", "/v1/Messages", anything, chat, silence},
+		{"capitals of a method", "/v1beta/models/g:StreamGenerateContent?alt=sse", anything, chat, silence},
+		{"two slashes before an API", "//v1/chat/completions", anything, chat, silence},
+		{"two slashes in the end", "/v1/chat//completions", anything, chat, silence},
+		{"dots", "/v1/x/../chat/completions", anything, chat, silence},
+		{"two slashes, and events", "/api//chat", events, chat, silence},
+		{"two slashes of no API", "//assistant//ask", anything, chat, &openAIChat},
+		{"capitals of no API", "/Assistant/Ask", anything, chat, &openAIChat},
+		{"capitals before an API", "/MyTeam/v1/messages", anything, chat, &anthropic},
+		{"an API behind a prefix", "/ollama/api/generate", anything, `{"model":"m","prompt":"hi"}`, &ollamaGenerate},
+		{"slashes at the end", "/v1/messages//", anything, chat, &anthropic},
 		{"events and no JSON", "/feed", events, `q=1`, &eventSource},
 	} {
 		t.Run(c.api, func(t *testing.T) {
@@ -197,6 +219,6 @@ func documentedTable() string {
 			silent = append(silent, "`"+rules[i].path+"`")
 		}
 	}
-	b.WriteString("| " + strings.Join(silent, ", ") + " | anything | silence: the answer must arrive whole |\n")
+	b.WriteString("| " + strings.Join(silent, ", ") + " | anything, with any `Accept` | silence: the answer must arrive whole |\n")
 	return b.String()
 }
