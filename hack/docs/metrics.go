@@ -27,7 +27,7 @@ var labels = map[string]string{
 	"route_name":      "name of the InterceptorRoute or HTTPScaledObject; empty when no route matched",
 	"route_namespace": "its namespace",
 	"cold_start":      "`true` if the target had no ready endpoint when the request came",
-	"outcome":         "how the wait ended: `ready`, `timeout`, or `cancelled` (the client left, or its body failed)",
+	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled` (the client left, or its body failed), or `shed` (ended for want of memory)",
 }
 
 // metricsPage lists the metrics of each component, and the labels.
@@ -38,6 +38,9 @@ Interceptor and scaler serve Prometheus metrics at `+"`/metrics`"+` on port 2223
 the metrics of the Go runtime and of the process. The operator serves the metrics of its controller library on port 8443,
 over TLS and to clients that the API server authorizes. [Operations](../operations.md#what-to-watch) says what to watch and
 what to alert on.
+
+A collector gets the same instruments by OTLP, with dots and without the suffixes `+"`_total`"+` and `+"`_seconds`"+`, for example
+`+"`interceptor.request.count`"+`, and the status in `+"`code`"+` as a number.
 `)
 	used := map[string]bool{}
 	for _, scrape := range scrapes {

@@ -13,7 +13,7 @@ import (
 
 // serviceName is what telemetry that is sent to a collector comes from, if the
 // environment does not say.
-const serviceName = "keda-add-ons-http-interceptor"
+const serviceName = "keda-http-interceptor"
 
 // Config is the settings of one interceptor, every default applied.
 type Config struct {

@@ -17,17 +17,17 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
-// Instrument names as Prometheus shows them, less the suffixes that the exporter
-// adds for counters (_total) and units (_seconds).
+// The meter and its instruments as OTLP shows them. The Prometheus exporter writes
+// underscores for dots and adds the suffixes of counters (_total) and units (_seconds).
 const (
-	scope = "github.com/kedacore/http-add-on/interceptor"
+	scope = "keda-interceptor-proxy"
 
-	nameRequests    = "interceptor_request_count"
-	nameConcurrency = "interceptor_request_concurrency"
-	nameDuration    = "interceptor_request_duration"
-	nameRejections  = "interceptor_cold_start_rejections"
-	nameColdStart   = "interceptor_cold_start_duration"
-	nameLostAnswers = "interceptor_cold_start_lost_answers"
+	nameRequests    = "interceptor.request.count"
+	nameConcurrency = "interceptor.request.concurrency"
+	nameDuration    = "interceptor.request.duration"
+	nameRejections  = "interceptor.cold_start.rejections"
+	nameColdStart   = "interceptor.cold_start.duration"
+	nameLostAnswers = "interceptor.cold_start.lost_answers"
 )
 
 // Labels.
@@ -46,7 +46,7 @@ const otherMethod = "_OTHER"
 
 // buckets of durations, in seconds.
 func buckets() metric.HistogramOption {
-	return metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300)
+	return metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 15, 30, 60, 120, 300)
 }
 
 // Outcome is how the wait of a cold request ended.
@@ -76,16 +76,11 @@ type Metrics struct {
 
 	// unrouted is the cache of requests that matched no route.
 	unrouted exchange.Series
-	// outcomes are the attributes of each outcome.
-	outcomes map[Outcome][]metric.RecordOption
 }
 
 // New makes the instruments. concurrency may be nil.
 func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, error) {
-	m := &Metrics{outcomes: make(map[Outcome][]metric.RecordOption)}
-	for _, o := range []Outcome{OutcomeReady, OutcomeTimeout, OutcomeCancelled, OutcomeShed} {
-		m.outcomes[o] = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attribute.String(labelOutcome, string(o))))}
-	}
+	m := &Metrics{}
 	meter := provider.Meter(scope)
 	var err error
 	if m.requests, err = meter.Int64Counter(nameRequests,
@@ -111,7 +106,7 @@ func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, erro
 	if concurrency == nil {
 		return m, nil
 	}
-	if _, err = meter.Int64ObservableGauge(nameConcurrency,
+	if _, err = meter.Int64ObservableUpDownCounter(nameConcurrency,
 		metric.WithDescription("Requests in flight, by route"),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			concurrency(func(namespace, name string, inFlight int64) {
@@ -148,10 +143,10 @@ func (m *Metrics) LostAnswer(ctx context.Context, route *exchange.Route) {
 	m.lost.Add(ctx, 1, metric.WithAttributeSet(routeAttributes(route.Namespace, route.Name)))
 }
 
-// ColdStart records how long a cold request waited, and how that ended. There is
-// no label for the route: the histogram would have twenty series for each.
-func (m *Metrics) ColdStart(ctx context.Context, _ *exchange.Route, outcome Outcome, waited time.Duration) {
-	m.coldStart.Record(ctx, waited.Seconds(), m.outcomes[outcome]...)
+// ColdStart records how long a cold request waited, and how that ended.
+func (m *Metrics) ColdStart(ctx context.Context, route *exchange.Route, outcome Outcome, waited time.Duration) {
+	m.coldStart.Record(ctx, waited.Seconds(), metric.WithAttributeSet(attribute.NewSet(
+		attribute.String(labelOutcome, string(outcome)), attribute.String(labelName, route.Name), attribute.String(labelNamespace, route.Namespace))))
 }
 
 // status returns the status, or its class for one that no one has registered: a backend may
@@ -197,7 +192,7 @@ func seriesOf(cache *exchange.Series, key seriesKey, namespace, name string) *se
 			cache.Count.Add(-1)
 			return seriesOf(cache, seriesKey{}, namespace, name)
 		}
-		attributes = append(attributes, attribute.String(labelCode, strconv.Itoa(key.code)),
+		attributes = append(attributes, attribute.Int(labelCode, key.code),
 			attribute.String(labelMethod, key.method), attribute.String(labelColdStart, strconv.FormatBool(key.cold)))
 	} else {
 		attributes = append(attributes, attribute.Bool(overflow, true))

@@ -13,9 +13,11 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
+	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
 func newMetrics(t *testing.T, concurrency Concurrency) (*Metrics, *telemetry.Metrics) {
@@ -53,12 +55,26 @@ func scrape(out *telemetry.Metrics) []string {
 // Names, labels, types and buckets are a contract with dashboards and alerts. The
 // reference page is generated from the golden file.
 func TestMetricsAreFrozen(t *testing.T) {
-	m, out := newMetrics(t, func(observe func(namespace, name string, inFlight int64)) {
-		observe("apps", "llm", 3)
-		observe("apps", "web", 0)
-	})
+	m, out := newMetrics(t, concurrency)
+	record(t.Context(), m)
+
+	want, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), scrape(out)); diff != "" {
+		t.Errorf("the metrics have changed (-frozen +now):\n%s", diff)
+	}
+}
+
+func concurrency(observe func(namespace, name string, inFlight int64)) {
+	observe("apps", "llm", 3)
+	observe("apps", "web", 0)
+}
+
+// record uses every instrument.
+func record(ctx context.Context, m *Metrics) {
 	route := &exchange.Route{Namespace: "apps", Name: "llm"}
-	ctx := t.Context()
 	m.Request(ctx, &exchange.Exchange{Route: route, Cold: true}, http.StatusOK, http.MethodPost, 42*time.Second)
 	m.Request(ctx, &exchange.Exchange{Route: route}, http.StatusOK, http.MethodPost, 60*time.Millisecond)
 	m.Request(ctx, &exchange.Exchange{}, http.StatusNotFound, "BREW", 2*time.Millisecond)
@@ -68,13 +84,27 @@ func TestMetricsAreFrozen(t *testing.T) {
 	m.ColdStart(ctx, route, OutcomeReady, 20*time.Second)
 	m.ColdStart(ctx, route, OutcomeTimeout, time.Minute)
 	m.ColdStart(ctx, route, OutcomeCancelled, time.Second)
+}
 
-	want, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
+// Whoever sends metrics to a collector has dashboards on these names and types (0.16).
+func TestInstrumentsAreFrozen(t *testing.T) {
+	reader := sdk.NewManualReader()
+	m, err := New(sdk.NewMeterProvider(sdk.WithReader(reader)), concurrency)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), scrape(out)); diff != "" {
-		t.Errorf("the metrics have changed (-frozen +now):\n%s", diff)
+	record(t.Context(), m)
+	const durations = "[0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 15 30 60 120 300]"
+	want := []string{
+		"keda-interceptor-proxy interceptor.cold_start.duration histogram " + durations + " outcome:string route_name:string route_namespace:string s",
+		"keda-interceptor-proxy interceptor.cold_start.lost_answers counter route_name:string route_namespace:string",
+		"keda-interceptor-proxy interceptor.cold_start.rejections counter route_name:string route_namespace:string",
+		"keda-interceptor-proxy interceptor.request.concurrency up-down counter route_name:string route_namespace:string",
+		"keda-interceptor-proxy interceptor.request.count counter code:int64 cold_start:string method:string route_name:string route_namespace:string",
+		"keda-interceptor-proxy interceptor.request.duration histogram " + durations + " code:int64 cold_start:string method:string route_name:string route_namespace:string s",
+	}
+	if diff := cmp.Diff(want, otlp.Instruments(t, reader)); diff != "" {
+		t.Errorf("the instruments have changed (-frozen +now):\n%s", diff)
 	}
 }
 

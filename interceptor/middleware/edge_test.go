@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,12 +36,12 @@ func recorded(t *testing.T, reader *sdkmetric.ManualReader) map[string]int64 {
 	for _, scope := range all.ScopeMetrics {
 		for _, m := range scope.Metrics {
 			sum, ok := m.Data.(metricdata.Sum[int64])
-			if !ok || m.Name != "interceptor_request_count" {
+			if !ok || m.Name != "interceptor.request.count" {
 				continue
 			}
 			for _, point := range sum.DataPoints {
 				code, _ := point.Attributes.Value(attribute.Key("code"))
-				counts[code.AsString()] += point.Value
+				counts[strconv.FormatInt(code.AsInt64(), 10)] += point.Value
 			}
 		}
 	}

@@ -91,7 +91,7 @@ func TestCallsAndFetchesAreTraced(t *testing.T) {
 	if want := []string{"HTTP GET", "externalscaler.ExternalScaler/IsActive"}; !slices.Equal(names, want) {
 		t.Errorf("spans %q, want %q", names, want)
 	}
-	if !slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool { return m.Name == "scaler_pinger_endpoints" }) {
+	if !slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool { return m.Name == "scaler.pinger.endpoints" }) {
 		t.Error("no metric has arrived")
 	}
 }

@@ -15,10 +15,12 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
+	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
 // inBubble runs a test in fake time.
@@ -430,5 +432,24 @@ func TestMetricsAreFrozen(t *testing.T) {
 	}
 	if diff := cmp.Diff(strings.Split(strings.TrimSpace(string(want)), "\n"), got); diff != "" {
 		t.Errorf("the metrics have changed (-frozen +now):\n%s", diff)
+	}
+}
+
+// Whoever sends metrics to a collector has dashboards on these names and types (0.16).
+func TestInstrumentsAreFrozen(t *testing.T) {
+	reader := sdk.NewManualReader()
+	m, err := newMeasurements(sdk.NewMeterProvider(sdk.WithReader(reader)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.fetched(t.Context(), time.Second)
+	want := []string{
+		"keda-external-scaler scaler.pinger.endpoints gauge",
+		"keda-external-scaler scaler.pinger.fetch.duration histogram [0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1 2.5 5] s",
+		"keda-external-scaler scaler.pinger.fetch.errors counter",
+		"keda-external-scaler scaler.pinger.unreachable_pods gauge",
+	}
+	if diff := cmp.Diff(want, otlp.Instruments(t, reader)); diff != "" {
+		t.Errorf("the instruments have changed (-frozen +now):\n%s", diff)
 	}
 }

@@ -9,15 +9,16 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Instrument names as Prometheus shows them, less the suffixes that the exporter
-// adds for counters (_total) and units (_seconds). A frozen contract (0.16).
+// The meter and its instruments as OTLP shows them, a frozen contract (0.16). The
+// Prometheus exporter writes underscores for dots and adds the suffixes of counters
+// (_total) and units (_seconds).
 const (
-	scope = "github.com/kedacore/http-add-on/scaler"
+	scope = "keda-external-scaler"
 
-	nameDuration    = "scaler_pinger_fetch_duration"
-	nameErrors      = "scaler_pinger_fetch_errors"
-	nameEndpoints   = "scaler_pinger_endpoints"
-	nameUnreachable = "scaler_pinger_unreachable_pods"
+	nameDuration    = "scaler.pinger.fetch.duration"
+	nameErrors      = "scaler.pinger.fetch.errors"
+	nameEndpoints   = "scaler.pinger.endpoints"
+	nameUnreachable = "scaler.pinger.unreachable_pods"
 )
 
 // measurements are the instruments of a Collector.
@@ -33,7 +34,7 @@ func newMeasurements(provider metric.MeterProvider) (*measurements, error) {
 	meter := provider.Meter(scope)
 	var err error
 	if m.duration, err = meter.Float64Histogram(nameDuration, metric.WithUnit("s"),
-		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
+		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5),
 		metric.WithDescription("Time from asking an interceptor for its counts to having all of them")); err != nil {
 		return nil, fmt.Errorf("making instrument %s: %w", nameDuration, err)
 	}

@@ -28,7 +28,7 @@ const (
 
 // serviceName is what telemetry that is sent to a collector comes from, if the
 // environment does not say.
-const serviceName = "keda-add-ons-http-external-scaler"
+const serviceName = "keda-http-external-scaler"
 
 // Config is the settings of one scaler, every default applied.
 type Config struct {

@@ -97,13 +97,13 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 			if diff := cmp.Diff(want, otlp.Attributes(span.GetAttributes())); diff != "" {
 				t.Errorf("attributes (-want +got):\n%s", diff)
 			}
-			if who := span.Resource["service.name"]; who != "keda-add-ons-http-interceptor" {
+			if who := span.Resource["service.name"]; who != "keda-http-interceptor" {
 				t.Errorf("sent by %q", who)
 			}
 
 			w.eventually("the measurement names the trace", func() bool {
 				return slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool {
-					if m.Name != "interceptor_request_duration" {
+					if m.Name != "interceptor.request.duration" {
 						return false
 					}
 					exemplars := m.GetHistogram().GetDataPoints()[0].GetExemplars()
@@ -112,7 +112,7 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 			})
 			w.eventually("the request is counted", func() bool {
 				return slices.ContainsFunc(collector.Metrics(), func(m otlp.Metric) bool {
-					if m.Name != "interceptor_request_count" {
+					if m.Name != "interceptor.request.count" {
 						return false
 					}
 					point := m.GetSum().GetDataPoints()[0]
