@@ -186,7 +186,6 @@ func (a *App) coldStartOptions() coldstart.Options {
 	return coldstart.Options{
 		Budget:  a.budget,
 		MaxBody: a.cfg.ColdStart.MaxBodyBytes,
-		Header:  a.cfg.ColdStart.Header,
 		Metrics: a.metrics,
 		Now:     a.now,
 		Log:     a.log.WithName("coldstart"),

@@ -11,11 +11,12 @@ import (
 // chain is the order in which a request meets the steps. Nothing else decides it.
 func (a *App) chain() http.Handler {
 	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
-	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold, a.cfg.ColdStart.Header)
-	static := middleware.NewStaticRoutes(resolve, a.forwarder, a.cfg.ColdStart.Header)
+	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold)
+	static := middleware.NewStaticRoutes(resolve, a.forwarder)
 	route := middleware.NewRouting(static, a.sync.Table)
 	return middleware.NewEdge(route, middleware.EdgeOptions{
 		Heads: a.heads, DropUnderscores: a.cfg.Clients.DropUnderscores, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,
+		ColdStartHeader: a.cfg.ColdStart.Header,
 		Metrics: a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now, Leaving: a.draining.Load,
 	})
 }

@@ -21,10 +21,6 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 )
 
-// Header tells a client whether it met a sleeping target. The key is in net/http's
-// canonical form, so that it can be set without a conversion.
-const Header = "X-Keda-Http-Cold-Start"
-
 // lossLines is how many lost answers are logged a second.
 const lossLines = 10
 
@@ -35,8 +31,6 @@ type Options struct {
 	// MaxBody bounds the body that is read to find out whether a request is
 	// streaming, in bytes.
 	MaxBody int64
-	// Header sets Header on responses.
-	Header bool
 	// Metrics of cold starts.
 	Metrics *metrics.Metrics
 	// Now is the clock.
@@ -51,7 +45,6 @@ type ColdStart struct {
 	next    exchange.Handler
 	budget  *body.Budget
 	maxBody int64
-	header  bool
 	metrics *metrics.Metrics
 	now     func() time.Time
 	log     logr.Logger
@@ -63,7 +56,7 @@ type ColdStart struct {
 // New returns the step before next, which forwards.
 func New(next exchange.Handler, o Options) *ColdStart {
 	return &ColdStart{
-		next: next, budget: o.Budget, maxBody: o.MaxBody, header: o.Header, metrics: o.Metrics, now: o.Now,
+		next: next, budget: o.Budget, maxBody: o.MaxBody, metrics: o.Metrics, now: o.Now,
 		log: o.Log, losses: rate.NewLimiter(lossLines, lossLines),
 	}
 }
@@ -71,14 +64,6 @@ func New(next exchange.Handler, o Options) *ColdStart {
 // ServeExchange answers a request that no endpoint takes yet.
 func (c *ColdStart) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	demand(x)
-	if c.header {
-		// A request that only waits for its turn has met no sleeping target.
-		value := "false"
-		if x.Cold {
-			value = "true"
-		}
-		w.Header()[Header] = []string{value}
-	}
 	p := &pending{ColdStart: c, w: w, r: r, x: x}
 	defer x.Body.Close()
 	return p.respond()

@@ -36,6 +36,8 @@ type Edge struct {
 	now     func() time.Time
 	leaving func() bool
 	heads   *body.Budget
+	// coldHeader sets X-KEDA-HTTP-Cold-Start.
+	coldHeader bool
 	// dropAll drops every field whose name has an underscore.
 	dropAll bool
 	// maxHeaderBytes and maxHeaderFields bound the head of a request.
@@ -65,6 +67,8 @@ type EdgeOptions struct {
 	// DropUnderscores drops every field whose name has an underscore, in place of those that
 	// stand for a field of ours.
 	DropUnderscores bool
+	// ColdStartHeader sets X-KEDA-HTTP-Cold-Start on answers of targets and of cold starts.
+	ColdStartHeader bool
 	// Heads is charged with the large heads of requests in service; nil means no bound.
 	Heads *body.Budget
 	// Metrics of requests.
@@ -85,7 +89,7 @@ type EdgeOptions struct {
 func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 	return &Edge{
 		next: next, metrics: o.Metrics, tracer: o.Tracer, access: o.Access, log: o.Log, now: o.Now, leaving: o.Leaving,
-		heads: o.Heads, dropAll: o.DropUnderscores, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
+		heads: o.Heads, coldHeader: o.ColdStartHeader, dropAll: o.DropUnderscores, maxHeaderBytes: o.MaxHeaderBytes, maxHeaderFields: o.MaxHeaderFields,
 		failures: rate.NewLimiter(failureLines, failureLines),
 	}
 }
@@ -111,7 +115,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 	s.exchange.Start = e.now()
 	s.exchange.TLS = r.TLS != nil
 	s.exchange.Trace = e.tracer.Begin(r, metrics.Method(r.Method), s.exchange.Start)
-	s.response.ResponseWriter, s.response.leaving = w, e.leaving
+	s.response.ResponseWriter, s.response.edge, s.response.exchange = w, e, &s.exchange
 	s.response.once = !r.ProtoAtLeast(1, 1)
 	cleanUpgrade(r.Header)
 	s.exchange.Body = body.Open(w, r)
@@ -220,7 +224,7 @@ func headSize(r *http.Request) (bytes, fields int, underscores bool) {
 func imitated(name string) bool {
 	switch name {
 	case "Connection", "Content-Length", "Content-Type", "Expect", "Forwarded", "Host", "Keep-Alive", "Te", "Trailer",
-		"Transfer-Encoding", "Upgrade", "Via", "X-Keda-Http-Cold-Start", "X-Real-Ip":
+		"Transfer-Encoding", "Upgrade", "Via", coldStartHeader, "X-Real-Ip":
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "Proxy-")
@@ -334,22 +338,43 @@ func routeName(x *exchange.Exchange) string {
 // by Unwrap, so that flushes, deadlines and full duplex keep working.
 type response struct {
 	http.ResponseWriter
-	status  int
-	bytes   int64
-	body    *body.Body  // of the request; nil if its connection does not depend on it
-	once    bool        // the client speaks HTTP/1.0
-	leaving func() bool // reports whether connections are about to be closed; nil means never
+	edge     *Edge
+	exchange *exchange.Exchange
+	status   int
+	bytes    int64
+	body     *body.Body // of the request; nil if its connection does not depend on it
+	once     bool       // the client speaks HTTP/1.0
 }
+
+// coldStartHeader says whether the target slept.
+const coldStartHeader = "X-Keda-Http-Cold-Start"
+
+// All responses share the header's values. They are full, so that whoever adds one gets a
+// copy.
+var slept, ready = []string{"true"}, []string{"false"}
 
 // WriteHeader notes the first final status; informational ones pass by.
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		w.status = status
+		w.commit(status)
 		if status >= 200 && w.last() {
 			w.Header().Set("Connection", "close")
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// commit notes the final status. The header is not there before: a request that waits would
+// hold memory for it.
+func (w *response) commit(status int) {
+	w.status = status
+	switch x := w.exchange; {
+	case !w.edge.coldHeader:
+	case x.Cold:
+		w.Header()[coldStartHeader] = slept
+	case x.Awake || x.Upstream.Target != nil:
+		w.Header()[coldStartHeader] = ready
+	}
 }
 
 // last reports whether the answer is the last one on its connection. It is if the
@@ -360,7 +385,7 @@ func (w *response) WriteHeader(status int) {
 // be lost. And it is for HTTP/1.0, whose connections are kept by an extension that proxies
 // get wrong (RFC 9112, C.2.2).
 func (w *response) last() bool {
-	return w.once || !w.body.Ended() || w.leaving != nil && w.leaving()
+	return w.once || !w.body.Ended() || w.edge.leaving != nil && w.edge.leaving()
 }
 
 // Write counts the bytes of the body.
@@ -373,12 +398,12 @@ func (w *response) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Hijack notes the upgrade: net/http's reverse proxy writes the 101 to the
-// connection itself.
+// Hijack notes the upgrade. The forwarder writes the 101 to the connection itself, with our
+// header.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil && w.status == 0 {
-		w.status = http.StatusSwitchingProtocols
+		w.commit(http.StatusSwitchingProtocols)
 	}
 	return conn, buf, err
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -247,4 +248,74 @@ func instruments(t *testing.T) *metrics.Metrics {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// TestColdStartHeader is set with the status, whoever answers, and only if a target was asked
+// for.
+func TestColdStartHeader(t *testing.T) {
+	target := exchange.Upstream{Target: &exchange.Target{}}
+	answers := map[string]exchange.HandlerFunc{
+		"writes": func(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+			_, err := w.Write([]byte("a"))
+			return err
+		},
+		"fails": func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
+			return &clienterror.Error{Status: 504, Message: "late"}
+		},
+		"switches": switches,
+	}
+	for _, c := range []struct {
+		reason string
+		found  exchange.Exchange
+		off    bool
+		want   []string
+	}{
+		{"slept", exchange.Exchange{Cold: true, Upstream: target}, false, []string{"true"}},
+		{"slept, and has no endpoint", exchange.Exchange{Cold: true}, false, []string{"true"}},
+		{"awake", exchange.Exchange{Upstream: target}, false, []string{"false"}},
+		{"awake, and waits for its turn", exchange.Exchange{Awake: true}, false, []string{"false"}},
+		{"no target", exchange.Exchange{}, false, nil},
+		{"switched off", exchange.Exchange{Cold: true}, true, nil},
+	} {
+		for how, answer := range answers {
+			t.Run(c.reason+", "+how, func(t *testing.T) {
+				step := func(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
+					x.Cold, x.Awake, x.Upstream = c.found.Cold, c.found.Awake, c.found.Upstream
+					w.Header()[coldStartHeader] = []string{"the backend's"}
+					if c.want == nil {
+						delete(w.Header(), coldStartHeader)
+					}
+					return answer(w, r, x)
+				}
+				server := httptest.NewServer(NewEdge(exchange.HandlerFunc(step), EdgeOptions{
+					Metrics: instruments(t), Log: logr.Discard(), Now: time.Now, ColdStartHeader: !c.off,
+				}))
+				defer server.Close()
+				response, err := server.Client().Get(server.URL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer response.Body.Close()
+				if got := response.Header[coldStartHeader]; !slices.Equal(got, c.want) {
+					t.Errorf("got %q, want %q", got, c.want)
+				}
+			})
+		}
+	}
+	for _, value := range [][]string{slept, ready} {
+		if len(value) != 1 || cap(value) != 1 {
+			t.Errorf("whoever adds a value to %q changes other answers", value)
+		}
+	}
+}
+
+// switches answers as the forwarder does if the backend switches protocols.
+func switches(w http.ResponseWriter, _ *http.Request, _ *exchange.Exchange) error {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	response := http.Response{StatusCode: http.StatusSwitchingProtocols, ProtoMajor: 1, ProtoMinor: 1, Header: w.Header()}
+	return errors.Join(response.Write(buffered), buffered.Flush())
 }

@@ -3,7 +3,6 @@ package middleware
 import (
 	"net/http"
 
-	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -12,14 +11,13 @@ import (
 type StaticRoutes struct {
 	next    exchange.Handler
 	forward exchange.Handler
-	header  bool
 }
 
 // NewStaticRoutes returns the step before next. Requests of a static route that
 // answers only while the target is unavailable go straight to forward while it
-// is not; header says whether they get the cold start header, like all others.
-func NewStaticRoutes(next, forward exchange.Handler, header bool) *StaticRoutes {
-	return &StaticRoutes{next: next, forward: forward, header: header}
+// is not.
+func NewStaticRoutes(next, forward exchange.Handler) *StaticRoutes {
+	return &StaticRoutes{next: next, forward: forward}
 }
 
 // ServeExchange answers by the first static route that matches, if any.
@@ -45,9 +43,6 @@ func match(routes []exchange.StaticRoute, r *http.Request) *exchange.StaticRoute
 func (s *StaticRoutes) answer(w http.ResponseWriter, r *http.Request, x *exchange.Exchange, static *exchange.StaticRoute) error {
 	if !static.Always {
 		if slot, ok := x.Route.Target.Endpoints.Pick(); ok {
-			if s.header {
-				w.Header()[coldstart.Header] = []string{"false"}
-			}
 			x.Upstream = exchange.Upstream{Target: x.Route.Target, Slot: slot}
 			return s.forward.ServeExchange(w, r, x)
 		}
