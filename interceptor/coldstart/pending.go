@@ -65,9 +65,7 @@ type pending struct {
 	waiter  *endpoints.Waiter
 	release func() // the place among the held requests
 	charged int    // bytes of the budget
-	// shed is closed to end the wait for want of memory; older and newer are the list's.
-	shed         chan struct{}
-	older, newer *pending
+	older, newer *pending // of waiting
 
 	// deadline fires when the readiness or the request timeout is over, whichever is
 	// first; nil means no limit. last reports that it is the request's, after which
@@ -88,21 +86,21 @@ func (p *pending) wait(as responder) error {
 		return as.overflow(p)
 	}
 	p.responder, p.release = as, release
-	p.waiting.add(p)
 	p.enqueue()
+	p.waiting.add(p)
 	defer p.leave() // a responder may panic
 	if over, err := p.respondBy(responder.start); over {
 		return err
 	}
 	for {
 		select {
-		case slot := <-p.waiter.C:
-			return p.ready(slot)
+		case slot, ok := <-p.waiter.C:
+			return p.turn(slot, ok)
 		case <-fires(p.deadline):
 			// An endpoint that comes with the end of the time is taken.
 			select {
-			case slot := <-p.waiter.C:
-				return p.ready(slot)
+			case slot, ok := <-p.waiter.C:
+				return p.turn(slot, ok)
 			default:
 				return p.expire()
 			}
@@ -110,10 +108,6 @@ func (p *pending) wait(as responder) error {
 			return p.cancel(context.Cause(p.r.Context()))
 		case <-p.x.Body.Failed():
 			return p.cancel(p.x.Body.Err())
-		case <-p.shed:
-			httpserver.ClientOf(p.r.Context()).Retire()
-			p.finish(metrics.OutcomeShed)
-			return p.responder.failed(p, p.shortOfMemory())
 		case <-p.x.Route.Replaced():
 			p.follow()
 		case <-p.notify:
@@ -215,8 +209,7 @@ func (p *pending) become(r responder) (next time.Duration, err error) {
 func (p *pending) follow() {
 	p.x.Route = p.x.Route.Successor()
 	if port := p.x.Route.Target.Endpoints; port != p.port {
-		p.waiter.Leave()
-		p.port, p.waiter = port, port.Enqueue(p.x.Route.ReleaseConcurrency)
+		p.waiting.move(p, port)
 	} else {
 		p.waiter.Limit(p.x.Route.ReleaseConcurrency)
 	}
@@ -234,6 +227,14 @@ func (p *pending) left() error {
 		return fmt.Errorf("the connection is closed: %w", context.Canceled)
 	}
 	return nil
+}
+
+// turn ends the wait with an endpoint, or without one if the request was shed.
+func (p *pending) turn(slot endpoints.Slot, ok bool) error {
+	if !ok {
+		return p.shed()
+	}
+	return p.ready(slot)
 }
 
 // ready ends the wait with an endpoint. One that arrives for a client that has left goes

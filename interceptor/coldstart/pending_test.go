@@ -391,6 +391,35 @@ func TestNewestRequestsAreShed(t *testing.T) {
 	})
 }
 
+// TestShedWhileTheRouteIsReplaced: a request that was shed does not wait under the next route.
+func TestShedWhileTheRouteIsReplaced(t *testing.T) {
+	for _, first := range []string{"shed", "replaced"} {
+		t.Run(first, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				route := &exchange.Route{Replacement: exchange.NewReplacement()}
+				w := newWorld(t, route)
+				next := *route
+				next.Replacement, next.Target = exchange.NewReplacement(), w.target("next")
+				ended := make(chan error, 1)
+				go func() { ended <- w.p.wait(hold{}) }()
+				synctest.Wait()
+				if first == "replaced" {
+					route.Replace(&next)
+					synctest.Wait()
+				}
+				w.p.Shed(1)
+				if first == "shed" {
+					route.Replace(&next) // whichever the loop sees first
+				}
+				failure := new(clienterror.Error)
+				if err := <-ended; !errors.As(err, &failure) || failure.Status != http.StatusServiceUnavailable {
+					t.Errorf("ended with %v", err)
+				}
+			})
+		})
+	}
+}
+
 // TestAResponderThatPanicsTakesNoPlaceWithIt: the edge recovers, and the route goes on.
 func TestAResponderThatPanicsTakesNoPlaceWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,9 @@ import (
 	"sync"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // waiting is the requests that wait, in order of arrival. It is safe for concurrent use.
@@ -14,9 +17,8 @@ type waiting struct {
 	n      int
 }
 
-// add adds a request and gives it its channel.
+// add adds a request.
 func (l *waiting) add(p *pending) {
-	p.shed = make(chan struct{})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.older = l.newest
@@ -34,9 +36,22 @@ func (l *waiting) remove(p *pending) {
 	l.unlink(p)
 }
 
+// has reports whether the request is there. The caller holds the lock.
+func (l *waiting) has(p *pending) bool { return l.newest == p || p.newer != nil }
+
+// move makes a request wait for another port, unless it was shed.
+func (l *waiting) move(p *pending, port *endpoints.Port) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.has(p) {
+		p.waiter.Leave()
+		p.port, p.waiter = port, port.Enqueue(p.x.Route.ReleaseConcurrency)
+	}
+}
+
 // unlink is remove with the lock held.
 func (l *waiting) unlink(p *pending) {
-	if l.newest != p && p.newer == nil {
+	if !l.has(p) {
 		return
 	}
 	if p.newer != nil {
@@ -66,15 +81,17 @@ func (c *ColdStart) Shed(n int) (shed int) {
 	for ; shed < n && c.waiting.newest != nil; shed++ {
 		p := c.waiting.newest
 		c.waiting.unlink(p)
-		close(p.shed)
+		p.waiter.Cancel()
 	}
 	return shed
 }
 
-// shortOfMemory is the failure of a request that was shed.
-func (p *pending) shortOfMemory() *clienterror.Error {
-	return &clienterror.Error{
+// shed ends the wait for want of memory.
+func (p *pending) shed() error {
+	httpserver.ClientOf(p.r.Context()).Retire()
+	p.finish(metrics.OutcomeShed)
+	return p.responder.failed(p, &clienterror.Error{
 		Status: http.StatusServiceUnavailable, Message: "too many requests are waiting",
 		RetryAfter: p.progress().RetryAfter(retryAfter),
-	}
+	})
 }

@@ -5,7 +5,7 @@ import "time"
 // Waiter is a held request's place in the line of a port.
 type Waiter struct {
 	// C delivers exactly one Slot, when it is this request's turn. The receiver
-	// must Release it.
+	// must Release it. Cancel closes C.
 	C <-chan Slot
 
 	c          chan Slot // C, buffered
@@ -44,22 +44,42 @@ func (w *Waiter) Leave() {
 	p := w.port
 	p.mu.Lock()
 	if w.queued {
-		first := p.line.first == w
-		p.line.remove(w)
-		if w.limit > 0 {
-			p.limited.Add(-1)
-		}
-		if first { // the next one may have another limit
-			p.spread()
-		} else {
-			p.pace()
-		}
+		w.dequeue()
 	}
 	p.mu.Unlock()
 	select {
-	case s := <-w.c: // delivered under the lock, so it is there now or never
-		s.Release()
+	case s, ok := <-w.c: // delivered under the lock, so it is there now or never
+		if ok {
+			s.Release()
+		}
 	default:
+	}
+}
+
+// Cancel ends the wait: it closes C. It has no effect on a Slot that was delivered, nor
+// after Leave.
+func (w *Waiter) Cancel() {
+	p := w.port
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w.queued {
+		w.dequeue()
+		close(w.c)
+	}
+}
+
+// dequeue takes the waiter out of the line. The caller holds port.mu.
+func (w *Waiter) dequeue() {
+	p := w.port
+	first := p.line.first == w
+	p.line.remove(w)
+	if w.limit > 0 {
+		p.limited.Add(-1)
+	}
+	if first { // the next one may have another limit
+		p.spread()
+	} else {
+		p.pace()
 	}
 }
 

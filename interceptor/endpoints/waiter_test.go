@@ -201,6 +201,39 @@ func TestLeaving(t *testing.T) {
 	})
 }
 
+// TestCancel: who is canceled gets no Slot and keeps no place; who has a Slot keeps it.
+func TestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p, waiters := held(startWindow + 2)
+		served, canceled, next := waiters[0], waiters[startWindow], waiters[startWindow+1]
+		for range 2 {
+			served.Cancel()
+			canceled.Cancel()
+		}
+		if _, ok := <-canceled.C; ok {
+			t.Error("the canceled one got a slot")
+		}
+		canceled.Leave()
+		slot, ok := <-served.C
+		if !ok {
+			t.Fatal("a slot that was delivered is lost")
+		}
+		slot.Release()
+		if _, ok := <-next.C; !ok {
+			t.Error("the next one got no slot")
+		}
+		next.Cancel()
+		next.Leave()
+		for _, w := range waiters[1:startWindow] {
+			w.Leave()
+			w.Cancel()
+		}
+		if p.timer != nil || p.line.first != nil || p.endpoints()[0].unanswered != 1 {
+			t.Errorf("something is left: %d unanswered", p.endpoints()[0].unanswered)
+		}
+	})
+}
+
 func TestAWaiterThatLeavesTheMiddleOfTheLine(t *testing.T) {
 	s := NewStore()
 	p := s.Port(web())
