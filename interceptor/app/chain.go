@@ -17,6 +17,6 @@ func (a *App) chain() http.Handler {
 	return middleware.NewEdge(route, middleware.EdgeOptions{
 		Heads: a.heads, DropUnderscores: a.cfg.Clients.DropUnderscores, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,
 		ColdStartHeader: a.cfg.ColdStart.Header,
-		Metrics: a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now, Leaving: a.draining.Load,
+		Metrics:         a.metrics, Tracer: tracing.New(a.telemetry.Traces()), Access: a.accessLog, Log: a.log, Now: a.now, Leaving: a.draining.Load,
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
@@ -61,11 +62,11 @@ type pending struct {
 	due    *time.Timer
 	notify <-chan struct{}
 
-	port    *endpoints.Port
-	waiter  *endpoints.Waiter
-	release func() // the place among the held requests
-	charged int    // bytes of the budget
-	older, newer *pending // of waiting
+	port         *endpoints.Port
+	waiter       *endpoints.Waiter
+	place        *inflight.Route // whose held requests it is among; nil if it is not
+	charged      int             // bytes of the budget
+	older, newer *pending        // of waiting
 
 	// deadline fires when the readiness or the request timeout is over, whichever is
 	// first; nil means no limit. last reports that it is the request's, after which
@@ -77,15 +78,15 @@ type pending struct {
 // wait is THE wait of a cold request. It ends with an endpoint, a timeout, the departure
 // of the client, the failure of its body, or an answer of the responder.
 func (p *pending) wait(as responder) error {
-	release, ok := p.x.Route.InFlight.Hold(p.x.Route.MaxPending)
-	if !ok {
+	route := p.x.Route.InFlight
+	if !route.Hold(p.x.Route.MaxPending) {
 		return as.overflow(p)
 	}
 	if !p.charge() {
-		release()
+		route.Unhold()
 		return as.overflow(p)
 	}
-	p.responder, p.release = as, release
+	p.responder, p.place = as, route
 	p.enqueue()
 	p.waiting.add(p)
 	defer p.leave() // a responder may panic
@@ -299,7 +300,10 @@ func (p *pending) finish(outcome metrics.Outcome) {
 func (p *pending) leave() {
 	p.waiting.remove(p)
 	p.waiter.Leave()
-	p.release()
+	if p.place != nil {
+		p.place.Unhold()
+		p.place = nil
+	}
 	if p.charged > 0 && p.x.Heads != nil {
 		p.x.Heads.Take(p.x.Head)
 	}

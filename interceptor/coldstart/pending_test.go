@@ -173,7 +173,7 @@ func TestWaitEnds(t *testing.T) {
 					}
 				}
 				// Its place is free again.
-				if _, ok := route.InFlight.Hold(1); !ok {
+				if !route.InFlight.Hold(1) {
 					t.Error("it still is among the held requests")
 				}
 			})
@@ -236,11 +236,9 @@ func TestWaitFollowsItsRoute(t *testing.T) {
 // TestCapCountsWhoWaits: the one over it is answered at once.
 func TestCapCountsWhoWaits(t *testing.T) {
 	w := newWorld(t, &exchange.Route{MaxPending: 1})
-	release, ok := w.p.x.Route.InFlight.Hold(1)
-	if !ok {
+	if !w.p.x.Route.InFlight.Hold(1) {
 		t.Fatal("the first place is taken")
 	}
-	defer release()
 	var failure *clienterror.Error
 	if err := w.p.wait(&recorder{}); !errors.As(err, &failure) || failure.Status != 503 || failure.RetryAfter == 0 {
 		t.Errorf("got %v", err)
@@ -398,18 +396,17 @@ func TestShedWhileTheRouteIsReplaced(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				route := &exchange.Route{Replacement: exchange.NewReplacement()}
 				w := newWorld(t, route)
-				next := *route
-				next.Replacement, next.Target = exchange.NewReplacement(), w.target("next")
+				next := &exchange.Route{Target: w.target("next"), InFlight: route.InFlight, Replacement: exchange.NewReplacement()}
 				ended := make(chan error, 1)
 				go func() { ended <- w.p.wait(hold{}) }()
 				synctest.Wait()
 				if first == "replaced" {
-					route.Replace(&next)
+					route.Replace(next)
 					synctest.Wait()
 				}
 				w.p.Shed(1)
 				if first == "shed" {
-					route.Replace(&next) // whichever the loop sees first
+					route.Replace(next) // whichever the loop sees first
 				}
 				failure := new(clienterror.Error)
 				if err := <-ended; !errors.As(err, &failure) || failure.Status != http.StatusServiceUnavailable {
@@ -428,11 +425,10 @@ func TestAResponderThatPanicsTakesNoPlaceWithIt(t *testing.T) {
 			defer func() { _ = recover() }()
 			_ = w.p.wait(&recorder{began: time.Now(), nexts: []time.Duration{time.Second}, upon: func(*pending) { panic("odd") }})
 		}()
-		release, ok := w.p.x.Route.InFlight.Hold(1)
-		if !ok {
+		if !w.p.x.Route.InFlight.Hold(1) {
 			t.Fatal("its place among the held requests is taken forever")
 		}
-		release()
+		w.p.x.Route.InFlight.Unhold()
 		w.ready("app", "192.0.2.1:80")
 		slot, ok := w.p.x.Route.Target.Endpoints.PickWithin(1)
 		if !ok {

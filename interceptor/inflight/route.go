@@ -73,26 +73,23 @@ func (r *Route) end(released *atomic.Bool) {
 	r.tracker.signal(queue.Soon)
 }
 
-// Hold takes a place among the held requests and open streams of the route. It
-// returns false if that many places are taken already; 0 is no limit. release is
-// idempotent and may be called from any goroutine; it is never nil.
-func (r *Route) Hold(most int) (release func(), ok bool) {
+// Hold takes a place among the held requests and open streams of the route, which the
+// caller gives back with Unhold. It returns false if that many places are taken already; 0
+// is no limit.
+func (r *Route) Hold(most int) bool {
 	for {
 		n := r.held.Load()
 		if most > 0 && n >= int64(most) {
-			return func() {}, false
+			return false
 		}
 		if r.held.CompareAndSwap(n, n+1) {
-			break
+			return true
 		}
 	}
-	var released atomic.Bool
-	return func() {
-		if released.CompareAndSwap(false, true) {
-			r.held.Add(-1)
-		}
-	}, true
 }
+
+// Unhold gives a place back that Hold took.
+func (r *Route) Unhold() { r.held.Add(-1) }
 
 // Cold records a request that met no ready endpoint. It takes or renews the
 // route's activation lease: from now on the route shows demand, even if the

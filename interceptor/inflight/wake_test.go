@@ -98,8 +98,8 @@ func TestReadinessThatNobodySawInTimeIsNoMeasure(t *testing.T) {
 func TestAHeldRequestKeepsTheWakeBeyondItsLease(t *testing.T) {
 	s := newSleeper()
 	s.hit()
-	release, _ := s.Hold(0)
-	defer release()
+	s.Hold(0)
+	defer s.Unhold()
 	s.pass(time.Hour)
 	s.hit()
 	s.pass(time.Minute)

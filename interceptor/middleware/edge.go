@@ -98,8 +98,6 @@ func NewEdge(next exchange.Handler, o EdgeOptions) *Edge {
 type serving struct {
 	exchange exchange.Exchange
 	response response
-	// status is recorded in place of the one that was committed; 0 means none.
-	status int
 }
 
 // ServeHTTP serves one request. Its frame, and those of the other steps, stay on
@@ -254,8 +252,11 @@ func (e *Edge) catch(err *error) {
 // finish answers a request that failed, records it, and ends the connection where
 // a clean end would tell the client a lie.
 func (e *Edge) finish(s *serving, r *http.Request, err error) {
-	abort := err != nil && e.fail(s, r, err)
-	e.record(s, r)
+	status, abort := s.response.status, false
+	if err != nil {
+		status, abort = e.fail(s, r, err)
+	}
+	e.record(s, r, status)
 	if s.exchange.Heads != nil {
 		r.Header = nil
 		s.exchange.Heads.Release(s.exchange.Head)
@@ -271,14 +272,15 @@ func (e *Edge) finish(s *serving, r *http.Request, err error) {
 	}
 }
 
-// fail answers a request that failed, if that is still possible, and reports whether its
-// connection must be aborted.
-func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
+// fail answers a request that failed, if that is still possible. It returns the status to
+// record, and whether the connection must be aborted.
+func (e *Edge) fail(s *serving, r *http.Request, err error) (status int, abort bool) {
 	failure := clienterror.Of(err, r)
 	left := failure.Status == clienterror.StatusClientClosedRequest
 	committed := s.response.committed()
+	status = s.response.status
 	if left || !committed || errors.As(err, new(*clienterror.Error)) {
-		s.status = failure.Status
+		status = failure.Status
 	}
 	ours := failure.Status >= http.StatusInternalServerError || failure.Status == http.StatusRequestHeaderFieldsTooLarge
 	if ours && e.failures.Allow() {
@@ -286,24 +288,20 @@ func (e *Edge) fail(s *serving, r *http.Request, err error) (abort bool) {
 	}
 	switch {
 	case failure.Sent:
-		return false
+		return status, false
 	case committed || left:
-		return true
+		return status, true
 	}
 	if s.exchange.Heads != nil {
 		// A client that does not read the answer keeps the request in memory, but no head.
 		r.Header = clienterror.Fields(r.Header)
 	}
 	clienterror.Write(&s.response, r, failure)
-	return false
+	return status, false
 }
 
 // record counts and logs a request that is over.
-func (e *Edge) record(s *serving, r *http.Request) {
-	status := s.status
-	if status == 0 {
-		status = s.response.status
-	}
+func (e *Edge) record(s *serving, r *http.Request, status int) {
 	if status == 0 {
 		status = http.StatusOK
 	}

@@ -21,6 +21,8 @@ const watchInterval = 2 * time.Second
 // behind the request. So the server asks the kernel, which knows of a FIN or a reset
 // although bytes before it are unread.
 type Client struct {
+	// Context of the requests on the connection.
+	context.Context
 	socket syscall.RawConn // nil if the connection is not a socket
 	// free is how many bytes are not charged.
 	free int64
@@ -49,8 +51,7 @@ const (
 	upgraded              // net/http has given it away
 )
 
-// clientKey is the key of the *Client in the context of a connection. The value belongs
-// to the connection, is set once, and costs requests nothing.
+// clientKey is the key of the *Client in its own context.
 type clientKey struct{}
 
 // ClientOf returns the client of a request by its context, nil if the request did not
@@ -94,9 +95,17 @@ func connContext(ctx context.Context, conn net.Conn) context.Context {
 	if tcp == nil {
 		return ctx
 	}
-	ctx, tcp.client.cancel = context.WithCancel(ctx)
+	tcp.client.Context, tcp.client.cancel = context.WithCancel(ctx)
 	tcp.of.watch(tcp)
-	return context.WithValue(ctx, clientKey{}, &tcp.client)
+	return &tcp.client
+}
+
+// Value implements context.Context.
+func (c *Client) Value(key any) any {
+	if key == (clientKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
 }
 
 // connState implements http.Server.ConnState. net/http calls it twice for each request.
