@@ -25,7 +25,8 @@ build: ## All binaries, into bin/
 	CGO_ENABLED=0 go build -o bin/ ./interceptor ./scaler ./operator ./standalone ./examples/modelsim ./examples/webapp
 
 .PHONY: run
-run: build ## Standalone with the examples, on :8080 (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_ADMIN_PORT)
+run: ## Standalone with the examples, on :8080 (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_ADMIN_PORT)
+	CGO_ENABLED=0 go build -o bin/ ./standalone ./examples/modelsim ./examples/webapp
 	bin/standalone -f examples/standalone
 
 .PHONY: test
