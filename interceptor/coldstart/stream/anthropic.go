@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 )
@@ -28,10 +29,10 @@ func anthropicProblem(p *problem) []byte {
 		Type    string `json:"type"`
 		Message string `json:"message"`
 	}
-	return marshal(struct {
-		Type  string `json:"type"`
-		Error inner  `json:"error"`
-	}{"error", inner{anthropicType(p), p.message}})
+	return extended(marshal(struct {
+		Type  string          `json:"type"`
+		Error json.RawMessage `json:"error"`
+	}{"error", extended(marshal(inner{anthropicType(p), p.message}), p.object)}), p.document)
 }
 
 // anthropicType is the error's type: the backend's, or by status

@@ -45,9 +45,9 @@ func geminiProblem(p *problem) []byte {
 	if status == "" {
 		status = geminiStatus(p.status)
 	}
-	return marshal(struct {
-		Error inner `json:"error"`
-	}{inner{code, p.message, status}})
+	return extended(marshal(struct {
+		Error json.RawMessage `json:"error"`
+	}{extended(marshal(inner{code, p.message, status}), p.object)}), p.document)
 }
 
 // geminiStatus is the name of the google.rpc.Code that belongs to a status.

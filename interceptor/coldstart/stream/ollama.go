@@ -75,11 +75,11 @@ func ollamaFailure(_ *Request, p *problem, _ int, _ time.Time) []byte {
 	return append(ollamaProblem(p), '\n')
 }
 
-// ollamaProblem is Ollama's error object, which has a text and nothing else.
+// ollamaProblem is Ollama's error: a text, and members beside it, such as signin_url.
 func ollamaProblem(p *problem) []byte {
-	return marshal(struct {
+	return extended(extended(marshal(struct {
 		Error string `json:"error"`
-	}{p.message})
+	}{p.message}), p.object), p.document)
 }
 
 // wholeOllama reports whether a line is a whole answer: the only one of its stream, with its

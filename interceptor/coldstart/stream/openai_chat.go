@@ -95,14 +95,19 @@ func openAIFailure(_ *Request, p *problem, _ int, _ time.Time) []byte {
 
 // openAIProblem is OpenAI's error object.
 func openAIProblem(p *problem) []byte {
-	return marshal(struct {
-		Error any `json:"error"`
-	}{struct {
+	return extended(marshal(struct {
+		Error json.RawMessage `json:"error"`
+	}{openAIObject(p)}), p.document)
+}
+
+// openAIObject is what stands in it.
+func openAIObject(p *problem) []byte {
+	return extended(marshal(struct {
 		Message string          `json:"message"`
 		Type    string          `json:"type"`
-		Param   *string         `json:"param"`
+		Param   json.RawMessage `json:"param"`
 		Code    json.RawMessage `json:"code"`
-	}{Message: p.message, Type: openAIType(p), Code: p.codeOrStatus()}})
+	}{p.message, openAIType(p), p.param, p.codeOrStatus()}), p.object)
 }
 
 // openAIType is the error's type: the backend's, or by class of status.

@@ -36,21 +36,15 @@ func responsesScript(q *Request, _ texts, _ bool, now time.Time) script {
 // responsesFailure is an error event, in the flat shape of the API and in the
 // nested one that SDKs read, and then the response as a failed one.
 func responsesFailure(q *Request, p *problem, sent int, opened time.Time) []byte {
-	type nested struct {
-		Type    string          `json:"type"`
-		Code    json.RawMessage `json:"code"`
-		Message string          `json:"message"`
-		Param   *string         `json:"param"`
-	}
 	code := p.codeOrStatus()
 	b := typedEvent("error", struct {
 		Type     string          `json:"type"`
 		Code     json.RawMessage `json:"code"`
 		Message  string          `json:"message"`
-		Param    *string         `json:"param"`
+		Param    json.RawMessage `json:"param"`
 		Sequence int             `json:"sequence_number"`
-		Error    nested          `json:"error"`
-	}{"error", code, p.message, nil, sent, nested{openAIType(p), code, p.message, nil}})
+		Error    json.RawMessage `json:"error"`
+	}{"error", code, p.message, p.param, sent, openAIObject(p)})
 	return append(b, typedEvent("response.failed", responseEvent{
 		Type:     "response.failed",
 		Sequence: sent + 1,

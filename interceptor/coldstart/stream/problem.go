@@ -9,8 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxMessage bounds the text of a failure.
-const maxMessage = 4 << 10
+const (
+	// maxMessage bounds the text of a failure.
+	maxMessage = 4 << 10
+	// maxProblem bounds a failure with the backend's own members. Clients that read by lines
+	// take 64 KiB at most.
+	maxProblem = 16 << 10
+)
 
 // problem is a failure in the terms that every API shares.
 type problem struct {
@@ -22,6 +27,11 @@ type problem struct {
 	// JSON string or number.
 	kind string
 	code json.RawMessage
+	// param is what OpenAI's APIs blame, a JSON string; nil if the backend gave none.
+	param json.RawMessage
+	// object is the backend's own error, and document what that stands in, as JSON objects;
+	// nil if it gave none. Their members that an API's error does not have are kept.
+	object, document []byte
 	// grpcStatus is the name that Google's APIs give to a failure; empty if the
 	// backend gave none.
 	grpcStatus string
@@ -44,7 +54,7 @@ func problemOf(status int, body []byte) *problem {
 	}
 	isJSON := json.Valid(body)
 	if isJSON {
-		p.read(body)
+		p.read(bytes.ToValidUTF8(body, []byte("\uFFFD")))
 	}
 	// A whole answer that is merely not a stream is no message.
 	if p.message == "" && (!isJSON || status >= 400) {
@@ -120,9 +130,14 @@ func (p *problem) read(body []byte) {
 		}
 		own.note(m.key, value)
 	}) {
-		p.kind, p.code, p.grpcStatus = own.kind, own.code, own.grpcStatus
+		p.kind, p.code, p.param, p.grpcStatus = own.kind, own.code, own.param, own.grpcStatus
+		p.object, p.document = inner, body
 	} else if inner != nil || detail != nil || message != nil {
-		p.kind, p.code = flat.kind, flat.code
+		p.kind, p.code, p.param = flat.kind, flat.code, flat.param
+		// A whole answer may have a message, too.
+		if p.status >= 400 || inner != nil {
+			p.object = body
+		}
 	}
 	p.message = own.message
 	if p.message == "" && len(inner) > 0 && inner[0] == '"' {
@@ -142,6 +157,10 @@ func (p *problem) note(key, value []byte) {
 		p.kind = text(value)
 	case "status":
 		p.grpcStatus = text(value)
+	case "param":
+		if p.param = nil; value[0] == '"' && len(value) <= maxKey {
+			p.param = append(json.RawMessage(nil), value...)
+		}
 	case "code":
 		p.code = nil
 		scalar := value[0] == '"' || value[0] == '-' || value[0] >= '0' && value[0] <= '9'
@@ -149,6 +168,20 @@ func (p *problem) note(key, value []byte) {
 			p.code = append(json.RawMessage(nil), value...)
 		}
 	}
+}
+
+// extended returns an API's error, a JSON object, with the members of the backend's own that it
+// lacks, up to the bound. The texts of that became the message.
+func extended(document, own []byte) []byte {
+	has := map[string]bool{"error": true, "detail": true, "message": true}
+	members(document, func(m member) { has[string(m.key)] = true })
+	out := append([]byte(nil), document[:len(document)-1]...)
+	members(own, func(m member) {
+		if !has[string(m.key)] && len(out)+m.end-m.start < maxProblem {
+			out = appendCompact(append(out, ','), own[m.start:m.end])
+		}
+	})
+	return marshal(json.RawMessage(append(out, '}')))
 }
 
 // sentence is a JSON value as text for people: a string's text, anything else as

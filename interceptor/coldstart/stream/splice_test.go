@@ -61,20 +61,21 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 		want          string
 	}{
 		{"OpenAI's error", "application/json", 400, `{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}`,
-			chatFailure("too long", "invalid_request_error", `"context_length_exceeded"`)},
+			`data: {"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}` + "\n\n"},
 		{"a code of null", "application/json", 429, `{"error":{"message":"slow down","type":"requests","code":null}}`,
 			chatFailure("slow down", "requests", `"429"`)},
 		{"a code that is a number", "application/json", 404, `{"error":{"message":"no","code":404}}`, chatFailure("no", "invalid_request_error", `404`)},
 		{"a code that is neither", "application/json", 404, `{"error":{"message":"no","code":{"a":1}}}`, chatFailure("no", "invalid_request_error", `"404"`)},
 		{"vLLM's flat error", "application/json", 400, `{"object":"error","message":"bad","type":"BadRequestError","param":null,"code":400}`,
-			chatFailure("bad", "BadRequestError", `400`)},
+			`data: {"error":{"message":"bad","type":"BadRequestError","param":null,"code":400,"object":"error"}}` + "\n\n"},
 		{"error as a text", "application/json", 500, `{"error":"out of memory"}`, chatFailure("out of memory", "server_error", `"500"`)},
 		{"error.message comes before detail", "application/json", 500, `{"detail":"d","error":{"message":"e"}}`, chatFailure("e", "server_error", `"500"`)},
 		{"error comes before detail", "application/json", 500, `{"detail":"d","error":"e"}`, chatFailure("e", "server_error", `"500"`)},
 		{"detail comes before message", "application/json", 500, `{"message":"m","detail":"d"}`, chatFailure("d", "server_error", `"500"`)},
 		{"FastAPI's list of details", "application/json", 422, `{"detail":[{"loc":["body"],"msg":"bad"}]}`,
 			chatFailure(`[{"loc":["body"],"msg":"bad"}]`, "invalid_request_error", `"422"`)},
-		{"Google's list", "application/json", 400, `[{"error":{"code":400,"message":"g","status":"INVALID_ARGUMENT"}}]`, chatFailure("g", "invalid_request_error", `400`)},
+		{"Google's list", "application/json", 400, `[{"error":{"code":400,"message":"g","status":"INVALID_ARGUMENT"}}]`,
+			`data: {"error":{"message":"g","type":"invalid_request_error","param":null,"code":400,"status":"INVALID_ARGUMENT"}}` + "\n\n"},
 		{"JSON of another shape is text", "application/json", 400, `{"oops":1}`, chatFailure(`{"oops":1}`, "invalid_request_error", `"400"`)},
 		{"JSON that is none is text", "application/json", 400, `{"error":`, chatFailure(`{"error":`, "invalid_request_error", `"400"`)},
 		{"text", "text/plain", 503, "no capacity\n", chatFailure("no capacity", "server_error", `"503"`)},
@@ -103,6 +104,57 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 				t.Errorf("recorded status %d, want %d", status, c.status)
 			}
 		})
+	}
+}
+
+// TestBackendErrorKeepsItsMembers, also those that the API's own error does not have, unless
+// they are too long for a line that clients read.
+func TestBackendErrorKeepsItsMembers(t *testing.T) {
+	long := `"` + strings.Repeat("x", maxProblem) + `"`
+	for _, c := range []struct {
+		reason  string
+		dialect *Dialect
+		body    string
+		want    string
+	}{
+		{"Azure's filter", &openAIChat, `{"error":{"message":"m","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":{"code": "ResponsibleAIPolicyViolation"}}}`,
+			`data: {"error":{"message":"m","type":"invalid_request_error","param":"prompt","code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}` + "\n\n"},
+		{"members over lines", &openAICompletions, "{\n\"error\": {\n\"message\": \"m\",\n\"metadata\": {\n\"provider\": \"x\"\n}\n},\n\"user_id\": \"u\"\n}",
+			`data: {"error":{"message":"m","type":"invalid_request_error","param":null,"code":"400","metadata":{"provider":"x"}},"user_id":"u"}` + "\n\n"},
+		{"a param that is no text", &openAIChat, `{"error":{"message":"m","type":"t","param":{"a":1},"code":1}}`,
+			`data: {"error":{"message":"m","type":"t","param":null,"code":1}}` + "\n\n"},
+		{"what is too long", &openAIChat, `{"error":{"message":"m","type":"t","code":1,"trace":` + long + `,"hint":"h"}}`,
+			`data: {"error":{"message":"m","type":"t","param":null,"code":1,"hint":"h"}}` + "\n\n"},
+		{"separators and bytes that are no text", &openAIChat, "{\"error\":{\"message\":\"m\",\"type\":\"t\",\"code\":1,\"hint\":\"\u2028\xff\"}}",
+			`data: {"error":{"message":"m","type":"t","param":null,"code":1,"hint":"\u2028` + "\uFFFD" + `"}}` + "\n\n"},
+		{"an escaped name", &openAIChat, `{"error":{"mess\u0061ge":"m","type":"t","code":1,"a\"b":2}}`,
+			`data: {"error":{"message":"m","type":"t","param":null,"code":1,"a\"b":2}}` + "\n\n"},
+		{"Anthropic", &anthropic, `{"type":"error","error":{"type":"invalid_request_error","message":"m","details":{"a":1}},"request_id":"req_1"}`,
+			"event: error\n" + `data: {"type":"error","error":{"type":"invalid_request_error","message":"m","details":{"a":1}},"request_id":"req_1"}` + "\n\n"},
+		{"OpenAI's to a client of Anthropic", &anthropic, `{"error":{"type":"t","message":"m","param":"p","code":null}}`,
+			"event: error\n" + `data: {"type":"error","error":{"type":"t","message":"m","param":"p","code":null}}` + "\n\n"},
+		{"Gemini", &gemini, `[{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":"API_KEY_INVALID"}]}}]`,
+			"data: " + `{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":"API_KEY_INVALID"}]}}` + "\n\n" +
+				`{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":"API_KEY_INVALID"}]}}` + "\n"},
+		{"Ollama", &ollamaChat, `{"error":"unauthorized","signin_url":"https://ollama.com/connect"}`, `{"error":"unauthorized","signin_url":"https://ollama.com/connect"}` + "\n"},
+		{"OpenAI's to a client of Ollama", &ollamaGenerate, `{"error":{"message":"m","type":"t"}}`, `{"error":"m","type":"t"}` + "\n"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			got, _, err := spliced(t, c.dialect, chatBody, func(w http.ResponseWriter) error {
+				answer(400, "application/json", c.body)(w)
+				return nil
+			})
+			if got != c.want || c.dialect.cutsFailures != (err != nil) {
+				t.Errorf("got %v\n%swant\n%s", err, got, c.want)
+			}
+		})
+	}
+	got, _, _ := spliced(t, &openAIResponses, chatBody, func(w http.ResponseWriter) error { // the next line says what came of it
+		answer(400, "application/json", `{"error":{"message":"m","type":"t","param":"input","code":"c","hint":"h"}}`)(w)
+		return nil
+	})
+	if want := `"message":"m","param":"input","sequence_number":0,"error":{"message":"m","type":"t","param":"input","code":"c","hint":"h"}}`; !strings.Contains(got, want) {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
 
