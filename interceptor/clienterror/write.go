@@ -36,16 +36,14 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	// A failure is of this moment and of this client.
 	w.Header().Set("Cache-Control", "no-store")
 
-	contentType, dialect := mediaType(r.Header.Get("Content-Type")), stream.DialectOf(r)
-	switch {
+	switch contentType := mediaType(r.Header.Get("Content-Type")); {
 	case strings.HasPrefix(contentType, "application/grpc"):
 		writeGRPC(w, contentType, status, message)
 	case page.IsNavigation(r), page.IsForm(r):
 		// Before the API of the path: web applications have a /messages page, and
 		// no API's client asks for text/html as a browser does.
 		page.WriteError(w, r, status, message, retryAfter)
-	case dialect != nil && r.Method != http.MethodHead:
-		dialect.WriteError(w, status, message)
+	case r.Method != http.MethodHead && stream.WriteError(w, r, status, message):
 	case prefersJSON(r.Header):
 		writeProblem(w, r, status, message)
 	default:

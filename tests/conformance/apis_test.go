@@ -235,6 +235,9 @@ func TestAPIsCoverTheTable(t *testing.T) {
 				if path[1] == "/" {
 					return p == "/" && c.Gets == gets
 				}
+				if above, below := strings.CutSuffix(path[1], "…"); below {
+					return strings.Contains(p, above) && c.Gets == gets
+				}
 				return strings.HasSuffix(strings.TrimRight(p, "/"), path[1]) && c.Gets == gets
 			}) {
 				t.Errorf("no case for %s, which gets: %s", path[1], gets)

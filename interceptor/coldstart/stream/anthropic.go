@@ -18,9 +18,8 @@ var anthropic = Dialect{
 		// Without the event line the SDK ignores it.
 		return append([]byte("event: error\n"), event(anthropicProblem(p))...)
 	},
-	answer:  anthropicAnswer,
-	grows:   4,
-	problem: anthropicProblem,
+	answer: anthropicAnswer,
+	grows:  4,
 }
 
 // anthropicProblem is Anthropic's error object.

@@ -87,13 +87,3 @@ func TestDetect(t *testing.T) {
 		})
 	}
 }
-
-func TestDialectOf(t *testing.T) {
-	for path, want := range map[string]*Dialect{
-		"/v1/chat/completions": &openAIChat, "/v1/messages": &anthropic, "/": nil, "/v1/models/g:streamGenerateContent": &gemini,
-	} {
-		if got := DialectOf(httptest.NewRequest("GET", path, nil)); got != want {
-			t.Errorf("%s: got %+v", path, got)
-		}
-	}
-}

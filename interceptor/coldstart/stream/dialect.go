@@ -11,7 +11,6 @@ package stream
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -40,8 +39,6 @@ type Dialect struct {
 	// dropRole takes the role out of the backend's first delta if a data event of
 	// ours had one.
 	dropRole bool
-	// problem is the API's error as a JSON document; nil if it has none.
-	problem func(p *problem) []byte
 }
 
 // script is all that a stream may say before the real answer, rendered once so
@@ -61,15 +58,6 @@ type script struct {
 	separator []byte
 	// sent is the number of data events in first.
 	sent int
-}
-
-// WriteError answers with the API's own error, before anything was committed.
-// Headers that are set already, Retry-After for one, are kept.
-func (d *Dialect) WriteError(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	// A client that has left is noticed by the server, not here.
-	_, _ = w.Write(d.problem(&problem{status: status, message: message}))
 }
 
 // mediaType of the dialect's streams.

@@ -25,8 +25,7 @@ var gemini = Dialect{
 		failed := geminiProblem(p)
 		return append(append(event(failed), failed...), '\n')
 	},
-	answer:  geminiAnswer,
-	problem: geminiProblem,
+	answer: geminiAnswer,
 }
 
 // geminiProblem is Google's error object (google.rpc.Status as JSON). Its code

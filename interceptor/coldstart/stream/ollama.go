@@ -16,8 +16,7 @@ var (
 			return append(appendThinking(line, thinking), '}')
 		}),
 		failure: ollamaFailure, cutsFailures: true,
-		answer:  ollamaAnswer,
-		problem: ollamaProblem,
+		answer: ollamaAnswer,
 	}
 	ollamaGenerate = Dialect{
 		name:   "ollama",
@@ -26,8 +25,7 @@ var (
 			return appendThinking(append([]byte(`"response":`), content...), thinking)
 		}),
 		failure: ollamaFailure, cutsFailures: true,
-		answer:  ollamaAnswer,
-		problem: ollamaProblem,
+		answer: ollamaAnswer,
 	}
 )
 

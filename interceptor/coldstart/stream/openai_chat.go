@@ -13,7 +13,6 @@ var openAIChat = Dialect{
 	failure:  openAIFailure,
 	answer:   chatAnswer,
 	dropRole: true,
-	problem:  openAIProblem,
 }
 
 // comment is a keepalive that no client shows. One newline, not two: the blank

@@ -12,7 +12,6 @@ var openAICompletions = Dialect{
 	script:  completionsScript,
 	failure: openAIFailure,
 	answer:  completionsAnswer,
-	problem: openAIProblem,
 }
 
 func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {

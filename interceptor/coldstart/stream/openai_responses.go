@@ -14,7 +14,6 @@ var openAIResponses = Dialect{
 	failure: responsesFailure,
 	answer:  responsesAnswer,
 	grows:   8,
-	problem: openAIProblem,
 }
 
 func responsesScript(q *Request, _ texts, _ bool, now time.Time) script {

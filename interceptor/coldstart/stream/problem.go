@@ -170,6 +170,18 @@ func (p *problem) note(key, value []byte) {
 	}
 }
 
+// flatProblem is an error that stands in nothing. Mistral's, Cohere's and Bedrock's clients
+// read its message.
+func flatProblem(p *problem) []byte {
+	return marshal(struct {
+		Object  string          `json:"object"`
+		Message string          `json:"message"`
+		Type    string          `json:"type"`
+		Param   json.RawMessage `json:"param"`
+		Code    json.RawMessage `json:"code"`
+	}{"error", p.message, openAIType(p), p.param, p.codeOrStatus()})
+}
+
 // extended returns an API's error, a JSON object, with the members of the backend's own that it
 // lacks, up to the bound. The texts of that became the message.
 func extended(document, own []byte) []byte {

@@ -715,18 +715,38 @@ func TestSplicerCannotBeHijacked(t *testing.T) {
 }
 
 func TestWriteErrorBeforeTheCommit(t *testing.T) {
-	for d, want := range map[*Dialect]string{
-		&openAIChat:      `{"error":{"message":"m \"q\"","type":"server_error","param":null,"code":"503"}}`,
-		&openAIResponses: `{"error":{"message":"m \"q\"","type":"server_error","param":null,"code":"503"}}`,
-		&anthropic:       `{"type":"error","error":{"type":"overloaded_error","message":"m \"q\""}}`,
-		&ollamaChat:      `{"error":"m \"q\""}`,
-		&gemini:          `{"error":{"code":503,"message":"m \"q\"","status":"UNAVAILABLE"}}`,
+	const (
+		openAI = `{"error":{"message":"m \"q\"","type":"server_error","param":null,"code":"503"}}`
+		claude = `{"type":"error","error":{"type":"overloaded_error","message":"m \"q\""}}`
+		google = `{"error":{"code":503,"message":"m \"q\"","status":"UNAVAILABLE"}}`
+		text   = `{"error":"m \"q\""}`
+		flat   = `{"object":"error","message":"m \"q\"","type":"server_error","param":null,"code":"503"}`
+	)
+	for want, paths := range map[string][]string{
+		openAI: {
+			"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/responses/resp_1/cancel", "/v1/embeddings", "/openai/deployments/x/embeddings",
+			"/v1/models", "/v1/models/", "/v1/models/meta/llama", "/team/v1/models", "/api/v0/models", "/v1/audio/transcriptions", "/v1/images/generations",
+			"/v1/rerank", "/tokenize", "/infill",
+		},
+		claude: {"/v1/messages", "/anthropic/v1/messages", "/v1/messages/count_tokens", "/v1/messages/batches/b/results", "/v1/projects/p/models/c:rawPredict"},
+		google: {
+			"/v1beta/models/g:generateContent", "/v1/models/g:generateContent", "/v1beta/models/g:streamGenerateContent", "/v1beta/models/g:countTokens",
+			"/v1beta/models/e:embedContent", "/v1beta/models", "/v1/projects/p/locations/l/publishers/google/models/g:generateContent",
+		},
+		text: {"/api/chat", "/api/generate", "/api/tags", "/api/show", "/api/ps", "/api/embed", "/api/embeddings", "/api/blobs/sha256:1", "/ollama/api/version", "/generate"},
+		flat: {"/v2/chat", "/v1/agents/completions", "/v2/rerank", "/model/m/converse"},
+		"":   {"/", "/api/users", "/models", "/v1/modelship", "/API/tags", "/api//tags", "/apis/tags2", "/v1/Embeddings"},
 	} {
-		w := httptest.NewRecorder()
-		w.Header().Set("Retry-After", "5")
-		d.WriteError(w, 503, `m "q"`)
-		if w.Code != 503 || w.Body.String() != want || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "5" {
-			t.Errorf("%s: %d %v %s", d.name, w.Code, w.Header(), w.Body)
+		for _, path := range paths {
+			w := httptest.NewRecorder()
+			w.Header().Set("Retry-After", "5")
+			known := WriteError(w, httptest.NewRequest("GET", path, nil), 503, `m "q"`)
+			if known != (want != "") || w.Body.String() != want {
+				t.Errorf("%s: %v %s", path, known, w.Body)
+			}
+			if known && (w.Code != 503 || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Retry-After") != "5") {
+				t.Errorf("%s: %d %v", path, w.Code, w.Header())
+			}
 		}
 	}
 }

@@ -15,6 +15,8 @@ type rule struct {
 	path string
 	// exact means that path is the whole path, and that other APIs may use it too.
 	exact bool
+	// below means what is below path, not path itself.
+	below bool
 	// speaks is the dialect of the API's streams; nil means that its answers must
 	// arrive whole, so that the request is held silently.
 	speaks *Dialect
@@ -22,6 +24,33 @@ type rule struct {
 	query func(r *http.Request) bool
 	// body is what a body that asks for a stream has; nil means anything.
 	body *condition
+	// fails is the shape of the API's errors, if it is not that of speaks.
+	fails *shape
+}
+
+// shape is how an API answers with an error.
+type shape struct {
+	words   string
+	problem func(p *problem) []byte
+}
+
+var (
+	openAIShape    = &shape{"OpenAI: `{\"error\": {\"message\", \"type\", \"param\", \"code\"}}`", openAIProblem}
+	anthropicShape = &shape{"Anthropic: `{\"type\": \"error\", \"error\": {\"type\", \"message\"}}`", anthropicProblem}
+	googleShape    = &shape{"Google: `{\"error\": {\"code\", \"message\", \"status\"}}`", geminiProblem}
+	textShape      = &shape{"Ollama, TGI: `{\"error\": \"…\"}`", ollamaProblem}
+	flatShape      = &shape{"Mistral, Cohere, Bedrock: `{\"message\", \"type\", \"code\"}`", flatProblem}
+)
+
+// whole returns the rules of paths whose answers arrive whole. One that ends with a slash is
+// what is below it.
+func whole(fails *shape, paths ...string) []rule {
+	all := make([]rule, len(paths))
+	for i, name := range paths {
+		end := strings.TrimSuffix(name, "/")
+		all[i] = rule{path: end, below: end != name, fails: fails}
+	}
+	return all
 }
 
 // condition is a condition on a body, in code and in words for the documentation.
@@ -74,55 +103,62 @@ func orBare(c *condition) *condition {
 // rules know the paths of APIs. A path that is not here belongs to no API that is known:
 // then chats decides. A rule that speaks eventSource belongs to an API whose streams are
 // events of its own: its client gets comments only, and a failure cuts.
-var rules = []rule{
+var rules = slices.Concat([]rule{
 	// OpenAI, and everybody who speaks its API below some prefix: Azure
 	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp,
 	// Ollama (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
-	{path: "/chat/completions", speaks: &openAIChat, body: orBare(chats)},
-	{path: "/completions", speaks: &openAICompletions, body: orBare(asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list}))},
-	{path: "/responses", speaks: &openAIResponses, body: orBare(asks(required{memberInput, anyText | list}, required{memberPrompt, object},
+	{path: "/chat/completions", speaks: &openAIChat, body: orBare(chats), fails: openAIShape},
+	{path: "/completions", speaks: &openAICompletions, fails: openAIShape,
+		body: orBare(asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list}))},
+	{path: "/responses", speaks: &openAIResponses, fails: openAIShape, body: orBare(asks(required{memberInput, anyText | list}, required{memberPrompt, object},
 		required{memberConversation, someText | object}, required{memberPreviousResponse, someText}))},
-	{path: "/images/generations", speaks: &eventSource, body: asks(required{memberPrompt, someText})},
-	{path: "/audio/speech"}, {path: "/embeddings"}, {path: "/rerank"}, {path: "/classify"}, {path: "/pooling"},
-	// What a chat or a prompt becomes, and how long it is: vLLM, SGLang, llama.cpp, LiteLLM.
-	{path: "/tokenize"}, {path: "/apply-template"}, {path: "/completions/render"}, {path: "/input_tokens"}, {path: "/utils/token_counter"},
+	{path: "/images/generations", speaks: &eventSource, body: asks(required{memberPrompt, someText}), fails: openAIShape},
 
 	// Anthropic, on Vertex too.
-	{path: "/messages", speaks: &anthropic, body: orBare(chats)},
-	{path: "/messages/count_tokens"}, {path: "/messages/batches"},
-	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex},
-
-	{path: ":rawPredict"},
+	{path: "/messages", speaks: &anthropic, body: orBare(chats), fails: anthropicShape},
+	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex, fails: anthropicShape},
 
 	// Gemini. Without alt=sse it streams a JSON list.
-	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }},
+	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }, fails: googleShape},
 
 	// Ollama streams unless it is told not to. Its paths are common: AI SDK's useChat
 	// posts to /api/chat too: with a model if its user picks one, and with messages that
 	// have parts, in version 4 beside their content.
-	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats},
-	{path: "/api/generate", speaks: &ollamaGenerate, body: ollamaPrompts},
-	{path: "/api/pull"}, {path: "/api/push"}, {path: "/api/create"}, {path: "/api/embed"}, {path: "/api/embeddings"},
+	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats, fails: textShape},
+	{path: "/api/generate", speaks: &ollamaGenerate, body: ollamaPrompts, fails: textShape},
 
 	// Mistral streams chat chunks where its paths look like OpenAI's completions.
-	{path: "/fim/completions", speaks: &eventSource, body: asks(required{memberPrompt, anyText})},
-	{path: "/agents/completions", speaks: &eventSource, body: chats},
-	{path: "/conversations", speaks: &eventSource, body: askedInputs},
+	{path: "/fim/completions", speaks: &eventSource, body: asks(required{memberPrompt, anyText}), fails: flatShape},
+	{path: "/agents/completions", speaks: &eventSource, body: chats, fails: flatShape},
+	{path: "/conversations", speaks: &eventSource, body: askedInputs, fails: flatShape},
 	// Cohere.
-	{path: "/v2/chat", speaks: &eventSource, body: chats},
+	{path: "/v2/chat", speaks: &eventSource, body: chats, fails: flatShape},
 	// llama.cpp's own API. Its /completions without /v1 is OpenAI's to most clients.
-	{path: "/completion", speaks: &eventSource, body: asks(required{memberPrompt, anyText | list | object})},
-	{path: "/infill", speaks: &eventSource, body: asks(required{memberInputPrefix, anyText}, required{memberInputSuffix, anyText}, required{memberPrompt, anyText})},
+	{path: "/completion", speaks: &eventSource, body: asks(required{memberPrompt, anyText | list | object}), fails: openAIShape},
+	{path: "/infill", speaks: &eventSource, fails: openAIShape,
+		body: asks(required{memberInputPrefix, anyText}, required{memberInputSuffix, anyText}, required{memberPrompt, anyText})},
 	// SGLang and TGI, whose generate_stream always streams; KServe and Triton have it too.
 	// vLLM's own /generate takes a prompt, and streams lines of JSON.
-	{path: "/generate", speaks: &eventSource, body: asks(required{memberInputs, someText}, required{memberText, someText | list}, required{memberInputIDs, list})},
-	{path: "/generate_stream", speaks: &eventSource, body: anyInputs},
+	{path: "/generate", speaks: &eventSource, fails: textShape,
+		body: asks(required{memberInputs, someText}, required{memberText, someText | list}, required{memberInputIDs, list})},
+	{path: "/generate_stream", speaks: &eventSource, body: anyInputs, fails: textShape},
 	{path: "/", exact: true, speaks: &eventSource, body: askedInputs},
 	// vLLM and SageMaker: chat or completion, by the body.
-	{path: "/invocations", speaks: &openAIChat, body: chats},
+	{path: "/invocations", speaks: &openAIChat, body: chats, fails: openAIShape},
+},
+	whole(openAIShape, "/audio/speech", "/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations",
+		"/embeddings", "/moderations", "/v1/models", "/v1/models/", "/api/v0/models", "/api/v0/models/",
+		"/v1/files", "/v1/files/", "/v1/batches", "/v1/batches/", "/v1/responses/",
+		"/rerank", "/score", "/classify", "/pooling",
+		// What a chat or a prompt becomes, and how long it is: vLLM, SGLang, llama.cpp, LiteLLM.
+		"/tokenize", "/detokenize", "/apply-template", "/completions/render", "/input_tokens", "/utils/token_counter"),
+	whole(anthropicShape, "/messages/count_tokens", "/messages/batches", "/messages/batches/", ":rawPredict"),
+	whole(googleShape, ":generateContent", ":countTokens", ":embedContent", ":batchEmbedContents", "/v1beta/models", "/v1beta/models/"),
+	whole(textShape, "/api/pull", "/api/push", "/api/create", "/api/embed", "/api/embeddings",
+		"/api/tags", "/api/show", "/api/copy", "/api/delete", "/api/ps", "/api/version", "/api/blobs/"),
 	// Bedrock's event streams are binary.
-	{path: "/invoke"}, {path: "/invoke-with-response-stream"}, {path: "/converse-stream"},
-}
+	whole(flatShape, "/v2/embed", "/v2/rerank", "/invoke", "/invoke-with-response-stream", "/converse", "/converse-stream"),
+)
 
 // misspelt is the rule of a path that is nearly one of an API: in another case, or with empty
 // segments. Servers answer it with 404 or a redirect, and its end may be the path of another API.
@@ -134,27 +170,37 @@ func ruleOf(asked string) *rule {
 		asked = strings.TrimRight(asked, "/")
 	}
 	clean := path.Clean(asked)
-	found, meant := longest(asked, strings.HasSuffix), longest(clean, hasSuffixFold)
+	found, meant := longest(asked, false), longest(clean, true)
 	if meant != nil && (meant != found || clean != asked) {
 		return &misspelt
 	}
 	return found
 }
 
-// longest returns the rule with the longest end of a path.
-func longest(asked string, hasSuffix func(path, end string) bool) (found *rule) {
+// longest returns the rule with the longest path that a request's path ends with, else of what
+// is below one; with or without regard to case.
+func longest(asked string, anyCase bool) (found *rule) {
+	if anyCase {
+		asked = strings.ToLower(asked)
+	}
 	for i := range rules {
 		r := &rules[i]
-		if hasSuffix(asked, r.path) && (!r.exact || asked == r.path) && (found == nil || len(r.path) > len(found.path)) {
+		end := r.path
+		if anyCase {
+			end = strings.ToLower(end)
+		}
+		fits := strings.HasSuffix(asked, end)
+		switch {
+		case r.exact:
+			fits = asked == end
+		case r.below:
+			fits = strings.Contains(asked, end+"/")
+		}
+		if fits && (found == nil || found.below && !r.below || found.below == r.below && len(end) > len(found.path)) {
 			found = r
 		}
 	}
 	return found
-}
-
-// hasSuffixFold is strings.HasSuffix without regard to case.
-func hasSuffixFold(s, end string) bool {
-	return len(s) >= len(end) && strings.EqualFold(s[len(s)-len(end):], end)
 }
 
 // holdsIfAsked reports whether a body would ask for the API's stream if it said so.
@@ -216,12 +262,17 @@ func (c *Candidate) dialect(f *facts) *Dialect {
 	return nil
 }
 
-// DialectOf returns the dialect of the API that a path belongs to, streaming or not; nil if
-// it belongs to none, or to one whose errors have no shape here.
-func DialectOf(r *http.Request) *Dialect {
+// WriteError answers r with the error of the API that its path belongs to, before anything was
+// committed. It reports whether there is such an API. Headers that are set already, Retry-After
+// for one, are kept.
+func WriteError(w http.ResponseWriter, r *http.Request, status int, message string) bool {
 	rule := ruleOf(r.URL.Path)
-	if rule == nil || rule.speaks == nil || rule.speaks.problem == nil {
-		return nil
+	if rule == nil || rule.fails == nil {
+		return false
 	}
-	return rule.speaks
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that has left is noticed by the server, not here.
+	_, _ = w.Write(rule.fails.problem(&problem{status: status, message: message}))
+	return true
 }

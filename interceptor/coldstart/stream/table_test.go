@@ -144,6 +144,8 @@ func TestTable(t *testing.T) {
 		{"capitals of no API", "/Assistant/Ask", anything, chat, &openAIChat},
 		{"capitals before an API", "/MyTeam/v1/messages", anything, chat, &anthropic},
 		{"an API behind a prefix", "/ollama/api/generate", anything, `{"model":"m","prompt":"hi"}`, &ollamaGenerate},
+		{"an API below a model", "/v1/models/claude/messages", anything, chat, &anthropic},
+		{"a model", "/v1/models/llama:predict", anything, chat, silence},
 		{"slashes at the end", "/v1/messages//", anything, chat, &anthropic},
 		{"events and no JSON", "/feed", events, `q=1`, &eventSource},
 	} {
@@ -163,9 +165,16 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestDocumentedTable: the table of docs/cold-start.md is the one of the code.
+// TestDocumentedTable: the tables of docs/cold-start.md are those of the code.
 func TestDocumentedTable(t *testing.T) {
-	const file, begin, end = "../../../docs/cold-start.md", "<!-- table of streams -->\n", "<!-- end of the table -->\n"
+	documented(t, "<!-- table of streams -->\n", documentedTable())
+	documented(t, "<!-- table of errors -->\n", documentedErrors())
+}
+
+// documented checks a table of docs/cold-start.md.
+func documented(t *testing.T, begin, want string) {
+	t.Helper()
+	const file, end = "../../../docs/cold-start.md", "<!-- end of the table -->\n"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +184,6 @@ func TestDocumentedTable(t *testing.T) {
 	if !ok || !closed {
 		t.Fatalf("%s has no table between %q and %q", file, begin, end)
 	}
-	want := documentedTable()
 	if *update {
 		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
@@ -185,6 +193,33 @@ func TestDocumentedTable(t *testing.T) {
 	if got != want {
 		t.Errorf("%s has another table; run this test with -update", file)
 	}
+}
+
+// documentedPath renders the path of a rule for people.
+func documentedPath(r *rule) string {
+	switch {
+	case r.exact:
+		return "`" + r.path + "`, as a whole"
+	case r.below:
+		return "`" + r.path + "/…`"
+	}
+	return "`" + r.path + "`"
+}
+
+// documentedErrors renders the shapes of errors for people.
+func documentedErrors() string {
+	var b strings.Builder
+	b.WriteString("| shape | path ends in |\n| --- | --- |\n")
+	for _, s := range []*shape{openAIShape, anthropicShape, googleShape, textShape, flatShape} {
+		var paths []string
+		for i := range rules {
+			if rules[i].fails == s {
+				paths = append(paths, documentedPath(&rules[i]))
+			}
+		}
+		b.WriteString("| " + s.words + " | " + strings.Join(paths, ", ") + " |\n")
+	}
+	return b.String()
 }
 
 // documentedTable renders the rules for people.
@@ -200,10 +235,7 @@ func documentedTable() string {
 		if r.speaks == nil {
 			continue
 		}
-		path, body := "`"+r.path+"`", "anything"
-		if r.exact {
-			path += ", as a whole"
-		}
+		path, body := documentedPath(r), "anything"
 		if r.query != nil {
 			path += ", with `alt=sse`"
 		}
@@ -216,7 +248,7 @@ func documentedTable() string {
 	var silent []string
 	for i := range rules {
 		if rules[i].speaks == nil {
-			silent = append(silent, "`"+rules[i].path+"`")
+			silent = append(silent, documentedPath(&rules[i]))
 		}
 	}
 	b.WriteString("| " + strings.Join(silent, ", ") + " | anything, with any `Accept` | silence: the answer must arrive whole |\n")
