@@ -47,7 +47,7 @@ func (p *pool) dial() (sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire := newWire(socket)
+	wire := newWire(socket, &p.host.open)
 	http2 := p.way == h2c
 	var stream net.Conn = wire
 	if p.way == secure || p.way == secureUpgrade {

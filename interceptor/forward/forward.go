@@ -30,8 +30,8 @@ import (
 type Options struct {
 	// ConnectTimeout bounds each attempt to connect; 0 is no bound.
 	ConnectTimeout time.Duration
-	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept
-	// open for reuse, per protocol. No more than 0 is no bound for the first, and
+	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept open for
+	// reuse, the second per protocol. No more than 0 is no bound for the first, and
 	// net/http's default of 2 for the second.
 	MaxIdleConns, MaxIdleConnsPerHost int
 	// MaxResponseHeaderBytes bounds the head of a response; 0 is 256 KiB.

@@ -28,7 +28,7 @@ type client struct {
 	heads                   heads
 	copies                  *body.Budget    // of large buffers that bodies are copied with
 	netHTTP                 bool            // leave HTTP/1.1 to net/http too
-	idle                    atomic.Int64    // connections of HTTP/1.1 in all pools
+	idle                    atomic.Int64    // idle connections in all pools
 	ctx                     context.Context // of dials; ends with close
 	cancel                  context.CancelFunc
 
@@ -99,19 +99,19 @@ func (c *client) close() {
 type host struct {
 	client *client
 	name
-	named   bool  // it belongs to no endpoint, and closes when it is not used
-	charged int64 // for the heads that are being read; guarded by their lock
+	named   bool         // it belongs to no endpoint, and closes when it is not used
+	charged int64        // for the heads that are being read; guarded by their lock
+	open    atomic.Int64 // sockets, in use or not
 
 	mu      sync.Mutex // guards what follows, and the pools
 	pools   [ways]pool
 	reaper  *time.Timer
-	reaping bool // the timer runs
-	active  bool // since the reaper's last look
+	reaping bool // the timer runs: it does while there are connections
 	closed  bool // nothing is kept any more
 }
 
-// reap closes idle connections that are too old, or closed by the backend. It runs once
-// in an interval in which the host is used, or has connections.
+// reap closes idle connections that are too old, or closed by the backend. It runs once in
+// an interval in which the host has connections.
 func (h *host) reap() {
 	h.retire()
 	if !h.clean() {
@@ -137,12 +137,13 @@ func (h *host) clean() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	h.reaping, h.active = h.active, false
+	h.reaping = false
 	for i := range h.pools {
 		p := &h.pools[i]
 		p.drop(func(c *conn) bool { return !now.Before(c.idleUntil) || !c.silent() })
-		h.reaping = h.reaping || len(p.idle) > 0 || len(p.shared) > 0 || p.waiting.Len() > 0 || p.dialing > 0
+		h.reaping = h.reaping || p.dialing > 0
 	}
+	h.reaping = h.reaping || h.open.Load() > 0
 	if h.reaping {
 		h.reaper.Reset(reapInterval)
 	} else if h.named {

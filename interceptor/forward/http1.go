@@ -11,6 +11,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -49,6 +51,9 @@ type wire struct {
 	client *downstream
 	// probing ends reads that would wait, with os.ErrDeadlineExceeded. TLS survives that.
 	probing bool
+	// open counts wires that were not closed.
+	open   *atomic.Int64
+	closed sync.Once
 
 	read    func(fd uintptr) bool // reads into scratch; false: it has to wait
 	scratch []byte
@@ -56,8 +61,9 @@ type wire struct {
 	err     error
 }
 
-func newWire(socket net.Conn) *wire {
-	w := &wire{Conn: socket}
+func newWire(socket net.Conn, open *atomic.Int64) *wire {
+	open.Add(1)
+	w := &wire{Conn: socket, open: open}
 	if s, ok := socket.(syscall.Conn); ok {
 		w.raw, _ = s.SyscallConn()
 	}
@@ -103,6 +109,12 @@ func (w *wire) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return max(w.n, 0), w.err
+}
+
+// Close closes the socket.
+func (w *wire) Close() error {
+	w.closed.Do(func() { w.open.Add(-1) })
+	return w.Conn.Close()
 }
 
 // CloseWrite tells the backend that nothing more comes.

@@ -270,14 +270,25 @@ func TestConnectionInUseGoesWithItsEndpoint(t *testing.T) {
 func TestIdleConnectionsAreLimited(t *testing.T) {
 	for name, tt := range map[string]struct {
 		all, perHost, kept int
-	}{"PerHost": {0, 3, 3}, "All": {2, 100, 2}, "Default": {0, 0, http.DefaultMaxIdleConnsPerHost}} {
+		h2c                bool
+	}{
+		"PerHost": {0, 3, 3, false}, "All": {2, 100, 2, false}, "Default": {0, 0, http.DefaultMaxIdleConnsPerHost, false},
+		"HTTP2PerHost": {0, 3, 3, true}, "HTTP2All": {2, 100, 2, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var arrived sync.WaitGroup
 			arrived.Add(5)
-			f := newFixture(serve(t, false, func(http.ResponseWriter, *http.Request) {
+			backend := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				arrived.Done()
 				arrived.Wait()
-			}).Listener.Addr().String())
+			}))
+			backend.Config.Protocols, backend.Config.HTTP2 = protocols(tt.h2c), &http.HTTP2Config{MaxConcurrentStreams: 1}
+			backend.Start()
+			t.Cleanup(backend.Close)
+			f := newFixture(backend.Listener.Addr().String())
+			if tt.h2c {
+				f.target.Protocol = exchange.H2C
+			}
 			f.options.MaxIdleConns, f.options.MaxIdleConnsPerHost = tt.all, tt.perHost
 			conns := watch(f)
 			f.start(t)

@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// idleTimeoutHTTP2 is longer than that of HTTP/1.1: a connection of HTTP/2 is not
-	// closed without a word.
-	idleTimeoutHTTP2 = 90 * time.Second
 	// streamWindow is how much of one response over HTTP/2 may wait in memory for a client
 	// that does not read. net/http's default is 4 MiB: 40 such clients took 160 MiB.
 	streamWindow = 64 << 10
@@ -37,9 +34,12 @@ const (
 // HTTP/1.1 in tests. Reservations and hooks of http.ClientConn cost more than the count here.
 type shared struct {
 	*http.ClientConn
-	pool     *pool
-	used     atomic.Bool // it had a request before
-	requests int         // in flight; guarded by the lock of the host
+	pool *pool
+	used atomic.Bool // it had a request before
+
+	// Guarded by the lock of the host.
+	requests  int       // in flight
+	idleUntil time.Time // when it is too old to be used; zero if it is not idle
 }
 
 // newShared begins to serve a connection, below which there may be TLS.
@@ -56,7 +56,6 @@ func newShared(stream net.Conn, http2 bool, p *pool) (*shared, error) {
 	transport := &http.Transport{
 		Protocols:              &protocols,
 		DialContext:            func(context.Context, string, string) (net.Conn, error) { return stream, nil },
-		IdleConnTimeout:        idleTimeoutHTTP2,
 		ExpectContinueTimeout:  continueTimeout,
 		MaxResponseHeaderBytes: client.maxHead,
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow},
@@ -112,7 +111,17 @@ func (s *shared) claim() bool {
 		return false
 	}
 	s.requests++
+	s.busy()
 	return true
+}
+
+// busy ends the time in which the connection is idle. The caller holds the lock.
+func (s *shared) busy() {
+	if !s.idleUntil.IsZero() {
+		s.idleUntil = time.Time{}
+		s.pool.resting--
+		s.pool.host.client.idle.Add(-1)
+	}
 }
 
 // release ends the use of the connection by a request.
@@ -130,9 +139,12 @@ func (s *shared) release() {
 func (s *shared) retire() {
 	p := s.pool
 	p.host.mu.Lock()
-	// A connection that takes nothing although it has nothing was told to go away.
-	done := s.requests == 0 && (p.host.closed || s.Err() != nil || s.Available() == 0 && s.InFlight() == 0)
+	// Zero if there is no room for it. One that takes nothing although it has nothing was told
+	// to go away.
+	old := !time.Now().Before(s.idleUntil)
+	done := s.requests == 0 && (old || p.host.closed || s.Err() != nil || s.Available() == 0 && s.InFlight() == 0)
 	if done {
+		s.busy()
 		p.shared = slices.DeleteFunc(p.shared, func(other *shared) bool { return other == s })
 	}
 	p.host.mu.Unlock()

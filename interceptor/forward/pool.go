@@ -53,11 +53,12 @@ type pool struct {
 	host *host
 	way  way
 	// multiplexed says that a connection serves many requests, or may: then one is opened at
-	// a time. What TLS negotiates shows with the first one.
+	// a time. What TLS negotiates shows with each one.
 	multiplexed bool
 
 	idle    []*conn   // the one that was used last at the end
 	shared  []*shared // in use or not
+	resting int       // how many of those are idle
 	waiting list.List // of *waiter, in order of arrival
 	dialing int
 }
@@ -175,14 +176,14 @@ func (p *pool) take() (sender, *waiter) {
 	return nil, w
 }
 
-// grow opens a connection if more requests wait than connections are being opened. The
-// caller holds the lock.
+// grow opens connections as long as more requests wait than are being opened. The caller
+// holds the lock.
 func (p *pool) grow() {
 	most := places
 	if p.multiplexed {
 		most = 1
 	}
-	if p.dialing < most && p.waiting.Len() > p.dialing {
+	for p.dialing < most && p.waiting.Len() > p.dialing {
 		p.dialing++
 		p.host.watch()
 		go p.open()
@@ -194,26 +195,37 @@ func (p *pool) grow() {
 func (p *pool) open() {
 	c, err := p.dial()
 	p.host.mu.Lock()
-	defer p.host.mu.Unlock()
 	p.dialing--
-	switch c := c.(type) {
-	case *shared:
-		p.shared = append(p.shared, c)
-		p.share(c)
-	case *conn:
+	many, multiplexes := c.(*shared)
+	switch {
+	case err != nil:
+		for p.waiting.Len() > p.dialing {
+			p.deliver(delivery{err: err})
+		}
+	case multiplexes:
+		p.multiplexed = !p.host.client.netHTTP
+		p.shared = append(p.shared, many)
+		p.share(many)
+	default:
 		p.multiplexed = false
-		p.keep(c)
-	}
-	for err != nil && p.waiting.Len() > p.dialing {
-		p.deliver(delivery{err: err})
+		p.keep(c.(*conn))
 	}
 	p.grow()
+	p.host.mu.Unlock()
+	if multiplexes {
+		many.retire() // its endpoint may have gone meanwhile
+	}
 }
 
-// share gives the room of a connection to those who wait. The caller holds the lock.
+// share gives the room of a connection to those who wait. Without a request it is idle. The
+// caller holds the lock.
 func (p *pool) share(s *shared) {
 	for p.waiting.Len() > 0 && s.claim() {
 		p.deliver(delivery{connection: s})
+	}
+	if s.requests == 0 && p.host.client.admit(p.resting) {
+		s.idleUntil = time.Now().Add(idleTimeout)
+		p.resting++
 	}
 }
 
@@ -233,17 +245,19 @@ func (p *pool) deliver(d delivery) bool {
 // leave ends a wait whose request is over.
 func (p *pool) leave(w *waiter) {
 	p.host.mu.Lock()
-	defer p.host.mu.Unlock()
-	if w.place != nil {
+	waits := w.place != nil
+	if waits {
 		p.waiting.Remove(w.place)
+	}
+	p.host.mu.Unlock()
+	if waits {
 		return
 	}
 	switch c := (<-w.ready).connection.(type) {
 	case *conn:
-		p.keep(c)
+		p.put(c)
 	case *shared:
-		c.requests--
-		p.share(c)
+		c.release()
 	}
 }
 
@@ -260,24 +274,30 @@ func (p *pool) keep(c *conn) {
 	if p.deliver(delivery{connection: c}) {
 		return
 	}
-	client := p.host.client
-	if p.host.closed || len(p.idle) >= client.maxIdlePerHost {
-		_ = c.stream.Close()
-		return
-	}
-	if most := client.maxIdle; client.idle.Add(1) > int64(most) && most > 0 {
-		client.idle.Add(-1)
+	if p.host.closed || !p.host.client.admit(len(p.idle)) {
 		_ = c.stream.Close()
 		return
 	}
 	c.idleUntil = time.Now().Add(c.idle)
 	p.idle = append(p.idle, c)
-	p.host.watch()
+}
+
+// admit counts one more idle connection in a pool that has n. It reports whether there is
+// room for it.
+func (c *client) admit(n int) bool {
+	if n >= c.maxIdlePerHost {
+		return false
+	}
+	if c.idle.Add(1) > int64(c.maxIdle) && c.maxIdle > 0 {
+		c.idle.Add(-1)
+		return false
+	}
+	return true
 }
 
 // watch keeps the reaper running. The caller holds the lock.
 func (h *host) watch() {
-	if h.active = true; h.reaping {
+	if h.reaping {
 		return
 	}
 	h.reaping = true

@@ -86,7 +86,7 @@ func TestTheReasonOfAResetUploadIsTheReset(t *testing.T) {
 					_ = res.Body.Close()
 				}
 				err = f.result(t)
-				if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, io.EOF) {
+				if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Errorf("the reason is: %v", err)
 				}
 			})
