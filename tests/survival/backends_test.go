@@ -50,18 +50,24 @@ func TestDownloadsThatNobodyReads(t *testing.T) {
 	for _, test := range []struct {
 		reason  string
 		clients int
-		in      bool // HTTP/2 from the client
+		streams int // on a connection of HTTP/2; 0 is HTTP/1.1
 		out     string
 	}{
-		{"HTTP/1.1 from an h2c backend", 400, false, "kubernetes.io/h2c"},
-		{"HTTP/2 from an h2c backend", 200, true, "kubernetes.io/h2c"},
-		{"HTTP/1.1 from an HTTP/1.1 backend", 700, false, ""},
+		{"HTTP/1.1 from an h2c backend", 700, 0, "kubernetes.io/h2c"},
+		{"HTTP/2 from an h2c backend, on connections of their own", 200, 1, "kubernetes.io/h2c"},
+		{"HTTP/2 from an h2c backend, 225 on a connection", 900, 225, "kubernetes.io/h2c"},
+		{"HTTP/1.1 from an HTTP/1.1 backend", 700, 0, ""},
+		{"HTTP/2 from an HTTP/1.1 backend, 225 on a connection", 900, 225, ""},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			v := start(t, target("download", test.out, h2c(t, endless), nil))
-			for range test.clients {
-				if test.in {
-					if _, err := v.frames(0).Request(true, frames.Fields("GET", "download.test", "/")...); err != nil {
+			var c *frames.Conn
+			for i := range test.clients {
+				if test.streams > 0 {
+					if i%test.streams == 0 {
+						c = v.frames(0)
+					}
+					if _, err := c.Request(true, frames.Fields("GET", "download.test", "/")...); err != nil {
 						t.Fatal(err)
 					}
 					continue
