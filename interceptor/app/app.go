@@ -48,6 +48,8 @@ type Deps struct {
 	// NetHTTP leaves HTTP/1.1 to backends to net/http's client, which tests compare our own
 	// with.
 	NetHTTP bool
+	// ExaminesRoutes means that whoever runs the interceptor logs what is wrong with routes.
+	ExaminesRoutes bool
 	// Log of the process.
 	Log logr.Logger
 }
@@ -118,7 +120,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		Log:                    a.log.WithName("forward"),
 	})
 	a.sync = routesync.New(routesync.Options{
-		Store: store, Tracker: a.tracker, Log: a.log.WithName("routes"),
+		Store: store, Tracker: a.tracker, Log: a.log.WithName("routes"), Quiet: deps.ExaminesRoutes,
 		Defaults: routesync.Defaults{
 			Readiness:      cfg.Timeouts.Readiness,
 			Request:        cfg.Timeouts.Request,

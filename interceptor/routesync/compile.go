@@ -86,6 +86,25 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 	return compiled, n.uses, n.problems
 }
 
+// Check returns a function that says what would not be in effect of a route, its rules aside,
+// beside these Services and ConfigMaps.
+func Check(services []*corev1.Service, configMaps []*corev1.ConfigMap) func(*v1beta1.InterceptorRoute) []string {
+	c := compiler{
+		store: endpoints.NewStore(), tracker: inflight.NewTracker(nil),
+		services: make(map[routing.Key]*corev1.Service, len(services)), configMaps: make(map[routing.Key]*configMap, len(configMaps)),
+	}
+	for _, s := range services {
+		c.services[routing.Key{Namespace: s.Namespace, Name: s.Name}] = s
+	}
+	for _, m := range configMaps {
+		c.configMaps[routing.Key{Namespace: m.Namespace, Name: m.Name}] = newConfigMap(m)
+	}
+	return func(object *v1beta1.InterceptorRoute) []string {
+		_, _, problems := c.compile(object)
+		return problems
+	}
+}
+
 func (n *compilation) coldStart(to *exchange.Route, spec *v1beta1.ColdStartSpec) {
 	if spec == nil {
 		return

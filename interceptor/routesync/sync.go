@@ -47,11 +47,14 @@ type Options struct {
 	Defaults Defaults
 	// Log of problems and publications.
 	Log logr.Logger
+	// Quiet leaves the log of problems to whoever reads Problems or has a Check.
+	Quiet bool
 }
 
 // Sync compiles routes as their objects change. It is the Sink of a Source.
 type Sync struct {
 	log    logr.Logger
+	quiet  bool
 	signal chan struct{}
 
 	mu      sync.Mutex
@@ -69,6 +72,7 @@ type Sync struct {
 func New(o Options) *Sync {
 	s := &Sync{
 		log:     o.Log,
+		quiet:   o.Quiet,
 		signal:  make(chan struct{}, 1),
 		pending: map[ObjectRef]kubesource.Object{},
 		model:   newModel(compiler{store: o.Store, tracker: o.Tracker, defaults: o.Defaults}),
@@ -210,12 +214,12 @@ func (s *Sync) report(now map[ObjectRef]string) {
 	next := make(map[ObjectRef]string, len(now))
 	for ref, reason := range now {
 		next[ref] = reason
-		if before[ref] != reason {
+		if before[ref] != reason && !s.quiet {
 			s.log.Info("route only partly applied", "kind", ref.Kind, "object", ref.Namespace+"/"+ref.Name, "reason", reason)
 		}
 	}
 	for ref := range before {
-		if _, still := next[ref]; !still {
+		if _, still := next[ref]; !still && !s.quiet {
 			s.log.Info("route fully applied again, or deleted", "kind", ref.Kind, "object", ref.Namespace+"/"+ref.Name)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/pkg/kubesource"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -99,6 +100,44 @@ func appService() kubesource.Object {
 func settle() {
 	<-time.After(holdOffMax)
 	synctest.Wait()
+}
+
+func TestProblemsAreLoggedUnlessAnotherDoes(t *testing.T) {
+	for quiet, want := range map[bool]int{false: 2, true: 0} {
+		lines := 0
+		s := New(Options{Log: funcr.New(func(string, string) { lines++ }, funcr.Options{}), Quiet: quiet})
+		problem := map[ObjectRef]string{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "a"}: "it is wrong"}
+		if s.report(problem); len(s.Problems()) != 1 {
+			t.Errorf("quiet %v: problems %v", quiet, s.Problems())
+		}
+		if s.report(nil); lines != want {
+			t.Errorf("quiet %v: %d lines, want %d", quiet, lines, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	labelled := metav1.ObjectMeta{Namespace: "ns", Name: "page", Labels: map[string]string{"http.keda.sh/response-body": "true"}}
+	service, _ := appService().(*corev1.Service)
+	check := Check([]*corev1.Service{service}, []*corev1.ConfigMap{{ObjectMeta: labelled, Data: map[string]string{"a": "{{.Message}}"}}})
+	for more, want := range map[string]string{
+		"": "",
+		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: a}}}":        "",
+		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: b}}}":        `coldStart.waitingPage: ConfigMap "page" has no key "b"`,
+		"coldStart: {fallback: {service: {name: other, port: 80}}}":                  `coldStart.fallback: Service "other" does not exist`,
+		"staticRoutes: [{rules: [{hosts: [a.*.b]}], response: {statusCode: 204}}]":   `staticRoutes[0]: no request matches the host "a.*.b"`,
+		"coldStart: {placeholder: {response: {bodyFromConfigMap: {name: nothing}}}}": `coldStart.placeholder: ConfigMap "nothing" does not exist`,
+	} {
+		u, _ := interceptorRoute(t, "a", "a.test", more).(*unstructured.Unstructured)
+		decoded, err := route.Decode(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := check(decoded)
+		if len(got) > 1 || !strings.HasPrefix(strings.Join(got, ""), want) || want == "" && got != nil {
+			t.Errorf("%s: got %q, want %q", more, got, want)
+		}
+	}
 }
 
 func match(s *Sync, host string) *exchange.Route {

@@ -80,7 +80,7 @@ func Run(ctx context.Context, s Settings) error {
 		return err
 	}
 	edge, err := interceptor.New(cfg, interceptor.Deps{
-		Source: source, Store: store, Tracker: tracker, Log: s.Log, Proxy: s.Proxy, Admin: s.Admin,
+		Source: source, Store: store, Tracker: tracker, ExaminesRoutes: true, Log: s.Log, Proxy: s.Proxy, Admin: s.Admin,
 	})
 	if err != nil {
 		return err
@@ -108,7 +108,8 @@ type composition struct {
 	output               io.Writer
 	proxyPort, adminPort string
 	problems             []scale.Problem
-	reported             map[string]string // what is wrong with each route, by its name
+	reported             map[string]string   // what is wrong with each route, by its name
+	broken               map[string]struct{} // routes that are not served
 	welcomed             string
 }
 
@@ -116,14 +117,15 @@ func (c *composition) observe(set *manifest.Set) {
 	c.node.Apply(manifest.All[*appsv1.Deployment](set), manifest.All[*corev1.Service](set))
 	targets, problems := scale.Compile(set)
 	c.scaler.Apply(targets)
+	routes := examine(set, targets)
+	c.report(routes)
 	for _, p := range problems {
-		if !slices.Contains(c.problems, p) {
+		// A route that is not served has its line.
+		if _, broken := c.broken[p.Object.String()]; !broken && !slices.Contains(c.problems, p) {
 			c.log.Info("object scales nothing", "object", p.Object.String(), "reason", p.Reason)
 		}
 	}
 	c.problems = problems
-	routes := examine(set, targets)
-	c.report(routes)
 	if text := welcome(routes, c.proxyPort, c.adminPort); text != c.welcomed {
 		c.welcomed = text
 		_, _ = io.WriteString(c.output, text)

@@ -311,6 +311,74 @@ func TestWhatToTryFollowsTheManifests(t *testing.T) {
 	}
 }
 
+// TestARouteHasOneLine: neither the interceptor nor who scales repeats what is wrong with a
+// route that is not served.
+func TestARouteHasOneLine(t *testing.T) {
+	r := start(t)
+	text, err := os.ReadFile(r.manifests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const broken = `
+---
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: lost}
+spec:
+  target: {service: lost, port: 80}
+  rules: [{hosts: [lost.localhost]}]
+  timeouts: {readiness: 1ms}
+  scalingMetric: {concurrency: {targetValue: 1}}
+`
+	if err := os.WriteFile(r.manifests, append(text, broken...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The interceptor has the route, too.
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for begin, status := time.Now(), 0; status != http.StatusServiceUnavailable; <-ticker.C {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.proxy, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = "lost.localhost"
+		response, err := r.client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if status = response.StatusCode; time.Since(begin) > patience {
+			t.Fatalf("the route answers with %d", status)
+		}
+	}
+	changed := strings.ReplaceAll(string(text), "llm.localhost", "last.localhost") + broken
+	if err := os.WriteFile(r.manifests, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	changes := 0
+	for late := time.After(patience); ; {
+		select {
+		case line := <-r.logs:
+			if strings.Contains(line, `"object"="InterceptorRoute default/lost"`) || strings.Contains(line, `"object"="default/lost"`) {
+				lines = append(lines, line)
+			}
+			if strings.Contains(line, `"changed"=1`) {
+				changes++
+			}
+			if changes < 2 {
+				continue
+			}
+		case <-late:
+			t.Fatalf("the manifests are not read again: %q", lines)
+		}
+		break
+	}
+	if len(lines) != 1 || !strings.Contains(lines[0], `"msg"="route is not served"`) {
+		t.Errorf("the log has %q", lines)
+	}
+}
+
 func TestParseFlags(t *testing.T) {
 	tests := map[string]struct {
 		args  []string

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kedacore/http-add-on/interceptor/routesync"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
@@ -27,6 +28,8 @@ type served struct {
 	// example is a rule that requests match and no other route takes, with one host and one
 	// path at most; nil if there is none.
 	example *routing.Rule
+	// host is one that the example matches.
+	host string
 	// broken is why its target answers no request; empty if it does.
 	broken []string
 	// worse is what else is not as it was meant.
@@ -41,7 +44,8 @@ func (s *served) name() string { return s.route.Namespace + "/" + s.route.Name }
 func examine(set *manifest.Set, targets []scale.Target) []served {
 	x := &examination{
 		set: set, deployments: manifest.All[*appsv1.Deployment](set), claims: route.NewClaims(),
-		targets: make(map[types.NamespacedName]scale.Target, len(targets)),
+		targets: make(map[types.NamespacedName]scale.Target, len(targets)), hosts: map[string]bool{},
+		check: routesync.Check(manifest.All[*corev1.Service](set), manifest.All[*corev1.ConfigMap](set)),
 	}
 	for _, t := range targets {
 		x.targets[t.Workload] = t
@@ -59,10 +63,22 @@ func examine(set *manifest.Set, targets []scale.Target) []served {
 		named[name].Set(u.GetKind(), decoded)
 		x.claims.Set(u.GetKind(), name, decoded)
 	}
+	for _, n := range named {
+		_, object := n.InForce()
+		rules, _ := route.Rules(object.Spec.Rules, 0)
+		for _, rule := range rules {
+			for _, host := range rule.Hosts {
+				x.hosts[host] = true
+			}
+		}
+	}
 	routes := make([]served, 0, len(named))
 	for _, n := range named {
-		kind, object := n.InForce()
-		routes = append(routes, x.route(kind, object))
+		s := x.route(n.InForce())
+		if n.Superseded() {
+			s.worse = append(s.worse, "it wins over the HTTPScaledObject of the same name")
+		}
+		routes = append(routes, s)
 	}
 	slices.SortFunc(routes, func(a, b served) int { return cmp.Compare(a.name(), b.name()) })
 	return routes
@@ -73,6 +89,9 @@ type examination struct {
 	deployments []*appsv1.Deployment
 	claims      *route.Claims
 	targets     map[types.NamespacedName]scale.Target
+	hosts       map[string]bool // of all routes
+	// check says what the interceptor leaves out of a route.
+	check func(*v1beta1.InterceptorRoute) []string
 }
 
 func (x *examination) route(kind string, object *v1beta1.InterceptorRoute) served {
@@ -88,6 +107,11 @@ func (x *examination) route(kind string, object *v1beta1.InterceptorRoute) serve
 	if c := object.Spec.ColdStart; c != nil && c.Fallback != nil {
 		if _, reason := x.behind(object.Namespace, route.FallbackTarget(c.Fallback.Service)); reason != "" {
 			s.worse = append(s.worse, "coldStart.fallback: "+reason)
+		}
+	}
+	for _, problem := range x.check(object) {
+		if !strings.HasPrefix(problem, "target: ") && !slices.Contains(s.worse, problem) {
+			s.worse = append(s.worse, problem)
 		}
 	}
 	return s
@@ -125,11 +149,32 @@ func (x *examination) rules(s *served) {
 			for place := range routing.Places([]routing.Rule{one}) {
 				if !lost[place] {
 					s.example = &one
+					s.host = x.host(place.Host)
 					return
 				}
 			}
 		}
 	}
+}
+
+// host returns a host that a pattern matches and that no other pattern names.
+func (x *examination) host(pattern string) string {
+	parent, wildcard := strings.CutPrefix(pattern, "*")
+	switch {
+	case !wildcard:
+		return pattern
+	case parent == "" && !x.hosts["localhost"]:
+		return "localhost"
+	case parent == "" && !x.hosts["*.localhost"]:
+		parent = ".localhost"
+	case parent == "":
+		parent = ".test"
+	}
+	host := "any" + parent
+	for n := 2; x.hosts[host]; n++ {
+		host = fmt.Sprintf("any%d%s", n, parent)
+	}
+	return host
 }
 
 // parts are the combinations of a host and a path of a rule.
@@ -172,11 +217,15 @@ func (x *examination) wakes(s *served, d *appsv1.Deployment) bool {
 // report logs what is new since the last time.
 func (c *composition) report(routes []served) {
 	now := make(map[string]string)
+	c.broken = make(map[string]struct{})
 	for i := range routes {
 		s := &routes[i]
 		object := s.kind + " " + s.name()
 		broken, worse := strings.Join(s.broken, "; "), strings.Join(s.worse, "; ")
 		now[object] = broken + worse
+		if broken != "" {
+			c.broken[object] = struct{}{}
+		}
 		switch {
 		case c.reported[object] == now[object]:
 		case broken != "":

@@ -117,6 +117,13 @@ func TestRoutesThatAreNotServed(t *testing.T) {
 			"requests for app.localhost/ go to the route default/web, which has the same rule and comes first", ""},
 		{"for one of its hosts", replaced("app.localhost", "app.localhost, b.localhost") + strings.ReplaceAll(whole, "name: app}", "name: web}"),
 			"", "requests for app.localhost/ go to the route default/web, which has the same rule and comes first"},
+		{"a page that is not there", replaced("  rules:", "  coldStart: {waitingPage: {bodyFromConfigMap: {name: none, key: x}}}\n  rules:"),
+			"", `coldStart.waitingPage: ConfigMap "none" does not exist or has no label`},
+		{"an older object of the same name", whole + "\n---\n" + `
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {name: app}
+spec: {hosts: [old.localhost], scaleTargetRef: {name: app, service: app, port: 80}}`, "", "it wins over the HTTPScaledObject of the same name"},
 		{"a fallback that is not there", replaced("  rules:", "  coldStart: {fallback: {service: {name: sorry, port: 80}}}\n  rules:"), "", `coldStart.fallback: Service "sorry" does not exist`},
 	} {
 		got, text := examined(t, test.manifests)
@@ -134,7 +141,10 @@ func TestWhatToTry(t *testing.T) {
 	for _, test := range []struct{ reason, rules, want string }{
 		{"a name of this machine", "[{hosts: [app.localhost]}]", "curl -i http://app.localhost:8080/"},
 		{"another name", "[{hosts: [app.test]}]", "curl -i -H 'Host: app.test' http://localhost:8080/"},
-		{"a wildcard", `[{hosts: ["*.app.localhost"]}]`, "curl -i http://app.localhost:8080/"},
+		{"a wildcard", `[{hosts: ["*.wild.localhost"]}]`, "curl -i http://any.wild.localhost:8080/"},
+		{"a wildcard of another name", `[{hosts: ["*.app.test"]}]`, "curl -i -H 'Host: any.app.test' http://localhost:8080/"},
+		{"all names of this machine", `[{hosts: ["*.localhost"]}]`, "curl -i http://any.localhost:8080/"},
+		{"a wildcard of everything", `[{hosts: ["*"]}]`, "curl -i http://localhost:8080/"},
 		{"all hosts", "[{}]", "curl -i http://localhost:8080/"},
 		{"a path that no URL has as it is", `[{paths: [{value: "/ü $a"}]}]`, `curl -i 'http://localhost:8080/%C3%BC%20$a'`},
 		{"what no request matches is left out", `[{hosts: ["http://a"]}, {hosts: ["b.*", c.localhost], paths: [{value: /*}, {value: /c}]}]`, "curl -i http://c.localhost:8080/c"},
@@ -151,6 +161,16 @@ func TestWhatToTry(t *testing.T) {
 	both := strings.Replace(whole, "[app.localhost]", "[app.localhost, b.localhost]", 1) + other
 	if _, text := examined(t, both); !strings.Contains(text, "\n  default/app\n    curl -i http://b.localhost:8080/\n") {
 		t.Errorf("a host that another route takes is tried:\n%s", text)
+	}
+	for _, test := range []struct{ pattern, taken, want string }{
+		{"*.wild.localhost", "any.wild.localhost, any2.wild.localhost", "http://any3.wild.localhost:8080/"},
+		{"*", "localhost", "http://any.localhost:8080/"},
+		{"*", `localhost, "*.localhost"`, "-H 'Host: any.test' http://localhost:8080/"},
+	} {
+		more := strings.Replace(whole, "[app.localhost]", `["`+test.pattern+`"]`, 1) + strings.Replace(other, "[app.localhost]", "["+test.taken+"]", 1)
+		if _, text := examined(t, more); !strings.Contains(text, "\n  default/app\n    curl -i "+test.want+"\n") {
+			t.Errorf("%s beside %s: no %s in\n%s", test.pattern, test.taken, test.want, text)
+		}
 	}
 	if _, text := examined(t, ""); !strings.Contains(text, "There is no route yet") {
 		t.Errorf("without a route:\n%s", text)

@@ -32,10 +32,7 @@ func welcome(routes []served, proxyPort, adminPort string) string {
 // invitation is how to see a route's cold start.
 func invitation(s *served, port string) []string {
 	rule := s.example
-	host, path := "localhost", "/"
-	if len(rule.Hosts) > 0 {
-		host = strings.Replace(strings.TrimPrefix(rule.Hosts[0], "*."), "*", "localhost", 1)
-	}
+	host, path := s.host, "/"
 	if len(rule.Paths) > 0 {
 		path = (&url.URL{Path: "/" + strings.Trim(rule.Paths[0], "/")}).EscapedPath()
 	}
