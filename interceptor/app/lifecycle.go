@@ -30,9 +30,7 @@ func (a *App) listen(deps Deps) error {
 
 // Run serves until ctx ends, and then stops as a lifecycle.Process does.
 func (a *App) Run(ctx context.Context) error {
-	for _, warning := range a.cfg.Warnings {
-		a.log.Info("configuration", "reason", warning)
-	}
+	lifecycle.Warn(a.log, a.cfg.Warnings)
 	return lifecycle.Process{
 		Parts: a.parts(),
 		Servers: []lifecycle.Server{

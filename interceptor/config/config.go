@@ -157,7 +157,7 @@ type Backends struct {
 func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
-	r.Unread(environment.Prefix, environ)
+	r.Unread(environ, environment.Prefix, environment.OldPrefix)
 	check(r, &c)
 	c.Warnings = r.Warnings()
 	if err := r.Err(); err != nil {

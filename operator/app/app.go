@@ -31,6 +31,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/controllers/httpscaledobject"
 	"github.com/kedacore/http-add-on/operator/controllers/interceptorroute"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/pkg/lifecycle"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
@@ -52,9 +53,7 @@ type App struct {
 
 // New makes the operator of the cluster behind a rest.Config.
 func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.Logger) (*App, error) {
-	for _, warning := range cfg.Warnings {
-		log.Info("configuration", "reason", warning)
-	}
+	lifecycle.Warn(log, cfg.Warnings)
 	namespace, err := ownNamespace(cfg.Namespace)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (c *Config) ScalerAddress(namespace string) string {
 func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
-	r.Unread(environment.Prefix, environ)
+	r.Unread(environ, environment.Prefix, environment.OldPrefix)
 	c.Warnings = r.Warnings()
 	// Client-go refuses others, in words that name no variable.
 	if l := c.LeaderElection; l.LeaseDuration <= l.RenewDeadline {

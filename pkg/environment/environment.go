@@ -16,8 +16,11 @@ import (
 )
 
 // Prefix begins the names of all variables of this project, except those that had a name
-// before or belong to a library.
-const Prefix = "KEDA_HTTP_"
+// before, some of them with OldPrefix, or belong to a library.
+const (
+	Prefix    = "KEDA_HTTP_"
+	OldPrefix = "KEDAHTTP_"
+)
 
 // Lookup returns the value of a variable and whether there is one: os.LookupEnv,
 // or a map of a test.

@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-// Unread warns of variables whose names begin with the prefix and that were not asked for:
-// their names are misspelled, or they are another program's. The environment is a list of
-// "name=value", as of os.Environ. It is called after all reads.
+// Unread warns of variables that were not asked for although they seem meant: their names
+// begin with a prefix of ours, or are nearly one that was asked for. The environment is a list
+// of "name=value", as of os.Environ. It is called after all reads.
 //
 // Kubernetes sets variables for each Service, and a Service may have such a name.
-func (r *Reader) Unread(prefix string, environ []string) {
+func (r *Reader) Unread(environ []string, prefixes ...string) {
 	set := make(map[string]bool)
 	for _, variable := range environ {
-		name, value, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, prefix) && strings.TrimSpace(value) != "" {
+		if name, value, _ := strings.Cut(variable, "="); strings.TrimSpace(value) != "" {
 			set[name] = true
 		}
 	}
@@ -25,11 +24,19 @@ func (r *Reader) Unread(prefix string, environ []string) {
 	}
 	links := serviceLinks(set)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if links(name) {
+		i := slices.IndexFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		closest := ""
+		if i >= 0 {
+			closest = r.closest(name, func(rest, known string, changes int) bool { return 2*changes <= max(len(rest), len(known)) }, prefixes[i])
+		} else {
+			// Another program's, unless it is very alike.
+			closest = r.closest(name, func(_, known string, changes int) bool { return changes <= 2 && 6*changes <= len(known) }, "")
+		}
+		if links(name) || i < 0 && closest == "" {
 			continue
 		}
 		warning := name + " is not read: there is no such setting"
-		if closest := r.closest(prefix, name); closest != "" {
+		if closest != "" {
 			warning += fmt.Sprintf("; the closest is %s", closest)
 		}
 		r.unread = append(r.unread, warning)
@@ -53,9 +60,9 @@ func serviceLinks(set map[string]bool) func(name string) bool {
 	}
 }
 
-// closest returns the name that was asked for and is most like another one, or nothing if
-// more than half of it is different.
-func (r *Reader) closest(prefix, name string) (closest string) {
+// closest returns the name that was asked for and is most like another one, among those with
+// that prefix that are alike; or nothing.
+func (r *Reader) closest(name string, alike func(rest, known string, changes int) bool, prefix string) (closest string) {
 	rest := strings.TrimPrefix(name, prefix)
 	least := 0
 	for _, v := range r.variables {
@@ -64,7 +71,7 @@ func (r *Reader) closest(prefix, name string) (closest string) {
 			continue
 		}
 		changes := distance(rest, known)
-		if 2*changes <= max(len(rest), len(known)) && (closest == "" || changes < least) {
+		if alike(rest, known, changes) && (closest == "" || changes < least) {
 			closest, least = v.Name, changes
 		}
 	}

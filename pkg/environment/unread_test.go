@@ -24,7 +24,13 @@ func TestVariablesThatNothingReads(t *testing.T) {
 			"APP_PROXY_PORTS is not read: there is no such setting; the closest is APP_PROXY_PORT", "APP_Z is not read: there is no such setting",
 		}},
 		{"set to nothing", []string{"APP_PROXY_PROT=", "APP_X= "}, nil},
-		{"of another program", []string{"APPLE=1", "OTHER_PROXY_PORT=1", "APP=1"}, nil},
+		{"of another program", []string{"APPLE=1", "OTHER_PROXY_PORT=1", "APP=1", "LIBRARY_EXPORT_TIMEOUT=1", "OTHERS=1", "SHOR=1"}, nil},
+		{"a library's, a letter is missing", []string{"LIBRARY_EXPORTER_ENABLE=1"}, []string{"LIBRARY_EXPORTER_ENABLE is not read: there is no such setting; the closest is LIBRARY_EXPORTER_ENABLED"}},
+		{"an old name without the prefix", []string{"CONDITION_WAIT_TIMOUT=1s"}, []string{"CONDITION_WAIT_TIMOUT is not read: there is no such setting; the closest is CONDITION_WAIT_TIMEOUT"}},
+		{"another prefix", []string{"OLD_APP_X=1"}, []string{"OLD_APP_X is not read: there is no such setting"}},
+		{"a misspelled prefix", []string{"AP_COLD_START_ACTIVATION_LEASE=1"}, []string{
+			"AP_COLD_START_ACTIVATION_LEASE is not read: there is no such setting; the closest is APP_COLD_START_ACTIVATION_LEASE",
+		}},
 		{"of a Service named app-web", []string{
 			"APP_WEB_SERVICE_HOST=10.0.0.1", "APP_WEB_SERVICE_PORT=80", "APP_WEB_SERVICE_PORT_HTTP=80", "APP_WEB_PORT=tcp://10.0.0.1:80",
 			"APP_WEB_PORT_80_TCP_ADDR=10.0.0.1", "APP_WEB_TIMEOUT=1s",
@@ -35,7 +41,10 @@ func TestVariablesThatNothingReads(t *testing.T) {
 		r.Text("APP_READINESS_TIMEOUT", "", "", Deprecated("APP_OLD_TIMEOUT"))
 		r.Text("APP_COLD_START_ACTIVATION_LEASE", "", "")
 		r.Text("OTHER", "", "")
-		r.Unread("APP_", test.environ)
+		r.Text("SHORT", "", "")
+		r.Text("LIBRARY_EXPORTER_ENABLED", "", "")
+		r.Text("WAIT", "", "", Deprecated("CONDITION_WAIT_TIMEOUT"))
+		r.Unread(test.environ, "APP_", "OLD_APP_")
 		if diff := cmp.Diff(test.want, r.Warnings()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.reason, diff)
 		}
@@ -49,7 +58,7 @@ func TestVariablesThatNothingReads(t *testing.T) {
 func TestAnErrorHasWhatIsNotRead(t *testing.T) {
 	r := NewReader(None)
 	r.Text("APP_PROXY_PORT", "", "", Required("8080"))
-	r.Unread("APP_", []string{"APP_PROXY_PROT=8080"})
+	r.Unread([]string{"APP_PROXY_PROT=8080"}, "APP_")
 	want := "reading the environment:\nAPP_PROXY_PORT: must be set, for example to 8080\nAPP_PROXY_PROT is not read: there is no such setting; the closest is APP_PROXY_PORT"
 	if err := r.Err(); err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)

@@ -76,7 +76,7 @@ func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetch
 func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
-	r.Unread(environment.Prefix, environ)
+	r.Unread(environ, environment.Prefix, environment.OldPrefix)
 	if c.Telemetry.Prometheus && c.Port != 0 && c.Port == c.Telemetry.PrometheusPort {
 		r.Fail(telemetry.EnvPrometheusPort, "port %d is already taken by %s", c.Port, EnvPort)
 	}
