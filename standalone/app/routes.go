@@ -97,7 +97,8 @@ type examination struct {
 func (x *examination) route(kind string, object *v1beta1.InterceptorRoute) served {
 	s := served{route: object, kind: kind}
 	x.rules(&s)
-	behind, reason := x.behind(object.Namespace, object.Spec.Target)
+	behind, undeclared, reason := x.behind(object.Namespace, object.Spec.Target)
+	s.worse = append(s.worse, undeclared...)
 	switch {
 	case reason != "":
 		s.broken = append(s.broken, reason)
@@ -105,8 +106,12 @@ func (x *examination) route(kind string, object *v1beta1.InterceptorRoute) serve
 		s.broken = append(s.broken, fmt.Sprintf("requests do not wake Deployment %q: nothing scales it by this route", behind[0].Name))
 	}
 	if c := object.Spec.ColdStart; c != nil && c.Fallback != nil {
-		if _, reason := x.behind(object.Namespace, route.FallbackTarget(c.Fallback.Service)); reason != "" {
-			s.worse = append(s.worse, "coldStart.fallback: "+reason)
+		_, undeclared, reason := x.behind(object.Namespace, route.FallbackTarget(c.Fallback.Service))
+		if reason != "" {
+			undeclared = append(undeclared, reason)
+		}
+		for _, problem := range undeclared {
+			s.worse = append(s.worse, "coldStart.fallback: "+problem)
 		}
 	}
 	for _, problem := range x.check(object) {
@@ -197,15 +202,22 @@ func parts(rule routing.Rule) iter.Seq[routing.Rule] {
 	}
 }
 
-// behind returns the Deployments that serve what a reference means, or why there is none.
-func (x *examination) behind(namespace string, ref v1beta1.TargetRef) ([]*appsv1.Deployment, string) {
+// behind returns the Deployments that serve what a reference means and which of them do not
+// declare its port, or the reason why there is none.
+func (x *examination) behind(namespace string, ref v1beta1.TargetRef) (behind []*appsv1.Deployment, undeclared []string, reason string) {
 	entry, _ := x.set.Lookup(manifest.Reference{Kind: manifest.KindService, Namespace: namespace, Name: ref.Service})
 	service, _ := entry.Object.(*corev1.Service)
 	port, problem := route.ServicePort(service, ref)
 	if problem != nil {
-		return nil, problem.Message
+		return nil, nil, problem.Message
 	}
-	return process.Behind(service, port, x.deployments)
+	behind, reason = process.Behind(service, port, x.deployments)
+	for _, d := range behind {
+		if problem := process.Undeclared(service, port, d); problem != "" {
+			undeclared = append(undeclared, problem)
+		}
+	}
+	return behind, undeclared, reason
 }
 
 // wakes reports whether a Deployment runs always, or when the route has requests.

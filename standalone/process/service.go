@@ -3,6 +3,7 @@ package process
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -71,6 +72,18 @@ func Behind(s *corev1.Service, port *corev1.ServicePort, all []*appsv1.Deploymen
 		reason = fmt.Sprintf("the selector of Service %q matches no Deployment's template", s.Name)
 	}
 	return nil, reason
+}
+
+// Undeclared says that no container of a Deployment has the port behind a Service port, which
+// is legal: a process may listen where no container port says so. It is empty if one has.
+func Undeclared(s *corev1.Service, port *corev1.ServicePort, d *appsv1.Deployment) string {
+	number := targetPort(*port, d)
+	for _, c := range d.Spec.Template.Spec.Containers {
+		if slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == number }) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("no container of Deployment %q has port %d, the targetPort of Service %q: requests fail unless the process listens there", d.Name, number, s.Name)
 }
 
 // targetPort is the container port behind a Service port; 0 if the Deployment
