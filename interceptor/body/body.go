@@ -26,6 +26,8 @@ type Body struct {
 	source  io.ReadCloser // net/http's body
 	w       http.ResponseWriter
 	ended   atomic.Bool
+	// trailers are those that the client has announced and that may pass.
+	trailers []string
 
 	// ahead reads ahead once ReadAhead was called; until then Read passes through.
 	ahead *ahead
@@ -49,7 +51,7 @@ func Open(w http.ResponseWriter, r *http.Request) *Body {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	b := &Body{request: r, source: r.Body, w: w}
+	b := &Body{request: r, source: r.Body, w: w, trailers: announced(r)}
 	r.Body = b
 	return b
 }
@@ -156,6 +158,7 @@ func (b *Body) readSource(p []byte) (int, error) {
 	n, err := b.source.Read(p)
 	if errors.Is(err, io.EOF) {
 		b.ended.Store(true)
+		b.keepTrailers()
 	}
 	return n, err
 }

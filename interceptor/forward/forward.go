@@ -298,10 +298,20 @@ func (c *call) informational(status int, header http.Header) {
 	maps.Copy(ours, saved)
 }
 
+// dropTrailers drops trailers that must not pass.
+func dropTrailers(trailer http.Header) {
+	for name := range trailer {
+		if !body.TrailerAllowed(name) {
+			delete(trailer, name)
+		}
+	}
+}
+
 // answer copies a response to the client.
 func (c *call) answer(res *http.Response) error {
 	removeHopByHop(res.Header)
 	spellWebSocket(res.Header)
+	dropTrailers(res.Trailer)
 	header := c.w.Header()
 	if c.in.ProtoMajor == 1 && len(res.Trailer) > 0 {
 		// HTTP/2 has trailers after a body of known length, HTTP/1.1 after a
@@ -330,6 +340,7 @@ func (c *call) answer(res *http.Response) error {
 		c.client.flush() // what there is of it
 		return c.cut(err)
 	}
+	dropTrailers(res.Trailer) // undeclared ones come with the end
 	if len(res.Trailer) > 0 {
 		// The length of a short body must not be announced now: trailers need chunks.
 		_ = http.NewResponseController(c.w).Flush()

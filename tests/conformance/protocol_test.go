@@ -3,10 +3,14 @@ package conformance
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // ask sends bytes on a connection and returns the response.
@@ -87,4 +91,80 @@ func TestNamesWithUnderscores(t *testing.T) {
 			t.Errorf("%v: the backend gets %v, want %v", test.env, got, test.want)
 		}
 	}
+}
+
+// Fields that frame, route or authenticate a message must not be in trailers (RFC 9110,
+// 6.5.1). Those of responses need not be announced: gRPC announces none.
+func TestTrailersThatMayPass(t *testing.T) {
+	forbidden := []string{
+		"Authorization", "Cookie", "Set-Cookie", "Host", "Content-Type", "Content-Md5", "Te", "Connection", "Keep-Alive",
+		"Proxy-Authorization", "Proxy-Foo", "Forwarded", "X-Forwarded-For", "X_forwarded_host", "If-Match", "Cache-Control",
+		"Expect", "Upgrade", "X-Real-Ip", "Location",
+	}
+	names := func(trailer http.Header) string { return strings.Join(slices.Sorted(maps.Keys(trailer)), " ") }
+	const want = "Content-Digest X-Sum"
+	for _, p := range protocols {
+		sent := append([]string{"X-Sum", "Content-Digest"}, forbidden...)
+		if p.http2 { // net/http refuses the others
+			sent = slices.DeleteFunc(sent, func(name string) bool { return !httpguts.ValidTrailerHeader(name) })
+		}
+		t.Run("Requests/"+p.name, func(t *testing.T) {
+			backend := p.backend(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				fmt.Fprintf(w, "%s; %s", names(r.Trailer), r.Trailer.Get("X-Sum"))
+			})
+			for _, held := range []bool{false, true} {
+				w := newWorld(t, p.route(plainRoute))
+				if !held {
+					w.ready("app", backend)
+				}
+				u := w.upload(p.client(t), "/", nil, sent...)
+				fmt.Fprint(u, "abc")
+				for name := range u.request.Trailer {
+					u.request.Trailer[name] = []string{"7"}
+				}
+				_ = u.Close()
+				if held {
+					w.held("default/app", 1)
+					w.ready("app", backend)
+				}
+				(<-u.answers).expect(t, fmt.Sprintf("held: %t", held), http.StatusOK, want+"; 7")
+			}
+		})
+		t.Run("Responses/"+p.name, func(t *testing.T) {
+			w := newWorld(t, p.route(plainRoute))
+			w.ready("app", p.backend(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Trailer", "X-Sum, Set-Cookie, X-Forwarded-For")
+				_, _ = io.WriteString(w, "abc")
+				for _, name := range sent {
+					w.Header().Set(http.TrailerPrefix+name, "7")
+				}
+			}))
+			response, err := p.client(t).RoundTrip(w.request(http.MethodGet, "app.test", "/", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			announced := names(response.Trailer)
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				t.Fatal(err)
+			}
+			if got := names(response.Trailer); announced != "X-Sum" || got != want || response.Trailer.Get("X-Sum") != "7" {
+				t.Errorf("got %q, announced %q", got, announced)
+			}
+		})
+	}
+	t.Run("Unannounced", func(t *testing.T) {
+		w := newWorld(t, plainRoute)
+		w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, names(r.Trailer))
+		}))
+		for announced, want := range map[string]string{"": "", "Trailer: X-Sum\r\n": "X-Sum"} {
+			response := ask(t, w, "POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n"+announced+"\r\n0\r\nX-Sum: 1\r\nX-Late: 1\r\nHost: a\r\n\r\n")
+			if got, err := io.ReadAll(response.Body); err != nil || string(got) != want {
+				t.Errorf("%q: the backend gets %q, %v", announced, got, err)
+			}
+		}
+	})
 }
