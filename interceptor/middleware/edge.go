@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -172,8 +173,26 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 		s.response.Header().Set("Content-Length", "0")
 		s.response.WriteHeader(http.StatusOK)
 		return nil
+	case !lengthAgrees(r):
+		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the length of the body is not the one that the request says"}
 	}
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
+}
+
+// lengthAgrees reports whether the length that a request of HTTP/2 says may be that of its
+// body (RFC 9113, 8.1.1). net/http counts the bytes of a body, but lets a length without a
+// body pass, reads what is no number as none, and of several the first. Of HTTP/1.1 it
+// refuses them.
+func lengthAgrees(r *http.Request) bool {
+	if r.ProtoMajor < 2 {
+		return true
+	}
+	for _, value := range r.Header["Content-Length"] {
+		if n, err := strconv.ParseUint(value, 10, 63); err != nil || int64(n) != r.ContentLength {
+			return false
+		}
+	}
+	return true
 }
 
 // measure notes how large the head of the request is, and charges for a large one: the
