@@ -107,6 +107,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	a.heads = body.NewBudget(cfg.Clients.HeadMemory(memory))
 	a.forwarder = forward.New(forward.Options{
 		ConnectTimeout:         cfg.Backends.ConnectTimeout,
+		UploadTimeout:          cfg.Timeouts.Upload,
 		MaxIdleConns:           cfg.Backends.MaxIdleConns,
 		MaxIdleConnsPerHost:    cfg.Backends.MaxIdleConnsPerHost,
 		MaxResponseHeaderBytes: cfg.Backends.MaxResponseHeaderBytes,

@@ -137,6 +137,8 @@ type Timeouts struct {
 	Request time.Duration
 	// ResponseHeader bounds the wait for the upstream's response header.
 	ResponseHeader time.Duration
+	// Upload bounds how long a request body may make no progress before the response begins.
+	Upload time.Duration
 }
 
 // Backends is how targets are connected to.

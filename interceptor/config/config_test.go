@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 		ShutdownDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
 		Clients:   Clients{MaxHeaderBytes: 64 << 10, MaxHeaderFields: 200},
 		ColdStart: ColdStart{Header: true, MaxBodyBytes: 16 << 20},
-		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second},
+		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second, Upload: 5 * time.Minute},
 		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200, MaxResponseHeaderBytes: 256 << 10},
 		TLS:       TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
 		Telemetry: telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
@@ -52,7 +52,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
 		EnvMaxConnections, "8", EnvMaxRequestHeaderBytes, "9000", EnvMaxRequestHeaderFields, "10", EnvDropUnderscoreHeaders, "true",
 		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
-		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s",
+		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s", EnvUploadTimeout, "8s",
 		EnvMaxIdleConns, "5", EnvMaxIdleConnsPerHost, "6", EnvMaxResponseHeaderBytes, "7",
 		EnvProxyTLSEnabled, "true", EnvProxyTLSPort, "443", EnvProxyTLSCertPath, "/c", EnvProxyTLSKeyPath, "/k",
 		EnvProxyTLSCertStorePaths, " /a, /b ,", EnvTLSMinVersion, "1.2", EnvTLSMaxVersion, "TLS13",
@@ -69,7 +69,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		DrainTimeout: time.Hour, ProfilingAddress: "localhost:6060",
 		Clients:   Clients{MaxConnections: 8, MaxHeaderBytes: 9000, MaxHeaderFields: 10, DropUnderscores: true},
 		ColdStart: ColdStart{MaxPendingRequests: 7, ActivationLease: 20 * time.Minute, MaxBodyBytes: 1024, MaxBufferedBytes: 2048},
-		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second},
+		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second, Upload: 8 * time.Second},
 		Backends:  Backends{ConnectTimeout: 4 * time.Second, MaxIdleConns: 5, MaxIdleConnsPerHost: 6, MaxResponseHeaderBytes: 7},
 		TLS: TLS{
 			Enabled: true, Port: 443, CertPath: "/c", KeyPath: "/k", CertStorePaths: []string{"/a", "/b"},
@@ -173,7 +173,7 @@ func TestDeprecatedNames(t *testing.T) {
 		},
 		{
 			"the old timeouts win", []string{EnvOldReadinessTimeout, "20s", EnvReadinessTimeout, "5s", EnvOldResponseHeaderTimeout, "7s", EnvResponseHeaderTimeout, "1s"},
-			func(c *Config) { c.Timeouts = Timeouts{Readiness: 20 * time.Second, ResponseHeader: 7 * time.Second} },
+			func(c *Config) { c.Timeouts.Readiness, c.Timeouts.ResponseHeader = 20*time.Second, 7*time.Second },
 			[]string{
 				"KEDA_CONDITION_WAIT_TIMEOUT is deprecated; it is set and wins over KEDA_HTTP_READINESS_TIMEOUT",
 				"KEDA_RESPONSE_HEADER_TIMEOUT is deprecated; it is set and wins over KEDA_HTTP_RESPONSE_HEADER_TIMEOUT",

@@ -40,6 +40,7 @@ const (
 	EnvResponseHeaderTimeout = "KEDA_HTTP_RESPONSE_HEADER_TIMEOUT"
 	EnvReadinessTimeout      = "KEDA_HTTP_READINESS_TIMEOUT"
 	EnvConnectTimeout        = "KEDA_HTTP_CONNECT_TIMEOUT"
+	EnvUploadTimeout         = "KEDA_HTTP_UPLOAD_TIMEOUT"
 
 	EnvOldReadinessTimeout      = "KEDA_CONDITION_WAIT_TIMEOUT"
 	EnvOldResponseHeaderTimeout = "KEDA_RESPONSE_HEADER_TIMEOUT"

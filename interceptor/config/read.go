@@ -37,6 +37,7 @@ func read(r *environment.Reader) Config {
 			Request: r.Duration(EnvRequestTimeout, "0s", "How long everything from the arrival of a request to the last byte of its response may take, on routes that do not say; it cuts streams and WebSockets too. 0s is no bound."),
 			ResponseHeader: r.Duration(EnvResponseHeaderTimeout, "300s", "How long a backend may take to send the header of its response, on routes that do not say; 0s is no bound.",
 				environment.DeprecatedWins(EnvOldResponseHeaderTimeout)),
+			Upload: r.Duration(EnvUploadTimeout, "5m", "How long the body of a request may make no progress on its way to a backend that has not answered; then the request is answered with 408. Calls of gRPC have no such bound. 0s is no bound."),
 		},
 		Backends: Backends{
 			ConnectTimeout:         r.Duration(EnvConnectTimeout, "500ms", "How long one attempt to connect to a backend may take; 0s is no bound."),

@@ -12,8 +12,8 @@ import (
 // errTimeout is why the clock has ended an attempt.
 var errTimeout = errors.New("a timeout of the route is over")
 
-// clock measures the two timeouts of a route with one timer. The zero clock
-// measures nothing.
+// clock measures the two timeouts of a route, and that of uploads, with one timer. The zero
+// clock measures nothing.
 //
 // The request timeout runs from the arrival of the request to the last byte of its answer,
 // and to the end of an upgraded connection.
@@ -22,6 +22,9 @@ var errTimeout = errors.New("a timeout of the route is over")
 // the client to send more of its body, and from the start each time that it did.
 // So it cuts neither a long upload nor a call in which client and server talk in
 // turns, and still ends one in which the backend takes nothing.
+//
+// The upload timeout runs while the client is waited for, from the start each time that it
+// sends more, until the backend answers.
 type clock struct {
 	mu        sync.Mutex
 	body      *body.Body    // whose reads end with a timeout
@@ -31,20 +34,23 @@ type clock struct {
 	fires     time.Time           // when the timer does; zero if it does not run
 	header    time.Duration       // 0: none, or answered
 	turn      time.Time           // since when it is the backend's turn; zero: it is not
+	upload    time.Duration       // 0: none, or answered
+	quiet     time.Time           // since when the client is waited for; zero: it is not
+	stalled   bool                // the upload timeout is what was over
 	deadline  time.Time           // of the request; zero: none
 	answer    http.ResponseWriter // to the client, whose writes end with the request; nil: there is none
 	over      bool
 }
 
-// start begins to measure: header from now on, request from when it began. 0 is
-// no bound. Reads of b end with a timeout.
-func (c *clock) start(b *body.Body, header, request time.Duration, began time.Time) {
-	if header <= 0 && request <= 0 {
+// start begins to measure: header from now on, request from when it began, upload with the
+// first wait for the client. 0 is no bound. Reads of b end with a timeout.
+func (c *clock) start(b *body.Body, header, request, upload time.Duration, began time.Time) {
+	if header <= 0 && request <= 0 && upload <= 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.body = b
+	c.body, c.upload = b, upload
 	now := time.Now()
 	c.header, c.turn = header, now
 	if request > 0 {
@@ -61,23 +67,28 @@ func (c *clock) Pause() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn = time.Time{}
+	if c.upload > 0 {
+		c.quiet = time.Now()
+		c.wind(c.quiet)
+	}
 }
 
 // Resume notes that it is the backend's turn.
 func (c *clock) Resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.quiet = time.Time{}
 	if c.header > 0 {
 		c.turn = time.Now()
 		c.wind(c.turn)
 	}
 }
 
-// answered ends the header timeout.
+// answered ends the timeouts of header and upload.
 func (c *clock) answered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.header = 0
+	c.header, c.upload = 0, 0
 	if c.deadline.IsZero() && c.timer != nil {
 		c.timer.Stop()
 	}
@@ -95,17 +106,17 @@ func (c *clock) commit(w http.ResponseWriter) {
 func (c *clock) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.header, c.deadline = 0, time.Time{}
+	c.header, c.upload, c.deadline = 0, 0, time.Time{}
 	if c.timer != nil {
 		c.timer.Stop()
 	}
 }
 
-// expired reports whether a timeout is over.
-func (c *clock) expired() bool {
+// expired reports whether a timeout is over, and whether it is the client's.
+func (c *clock) expired() (over, stalled bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.over
+	return c.over, c.stalled
 }
 
 // next returns what comes first; zero if nothing does. The caller holds the lock.
@@ -116,7 +127,19 @@ func (c *clock) next() time.Time {
 			next = t
 		}
 	}
+	if t := c.stalls(); !t.IsZero() && (next.IsZero() || t.Before(next)) {
+		next = t
+	}
 	return next
+}
+
+// stalls returns when the upload timeout is over; zero if it does not run. The caller holds
+// the lock.
+func (c *clock) stalls() time.Time {
+	if c.upload <= 0 || c.quiet.IsZero() {
+		return time.Time{}
+	}
+	return c.quiet.Add(c.upload)
 }
 
 // wind makes the timer fire in time. It may fire too early, and is then set
@@ -145,6 +168,9 @@ func (c *clock) tick() {
 		return
 	}
 	c.over = true
+	if t := c.stalls(); !t.IsZero() && !now.Before(t) {
+		c.stalled = true
+	}
 	if c.interrupt != nil {
 		c.interrupt()
 	}

@@ -39,8 +39,11 @@ func (e *sendError) Unwrap() error { return e.err }
 
 // failure returns the error of a call that committed nothing.
 func (c *call) failure(err error) error {
+	expired, stalled := c.clock.expired()
 	switch {
-	case c.clock.expired():
+	case stalled:
+		return &clienterror.Error{Status: http.StatusRequestTimeout, Message: "the request body did not arrive in time", Err: err}
+	case expired:
 		return timedOut(err)
 	case c.in.Context().Err() != nil:
 		return fmt.Errorf("forwarding: %w", c.in.Context().Err())
@@ -59,8 +62,8 @@ func (c *call) failure(err error) error {
 // that it is not whole.
 func (c *call) cut(err error) error {
 	err = fmt.Errorf("copying the response: %w: %w", http.ErrAbortHandler, err)
-	switch {
-	case c.clock.expired(): // which ends writes, and net/http then takes the client for gone
+	switch expired, _ := c.clock.expired(); {
+	case expired: // which ends writes, and net/http then takes the client for gone
 		return timedOut(err)
 	case c.in.Context().Err() != nil:
 		return fmt.Errorf("%w: %w", err, c.in.Context().Err())

@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
@@ -301,5 +304,60 @@ func TestCertificateIsVerified(t *testing.T) {
 	}
 	if err := f.result(t); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("the log does not say why: %v", err)
+	}
+}
+
+// A status that is none is an answer that is not valid (RFC 9110, 15), whoever parses it.
+func TestInvalidStatuses(t *testing.T) {
+	for _, invalid := range []string{"0", "000", "99", "099", "1000", "600", "999", "-1", "2OO", ""} {
+		for name, f := range map[string]*fixture{
+			"HTTP1": newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				_, _ = request(r)
+				_, _ = fmt.Fprintf(conn, "HTTP/1.1 %s X\r\nContent-Length: 2\r\n\r\nok", invalid)
+			})),
+			"HTTP2": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
+				_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", invalid), EndHeaders: true})
+				return frames.WriteData(stream, true, []byte("ok")) == nil
+			}),
+		} {
+			f.start(t)
+			if res := f.get(t, "/"); res.StatusCode != http.StatusBadGateway {
+				t.Errorf("%s: %q becomes %d", name, invalid, res.StatusCode)
+			}
+			if err := f.result(t); status(err) != http.StatusBadGateway {
+				t.Errorf("%s: %q: %v", name, invalid, err)
+			}
+		}
+	}
+}
+
+// A backend may send informational responses for ever.
+func TestFloodsOfInformationalResponsesEnd(t *testing.T) {
+	for name, f := range map[string]*fixture{
+		"HTTP1": newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			_, _ = request(r)
+			for {
+				if _, err := io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"); err != nil {
+					return
+				}
+			}
+		})),
+		"HTTP2": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
+			for {
+				if frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", "103"), EndHeaders: true}) != nil {
+					return false
+				}
+			}
+		}),
+	} {
+		f.start(t)
+		// net/http's client gives up at 5 of them.
+		answer, err := io.ReadAll(f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+		if !strings.Contains(string(answer), "HTTP/1.1 502 ") {
+			t.Errorf("%s: %d bytes that end with %.50q, %v", name, len(answer), answer[max(0, len(answer)-50):], err)
+		}
+		if err := f.result(t); status(err) != http.StatusBadGateway {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -118,6 +118,7 @@ func (f *fixture) serve(w http.ResponseWriter, r *http.Request) {
 	x.Upstream.Target = f.target
 	x.Upstream.Slot, _ = f.target.Endpoints.Pick()
 	if f.prepare != nil {
+		r = r.WithContext(r.Context()) // the body reads the server's
 		f.prepare(w, r, x)
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {

@@ -30,6 +30,9 @@ import (
 type Options struct {
 	// ConnectTimeout bounds each attempt to connect; 0 is no bound.
 	ConnectTimeout time.Duration
+	// UploadTimeout bounds how long the body of a request that is not answered yet may make no
+	// progress; 0 is no bound. Calls of gRPC have none.
+	UploadTimeout time.Duration
 	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept open for
 	// reuse, the second per protocol. No more than 0 is no bound for the first, and
 	// net/http's default of 2 for the second.
@@ -63,6 +66,7 @@ type Options struct {
 // safe for concurrent use.
 type Forwarder struct {
 	direct bool
+	upload time.Duration
 	log    logr.Logger
 	heads  *body.Budget
 	client *client
@@ -88,7 +92,7 @@ func New(o Options) *Forwarder {
 	if o.Heads == nil {
 		o.Heads = body.NewBudget(0)
 	}
-	return &Forwarder{direct: o.DirectPodRouting, log: o.Log, heads: o.Heads, client: newClient(o)}
+	return &Forwarder{direct: o.DirectPodRouting, upload: o.UploadTimeout, log: o.Log, heads: o.Heads, client: newClient(o)}
 }
 
 // Close closes the connections that are idle. Those in use close when they become
@@ -135,8 +139,12 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request cannot be forwarded", Err: err}
 	}
 	c.begin(out)
+	var upload time.Duration
+	if c.body != nil && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") { // whose calls may be silent
+		upload = f.upload
+	}
 	if route := x.Route; route != nil {
-		c.clock.start(c.body, route.ResponseHeader, route.Request, x.Start)
+		c.clock.start(c.body, route.ResponseHeader, route.Request, upload, x.Start)
 	}
 	res, err := f.send(c, out)
 	if err != nil {
@@ -146,8 +154,8 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	x.Upstream.Slot.Answered()
 	c.body.Answered()
 	switch c.clock.answered(); {
-	case res.StatusCode < 100:
-		return c.failure(fmt.Errorf("malformed HTTP status code %q", res.Status))
+	case res.StatusCode < 100, res.StatusCode > 599: // RFC 9110, 15; net/http would panic at some
+		return c.failure(fmt.Errorf("the status %q is none", res.Status))
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		if err := c.upgrade(out, res); err != nil {
 			return c.failure(err)
@@ -209,7 +217,10 @@ func (c *call) end() {
 }
 
 // over reports whether nobody waits for an answer any more.
-func (c *call) over() bool { return c.in.Context().Err() != nil || c.clock.expired() }
+func (c *call) over() bool {
+	expired, _ := c.clock.expired()
+	return expired || c.in.Context().Err() != nil
+}
 
 // send sends a request to its upstream. As long as there is no connection,
 // nothing of the request is gone: it tries another ready endpoint, or the same

@@ -202,11 +202,12 @@ func (s *shared) send(a *attempt) (*http.Response, error) {
 
 // unprocessed reports whether a backend that speaks HTTP/2 promises that it has done nothing
 // of a request (RFC 9113, 8.7). net/http keeps the error of a GOAWAY to itself, but for its
-// text; and some servers say PROTOCOL_ERROR (golang.org/issue/42777).
+// text; and some servers say PROTOCOL_ERROR (golang.org/issue/42777). It says so itself of
+// responses that it does not take, without the cause of a reset by the peer.
 func unprocessed(err error) bool {
 	var reset http2.StreamError
 	if errors.As(err, &reset) {
-		return reset.Code == http2.ErrCodeRefusedStream || reset.Code == http2.ErrCodeProtocol
+		return reset.Cause != nil && reset.Cause.Error() == "received from peer" && (reset.Code == http2.ErrCodeRefusedStream || reset.Code == http2.ErrCodeProtocol)
 	}
 	return strings.HasSuffix(err.Error(), "graceful shutdown GOAWAY")
 }

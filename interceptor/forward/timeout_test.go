@@ -30,10 +30,13 @@ type bubble struct {
 }
 
 func newBubble(t *testing.T, dial func(ctx context.Context, address string) (net.Conn, error)) *bubble {
+	return newBubbleWith(t, options(), dial)
+}
+
+func newBubbleWith(t *testing.T, o forward.Options, dial func(ctx context.Context, address string) (net.Conn, error)) *bubble {
 	store := endpoints.NewStore()
 	store.Update("ns", "svc", map[string][]string{"": {"10.0.0.1:80"}})
 	target := &exchange.Target{Endpoints: store.Port(endpoints.Key{Namespace: "ns", Service: "svc"}), Address: "svc.ns:80", ServerName: "svc.ns"}
-	o := options()
 	o.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) }
 	b := &bubble{forwarder: forward.New(o), target: target, route: &exchange.Route{Target: target}}
 	t.Cleanup(b.forwarder.Close)
@@ -153,17 +156,22 @@ func takesHead(conn net.Conn) {
 type slowly struct {
 	parts int
 	every time.Duration
+	then  time.Duration // before the end
 	ended chan struct{}
 }
 
 func (s *slowly) Read(p []byte) (int, error) {
+	pause := s.every
 	if s.parts == 0 {
-		return 0, io.EOF
+		pause = s.then
 	}
 	select {
-	case <-time.After(s.every):
+	case <-time.After(pause):
 	case <-s.ended:
 		return 0, os.ErrDeadlineExceeded
+	}
+	if s.parts == 0 {
+		return 0, io.EOF
 	}
 	s.parts--
 	return copy(p, "x"), nil
@@ -192,6 +200,8 @@ func TestTimeouts(t *testing.T) {
 	tests := map[string]struct {
 		reason          string
 		header, request time.Duration
+		upload          time.Duration
+		contentType     string
 		body            io.Reader
 		length          int64
 		backend         []func(net.Conn)
@@ -265,11 +275,49 @@ func TestTimeouts(t *testing.T) {
 			backend: []func(net.Conn){takesHead, takes(10*6 + 5), write(ok)},
 			status:  504, took: 90 * time.Second,
 		},
+		"UploadStalls": {
+			reason: "the client has sent nothing for long",
+			header: 2 * time.Second, upload: 5 * time.Minute, body: &slowly{parts: 3, every: 6 * time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, after(time.Hour)},
+			status:  408, took: 5 * time.Minute,
+		},
+		"UploadStallsLater": {
+			reason: "each part begins a new wait",
+			upload: 5 * time.Minute, body: &slowly{parts: 3, every: 4 * time.Minute, then: 10 * time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(3 * 6), after(time.Hour)},
+			status:  408, took: 17 * time.Minute,
+		},
+		"UploadIsSlow": {
+			reason: "it makes progress",
+			upload: 5 * time.Minute, body: &slowly{parts: 10, every: 4 * time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(10*6 + 5), write(ok), write(event)},
+			took:    40 * time.Minute, got: event,
+		},
+		"UploadIsAnswered": {
+			reason: "client and backend talk in turns",
+			upload: 5 * time.Minute, body: &slowly{parts: 2, every: 10 * time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, write(ok), write(event), takes(2*6 + 5), write(event)},
+			took:    20 * time.Minute, got: event + event,
+		},
+		"UploadOfGRPC": {
+			reason: "a call may be silent",
+			upload: 5 * time.Minute, contentType: "application/grpc+proto", body: &slowly{parts: 2, every: 10 * time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(2*6 + 5), write(ok), write(event)},
+			took:    20 * time.Minute, got: event,
+		},
+		"UploadIsTaken": {
+			reason: "the client has sent everything",
+			upload: 5 * time.Minute, body: &slowly{parts: 2, every: time.Minute}, length: -1,
+			backend: []func(net.Conn){takesHead, takes(2*6 + 5), after(time.Hour), write(ok), write(event)},
+			took:    time.Hour + 2*time.Minute, got: event,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBubble(t, backend(tt.backend...))
+				o := options()
+				o.UploadTimeout = tt.upload
+				b := newBubbleWith(t, o, backend(tt.backend...))
 				b.route.ResponseHeader, b.route.Request = tt.header, tt.request
 				if s, ok := tt.body.(*slowly); ok {
 					s.ended = make(chan struct{})
@@ -278,6 +326,7 @@ func TestTimeouts(t *testing.T) {
 				if tt.body != nil {
 					r.Body, r.ContentLength = body{tt.body}, tt.length
 				}
+				r.Header.Set("Content-Type", tt.contentType)
 				w, _, took, err := b.serve(r, false)
 				if status(err) != tt.status || errors.Is(err, http.ErrAbortHandler) != tt.cut {
 					t.Errorf("%s: %v", tt.reason, err)

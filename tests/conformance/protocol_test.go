@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/kedacore/http-add-on/tests/support/frames"
 )
 
 // ask sends bytes on a connection and returns the response.
@@ -55,6 +58,23 @@ func TestMethodsOfTheServer(t *testing.T) {
 	} {
 		if response := ask(t, w, test.request); response.StatusCode != test.status {
 			t.Errorf("%.12q: got %d", test.request, response.StatusCode)
+		}
+	}
+	c := w.frames(64 << 10)
+	for _, test := range []struct {
+		method string
+		fields []hpack.HeaderField
+		status int
+	}{
+		{"CONNECT", []hpack.HeaderField{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "app.test:443"}}, 501},
+		{"OPTIONS", frames.Fields("OPTIONS", "app.test", "*"), 200},
+	} {
+		stream, err := c.Request(true, test.fields...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := c.Wait(stream); err != nil || answer.Status != test.status {
+			t.Errorf("%s over HTTP/2: got %d, %v", test.method, answer.Status, err)
 		}
 	}
 	if count := w.counts()["default/app"]; count.RequestCount != 0 || count.Concurrency != 0 {
