@@ -96,11 +96,11 @@ func (s *streaming) ready(p *pending) error {
 		failure = &clienterror.Error{Status: http.StatusBadGateway, Message: "the backend did not answer", Err: err}
 	}
 	err = splicer.Close(err, failure.Status, failure.Message)
-	if splicer.Lost() {
+	if reason := splicer.Lost(); reason != "" {
 		p.metrics.LostAnswer(p.r.Context(), p.x.Route)
 		if p.losses.Allow() {
-			p.log.Info("backend answered a streaming request with something that its client cannot read",
-				"route", p.x.Route.Namespace+"/"+p.x.Route.Name, "status", splicer.Status(), "contentType", splicer.Header().Get("Content-Type"))
+			p.log.Info("answer to a streaming request replaced by a failure",
+				"route", p.x.Route.Namespace+"/"+p.x.Route.Name, "reason", reason, "status", splicer.Status(), "contentType", splicer.Header().Get("Content-Type"))
 		}
 	}
 	if status := splicer.Status(); status >= http.StatusMultipleChoices {

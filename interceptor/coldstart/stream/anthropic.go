@@ -19,7 +19,6 @@ var anthropic = Dialect{
 		return append([]byte("event: error\n"), event(anthropicProblem(p))...)
 	},
 	answer: anthropicAnswer,
-	grows:  4,
 }
 
 // anthropicProblem is Anthropic's error object.

@@ -1,113 +1,90 @@
 package stream
 
-import (
-	"encoding/json"
-	"maps"
-	"slices"
-	"strconv"
-)
+import "unicode/utf8"
 
 // anthropicAnswer is a whole message as the events that Anthropic streams it in
 // (docs.claude.com, "Streaming messages").
-func anthropicAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
-	var message struct {
-		Type         string            `json:"type"`
-		Content      []json.RawMessage `json:"content"`
-		StopReason   json.RawMessage   `json:"stop_reason"`
-		StopSequence json.RawMessage   `json:"stop_sequence"`
-		Usage        json.RawMessage   `json:"usage"`
+func anthropicAnswer(_ *Request, _ int, body []byte, to *events) bool {
+	content, blocks := valueOf(body, "content"), 0
+	elements(content, func(int, int) { blocks++ })
+	if blocks > maxItems || text(valueOf(body, "type")) != "message" || content != nil && content[0] != '[' && !isNull(content) {
+		return false
 	}
-	if json.Unmarshal(body, &message) != nil || message.Type != "message" || len(message.Content) > maxItems {
-		return nil, false
-	}
-	start := rewriteObject(body, func(key string, value []byte) (string, []byte) {
-		switch key {
-		case "content":
-			value = []byte("[]")
-		case "stop_reason", "stop_sequence":
-			value = []byte("null")
-		case "usage": // message_delta has the final count
-			value = rewriteObject(value, func(key string, value []byte) (string, []byte) {
-				if key == "output_tokens" {
-					value = []byte("0")
-				}
-				return key, value
-			})
-		}
-		return key, value
+	add := func(kind string, object raw) { to.add(kind, object.with("type", str(kind))) }
+	add("message_start", raw{"message": {json: body, edit: anthropicStart}})
+	i := 0
+	elements(content, func(start, end int) {
+		index, block := number(i), content[start:end]
+		add("content_block_start", raw{"index": index, "content_block": {json: block, edit: anthropicEmpty}})
+		anthropicDeltas(block, func(delta raw) {
+			add("content_block_delta", raw{"index": index, "delta": {object: delta}})
+		})
+		add("content_block_stop", raw{"index": index})
+		i++
 	})
-	out := rawEvent("message_start", raw{"type": quote("message_start"), "message": start})
-	for i, block := range message.Content {
-		index := []byte(strconv.Itoa(i))
-		empty, deltas := anthropicBlock(block)
-		out = append(out, rawEvent("content_block_start", raw{"type": quote("content_block_start"), "index": index, "content_block": empty})...)
-		for _, delta := range deltas {
-			out = append(out, rawEvent("content_block_delta", raw{"type": quote("content_block_delta"), "index": index, "delta": delta.bytes()})...)
-		}
-		out = append(out, rawEvent("content_block_stop", raw{"type": quote("content_block_stop"), "index": index})...)
+	end := raw{"stop_reason": {json: valueOf(body, "stop_reason")}, "stop_sequence": {json: valueOf(body, "stop_sequence")}}
+	usage := valueOf(body, "usage")
+	if usage == nil {
+		usage = []byte(`{"output_tokens":0}`)
 	}
-	end := raw{"type": quote("message_delta"), "delta": raw{"stop_reason": message.StopReason, "stop_sequence": message.StopSequence}.bytes()}
-	if end["usage"] = message.Usage; message.Usage == nil {
-		end["usage"] = []byte(`{"output_tokens":0}`)
-	}
-	out = append(out, rawEvent("message_delta", end)...)
-	return append(out, rawEvent("message_stop", raw{"type": quote("message_stop")})...), true
+	add("message_delta", raw{"delta": {object: end}, "usage": {json: usage}})
+	add("message_stop", raw{})
+	return true
 }
 
-// anthropicBlock returns a block as it begins, and the deltas that fill it. A block whose
-// kind is not streamed in deltas begins complete.
-func anthropicBlock(block []byte) (empty []byte, deltas []raw) {
-	emptied := func(key string, value []byte) (string, []byte) {
-		if isNull(value) {
-			return "", nil
+// anthropicStart makes a message one that begins.
+func anthropicStart(to []byte, f field) []byte {
+	switch f.key {
+	case "content":
+		return append(to, `"content":[]`...)
+	case "stop_reason", "stop_sequence":
+		return appendMember(to, f.key, []byte("null"))
+	case "usage": // message_delta has the final count
+		return appendObject(appendKey(to, f.key), f.value, func(to []byte, f field) []byte {
+			if f.key == "output_tokens" {
+				return append(to, `"output_tokens":0`...)
+			}
+			return appendCompact(to, f.text)
+		})
+	}
+	return appendCompact(to, f.text)
+}
+
+// anthropicEmpty makes a block one that begins. A block whose kind is not streamed in deltas
+// begins complete.
+func anthropicEmpty(to []byte, f field) []byte {
+	if isNull(f.value) {
+		return to
+	}
+	switch f.key {
+	case "text", "thinking", "signature":
+		return appendMember(to, f.key, []byte(`""`))
+	case "input":
+		return append(to, `"input":{}`...)
+	}
+	return appendCompact(to, f.text)
+}
+
+// anthropicDeltas calls add for each delta that fills a block. The input of a tool goes out
+// in pieces, since its text is quoted.
+func anthropicDeltas(block []byte, add func(delta raw)) {
+	members(block, func(m member) {
+		v := block[m.value:m.end]
+		if isNull(v) {
+			return
 		}
-		var delta raw
-		switch key {
-		case "text":
-			delta = raw{"type": quote("text_delta"), "text": value}
-			value = quote("")
-		case "thinking":
-			delta = raw{"type": quote("thinking_delta"), "thinking": value}
-			value = quote("")
-		case "signature":
-			delta = raw{"type": quote("signature_delta"), "signature": value}
-			value = quote("")
+		switch key := string(m.key); key {
+		case "text", "thinking", "signature":
+			add(raw{"type": str(key + "_delta"), key: {json: v}})
 		case "input":
-			delta = raw{"type": quote("input_json_delta"), "partial_json": quote(string(appendCompact(nil, value)))}
-			value = []byte("{}")
-		default:
-			return key, value
+			for len(v) > 0 {
+				end := min(len(v), piece/4)
+				for end < len(v) && !utf8.RuneStart(v[end]) {
+					end++
+				}
+				add(raw{"type": str("input_json_delta"), "partial_json": str(string(v[:end]))})
+				v = v[end:]
+			}
 		}
-		deltas = append(deltas, delta)
-		return key, value
-	}
-	return rewriteObject(block, emptied), deltas
-}
-
-// maxItems is how many parts a whole answer may have that becomes a stream: each of them
-// becomes several events.
-const maxItems = 1000
-
-// raw is a JSON object whose values are JSON already. Absent ones are null.
-type raw map[string]json.RawMessage
-
-// bytes renders the object, with its values as they are.
-func (r raw) bytes() []byte {
-	out := []byte{'{'}
-	for _, key := range slices.Sorted(maps.Keys(r)) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(out, quote(key)...), ':')
-		if r[key] == nil {
-			out = append(out, "null"...)
-		}
-		out = append(out, r[key]...)
-	}
-	return append(out, '}')
-}
-
-// rawEvent is an event with a type line.
-func rawEvent(kind string, r raw) []byte {
-	return append([]byte("event: "+kind+"\n"), event(r.bytes())...)
+	})
 }

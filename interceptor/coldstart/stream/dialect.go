@@ -31,11 +31,10 @@ type Dialect struct {
 	// take a clean end for a complete answer.
 	cutsFailures bool
 	// answer turns a whole JSON answer, given although a stream was asked for, into
-	// events, after sent data events of ours. It reports false for JSON that is not
-	// an answer of the API.
-	answer func(q *Request, sent int, body []byte) ([]byte, bool)
-	// grows is how many times as long as the answer its events may be; 0 means 1.
-	grows int
+	// events, after sent data events of ours. It reports false, before any went out, for
+	// JSON that is not an answer of the API. Nil is a dialect for which any JSON is an
+	// event.
+	answer func(q *Request, sent int, body []byte, to *events) bool
 	// dropRole takes the role out of the backend's first delta if a data event of
 	// ours had one.
 	dropRole bool
@@ -77,6 +76,10 @@ const (
 	document // JSON, as a whole
 	neither
 )
+
+// maxLine is how much of a body is looked at to recognize it: Ollama's lines may hold the
+// whole call of a tool.
+const maxLine = 256 << 10
 
 // maxBlanks is how much white space may precede an answer.
 const maxBlanks = 4 << 10

@@ -77,16 +77,17 @@ func geminiStatus(status int) string {
 
 // geminiAnswer is a whole answer as an event; the list that a stream without
 // alt=sse is, as one event each.
-func geminiAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
-	var out []byte
-	if elements(body, func(start, end int) {
-		if isGeminiAnswer(body[start:end]) {
-			out = append(out, event(appendCompact(nil, body[start:end]))...)
+func geminiAnswer(_ *Request, _ int, body []byte, to *events) (ok bool) {
+	add := func(document []byte) {
+		if isGeminiAnswer(document) {
+			ok = true
+			to.whole(document)
 		}
-	}) {
-		return out, out != nil
 	}
-	return event(appendCompact(nil, body)), isGeminiAnswer(body)
+	if !elements(body, func(start, end int) { add(body[start:end]) }) {
+		add(body)
+	}
+	return ok
 }
 
 // isGeminiAnswer says that a document is an object and no error. An answer may

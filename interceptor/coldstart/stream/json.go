@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // The functions of this file walk JSON that json.Valid has accepted. They find
@@ -57,45 +58,78 @@ func elements(data []byte, visit func(start, end int)) bool {
 	return true
 }
 
-// rewriteObject is an object without white space and with each member replaced
-// by the name and value that edit returns for it; an empty name leaves the
-// member out. What is no object stays as it is.
-func rewriteObject(object []byte, edit func(key string, value []byte) (string, []byte)) []byte {
-	out := []byte{'{'}
-	if !members(object, func(m member) {
-		name, value := edit(string(m.key), object[m.value:m.end])
-		if name == "" {
-			return
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(out, quote(name)...), ':')
-		out = appendCompact(out, value)
-	}) {
-		return object
-	}
-	return append(out, '}')
+// field is a member of an object that is written anew.
+type field struct {
+	key   string // empty if it is longer than any that we know
+	value []byte
+	text  []byte // key and value, as they stand in the object
 }
 
-// rewriteArray is an array without white space and with each element replaced by
-// what edit returns. What is no array stays as it is.
-func rewriteArray(array []byte, edit func(i int, value []byte) []byte) []byte {
-	out, i := []byte{'['}, 0
-	if !elements(array, func(start, end int) {
-		if i > 0 {
-			out = append(out, ',')
+// edit appends what becomes of a member; nothing leaves it out.
+type edit func(to []byte, f field) []byte
+
+// appendObject appends an object without white space, with each member as change appends
+// it. What is no object stays as it is.
+func appendObject(to, object []byte, change edit) []byte {
+	start := len(to)
+	to = append(to, '{')
+	if !members(object, func(m member) {
+		f := field{value: object[m.value:m.end], text: object[m.start:m.end]}
+		if len(m.key) <= maxKey {
+			f.key = string(m.key)
 		}
-		out = appendCompact(out, edit(i, array[start:end]))
+		end := len(to)
+		if end > start+1 {
+			to = append(to, ',')
+		}
+		before := len(to)
+		if to = change(to, f); len(to) == before {
+			to = to[:end]
+		}
+	}) {
+		return appendCompact(to[:start], object)
+	}
+	return append(to, '}')
+}
+
+// appendArray appends an array without white space, with each element as change appends
+// it. What is no array stays as it is.
+func appendArray(to, array []byte, change func(to []byte, i int, element []byte) []byte) []byte {
+	start, i := len(to), 0
+	to = append(to, '[')
+	if !elements(array, func(from, end int) {
+		if i > 0 {
+			to = append(to, ',')
+		}
+		to = change(to, i, array[from:end])
 		i++
 	}) {
-		return array
+		return appendCompact(to[:start], array)
 	}
-	return append(out, ']')
+	return append(to, ']')
+}
+
+// appendKey appends the key of a member.
+func appendKey(to []byte, key string) []byte { return append(append(to, quote(key)...), ':') }
+
+// appendMember appends a member.
+func appendMember(to []byte, key string, value []byte) []byte {
+	return appendCompact(appendKey(to, key), value)
+}
+
+// valueOf returns the value of an object's last member of that name; nil if there is none.
+func valueOf(object []byte, key string) (value []byte) {
+	members(object, func(m member) {
+		if string(m.key) == key {
+			value = object[m.value:m.end]
+		}
+	})
+	return value
 }
 
 // appendCompact appends a value without its white space.
 func appendCompact(to, value []byte) []byte {
+	to = slices.Grow(to, len(value))
 	for len(value) > 0 {
 		switch value[0] {
 		case ' ', '\t', '\n', '\r':

@@ -102,7 +102,7 @@ func wholeOllama(line []byte) bool {
 
 // ollamaAnswer is a whole answer as Ollama streams it: a line with the text, and a last one
 // with the counts. Clients that take the text from lines before the last would lose it.
-func ollamaAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
+func ollamaAnswer(_ *Request, _ int, body []byte, to *events) bool {
 	done, answers := false, false
 	members(body, func(m member) {
 		switch v := body[m.value:m.end]; string(m.key) {
@@ -115,34 +115,29 @@ func ollamaAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
 		}
 	})
 	if !done || !answers {
-		return nil, false
-	}
-	kept := func(key string) bool {
-		switch key {
-		case "model", "created_at", "remote_model", "remote_host", "message", "response", "thinking", "logprobs":
-			return true
-		}
 		return false
 	}
-	first := rewriteObject(body, func(key string, value []byte) (string, []byte) {
-		if key == "done" {
-			return key, []byte("false")
+	to.out = appendObject(to.out, body, func(to []byte, f field) []byte {
+		switch f.key {
+		case "done":
+			return append(to, `"done":false`...)
+		case "model", "created_at", "remote_model", "remote_host", "message", "response", "thinking", "logprobs":
+			return appendCompact(to, f.text)
 		}
-		if !kept(key) {
-			return "", nil
-		}
-		return key, value
+		return to
 	})
-	last := rewriteObject(body, func(key string, value []byte) (string, []byte) {
-		switch key {
+	to.text("\n")
+	to.out = appendObject(to.out, body, func(to []byte, f field) []byte {
+		switch f.key {
 		case "message":
-			return key, []byte(`{"role":"assistant","content":""}`)
+			return append(to, `"message":{"role":"assistant","content":""}`...)
 		case "response":
-			return key, quote("")
+			return append(to, `"response":""`...)
 		case "thinking", "logprobs":
-			return "", nil
+			return to
 		}
-		return key, value
+		return appendCompact(to, f.text)
 	})
-	return append(append(append(first, '\n'), last...), '\n'), true
+	to.text("\n")
+	return true
 }

@@ -6,22 +6,19 @@ import (
 	"strconv"
 )
 
-// maxLine bounds the lines that are looked into for a role. The first deltas of
+// maxDelta bounds the lines that are looked into for a role. The first deltas of
 // an answer are short; a longer line ends the search.
-const maxLine = 256 << 10
+const maxDelta = 16 << 10
 
 // roleFilter takes the role out of the first delta of the choice for which we
 // have sent one: openai-python's helper joins the roles of all deltas. Choices
 // other than 0 keep theirs, we sent none for them. Everything else passes as it
-// is, and once the delta was seen nothing is looked at any more. What comes out
-// does not depend on how the input is cut.
+// is, and once the delta was seen nothing is looked at any more.
 type roleFilter struct {
 	line  []byte // the beginning of a line whose end has not come
 	ended bool
 }
 
-// next takes a piece of the stream and returns what may go out, which may be b
-// itself or empty.
 func (f *roleFilter) next(b []byte) []byte {
 	if f.ended {
 		return b
@@ -35,7 +32,7 @@ func (f *roleFilter) next(b []byte) []byte {
 		f.line = append(f.line, b[:end]...)
 		b = b[end:]
 		switch {
-		case len(f.line) > maxLine:
+		case len(f.line) > maxDelta:
 			f.ended = true
 			out = append(out, f.rest()...)
 		case len(f.line) > 0 && (f.line[len(f.line)-1] == '\n' || f.line[len(f.line)-1] == '\r'):
@@ -50,7 +47,6 @@ func (f *roleFilter) next(b []byte) []byte {
 	return append(out, b...)
 }
 
-// rest is what is still held back.
 func (f *roleFilter) rest() []byte {
 	rest := f.line
 	f.line = nil
@@ -142,59 +138,69 @@ func memberSpan(object []byte, key string) (at span) {
 // for backends that ignore "stream". Its id, model and usage are the backend's;
 // the message becomes the delta. An answer without a message, or without a choice, is one too,
 // unless it is an error.
-func chatAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
+func chatAnswer(_ *Request, _ int, body []byte, to *events) bool {
 	said, silent, failed := false, false, false
-	chunk := rewriteObject(body, func(key string, value []byte) (string, []byte) {
-		switch key {
+	to.begin("")
+	to.out = appendObject(to.out, body, func(to []byte, f field) []byte {
+		switch f.key {
 		case "error":
-			failed = isSet(value)
+			failed = isSet(f.value)
 		case "object":
-			value = []byte(`"chat.completion.chunk"`)
+			return append(to, `"object":"chat.completion.chunk"`...)
 		case "choices":
-			silent = value[0] == '[' && !isSet(value)
-			value = rewriteArray(value, func(_ int, choice []byte) []byte {
+			silent = f.value[0] == '[' && !isSet(f.value)
+			return appendArray(appendKey(to, f.key), f.value, func(to []byte, _ int, choice []byte) []byte {
 				first := isFirst(choice) // once: a message may be there any number of times
-				return rewriteObject(choice, func(key string, value []byte) (string, []byte) {
-					if key != "message" {
-						return key, value
-					}
-					if isNull(value) {
+				return appendObject(to, choice, func(to []byte, f field) []byte {
+					switch {
+					case f.key != "message":
+						return appendCompact(to, f.text)
+					case isNull(f.value):
 						silent = true
-						return "delta", []byte("{}")
+						return append(to, `"delta":{}`...)
 					}
-					said = said || value[0] == '{'
-					return "delta", messageDelta(value, first)
+					said = said || f.value[0] == '{'
+					return appendDelta(appendKey(to, "delta"), f.value, first)
 				})
 			})
 		}
-		return key, value
+		return appendCompact(to, f.text)
 	})
 	if !said && (!silent || failed) {
-		return nil, false
+		return false
 	}
-	return append(event(chunk), done...), true
+	to.end()
+	to.text(done)
+	return true
 }
 
-// messageDelta is a message as a delta: without the role for the choice that
-// has one by us, tool calls with the index that streams give them, and nothing
-// that is null but the content.
-func messageDelta(message []byte, first bool) []byte {
-	return rewriteObject(message, func(key string, value []byte) (string, []byte) {
+// maxCalls is how many tool calls of a message get the index that streams give them. No
+// message has as many.
+const maxCalls = 1000
+
+// appendDelta appends a message as a delta: without the role for the choice that
+// has one by us, tool calls with their index, and nothing that is null but the content.
+func appendDelta(to, message []byte, first bool) []byte {
+	return appendObject(to, message, func(to []byte, f field) []byte {
 		switch {
-		case key == "role" && first, key != "content" && isNull(value):
-			return "", nil
-		case key == "tool_calls":
-			value = rewriteArray(value, func(i int, call []byte) []byte {
-				if call[0] != '{' || memberSpan(call, "index").end != 0 {
-					return call
-				}
-				index := []byte(`{"index":` + strconv.Itoa(i))
-				if isSet(call) {
-					index = append(index, ',')
-				}
-				return append(index, call[1:]...)
-			})
+		case f.key == "role" && first, f.key != "content" && isNull(f.value):
+			return to
+		case f.key == "tool_calls":
+			return appendArray(appendKey(to, f.key), f.value, appendCall)
 		}
-		return key, value
+		return appendCompact(to, f.text)
 	})
+}
+
+// appendCall appends the i-th tool call.
+func appendCall(to []byte, i int, call []byte) []byte {
+	if i >= maxCalls || call[0] != '{' || valueOf(call, "index") != nil {
+		return appendCompact(to, call)
+	}
+	to = append(to, `{"index":`...)
+	to = strconv.AppendInt(to, int64(i), 10)
+	if isSet(call) {
+		to = append(to, ',')
+	}
+	return appendCompact(to, call[1:])
 }

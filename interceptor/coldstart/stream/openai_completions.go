@@ -23,13 +23,11 @@ func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {
 }
 
 // completionsAnswer is a whole completion as one chunk: they have the same shape.
-func completionsAnswer(_ *Request, _ int, body []byte) ([]byte, bool) {
-	choices := false
-	members(body, func(m member) {
-		choices = choices || string(m.key) == "choices" && body[m.value] == '['
-	})
-	if !choices {
-		return nil, false
+func completionsAnswer(_ *Request, _ int, body []byte, to *events) bool {
+	if choices := valueOf(body, "choices"); choices == nil || choices[0] != '[' {
+		return false
 	}
-	return append(event(appendCompact(nil, body)), done...), true
+	to.whole(body)
+	to.text(done)
+	return true
 }

@@ -13,7 +13,6 @@ var openAIResponses = Dialect{
 	script:  responsesScript,
 	failure: responsesFailure,
 	answer:  responsesAnswer,
-	grows:   8,
 }
 
 func responsesScript(q *Request, _ texts, _ bool, now time.Time) script {

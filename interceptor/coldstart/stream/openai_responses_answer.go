@@ -1,134 +1,126 @@
 package stream
 
-import (
-	"encoding/json"
-	"strconv"
-)
+import "strconv"
 
 // responsesAnswer is a whole response as the events that OpenAI streams it in (API
 // reference, "Streaming events").
-func responsesAnswer(_ *Request, sent int, body []byte) ([]byte, bool) {
-	var response struct {
-		Object string            `json:"object"`
-		Status string            `json:"status"`
-		Output []json.RawMessage `json:"output"`
-	}
-	if json.Unmarshal(body, &response) != nil || response.Object != "response" || len(response.Output) > maxItems {
-		return nil, false
-	}
+func responsesAnswer(_ *Request, sent int, body []byte, to *events) bool {
 	end := "response.completed"
-	switch response.Status {
+	switch status := text(valueOf(body, "status")); status {
 	case "", "completed":
 	case "incomplete", "failed", "queued", "in_progress":
-		end = "response." + response.Status
+		end = "response." + status
 	default: // cancelled, and what is not known
-		return nil, false
+		return false
 	}
-	w := responseEvents{sequence: sent}
-	begun := rewriteObject(body, func(key string, value []byte) (string, []byte) {
-		switch key {
+	output := valueOf(body, "output")
+	if text(valueOf(body, "object")) != "response" || output != nil && output[0] != '[' && !isNull(output) {
+		return false
+	}
+	w := responseEvents{to: to, sequence: sent, last: sent + 2*maxItems}
+	begun := value{json: body, edit: func(to []byte, f field) []byte {
+		switch f.key {
 		case "status":
-			value = quote("in_progress")
+			return append(to, `"status":"in_progress"`...)
 		case "output":
-			value = []byte("[]")
+			return append(to, `"output":[]`...)
 		case "usage", "error", "incomplete_details", "completed_at":
-			value = []byte("null")
+			return appendMember(to, f.key, []byte("null"))
 		}
-		return key, value
-	})
+		return appendCompact(to, f.text)
+	}}
 	w.add("response.created", raw{"response": begun})
 	w.add("response.in_progress", raw{"response": begun})
-	for i, item := range response.Output {
-		w.item(i, item)
-	}
-	w.add(end, raw{"response": appendCompact(nil, body)})
-	return w.out, true
+	i := 0
+	elements(output, func(start, end int) {
+		if w.sequence < w.last { // the last event has them all
+			w.item(i, output[start:end])
+		}
+		i++
+	})
+	w.add(end, raw{"response": {json: body}})
+	return true
 }
 
 // responseEvents writes events with their sequence numbers.
 type responseEvents struct {
-	out      []byte
+	to       *events
 	sequence int
+	last     int // where items end
 }
 
 func (w *responseEvents) add(kind string, members raw) {
-	members["type"] = quote(kind)
-	members["sequence_number"] = []byte(strconv.Itoa(w.sequence))
+	members["type"] = str(kind)
+	members["sequence_number"] = number(w.sequence)
 	w.sequence++
-	w.out = append(w.out, rawEvent(kind, members)...)
+	w.to.add(kind, members)
 }
 
+// number is a number as a value.
+func number(n int) value { return value{json: []byte(strconv.Itoa(n))} }
+
 // item writes one item of the output: a message part by part, the arguments of a call, and
-// anything else at once.
+// anything else at once. An item that is no object has no events.
 func (w *responseEvents) item(i int, item []byte) {
-	index := json.RawMessage(strconv.Itoa(i))
-	var fields struct {
-		Type      string          `json:"type"`
-		ID        json.RawMessage `json:"id"`
-		Content   json.RawMessage `json:"content"`
-		Arguments json.RawMessage `json:"arguments"`
-		Name      json.RawMessage `json:"name"`
+	if item[0] != '{' {
+		return
 	}
-	if json.Unmarshal(item, &fields) != nil {
-		return // an item that is no object has no events
-	}
-	added := rewriteObject(item, func(key string, value []byte) (string, []byte) {
+	kind := text(valueOf(item, "type"))
+	added := value{json: item, edit: func(to []byte, f field) []byte {
 		switch {
-		case key == "status":
-			value = quote("in_progress")
-		case key == "content" && fields.Type == "message":
-			value = []byte("[]")
-		case key == "arguments" && fields.Type == "function_call":
-			value = quote("")
+		case f.key == "status":
+			return append(to, `"status":"in_progress"`...)
+		case f.key == "content" && kind == "message":
+			return append(to, `"content":[]`...)
+		case f.key == "arguments" && kind == "function_call":
+			return append(to, `"arguments":""`...)
 		}
-		return key, value
-	})
-	w.add("response.output_item.added", raw{"output_index": index, "item": added})
-	switch fields.Type {
+		return appendCompact(to, f.text)
+	}}
+	w.add("response.output_item.added", raw{"output_index": number(i), "item": added})
+	at := raw{"item_id": {json: valueOf(item, "id")}, "output_index": number(i)}
+	switch kind {
 	case "message":
-		j := 0
-		elements(fields.Content, func(start, end int) {
-			w.part(raw{"item_id": fields.ID, "output_index": index, "content_index": json.RawMessage(strconv.Itoa(j))}, fields.Content[start:end])
+		j, content := 0, valueOf(item, "content")
+		elements(content, func(start, end int) {
+			if w.sequence >= w.last {
+				return
+			}
+			w.part(at.with("content_index", number(j)), content[start:end])
 			j++
 		})
 	case "function_call":
-		at := raw{"item_id": fields.ID, "output_index": index}
-		w.add("response.function_call_arguments.delta", at.with("delta", fields.Arguments))
-		w.add("response.function_call_arguments.done", at.with("arguments", fields.Arguments).with("name", fields.Name))
+		arguments := value{json: valueOf(item, "arguments")}
+		w.add("response.function_call_arguments.delta", at.with("delta", arguments))
+		w.add("response.function_call_arguments.done", at.with("arguments", arguments).with("name", value{json: valueOf(item, "name")}))
 	}
-	w.add("response.output_item.done", raw{"output_index": index, "item": appendCompact(nil, item)})
+	w.add("response.output_item.done", raw{"output_index": number(i), "item": {json: item}})
 }
 
 // part writes one part of a message.
 func (w *responseEvents) part(at raw, part []byte) {
-	var text json.RawMessage
+	var said value
 	kind := ""
-	added := rewriteObject(part, func(key string, value []byte) (string, []byte) {
-		switch key {
-		case "text":
-			kind, text, value = "output_text", value, quote("")
-		case "refusal":
-			kind, text, value = "refusal", value, quote("")
+	members(part, func(m member) {
+		switch string(m.key) {
+		case "text", "refusal":
+			kind, said = string(m.key), value{json: part[m.value:m.end]}
 		}
-		return key, value
 	})
-	w.add("response.content_part.added", at.with("part", added))
+	w.add("response.content_part.added", at.with("part", value{json: part, edit: func(to []byte, f field) []byte {
+		if f.key == "text" || f.key == "refusal" {
+			return appendMember(to, f.key, []byte(`""`))
+		}
+		return appendCompact(to, f.text)
+	}}))
+	none := value{json: []byte("[]")}
 	switch kind {
-	case "output_text":
-		w.add("response.output_text.delta", at.with("delta", text).with("logprobs", []byte("[]")))
-		w.add("response.output_text.done", at.with("text", text).with("logprobs", []byte("[]")))
+	case "text":
+		w.add("response.output_text.delta", at.with("delta", said).with("logprobs", none))
+		w.add("response.output_text.done", at.with("text", said).with("logprobs", none))
 	case "refusal":
-		w.add("response.refusal.delta", at.with("delta", text))
-		w.add("response.refusal.done", at.with("refusal", text))
+		w.add("response.refusal.delta", at.with("delta", said))
+		w.add("response.refusal.done", at.with("refusal", said))
 	}
-	w.add("response.content_part.done", at.with("part", appendCompact(nil, part)))
-}
-
-// with returns the object with one more member.
-func (r raw) with(key string, value []byte) raw {
-	more := raw{key: value}
-	for k, v := range r {
-		more[k] = v
-	}
-	return more
+	w.add("response.content_part.done", at.with("part", value{json: part}))
 }

@@ -45,12 +45,12 @@ type Splicer struct {
 	reserved int      // bytes of memory
 	tooLong  bool     // buf met its bound, or there was no memory for more
 	noMemory bool
-	unread   bool // the body cannot be decoded
-	filter   *roleFilter
+	unread   bool        // the body cannot be decoded
+	filter   filter      // of a copied stream; nil is none
 	received int64       // bytes of the body, as they came
 	out      atomic.Bool // bytes of the answer went out
 	patience *time.Timer // runs once an answer becomes a failure
-	lost     bool        // a 2xx answer that was neither a stream nor the API's JSON
+	lost     string      // why a 2xx answer was replaced by a failure
 	err      error       // the client's connection failed
 	broken   error       // the body cannot be decoded
 	failure  problem     // shown to the client if there is no answer
@@ -71,9 +71,8 @@ func (p *Splicer) Header() http.Header { return p.header }
 // failure that the client was shown.
 func (p *Splicer) Status() int { return p.status }
 
-// Lost reports whether a successful answer was replaced by a failure, since it was neither a
-// stream nor JSON of the API.
-func (p *Splicer) Lost() bool { return p.lost }
+// Lost says why a successful answer was replaced by a failure; it is empty if none was.
+func (p *Splicer) Lost() string { return p.lost }
 
 // Flush does nothing: every write is flushed.
 func (p *Splicer) Flush() {}
@@ -161,6 +160,9 @@ func (p *Splicer) take(b []byte) error {
 		return p.copy(b)
 	case sniffing:
 		p.buf = append(p.buf, b...)
+		if !p.reserve(len(p.buf), 2*maxLine) {
+			return p.pass(p.buf, nil)
+		}
 		return p.sniff(false)
 	}
 	return p.collect(b)
@@ -177,24 +179,41 @@ func (p *Splicer) sniff(all bool) error {
 	case unclear:
 		return nil
 	case streamed:
-		p.mode, p.buf = copying, nil
 		// A second role is one too many for some clients, the only one is not.
 		if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
-			p.filter = &roleFilter{}
+			return p.pass(held, &roleFilter{})
 		}
-		return p.copy(held)
+		return p.pass(held, nil)
 	case document:
+		if p.stream.request.dialect.answer == nil {
+			return p.pass(held, &singleEvent{})
+		}
 		p.mode = converting
 	case neither:
 		if p.labelled() && !bytes.HasPrefix(bytes.TrimSpace(held), []byte("<")) {
 			// A field that is unknown, or has no colon, is valid in an event stream.
-			p.mode, p.buf = copying, nil
-			return p.copy(held)
+			return p.pass(held, nil)
 		}
 		p.fails()
 	}
 	p.buf = nil
 	return p.collect(held)
+}
+
+// pass begins to copy, with what was held back so far.
+func (p *Splicer) pass(held []byte, f filter) error {
+	p.mode, p.filter = copying, f
+	p.release()
+	return p.copy(held)
+}
+
+// filter changes a stream as it is copied. What comes out does not depend on how the input
+// is cut.
+type filter interface {
+	// next takes a piece and returns what may go out, which may be b itself or empty.
+	next(b []byte) []byte
+	// rest is what follows the last piece.
+	rest() []byte
 }
 
 // copy passes a piece of a stream on.
@@ -237,13 +256,13 @@ func (p *Splicer) Close(err error, status int, message string) error {
 	switch {
 	case p.err != nil:
 		return p.err
-	case errors.Is(p.ctx.Err(), context.Canceled):
+	case errors.Is(p.ctx.Err(), context.Canceled) && (err != nil || p.mode != copying):
 		return fmt.Errorf("splicing answer: client left: %w", context.Canceled)
 	case p.mode == undecided && err == nil:
 		p.WriteHeader(http.StatusOK) // a handler that writes nothing means that
 	}
 	if p.mode == sniffing && err == nil {
-		if len(p.buf) == 0 && p.labelled() {
+		if len(p.buf) == 0 && (p.labelled() || p.stream.request.dialect == &eventSource) {
 			return nil // a stream without events
 		}
 		if err := p.sniff(true); err != nil && !errors.Is(err, errEnough) {
@@ -305,7 +324,9 @@ func (p *Splicer) endCopy(err error) error {
 
 // refuse ends the stream with the failure that the backend's answer tells.
 func (p *Splicer) refuse() error {
-	p.lost = p.status >= 200 && p.status <= 299
+	if p.status >= 200 && p.status <= 299 {
+		p.lost = "neither a stream nor an answer of the API"
+	}
 	body := p.buf
 	if p.unread {
 		body = nil

@@ -314,7 +314,13 @@ func TestConvertedAnswers(t *testing.T) {
 		{"a response that failed", &openAIResponses, `{"object":"response","status":"failed","error":{"code":"x"},"output":[]}`, `event: response.failed`, ""},
 		{"an item with another content", &openAIResponses, `{"object":"response","output":[{"type":"custom","content":"text"}]}`, `event: response.output_item.done`, ""},
 		{"text keeps its characters", &openAIResponses, `{"object":"response","output":[{"type":"message","id":"1","content":[{"type":"output_text","text":"<b>&"}]}]}`, `"delta":"<b>&"`, ""},
-		{"too many parts", &openAIResponses, `{"object":"response","output":[` + strings.Repeat("{},", maxItems) + `{}]}`, "event: error", "response.completed"},
+		{"many parts", &openAIResponses, `{"object":"response","output":[` + strings.Repeat("{},", 5000) + `{}]}`, `"output_index":5000`, "event: error"},
+		{"more tool calls than anybody makes", &openAIChat, `{"choices":[{"message":{"tool_calls":[` + strings.Repeat("{},", maxCalls) + `{"id":"last"}]}}]}`, `{"index":999},{"id":"last"}`, "error"},
+		{"the input of a tool in pieces", &anthropic, `{"type":"message","content":[{"type":"tool_use","input":{"a":"` + strings.Repeat("ü", piece/8) + `<"}}]}`, `"partial_json":"ü`, "\ufffd"},
+		{"more blocks than anybody writes", &anthropic, `{"type":"message","content":[` + strings.Repeat("{},", maxItems) + `{}]}`, "event: error", "message_stop"},
+		{"more parts than anybody writes", &openAIResponses, `{"object":"response","output":[{"type":"message","content":[` + strings.Repeat("{},", 2*maxItems) + `{}]},{}]}`, "event: response.completed", `"content_index":10000,`},
+		{"content that is null", &anthropic, `{"type":"message","content":null}`, "event: message_stop", "event: error"},
+		{"content that is no list", &anthropic, `{"type":"message","content":"hi"}`, "event: error", "message_stop"},
 		{"an empty answer on many lines", &ollamaChat, "{\n\"model\":\"m\",\n\"message\":{\"role\":\"assistant\",\"content\":\"\"},\n\"done\":true}", `"done":true`, "error"},
 		{"a chat without a choice", &openAIChat, `{"id":"1","object":"chat.completion","choices":[],"usage":{"total_tokens":3}}`,
 			`data: {"id":"1","object":"chat.completion.chunk","choices":[],"usage":{"total_tokens":3}}` + "\n\ndata: [DONE]\n\n", "error"},
@@ -474,8 +480,8 @@ func TestSpliceVerbatim(t *testing.T) {
 			`data: {"role":"x","choices":[{"role":"y","delta":{"content":"{\"role\":1}","tool":{"role":"z"}}}]}` + "\n",
 			`data: {"role":"x","choices":[{"role":"y","delta":{"content":"{\"role\":1}","tool":{"role":"z"}}}]}` + "\n"},
 		{"a line too long to look into", "text/event-stream",
-			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxLine) + `"}}]}` + "\n",
-			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxLine) + `"}}]}` + "\n"},
+			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxDelta) + `"}}]}` + "\n",
+			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxDelta) + `"}}]}` + "\n"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			for _, pieces := range [][]string{{c.body}, strings.SplitAfter(c.body, ""), {"", c.body[:len(c.body)/2], c.body[len(c.body)/2:]}} {
@@ -653,11 +659,99 @@ func TestLongAnswersAreBounded(t *testing.T) {
 func TestHostileAnswersAreQuick(t *testing.T) {
 	start := time.Now()
 	body := `{"choices":[{` + strings.Repeat(`"message":{},`, 80_000) + `"index":0}]}`
-	if _, ok := chatAnswer(nil, 0, []byte(body)); !ok {
+	if !chatAnswer(nil, 0, []byte(body), &events{send: func([]byte) error { return nil }}) {
 		t.Error("it is an answer")
 	}
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("%d bytes took %v", len(body), took)
+	}
+}
+
+// TestConversionTakesLittleMemory: whatever the backend answers, no more is there at a time
+// than what was reserved for it, however many events it becomes.
+func TestConversionTakesLittleMemory(t *testing.T) {
+	const size = 1 << 20
+	long := strings.Repeat("x", size)
+	for _, c := range []struct {
+		reason  string
+		dialect *Dialect
+		body    string
+	}{
+		{"text", &openAIResponses, `{"object":"response","output":[{"type":"message","content":[{"text":"` + long + `"}]}]}`},
+		{"parts", &openAIResponses, `{"object":"response","output":[{"type":"message","content":[` + strings.Repeat("0,", size/2) + `0]}]}`},
+		{"items", &openAIResponses, `{"object":"response","output":[` + strings.Repeat("{},", size/3) + `{}]}`},
+		{"arguments", &openAIResponses, `{"object":"response","output":[{"type":"function_call","arguments":"` + long + `"}]}`},
+		{"an item of another kind", &openAIResponses, `{"object":"response","output":[{"type":"x","x":"` + long + `"}]}`},
+		{"text", &openAIChat, `{"choices":[{"message":{"content":"` + long + `"}}]}`},
+		{"tool calls", &openAIChat, `{"choices":[{"message":{"tool_calls":[` + strings.Repeat("{},", size/3) + `{}]}}]}`},
+		{"choices", &openAIChat, `{"choices":[` + strings.Repeat("{},", size/3) + `{"message":{}}]}`},
+		{"text", &anthropic, `{"type":"message","content":[{"type":"text","text":"` + long + `"}]}`},
+		{"input", &anthropic, `{"type":"message","content":[{"type":"tool_use","input":{"a":"` + strings.Repeat("<", size) + `"}}]}`},
+		{"quotes in the input", &anthropic, `{"type":"message","content":[{"type":"tool_use","input":{"a":"` + strings.Repeat(`\"`, size/2) + `"}}]}`},
+		{"blocks", &anthropic, `{"type":"message","content":[` + strings.Repeat("{},", maxItems-1) + `{}]}`},
+		{"a list", &gemini, `[` + strings.Repeat("{},", size/3) + `{}]`},
+		{"text", &openAICompletions, `{"choices":[{"text":"` + long + `"}]}`},
+		{"text", &ollamaChat, `{"done":true,"message":{"content":"` + long + `"}}`},
+	} {
+		t.Run(c.dialect.name+"/"+c.reason, func(t *testing.T) {
+			most, longest := 0, len(c.body)*5/4+2*piece
+			to := events{send: func(b []byte) error {
+				most = max(most, cap(b))
+				return nil
+			}}
+			if !c.dialect.answer(&Request{dialect: c.dialect}, 0, []byte(c.body), &to) {
+				t.Fatal("it is an answer")
+			}
+			to.flush()
+			if most > longest {
+				t.Errorf("%d bytes became one of %d", len(c.body), most)
+			}
+		})
+	}
+}
+
+// TestAnyJSONIsAnEventAsItComes: where the API is not known, a whole answer of any size passes.
+func TestAnyJSONIsAnEventAsItComes(t *testing.T) {
+	body := "\n{\r\n \"data\": [\n" + strings.Repeat("  {\"index\": 1},\n", maxAnswer/16) + "  {}\n]}\n"
+	got, status, err := spliced(t, &eventSource, "", func(w http.ResponseWriter) error {
+		p := w.(*Splicer)
+		p.memory = &little{left: maxLine}
+		answer(200, "application/json", body[:1], body[1:100], body[100:])(w)
+		return nil
+	})
+	want := "data: " + strings.NewReplacer("\n", "", "\r", "").Replace(body) + "\n\n"
+	if got != want || status != 200 || err != nil {
+		t.Errorf("got %d %v and %d bytes, want %d", status, err, len(got), len(want))
+	}
+	if _, _, err := spliced(t, &eventSource, "", func(w http.ResponseWriter) error {
+		answer(200, "application/json", body[:100])(w)
+		return http.ErrAbortHandler
+	}); !errors.Is(err, http.ErrAbortHandler) {
+		t.Errorf("half a document ends with %v", err)
+	}
+	for _, status := range []int{200, 202, 204} {
+		got, _, err := spliced(t, &eventSource, "", func(w http.ResponseWriter) error {
+			w.WriteHeader(status)
+			return nil
+		})
+		if got != "" || err != nil {
+			t.Errorf("an empty %d: got %v %q", status, err, got)
+		}
+	}
+}
+
+// TestClientThatLeavesAfterTheEndHasItsAnswer: some close the connection at [DONE].
+func TestClientThatLeavesAfterTheEndHasItsAnswer(t *testing.T) {
+	_, _, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
+		answer(200, eventStream, chatChunk2)(w)
+		p := w.(*Splicer)
+		ctx, leave := context.WithCancel(p.ctx)
+		p.ctx = ctx
+		leave()
+		return nil
+	})
+	if err != nil {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -13,6 +14,9 @@ import (
 const (
 	// maxAnswer bounds a JSON answer that is turned into events.
 	maxAnswer = 16 << 20
+	// converted is how much memory such an answer takes, in lengths of itself: a buffer that
+	// has grown, and its longest event.
+	converted = 3
 	// maxFailure bounds what is read of an answer that becomes a failure, failurePatience how
 	// long its body may take.
 	maxFailure      = 64 << 10
@@ -33,12 +37,12 @@ type Memory interface {
 
 // collect keeps a piece up to the bound.
 func (p *Splicer) collect(b []byte) error {
-	bound := maxFailure
+	bound, factor := maxFailure, 1
 	if p.mode == converting {
-		bound = maxAnswer
+		bound, factor = maxAnswer, converted
 	}
 	room := bound - len(p.buf)
-	if p.mode == converting && !p.reserve(min(bound, len(p.buf)+len(b))) {
+	if !p.reserve(factor*min(bound, len(p.buf)+len(b)), factor*bound) {
 		p.noMemory = true
 		room = 0
 	}
@@ -50,18 +54,19 @@ func (p *Splicer) collect(b []byte) error {
 	return nil
 }
 
-// reserve takes the memory for a body of that size, and for the events that it becomes.
-func (p *Splicer) reserve(size int) bool {
-	factor := 1 + max(1, p.stream.request.dialect.grows)
-	if factor*size <= p.reserved {
+// reserve takes memory, n bytes in all. It takes more than that while there is much, up to
+// most.
+func (p *Splicer) reserve(n, most int) bool {
+	if n <= p.reserved {
 		return true
 	}
-	next := min(max(factor*size, 2*p.reserved), factor*maxAnswer)
-	if !p.memory.Reserve(next - p.reserved) {
-		return false
+	for _, next := range [...]int{min(max(n, 2*p.reserved), most), n} {
+		if p.memory.Reserve(next - p.reserved) {
+			p.reserved = next
+			return true
+		}
 	}
-	p.reserved = next
-	return true
+	return false
 }
 
 // release gives the memory back.
@@ -73,9 +78,10 @@ func (p *Splicer) release() {
 // convert ends a stream with an answer that was given as JSON.
 func (p *Splicer) convert(err error) error {
 	if p.tooLong {
-		p.lost = true
+		p.lost = fmt.Sprintf("JSON of more than %d MiB", maxAnswer>>20)
 		p.failure = problem{status: http.StatusBadGateway, message: "the backend's answer is too large"}
 		if p.noMemory {
+			p.lost = "no memory to turn JSON into events"
 			p.failure = problem{status: http.StatusServiceUnavailable, message: "too many answers are held back at a time"}
 		}
 		return p.unanswered()
@@ -86,12 +92,15 @@ func (p *Splicer) convert(err error) error {
 	if !json.Valid(p.buf) {
 		return p.refuse()
 	}
-	events, ok := p.stream.request.dialect.answer(&p.stream.request, p.stream.sent, p.buf)
-	if !ok {
+	to := events{send: func(b []byte) error {
+		if err := p.send(p.stream.afterComments()); err != nil {
+			return err
+		}
+		return p.send(b)
+	}}
+	if !p.stream.request.dialect.answer(&p.stream.request, p.stream.sent, p.buf, &to) {
 		return p.refuse()
 	}
-	if lead := p.stream.afterComments(); lead != nil {
-		events = append(lead[:len(lead):len(lead)], events...)
-	}
-	return p.send(events)
+	to.flush()
+	return to.err
 }
