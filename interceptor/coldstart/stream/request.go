@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // maxModel bounds the model name that is repeated to the client; a longer one
@@ -33,7 +34,7 @@ func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 		known = nil
 	}
 	d := c.dialect(known)
-	if d == nil {
+	if d == nil || !d.accepted(r.Header) {
 		return Request{}, false
 	}
 	return d.request(r, &f), true
@@ -54,6 +55,9 @@ type facts struct {
 	messages   bool // a list of objects with a role
 	content    bool // of the first message, a text that is not empty
 	parts      bool // of a message: AI SDK's useChat
+	useChat    bool // a member that only AI SDK's useChat sends
+	chatID     bool
+	sessionID  bool
 	inputs     bool
 	given      [len(givenNames)]kind
 	anthropic  bool // the version that Anthropic's API on Vertex asks for
@@ -134,23 +138,29 @@ const (
 	byModalities
 	byGeneration // add_generation_prompt is false: the answer continues the last message
 	byLastMessage
+	byExtension
+	bySearch
 )
 
 // restrictive are the members that restrict by asking for something. They are from the
-// request schemas of OpenAI, vLLM, SGLang, llama.cpp, TGI, Mistral, DeepSeek and Ollama.
+// request schemas of OpenAI, Azure, OpenRouter, xAI, Cohere, vLLM, SGLang, llama.cpp, TGI,
+// TabbyAPI, Mistral, DeepSeek and Ollama.
 // An object asks even if it is empty, as any JSON matches {}, and so does an empty text where
 // this says true.
 var restrictive = map[string]bool{
 	// The answer is parsed.
 	"tools": true, "functions": true, "structured_outputs": true, "structural_tag": true, "response_schema": true,
 	"grammar": true, "ebnf": true, "json_schema": true, "regex": true, "choice": true,
+	"regex_pattern": true, "grammar_string": true, "json_mode": true, "allowed_token_ids": true,
 	// Its tokens or characters are counted.
 	"logprobs": true, "top_logprobs": true, "prompt_logprobs": true, "n_probs": true, "return_token_ids": true,
 	"return_tokens_as_token_ids": true, "web_search_options": true, "prediction": true,
+	"plugins": true, "search_parameters": true, "data_sources": true, "citation_options": true,
 	// It is more than text, or one of several.
 	"audio": true, "best_of": true, "use_beam_search": true,
 	// Or it continues a text of the client's. Ollama's own client sends these empty.
 	"format": false, "continue_final_message": false, "echo": false, "suffix": false, "raw": false, "template": false,
+	"response_prefix": false,
 }
 
 // parseFacts reads the top level of a JSON object: keys in exact case, the last
@@ -179,6 +189,7 @@ func (f *facts) note(key, value []byte) {
 		f.stream = ternaryOf(value)
 	case "model":
 		f.model = text(value)
+		f.restrict(bySearch, strings.HasSuffix(f.model, ":online")) // OpenRouter
 	case "messages":
 		f.noteMessages(value)
 		f.other = f.other || !f.messages
@@ -186,6 +197,18 @@ func (f *facts) note(key, value []byte) {
 		f.inputs = isSet(value)
 	case "anthropic_version":
 		f.anthropic = isText(value)
+	case "id", "trigger":
+		f.useChat = true
+	case "chat_id":
+		f.chatID = isText(value)
+	case "session_id":
+		f.sessionID = isText(value)
+	case "nvext": // NVIDIA NIM
+		guided := false
+		members(value, func(m member) {
+			guided = guided || bytes.HasPrefix(m.key, []byte("guided_")) && isSet(value[m.value:m.end])
+		})
+		f.restrict(byExtension, guided)
 	case "background":
 		f.background = string(value) == "true"
 	case "stream_options":

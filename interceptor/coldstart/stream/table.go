@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/kedacore/http-add-on/interceptor/accept"
 )
 
 // rule is a row of the table that decides how a cold request is kept on the line:
@@ -17,6 +19,9 @@ type rule struct {
 	exact bool
 	// below means what is below path, not path itself.
 	below bool
+	// shared means that applications and other APIs use the path, too: the rule says only
+	// how errors look, and no more about streams than if there were none.
+	shared bool
 	// speaks is the dialect of the API's streams; nil means that its answers must
 	// arrive whole, so that the request is held silently.
 	speaks *Dialect
@@ -53,6 +58,15 @@ func whole(fails *shape, paths ...string) []rule {
 	return all
 }
 
+// errorsOf is whole for paths that are shared.
+func errorsOf(fails *shape, paths ...string) []rule {
+	all := whole(fails, paths...)
+	for i := range all {
+		all[i].shared = true
+	}
+	return all
+}
+
 // condition is a condition on a body, in code and in words for the documentation.
 type condition struct {
 	words string
@@ -68,8 +82,10 @@ var (
 	askedOnVertex = &condition{"`\"stream\": true` and `anthropic_version`", func(f *facts) bool { return f.stream == isTrue && f.anthropic }}
 	askedInputs   = &condition{"`\"stream\": true` and `inputs`", func(f *facts) bool { return f.stream == isTrue && f.inputs }}
 	anyInputs     = &condition{"`inputs`, or `\"stream\": true`", func(f *facts) bool { return f.stream == isTrue || f.inputs }}
-	ollamaChats   = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts; no message has `parts`",
-		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.content && !f.parts }}
+	ollamaChats   = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts; no message has `parts`, nothing an `id`",
+		func(f *facts) bool {
+			return f.stream != isFalse && f.model != "" && f.content && !f.parts && !f.useChat
+		}}
 	ollamaPrompts = &condition{"not `\"stream\": false`; `model` and `prompt` are texts",
 		func(f *facts) bool { return f.stream != isFalse && f.model != "" && f.given[memberPrompt] == someText }}
 )
@@ -100,6 +116,14 @@ func orBare(c *condition) *condition {
 	}}
 }
 
+// orModel is orBare on a path that applications use, too: the model must be there.
+func orModel(c *condition) *condition {
+	bare := orBare(c)
+	return &condition{c.words + "; or `model`, and no member beside it and `messages`", func(f *facts) bool {
+		return c.holds(f) || f.model != "" && bare.holds(f)
+	}}
+}
+
 // rules know the paths of APIs. A path that is not here belongs to no API that is known:
 // then chats decides. A rule that speaks eventSource belongs to an API whose streams are
 // events of its own: its client gets comments only, and a failure cuts.
@@ -109,21 +133,21 @@ var rules = slices.Concat([]rule{
 	// Ollama (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
 	{path: "/chat/completions", speaks: &openAIChat, body: orBare(chats), fails: openAIShape},
 	{path: "/completions", speaks: &openAICompletions, fails: openAIShape,
-		body: orBare(asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list}))},
-	{path: "/responses", speaks: &openAIResponses, fails: openAIShape, body: orBare(asks(required{memberInput, anyText | list}, required{memberPrompt, object},
+		body: orModel(asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list}))},
+	{path: "/responses", speaks: &openAIResponses, fails: openAIShape, body: orModel(asks(required{memberInput, anyText | list}, required{memberPrompt, object},
 		required{memberConversation, someText | object}, required{memberPreviousResponse, someText}))},
 	{path: "/images/generations", speaks: &eventSource, body: asks(required{memberPrompt, someText}), fails: openAIShape},
 
 	// Anthropic, on Vertex too.
-	{path: "/messages", speaks: &anthropic, body: orBare(chats), fails: anthropicShape},
+	{path: "/messages", speaks: &anthropic, body: orModel(chats), fails: anthropicShape},
 	{path: ":streamRawPredict", speaks: &anthropic, body: askedOnVertex, fails: anthropicShape},
 
 	// Gemini. Without alt=sse it streams a JSON list.
 	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }, fails: googleShape},
 
 	// Ollama streams unless it is told not to. Its paths are common: AI SDK's useChat
-	// posts to /api/chat too: with a model if its user picks one, and with messages that
-	// have parts, in version 4 beside their content.
+	// posts to /api/chat too: with a model if its user picks one, with an id of the chat, and
+	// from version 4 on with messages that have parts.
 	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats, fails: textShape},
 	{path: "/api/generate", speaks: &ollamaGenerate, body: ollamaPrompts, fails: textShape},
 
@@ -147,17 +171,20 @@ var rules = slices.Concat([]rule{
 	{path: "/invocations", speaks: &openAIChat, body: chats, fails: openAIShape},
 },
 	whole(openAIShape, "/audio/speech", "/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations",
-		"/embeddings", "/moderations", "/v1/models", "/v1/models/", "/api/v0/models", "/api/v0/models/",
-		"/v1/files", "/v1/files/", "/v1/batches", "/v1/batches/", "/v1/responses/",
-		"/rerank", "/score", "/classify", "/pooling",
+		"/embeddings", "/moderations", "/rerank", "/classify", "/pooling",
 		// What a chat or a prompt becomes, and how long it is: vLLM, SGLang, llama.cpp, LiteLLM.
 		"/tokenize", "/detokenize", "/apply-template", "/completions/render", "/input_tokens", "/utils/token_counter"),
-	whole(anthropicShape, "/messages/count_tokens", "/messages/batches", "/messages/batches/", ":rawPredict"),
-	whole(googleShape, ":generateContent", ":countTokens", ":embedContent", ":batchEmbedContents", "/v1beta/models", "/v1beta/models/"),
-	whole(textShape, "/api/pull", "/api/push", "/api/create", "/api/embed", "/api/embeddings",
-		"/api/tags", "/api/show", "/api/copy", "/api/delete", "/api/ps", "/api/version", "/api/blobs/"),
+	whole(anthropicShape, "/messages/count_tokens", "/messages/batches", ":rawPredict"),
+	whole(googleShape, ":generateContent", ":countTokens", ":embedContent", ":batchEmbedContents"),
+	whole(textShape, "/api/pull", "/api/push", "/api/create", "/api/embed", "/api/embeddings"),
 	// Bedrock's event streams are binary.
 	whole(flatShape, "/v2/embed", "/v2/rerank", "/invoke", "/invoke-with-response-stream", "/converse", "/converse-stream"),
+
+	errorsOf(openAIShape, "/v1/models", "/v1/models/", "/api/v0/models", "/api/v0/models/", "/v1/files", "/v1/files/", "/v1/batches", "/v1/batches/",
+		"/v1/responses/", "/score"),
+	errorsOf(anthropicShape, "/messages/batches/"),
+	errorsOf(googleShape, "/v1beta/models", "/v1beta/models/"),
+	errorsOf(textShape, "/api/tags", "/api/show", "/api/copy", "/api/delete", "/api/ps", "/api/version", "/api/blobs/"),
 )
 
 // misspelt is the rule of a path that is nearly one of an API: in another case, or with empty
@@ -212,8 +239,9 @@ func (r *rule) holdsIfAsked(f facts) bool {
 // Candidate is a request that may be a streaming one, by its method, path and headers
 // alone. Its body has the last word.
 type Candidate struct {
-	rule   *rule // nil on a path of no known API
-	events bool  // Accept is exactly text/event-stream
+	rule    *rule // nil on a path of no known API
+	events  bool  // Accept is exactly text/event-stream
+	browser bool  // a script of a page sent it
 }
 
 // Detect returns the candidate that a request is, or nil.
@@ -221,10 +249,15 @@ func Detect(r *http.Request) *Candidate {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet || !eligible(r) {
 		return nil
 	}
-	accept := r.Header["Accept"]
-	c := Candidate{events: len(accept) == 1 && accept[0] == eventStream}
+	accepted := r.Header["Accept"]
+	c := Candidate{
+		events:  len(accepted) == 1 && accepted[0] == eventStream,
+		browser: r.Header["Origin"] != nil || r.Header["Sec-Fetch-Mode"] != nil,
+	}
 	if r.Method == http.MethodPost {
-		c.rule = ruleOf(r.URL.Path)
+		if c.rule = ruleOf(r.URL.Path); c.rule != nil && c.rule.shared {
+			c.rule = nil
+		}
 		switch known := c.rule; {
 		case known == nil, known.exact:
 			return &c
@@ -240,6 +273,23 @@ func Detect(r *http.Request) *Candidate {
 	return &c
 }
 
+// accepted reports whether a client accepts the dialect's streams. SDKs ask for JSON, too,
+// when they want a stream.
+func (d *Dialect) accepted(header http.Header) bool {
+	none := true
+	for name, weight := range accept.Ranges(header) {
+		none = false
+		kind, _, _ := strings.Cut(d.mediaType(), "/")
+		switch name {
+		case "*/*", "*", "application/*", "application/json", d.mediaType(), kind + "/*":
+			if weight > 0 {
+				return true
+			}
+		}
+	}
+	return none
+}
+
 // Object reports whether only a JSON object can ask for the stream, so that no other body
 // has to be read as a whole.
 func (c *Candidate) Object() bool { return !c.events }
@@ -249,7 +299,15 @@ func (c *Candidate) Object() bool { return !c.events }
 func (c *Candidate) dialect(f *facts) *Dialect {
 	known := c.rule != nil && !c.rule.exact
 	switch {
+	case f != nil && f.chatID && f.sessionID:
+		return nil // Open WebUI's own page, which gets its answer by a WebSocket
 	case c.rule != nil && f != nil && (c.rule.body == nil || c.rule.body.holds(f)):
+		if c.rule.speaks.ndjson && c.events {
+			return &eventSource // no client of the API accepts that
+		}
+		if c.rule.speaks.ndjson && c.browser && f.stream != isTrue {
+			return nil // Ollama's own library says what it wants, and applications use its paths
+		}
 		return c.rule.speaks
 	case f != nil && (f.stream == isFalse || known && c.rule.holdsIfAsked(*f)):
 		return nil // the answer is whole, whatever the client accepts

@@ -90,6 +90,7 @@ func TestTable(t *testing.T) {
 		{"vLLM classes", "/classify", anything, chat, silence},
 		{"vLLM pooling", "/pooling", anything, chat, silence},
 		{"LiteLLM's count", "/utils/token_counter", anything, chat, silence},
+		{"useChat of AI SDK 3", "/api/chat", anything, `{"id":"k3","model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}`, silence},
 		{"useChat of AI SDK 4", "/api/chat", anything, `{"id":"k3","model":"gpt-4o","messages":[{"role":"user","content":"hi","parts":[{"type":"text","text":"hi"}]}]}`, silence},
 		{"useChat of AI SDK 4, a stream", "/api/chat", anything, `{"stream":true,"model":"gpt-4o","messages":[{"role":"user","content":"hi","parts":[]}]}`, silence},
 		{"useChat of AI SDK 4, a later message", "/api/chat", anything, `{"model":"gpt-4o","messages":[{"role":"system","content":"x"},{"role":"user","content":"hi","parts":[]}]}`, silence},
@@ -109,6 +110,10 @@ func TestTable(t *testing.T) {
 		{"a form", "/forms/completion", anything, `{"stream":true,"form":1}`, silence},
 		{"a chat without messages", "/v1/chat/completions", anything, `{"stream":true}`, &openAIChat},
 		{"which names a model", "/v1/messages", anything, `{"model":"m","stream":true}`, &anthropic},
+		{"or no model", "/rooms/5/messages", anything, `{"stream":true}`, silence},
+		{"or no model, and events", "/rooms/5/messages", events, `{"stream":true}`, &eventSource},
+		{"a feed without a model", "/feed/completions", anything, `{"stream":true}`, silence},
+		{"a survey without a model", "/survey/responses", anything, `{"stream":true}`, silence},
 		{"and says something else", "/v1/messages", anything, `{"model":"m","stream":true,"to":"+1"}`, silence},
 		{"SMS on a path of its own", "/hook", anything, `{"stream":true,"messages":[{"to":"+1","text":"hi"}]}`, silence},
 		{"messages that are texts", "/hook", anything, `{"stream":true,"messages":["hi"]}`, silence},
@@ -125,6 +130,26 @@ func TestTable(t *testing.T) {
 		{"nor is this one", "/v1/responses", events, `{"model":"m","input":"hi"}`, silence},
 		{"nor is any", "/feed", events, `{"stream":false}`, silence},
 		{"an application on a path like an API's", "/v1/messages", events, `{"topic":"x"}`, &eventSource},
+		{"events of a chat with Ollama's shape", "/api/chat", events, `{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}]}`, &eventSource},
+		{"events of a prompt with Ollama's shape", "/api/generate", events, `{"model":"m","prompt":"hi"}`, &eventSource},
+		{"events of a file", "/v1/files/7/events", events, `{"stream":true}`, &eventSource},
+		{"events of a model", "/v1/models/llama/infer", events, `{"inputs":[]}`, &eventSource},
+		{"events of a game", "/game/score", events, `q=1`, &eventSource},
+		{"events of an application", "/api/show", events, `{"id":1}`, &eventSource},
+		{"a chat below a model", "/v1/models/llama/chat", anything, chat, &openAIChat},
+		{"an application's score", "/game/score", anything, `{"stream":true}`, silence},
+		{"lines of JSON", "/ask", "application/x-ndjson", chat, silence},
+		{"plain text", "/v1/chat/completions", "text/plain", chat, silence},
+		{"sound", "/generate", "audio/wav", `{"text":"hi","stream":true}`, silence},
+		{"a picture", "/api/chat", "image/png", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, silence},
+		{"no event stream", "/v1/chat/completions", "text/event-stream;q=0, text/plain", chat, silence},
+		{"any text", "/v1/chat/completions", "text/*", chat, &openAIChat},
+		{"JSON", "/v1/chat/completions", "application/json", chat, &openAIChat},
+		{"JSON or events", "/v1/messages", "application/json, text/event-stream", chat, &anthropic},
+		{"Java's any", "/v1/chat/completions", "text/html, image/gif, *; q=.2", chat, &openAIChat},
+		{"lines of JSON from Ollama", "/api/chat", "application/x-ndjson", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, &ollamaChat},
+		{"Open WebUI's page", "/api/chat/completions", anything, `{"stream":true,"model":"m","messages":[{"role":"user","content":"hi"}],"chat_id":"1","session_id":"2","id":"3"}`, silence},
+		{"Open WebUI's API", "/api/chat/completions", anything, chat, &openAIChat},
 		{"answers that are whole", "/api/pull", events, `{"model":"m"}`, silence},
 		{"answers that are whole, though a stream is asked for", "/v1/audio/speech", events, `{"stream":true,"input":"hi"}`, silence},
 		{"answers that are whole, of a chat", "/v1/embeddings", events, chat, silence},
@@ -145,7 +170,7 @@ func TestTable(t *testing.T) {
 		{"capitals before an API", "/MyTeam/v1/messages", anything, chat, &anthropic},
 		{"an API behind a prefix", "/ollama/api/generate", anything, `{"model":"m","prompt":"hi"}`, &ollamaGenerate},
 		{"an API below a model", "/v1/models/claude/messages", anything, chat, &anthropic},
-		{"a model", "/v1/models/llama:predict", anything, chat, silence},
+		{"a model", "/v1/models/llama:predict", anything, chat, &openAIChat},
 		{"slashes at the end", "/v1/messages//", anything, chat, &anthropic},
 		{"events and no JSON", "/feed", events, `q=1`, &eventSource},
 	} {
@@ -162,6 +187,32 @@ func TestTable(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestOllamaOfAPage: a page that means Ollama says that it wants a stream, as Ollama's library
+// does.
+func TestOllamaOfAPage(t *testing.T) {
+	for _, c := range []struct {
+		path, body string
+		want       bool
+	}{
+		{"/api/chat", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, false},
+		{"/api/generate", `{"model":"m","prompt":"a picture"}`, false},
+		{"/api/chat", `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`, true},
+		{"/api/generate", `{"model":"m","stream":true,"prompt":"hi"}`, true},
+	} {
+		for _, header := range []string{"Origin", "Sec-Fetch-Mode"} {
+			r := httptest.NewRequest("POST", "http://app.test"+c.path, strings.NewReader(c.body))
+			r.Header.Set(header, map[string]string{"Origin": "http://app.test", "Sec-Fetch-Mode": "cors"}[header])
+			found := Detect(r)
+			if found == nil {
+				t.Fatalf("%s with %s is no candidate", c.path, header)
+			}
+			if _, got := found.Parse(r, []byte(c.body)); got != c.want {
+				t.Errorf("%s %s with %s: %v", c.path, c.body, header, got)
+			}
+		}
 	}
 }
 
@@ -247,7 +298,7 @@ func documentedTable() string {
 	b.WriteString("| no path that is known | " + chats.words + " | OpenAI chat |\n")
 	var silent []string
 	for i := range rules {
-		if rules[i].speaks == nil {
+		if rules[i].speaks == nil && !rules[i].shared {
 			silent = append(silent, documentedPath(&rules[i]))
 		}
 	}
