@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -295,4 +296,110 @@ func fields(all ...string) []byte {
 		_ = encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}) // a buffer takes it
 	}
 	return block.Bytes()
+}
+
+// What a backend of HTTP/2 must not send ends its own request: before the head of the
+// response with 502, later by a cut. The next request is served.
+func TestFramesOfABackendThatBreakTheRFC(t *testing.T) {
+	head := func(f *http2.Framer, stream uint32, end bool, more ...string) {
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(append([]string{":status", "200"}, more...)...), EndHeaders: true, EndStream: end})
+	}
+	const cut = -1
+	for name, tt := range map[string]struct {
+		reason string
+		send   func(f *http2.Framer, stream uint32)
+		status int
+	}{
+		"Data": {"5.1: DATA without HEADERS", func(f *http2.Framer, stream uint32) { _ = f.WriteData(stream, true, []byte("ok")) }, 502},
+		"NoStatus": {"8.3.2", func(f *http2.Framer, stream uint32) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields("x", "y"), EndHeaders: true})
+		}, 502},
+		"Request": {"8.3.2: a request's field", func(f *http2.Framer, stream uint32) { head(f, stream, true, ":path", "/") }, 502},
+		"Push": {"6.6: it was not enabled", func(f *http2.Framer, stream uint32) {
+			_ = f.WritePushPromise(http2.PushPromiseParam{StreamID: stream, PromiseID: 2, BlockFragment: fields(":path", "/"), EndHeaders: true})
+		}, 502},
+		"HPACK": {"4.3: an index that is none", func(f *http2.Framer, stream uint32) {
+			_ = f.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, stream, []byte{0x80})
+		}, 502},
+		"TooLarge":     {"4.2: a frame over the largest size", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(0xbe, 0, 0, make([]byte, 17<<20-1-1<<20)) }, 502},
+		"Settings":     {"6.5: SETTINGS of 5 bytes", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 5)) }, 502},
+		"Ping":         {"6.7: PING of 7 bytes", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FramePing, 0, 0, make([]byte, 7)) }, 502},
+		"Increment":    {"6.9: WINDOW_UPDATE of 0", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, make([]byte, 4)) }, 502},
+		"Continuation": {"6.10: CONTINUATION without HEADERS", func(f *http2.Framer, stream uint32) { _ = f.WriteContinuation(stream, true, fields(":status", "200")) }, 502},
+		"Interrupted": {"6.2: another frame within a block", func(f *http2.Framer, stream uint32) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", "200")})
+			_ = f.WritePing(false, [8]byte{})
+		}, 502},
+		"Bomb": {"a field of 4 KiB that the table repeats", func(f *http2.Framer, stream uint32) {
+			head(f, stream, true, slices.Repeat([]string{"x-large", strings.Repeat("x", 4000)}, 100)...)
+		}, 502},
+		"Window": {"6.9.1: more than the window of the stream", func(f *http2.Framer, stream uint32) {
+			head(f, stream, false)
+			for range 100 {
+				_ = f.WriteData(stream, false, make([]byte, 16<<10))
+			}
+		}, cut},
+		"Overflow": {"6.9.1: the window of the connection overflows", func(f *http2.Framer, _ uint32) {
+			_ = f.WriteWindowUpdate(0, 1<<31-1)
+			_ = f.WriteWindowUpdate(0, 1<<31-1)
+		}, 502},
+		"Trailers": {"8.1: trailers with a pseudo field", func(f *http2.Framer, stream uint32) { head(f, stream, false); head(f, stream, true) }, cut},
+		"OpenTrailers": {"8.1: trailers that do not end the stream", func(f *http2.Framer, stream uint32) {
+			head(f, stream, false)
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields("x", "y"), EndHeaders: true})
+		}, cut},
+		"Shorter": {"8.1.1: less than the length", func(f *http2.Framer, stream uint32) {
+			head(f, stream, false, "content-length", "10")
+			_ = f.WriteData(stream, true, []byte("ok"))
+		}, cut},
+		"Longer": {"8.1.1: more than the length, which is dropped", func(f *http2.Framer, stream uint32) {
+			head(f, stream, false, "content-length", "1")
+			_ = f.WriteData(stream, true, []byte("ok"))
+		}, 200},
+		"Reset": {"5.4.2: a stream that ends early", func(f *http2.Framer, stream uint32) {
+			head(f, stream, false)
+			_ = f.WriteRSTStream(stream, http2.ErrCodeInternal)
+		}, cut},
+		"GoAway": {"6.8: the request in flight is answered", func(f *http2.Framer, stream uint32) {
+			_ = f.WriteGoAway(stream, http2.ErrCodeNo, nil)
+			okayFrames(f, stream)
+		}, 200},
+		"Unknown": {"4.1: an unknown frame is ignored", func(f *http2.Framer, stream uint32) {
+			_ = f.WriteRawFrame(0xbe, 0xff, stream, []byte("x"))
+			okayFrames(f, stream)
+		}, 200},
+		"ClosedStream": {"5.1: DATA after the end", func(f *http2.Framer, stream uint32) {
+			okayFrames(f, stream)
+			_ = f.WriteData(stream, true, []byte("more"))
+		}, 200},
+		"ForeignStream": {"5.1.1: a stream that nobody has opened", func(f *http2.Framer, stream uint32) { head(f, stream+100, true); okayFrames(f, stream) }, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent atomic.Bool
+			f := framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
+				if sent.Swap(true) {
+					return okayFrames(frames, stream)
+				}
+				frames.AllowIllegalWrites = true
+				tt.send(frames, stream)
+				return true
+			})
+			f.start(t)
+			r, err := http.NewRequest(http.MethodPost, f.front.URL, nil) // which is not sent again
+			if err != nil {
+				t.Fatal(err)
+			}
+			res := f.do(t, r)
+			body, err := io.ReadAll(res.Body)
+			switch {
+			case tt.status == cut && err == nil:
+				t.Errorf("%s: %q is whole", tt.reason, body)
+			case tt.status != cut && res.StatusCode != tt.status:
+				t.Errorf("%s: got %d", tt.reason, res.StatusCode)
+			}
+			if res := f.get(t, "/"); res.StatusCode != http.StatusOK || read(t, res.Body) != "ok" {
+				t.Errorf("%s: the next request gets %d", tt.reason, res.StatusCode)
+			}
+		})
+	}
 }

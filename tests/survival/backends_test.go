@@ -82,8 +82,8 @@ func TestDownloadsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// raw is a backend that answers every request with the same bytes, again and again.
-func raw(t *testing.T, answer []byte) string {
+// connections is a backend that serves each connection as it is told to, and closes it then.
+func connections(t *testing.T, serve func(conn io.ReadWriter)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -97,20 +97,27 @@ func raw(t *testing.T, answer []byte) string {
 			}
 			go func() {
 				defer conn.Close()
-				for in := bufio.NewReader(conn); ; {
-					request, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					_, _ = io.Copy(io.Discard, request.Body)
-					if _, err := conn.Write(answer); err != nil {
-						return
-					}
-				}
+				serve(conn)
 			}()
 		}
 	}()
 	return l.Addr().String()
+}
+
+// raw is a backend that answers every request with the same bytes, again and again.
+func raw(t *testing.T, answer []byte) string {
+	return connections(t, func(conn io.ReadWriter) {
+		for in := bufio.NewReader(conn); ; {
+			request, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, request.Body)
+			if _, err := conn.Write(answer); err != nil {
+				return
+			}
+		}
+	})
 }
 
 func tiny(bytes int, end string) []byte {

@@ -5,13 +5,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/kedacore/http-add-on/tests/support/apiserver"
 	"github.com/kedacore/http-add-on/tests/support/frames"
 )
 
@@ -210,16 +216,56 @@ func TestIdleConnections(t *testing.T) {
 	v.survived()
 }
 
-// Clients that leave in ways that net/http does not see.
+// ghosts is how many clients of a kind leave, 1000 unless SURVIVAL_GHOSTS says more: then
+// there are more kinds too.
+func ghosts(t *testing.T) (each int, all bool) {
+	text, all := os.LookupEnv("SURVIVAL_GHOSTS")
+	if !all {
+		return 1000, false
+	}
+	each, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return each, true
+}
+
+// Clients that leave in ways that net/http does not see. They are freed, and none of their
+// requests is forwarded.
 func TestGhosts(t *testing.T) {
-	const each = 1000
-	for _, kind := range []struct{ reason, request string }{
-		{"no body", "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\n"},
-		{"one byte late", "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\nx"},
-		{"100 KB", "POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)},
-		{"1 MiB", "POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: 1048576\r\n\r\n" + strings.Repeat("x", 1<<20)},
+	each, all := ghosts(t)
+	get := "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\n"
+	post := func(length int) string {
+		return fmt.Sprintf("POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", length))
+	}
+	reset := func(conn *net.TCPConn) { _ = conn.SetLinger(0) }
+	halfClose := func(conn *net.TCPConn) {
+		_ = conn.CloseWrite()
+		_, _ = io.Copy(io.Discard, conn) // until the deadline
+	}
+	for _, kind := range []struct {
+		reason, request string
+		leave           func(*net.TCPConn) // before it is closed
+		always          bool
+	}{
+		{"no body", get, nil, true},
+		{"one byte late", get + "x", nil, true},
+		{"100 KB", post(100_000), nil, true},
+		{"1 MiB", post(1 << 20), nil, true},
+		{"16 MiB", post(16 << 20), nil, false},
+		{"16 MiB and a reset", post(16 << 20), reset, false},
+		{"a reset", get, reset, false},
+		{"one byte late, and a half-close", get + "x", halfClose, false},
+		{"HTTP/2", "", nil, false},
+		{"HTTP/2 and a reset", "", reset, false},
 	} {
+		if !all && !kind.always {
+			continue
+		}
 		t.Run(kind.reason, func(t *testing.T) {
+			var forwarded atomic.Int64
+			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
+			t.Cleanup(backend.Close)
 			v := start(t, nil)
 			slots := make(chan struct{}, 200)
 			var sending sync.WaitGroup
@@ -234,11 +280,28 @@ func TestGhosts(t *testing.T) {
 					}
 					defer conn.Close()
 					_ = conn.SetDeadline(time.Now().Add(time.Second))
-					_, _ = io.WriteString(conn, kind.request)
+					if kind.request == "" {
+						if c, err := frames.Open(conn, 0); err == nil {
+							_, _ = c.Request(false, frames.Fields("POST", "cold.test", "/")...)
+						}
+					} else {
+						_, _ = io.WriteString(conn, kind.request)
+					}
+					if kind.leave != nil {
+						kind.leave(conn.(*net.TCPConn))
+					}
 				})
 			}
 			sending.Wait()
+			left := time.Now()
+			v.others()                                                                                      // connections are accepted in order
 			v.eventually("no ghost is in flight", func() bool { return v.counts("cold").Concurrency <= 1 }) // the lease
+			t.Logf("freed after %v, with %.1f MiB of anonymous memory", time.Since(left).Round(time.Millisecond), mib(v.memory()))
+			v.api.Set(apiserver.Endpoints("cold", portOf(backend.Listener.Addr().String())))
+			v.eventually("a client that stays is served", func() bool { return v.get("cold.test") == http.StatusOK })
+			if n := forwarded.Load(); n != 1 {
+				t.Errorf("%d requests were forwarded", n-1)
+			}
 			v.survived()
 		})
 	}

@@ -194,15 +194,20 @@ func (v *victim) memory() int64 {
 	return n << 10
 }
 
+// others returns when each bystander was answered that asked after what was sent before.
+func (v *victim) others() {
+	v.t.Helper()
+	for _, b := range v.bystanders {
+		enough := b.answered.Load() + 2 // the second one from here began later
+		v.eventually(b.String()+" is still answered", func() bool { return b.answered.Load() >= enough })
+	}
+}
+
 // survived ends a test: the process lives, within its limit, and the bystanders were
 // served, also at the end.
 func (v *victim) survived() {
 	v.t.Helper()
-	for _, b := range v.bystanders {
-		// The second one from here began after the attack.
-		enough := b.answered.Load() + 2
-		v.eventually(b.String()+" is still answered", func() bool { return b.answered.Load() >= enough })
-	}
+	v.others()
 	v.stop()
 	select {
 	case <-v.exited:
@@ -239,6 +244,21 @@ func (v *victim) counts(route string) queue.Count {
 		return queue.Count{Concurrency: -1}
 	}
 	return counts["apps/"+route]
+}
+
+// get sends a request and returns the status of its answer, 0 without one.
+func (v *victim) get(host string) int {
+	r, err := http.NewRequest(http.MethodGet, "http://"+v.proxy+"/", nil)
+	if err != nil {
+		return 0
+	}
+	r.Host = host
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
 }
 
 // eventually polls for what the process does.
