@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -76,7 +77,7 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		scaledObjects = kind(keda.ScaledObjectKind(), "install KEDA: without it nothing scales")
 		services      = kind(corev1.SchemeGroupVersion.WithKind("Service"), role)
 		configMaps    = kind(corev1.SchemeGroupVersion.WithKind("ConfigMap"), role)
-		status        = conditions.Writer{Status: m.GetClient().Status(), Recorder: m.GetEventRecorder(recorderName)}
+		status        = &conditions.Writer{Status: m.GetClient().Status(), Recorder: m.GetEventRecorder(recorderName), Now: time.Now}
 	)
 	httpScaledObjects := &httpscaledobject.Reconciler{
 		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),

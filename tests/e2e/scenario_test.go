@@ -91,26 +91,32 @@ func (s *scenario) eventually(what string, so func() (bool, error)) {
 	s.must(s.Eventually(s.ctx, what, patience, func(context.Context) (bool, error) { return so() }))
 }
 
-// awaitReady waits until objects ("ScaledObject/llm") have the condition Ready.
-// After that of a ScaledObject, KEDA's stream to the scaler is open or about to be.
+// awaitReady waits until objects ("ScaledObject/llm") have the condition Ready, and our
+// own kinds Routed and Wakes too. After that of a ScaledObject, KEDA's stream to the scaler is open or about to be.
 func (s *scenario) awaitReady(objects ...string) {
 	s.Helper()
 	for _, name := range objects {
-		s.eventually(name+" to be ready", func() (bool, error) {
-			conditions, err := s.conditions(name)
-			if err != nil {
-				return false, err
-			}
-			i := slices.IndexFunc(conditions, func(c any) bool {
-				condition, _ := c.(map[string]any)
-				return condition["type"] == "Ready"
+		kinds := []string{"Ready"}
+		if !strings.HasPrefix(name, "ScaledObject/") {
+			kinds = append(kinds, "Routed", "Wakes")
+		}
+		for _, kind := range kinds {
+			s.eventually(name+" to be "+kind, func() (bool, error) {
+				conditions, err := s.conditions(name)
+				if err != nil {
+					return false, err
+				}
+				i := slices.IndexFunc(conditions, func(c any) bool {
+					condition, _ := c.(map[string]any)
+					return condition["type"] == kind
+				})
+				if i < 0 {
+					return false, fmt.Errorf("%s has no condition %s", name, kind)
+				}
+				condition, _ := conditions[i].(map[string]any)
+				return condition["status"] == "True", fmt.Errorf("%v: %v", condition["reason"], condition["message"])
 			})
-			if i < 0 {
-				return false, fmt.Errorf("%s has no condition Ready", name)
-			}
-			condition, _ := conditions[i].(map[string]any)
-			return condition["status"] == "True", fmt.Errorf("%v: %v", condition["reason"], condition["message"])
-		})
+		}
 	}
 }
 

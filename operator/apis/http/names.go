@@ -29,9 +29,16 @@ const (
 	Finalizer = "httpscaledobject.http.keda.sh"
 )
 
-// ConditionReady is the type of the condition that reports whether an object of
-// either kind is in effect.
-const ConditionReady = "Ready"
+// The types of the conditions of both kinds.
+const (
+	// ConditionReady reports that the operator has looked at an object and did what the
+	// object asks of it. It does not wait for other objects.
+	ConditionReady = "Ready"
+	// ConditionRouted reports whether requests reach the target.
+	ConditionRouted = "Routed"
+	// ConditionWakes reports whether demand wakes the target.
+	ConditionWakes = "Wakes"
+)
 
 // Keys of the metadata of a KEDA trigger that calls the external scaler.
 const (

@@ -13,7 +13,7 @@ func TestNamesAreFrozen(t *testing.T) {
 		"group": api.Group, "route": api.KindInterceptorRoute, "scaled object": api.KindHTTPScaledObject,
 		"true": api.True, "body": api.LabelResponseBody,
 		"skip": api.AnnotationSkipScaledObjectCreation, "orphan": api.AnnotationOrphanScaledObject, "finalizer": api.Finalizer,
-		"ready": api.ConditionReady, "trigger of a route": api.TriggerInterceptorRoute,
+		"ready": api.ConditionReady, "routed": api.ConditionRouted, "wakes": api.ConditionWakes, "trigger of a route": api.TriggerInterceptorRoute,
 		"trigger of a scaled object": api.TriggerHTTPScaledObject, "trigger of the fleet": api.TriggerPendingRequests,
 	}
 	want := map[string]string{
@@ -22,7 +22,7 @@ func TestNamesAreFrozen(t *testing.T) {
 		"skip":      "httpscaledobject.keda.sh/skip-scaledobject-creation",
 		"orphan":    "httpscaledobject.keda.sh/orphan-scaledobject",
 		"finalizer": "httpscaledobject.http.keda.sh",
-		"ready":     "Ready", "trigger of a route": "interceptorRoute",
+		"ready":     "Ready", "routed": "Routed", "wakes": "Wakes", "trigger of a route": "interceptorRoute",
 		"trigger of a scaled object": "httpScaledObject", "trigger of the fleet": "interceptorTargetPendingRequests",
 	}
 	if !maps.Equal(got, want) {

@@ -8,7 +8,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -52,20 +55,11 @@ type Problem struct {
 	Warning bool
 }
 
-// Verdict is the state of an object: its Ready condition, and the event that is
-// recorded when the condition changes.
-type Verdict struct {
-	// Condition that the status gets.
-	Condition metav1.Condition
-	// Event is the reason of the event: the gravest problem's, or Reconciled.
-	Event string
-}
-
-// Ready makes the verdict from all that is wrong: False if a problem is more
+// Verdict makes a condition from all that is wrong: False if a problem is more
 // than a warning. Problems are listed in order, warnings last;
 // the first one's reason is the condition's. Without any the message is fine.
-func Ready(problems []Problem, fine string) Verdict {
-	ready := metav1.Condition{Type: api.ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
+func Verdict(kind string, problems []Problem, fine string) metav1.Condition {
+	verdict := metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: ReasonReconciled, Message: fine}
 	var messages []string
 	for _, warnings := range []bool{false, true} {
 		for _, p := range problems {
@@ -73,10 +67,10 @@ func Ready(problems []Problem, fine string) Verdict {
 				continue
 			}
 			if len(messages) == 0 {
-				ready.Reason = p.Reason
+				verdict.Reason = p.Reason
 			}
 			if !p.Warning {
-				ready.Status = metav1.ConditionFalse
+				verdict.Status = metav1.ConditionFalse
 			}
 			messages = append(messages, p.Message)
 		}
@@ -85,24 +79,17 @@ func Ready(problems []Problem, fine string) Verdict {
 		messages = append(messages[:maxProblems], fmt.Sprintf("and %d more", more))
 	}
 	if len(messages) > 0 {
-		ready.Message = shorten(strings.Join(messages, "; "), maxMessage)
+		verdict.Message = shorten(strings.Join(messages, "; "), maxMessage)
 	}
-	return Verdict{Condition: ready, Event: ready.Reason}
+	return verdict
 }
 
-// ReconciledAllTheSame is the verdict for a kind whose readers know one reason of
-// a condition that is True: warnings are in its message only, after what is fine,
-// and in the event.
-func (v Verdict) ReconciledAllTheSame(fine string) Verdict {
-	if c := &v.Condition; c.Status == metav1.ConditionTrue && c.Reason != ReasonReconciled {
-		c.Reason, c.Message = ReasonReconciled, shorten(fine+", but "+c.Message, maxMessage)
+// Undecodable returns the conditions of an object that does not decode.
+func Undecodable(err error) []metav1.Condition {
+	problems := []Problem{{Reason: ReasonUndecodable, Message: fmt.Sprintf("the object cannot be read and is not in effect: %v", err)}}
+	return []metav1.Condition{
+		Verdict(api.ConditionReady, problems, ""), Verdict(api.ConditionRouted, problems, ""), Verdict(api.ConditionWakes, problems, ""),
 	}
-	return v
-}
-
-// Undecodable is the problem of an object that does not decode.
-func Undecodable(err error) Problem {
-	return Problem{Reason: ReasonUndecodable, Message: fmt.Sprintf("the object cannot be read and is not in effect: %v", err)}
 }
 
 // Writer writes statuses and events.
@@ -111,22 +98,46 @@ type Writer struct {
 	Status client.SubResourceWriter
 	// Recorder of the events.
 	Recorder events.EventRecorder
+	// Now is the time.
+	Now func() time.Time
+
+	mu      sync.Mutex
+	pending map[pending]bool
 }
 
-// Write sets the Ready condition and the given fields of the status of an object
-// as it came from the cache, and records an event if the condition has changed.
-// It writes nothing if all is there already, and drops conditions that no API
-// server accepts any more: those of 0.16 may have no lastTransitionTime.
+// pending names a condition that is False for less than lasting.
+type pending struct {
+	kind      string
+	object    types.NamespacedName
+	condition string
+}
+
+// lasting is how long a condition other than Ready is False before an event says so.
+// Objects that belong together are applied one after the other, in any order.
+const lasting = time.Minute
+
+// Write sets conditions, Ready first, and the given fields of the status of an object
+// as it came from the cache. It writes nothing if all is there already, and drops
+// conditions that no API server accepts any more: those of 0.16 may have no
+// lastTransitionTime.
+//
+// It records an event when Ready has changed, and one for every other condition that
+// is False for a minute, that changes after that, or that got a warning. While Ready
+// is False its event is the only one. again is when the object must be reconciled for
+// that, zero if it need not be.
 //
 // A cache that lags behind is no error: the newer version is on its way, and
 // with it the next reconciliation.
-func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, verdict Verdict, fields map[string]any) error {
-	ready := verdict.Condition
-	ready.ObservedGeneration = object.GetGeneration()
-	conditions, dropped := current(object)
-	before := meta.FindStatusCondition(conditions, ready.Type)
-	unchanged := before != nil && before.Status == ready.Status && before.Reason == ready.Reason && before.Message == ready.Message
-	changed := meta.SetStatusCondition(&conditions, ready) || dropped
+func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, fields map[string]any, verdicts ...metav1.Condition) (again time.Duration, err error) {
+	conditions, changed := current(object)
+	before := slices.Clone(conditions)
+	for _, verdict := range verdicts {
+		verdict.ObservedGeneration = object.GetGeneration()
+		verdict.LastTransitionTime = metav1.NewTime(w.Now())
+		if meta.SetStatusCondition(&conditions, verdict) {
+			changed = true
+		}
+	}
 	status := map[string]any{"conditions": conditions}
 	for name, value := range fields {
 		old, found, _ := unstructured.NestedFieldNoCopy(object.Object, "status", name)
@@ -135,35 +146,82 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, v
 			status[name] = value
 		}
 	}
-	if !changed {
-		return nil
+	written := object.DeepCopy()
+	if changed {
+		patch, err := json.Marshal(map[string]any{
+			"metadata": map[string]any{"resourceVersion": object.GetResourceVersion()},
+			"status":   status,
+		})
+		if err != nil {
+			return 0, fmt.Errorf("encoding the status: %w", err)
+		}
+		err = w.Status.Patch(ctx, written, client.RawPatch(types.MergePatchType, patch))
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("writing the status: %w", err)
+		}
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": object.GetResourceVersion()},
-		"status":   status,
-	})
-	if err != nil {
-		return fmt.Errorf("encoding the status: %w", err)
+	ready := meta.IsStatusConditionTrue(conditions, api.ConditionReady)
+	for _, verdict := range verdicts {
+		now := meta.FindStatusCondition(conditions, verdict.Type)
+		due, wait := w.due(pending{object.GetKind(), client.ObjectKeyFromObject(object), verdict.Type}, meta.FindStatusCondition(before, verdict.Type), now)
+		if wait > 0 && (again == 0 || wait < again) {
+			again = wait
+		}
+		if due && (ready || verdict.Type == api.ConditionReady) {
+			w.event(written, *now)
+		}
 	}
-	err = w.Status.Patch(ctx, object.DeepCopy(), client.RawPatch(types.MergePatchType, patch))
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("writing the status: %w", err)
-	}
-	if !unchanged {
-		w.event(object, verdict)
-	}
-	return nil
+	return again, nil
 }
 
-func (w *Writer) event(object *unstructured.Unstructured, verdict Verdict) {
+// Forget drops what is remembered of an object that is gone.
+func (w *Writer) Forget(kind string, object types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, condition := range []string{api.ConditionRouted, api.ConditionWakes} {
+		delete(w.pending, pending{kind, object, condition})
+	}
+}
+
+// due reports whether an event is to be recorded for a condition, or else how long it
+// must last for that.
+func (w *Writer) due(key pending, before, now *metav1.Condition) (due bool, wait time.Duration) {
+	changed := before == nil || before.Status != now.Status || before.Reason != now.Reason || before.Message != now.Message
+	if now.Type == api.ConditionReady {
+		return changed, 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Status == metav1.ConditionFalse {
+		if wait = now.LastTransitionTime.Add(lasting).Sub(w.Now()); wait > 0 {
+			if w.pending == nil {
+				w.pending = make(map[pending]bool)
+			}
+			w.pending[key] = true
+			return false, wait
+		}
+		waited := w.pending[key]
+		delete(w.pending, key)
+		return changed || waited, 0
+	}
+	unsaid := w.pending[key] // that it was False
+	delete(w.pending, key)
+	recovered := before != nil && (before.Status == metav1.ConditionFalse && !unsaid || before.Status == metav1.ConditionTrue)
+	warned := now.Status == metav1.ConditionTrue && now.Reason != ReasonReconciled
+	return changed && (warned || recovered), 0
+}
+
+// event records an event. One of the same version, reason and action as another would be
+// a repetition of it, and the role has no right to change events.
+func (w *Writer) event(object *unstructured.Unstructured, verdict metav1.Condition) {
 	kind := corev1.EventTypeWarning
-	if verdict.Event == ReasonReconciled {
+	if verdict.Reason == ReasonReconciled {
 		kind = corev1.EventTypeNormal
 	}
-	w.Recorder.Eventf(object, nil, kind, verdict.Event, "Reconcile", "%s", shorten(verdict.Condition.Message, maxNote))
+	w.Recorder.Eventf(object, nil, kind, verdict.Reason, verdict.Type, "%s", shorten(verdict.Message, maxNote))
 }
 
 // shorten cuts a text to a number of bytes.

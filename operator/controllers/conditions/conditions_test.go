@@ -2,9 +2,11 @@ package conditions
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func TestReady(t *testing.T) {
+func TestVerdict(t *testing.T) {
 	warning := Problem{Reason: "Warned", Message: "half", Warning: true}
 	failure := Problem{Reason: "Failed", Message: "all", Warning: false}
 	tests := []struct {
@@ -30,26 +32,8 @@ func TestReady(t *testing.T) {
 		{"but not all of them", slicesOf(failure, 7), "False Failed all; all; all; all; all; and 2 more"},
 	}
 	for _, test := range tests {
-		got := Ready(test.problems, "fine").Condition
+		got := Verdict("Ready", test.problems, "fine")
 		if text := fmt.Sprintf("%s %s %s", got.Status, got.Reason, got.Message); text != test.want {
-			t.Errorf("%s: %q, want %q", test.reason, text, test.want)
-		}
-	}
-}
-
-func TestReconciledAllTheSame(t *testing.T) {
-	tests := []struct {
-		reason   string
-		problems []Problem
-		want     string
-	}{
-		{"nothing is wrong", nil, "True Reconciled fine, event Reconciled"},
-		{"a warning is in the message and the event", []Problem{{"Warned", "half", true}}, "True Reconciled fine, but half, event Warned"},
-		{"a failure stays what it is", []Problem{{"Failed", "all", false}, {"Warned", "half", true}}, "False Failed all; half, event Failed"},
-	}
-	for _, test := range tests {
-		got := Ready(test.problems, "fine").ReconciledAllTheSame("fine")
-		if text := fmt.Sprintf("%s %s %s, event %s", got.Condition.Status, got.Condition.Reason, got.Condition.Message, got.Event); text != test.want {
 			t.Errorf("%s: %q, want %q", test.reason, text, test.want)
 		}
 	}
@@ -102,7 +86,7 @@ func stored(status, reason string, generation int64) map[string]any {
 
 func TestWrite(t *testing.T) {
 	other := map[string]any{"type": "Other", "status": "True", "reason": "Theirs", "message": "", "lastTransitionTime": "2025-01-01T00:00:00Z"}
-	ready := Ready(nil, "m")
+	ready := Verdict("Ready", nil, "m")
 	tests := []struct {
 		reason   string
 		status   map[string]any
@@ -148,10 +132,10 @@ func TestWrite(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.reason, func(t *testing.T) {
 			to, r := &statusClient{}, &recorder{}
-			w := Writer{Status: to, Recorder: r}
+			w := Writer{Status: to, Recorder: r, Now: time.Now}
 			in := object(test.status)
 			before := in.DeepCopy()
-			if err := w.Write(t.Context(), in, ready, test.fields); err != nil {
+			if _, err := w.Write(t.Context(), in, test.fields, ready); err != nil {
 				t.Fatal(err)
 			}
 			if len(to.patches) != test.writes {
@@ -172,23 +156,95 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// Objects that belong together are applied in any order: what is missing for a moment is
+// in the condition at once, and in an event only if it stays missing.
+func TestAnEventSaysWhatIsFalseForAMinute(t *testing.T) {
+	missing := []Problem{{Reason: "ServiceNotFound", Message: "gone"}}
+	refused := []Problem{{Reason: "PortNotFound", Message: "odd"}}
+	paused := []Problem{{Reason: "Paused", Message: "soon", Warning: true}}
+	type step struct {
+		after    time.Duration
+		ready    []Problem
+		problems []Problem
+		again    time.Duration
+		events   []string
+	}
+	for _, test := range []struct {
+		reason string
+		steps  []step
+	}{
+		{"the rest comes in time", []step{
+			{0, nil, missing, time.Minute, []string{"Normal Reconciled fine"}},
+			{30 * time.Second, nil, missing, 30 * time.Second, nil},
+			{29 * time.Second, nil, nil, 0, nil},
+			{time.Hour, nil, nil, 0, nil},
+		}},
+		{"the rest does not come", []step{
+			{0, nil, missing, time.Minute, []string{"Normal Reconciled fine"}},
+			{time.Minute, nil, missing, 0, []string{"Warning ServiceNotFound gone"}},
+			{time.Hour, nil, missing, 0, nil},
+			{time.Second, nil, refused, 0, []string{"Warning PortNotFound odd"}},
+			{time.Second, nil, nil, 0, []string{"Normal Reconciled works"}},
+		}},
+		{"a warning is said at once", []step{
+			{0, nil, nil, 0, []string{"Normal Reconciled fine"}},
+			{time.Second, nil, paused, 0, []string{"Warning Paused soon"}},
+			{time.Second, nil, nil, 0, []string{"Normal Reconciled works"}},
+		}},
+		{"one event for an object that is not ready", []step{
+			{0, missing, missing, time.Minute, []string{"Warning ServiceNotFound gone"}},
+			{time.Minute, missing, missing, 0, nil},
+		}},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			to, r := &statusClient{}, &recorder{}
+			w := Writer{Status: to, Recorder: r, Now: func() time.Time { return now }}
+			in := object(nil)
+			for i, s := range test.steps {
+				now = now.Add(s.after)
+				r.events = nil
+				again, err := w.Write(t.Context(), in, nil, Verdict("Ready", s.ready, "fine"), Verdict("Routed", s.problems, "works"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(s.events, r.events); diff != "" || again != s.again {
+					t.Errorf("step %d: again in %v, want %v; events -want +got:\n%s", i, again, s.again, diff)
+				}
+				if len(to.patches) > 0 { // the cache follows
+					var patch map[string]any
+					if err := json.Unmarshal([]byte(to.patches[len(to.patches)-1]), &patch); err != nil {
+						t.Fatal(err)
+					}
+					delete(patch, "metadata")
+					in.Object["status"] = patch["status"]
+				}
+			}
+			w.Forget("InterceptorRoute", client.ObjectKeyFromObject(in))
+			if len(w.pending) > 0 {
+				t.Errorf("remembers %v of an object that is gone", w.pending)
+			}
+		})
+	}
+}
+
 func TestACacheThatLagsBehindIsNoError(t *testing.T) {
 	to, r := &statusClient{err: apierrors.NewConflict(schema.GroupResource{}, "shop", nil)}, &recorder{}
-	w := Writer{Status: to, Recorder: r}
-	if err := w.Write(t.Context(), object(nil), Ready(nil, "fine"), nil); err != nil || r.events != nil {
+	w := Writer{Status: to, Recorder: r, Now: time.Now}
+	if _, err := w.Write(t.Context(), object(nil), nil, Verdict("Ready", nil, "fine")); err != nil || r.events != nil {
 		t.Errorf("error %v, events %v, want none", err, r.events)
 	}
 	to.err = apierrors.NewInternalError(fmt.Errorf("broken"))
-	if err := w.Write(t.Context(), object(nil), Ready(nil, "fine"), nil); err == nil {
+	if _, err := w.Write(t.Context(), object(nil), nil, Verdict("Ready", nil, "fine")); err == nil {
 		t.Error("a failed write is an error")
 	}
 }
 
 func TestNotesFitIntoEvents(t *testing.T) {
 	to, r := &statusClient{}, &recorder{}
-	w := Writer{Status: to, Recorder: r}
+	w := Writer{Status: to, Recorder: r, Now: time.Now}
 	long := Problem{Reason: "Long", Message: strings.Repeat("ö%", 4000)}
-	if err := w.Write(t.Context(), object(nil), Ready([]Problem{long}, ""), nil); err != nil {
+	if _, err := w.Write(t.Context(), object(nil), nil, Verdict("Ready", []Problem{long}, "")); err != nil {
 		t.Fatal(err)
 	}
 	note := strings.TrimPrefix(r.events[0], corev1.EventTypeWarning+" Long ")

@@ -3,6 +3,7 @@ package httpscaledobject
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr/testr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,7 +60,7 @@ func TestAConflictIsNoFact(t *testing.T) {
 	there := availability.New(keda.ScaledObjectKind(), api, "", "", testr.New(t))
 	there.Probe(t.Context())
 	r := &Reconciler{
-		Client: api, Status: conditions.Writer{Status: api.Status(), Recorder: recorder}, ScalerAddress: "scaler.keda:9090",
+		Client: api, Status: &conditions.Writer{Status: api.Status(), Recorder: recorder, Now: time.Now}, ScalerAddress: "scaler.keda:9090",
 		KEDA: there, Services: availability.New(schema.GroupVersionKind{}, api, "", "", testr.New(t)),
 	}
 	name := client.ObjectKeyFromObject(object)

@@ -2,23 +2,27 @@
 // which KEDA scales its workload, and reports the result in its status. It must not
 // know how requests are routed, except which Service they go to and which route wins.
 //
-// Ready is False, and the workload may never wake, when
-//   - the object does not decode (Undecodable),
+// Ready is as 0.16 has it: True with the reason Reconciled, or False when
+//   - the object does not decode (Undecodable); so are the other conditions,
 //   - there is no ScaledObject: the spec makes none, somebody else controls the one
-//     of that name, the API server refused it or KEDA is not installed (CreateError),
-//   - KEDA refuses the ScaledObject (ScaledObjectNotReady),
+//     of that name, the API server refused it or KEDA is not installed (CreateError).
+//
+// Routed is False when
 //   - the Service is missing or does not have the port, or has several ports and
 //     the object names none (the reasons of package route),
 //   - no request matches any of its hosts, or of its paths (InvalidRules).
 //
-// Else it is True with the reason Reconciled, as 0.16 has it. What there is to warn
-// of is in the message, and in an event of that reason:
+// It is True with the reason as a warning when
 //   - an InterceptorRoute of the same name takes the requests (Superseded),
 //   - no request matches some of its hosts or paths (InvalidRules),
 //   - other routes have the same rules and come first (RouteConflict),
-//   - the fallback's Service is missing or does not have the port,
-//   - the ScaledObject is paused (ScaledObjectPaused), or KEDA fails for now to ask
-//     the scaler or to scale (ScaledObjectNotReady).
+//   - the fallback's Service is missing or does not have the port.
+//
+// Wakes is False without a ScaledObject (CreateError), and when KEDA refuses it
+// (ScaledObjectNotReady); it is True with the reason as a warning when the ScaledObject
+// is paused (ScaledObjectPaused), or KEDA fails for now to ask the scaler or to scale
+// (ScaledObjectNotReady). It is Unknown when an annotation says to make none
+// (ScaledObjectSkipped).
 package httpscaledobject
 
 import (
@@ -52,6 +56,7 @@ import (
 const (
 	ReasonCreateError = "CreateError"
 	ReasonSuperseded  = "Superseded"
+	ReasonSkipped     = "ScaledObjectSkipped"
 )
 
 // refusedAgain is after how long a refused object is tried again: admission may
@@ -63,7 +68,7 @@ type Reconciler struct {
 	// Client reads from the cache.
 	Client client.Client
 	// Status writes conditions and events.
-	Status conditions.Writer
+	Status *conditions.Writer
 	// ScalerAddress is where KEDA finds the scaler: host:port.
 	ScalerAddress string
 	// KEDA is the availability of ScaledObjects, Services that of Services.
@@ -76,6 +81,7 @@ type Reconciler struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	raw := route.NewObject(route.HTTPScaledObjectKind())
 	if err := r.Client.Get(ctx, request.NamespacedName, raw); err != nil {
+		r.Status.Forget(api.KindHTTPScaledObject, request.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if raw.GetDeletionTimestamp() != nil {
@@ -84,21 +90,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	object, err := route.DecodeHTTPScaledObject(raw)
 	if err != nil {
-		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
-		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
+		_, err := r.Status.Write(ctx, raw, nil, conditions.Undecodable(err)...)
+		return reconcile.Result{}, err
 	}
 	return r.reconcile(ctx, raw, object)
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) (reconcile.Result, error) {
 	var result reconcile.Result
-	var problems []conditions.Problem
+	var creation []conditions.Problem
 	fine, failed := r.scaledObject(ctx, object)
 	if apierrors.IsConflict(failed) { // the cache lags behind: nothing to report
 		return result, failed
 	}
 	if failed != nil {
-		problems = append(problems, conditions.Problem{Reason: ReasonCreateError, Message: failed.Error()})
+		creation = append(creation, conditions.Problem{Reason: ReasonCreateError, Message: failed.Error()})
 		if isRefusal(failed) {
 			result.RequeueAfter, failed = refusedAgain, nil
 		}
@@ -108,11 +114,16 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	var routing []conditions.Problem
 	if problem != nil {
-		problems = append(problems, *problem)
+		routing = append(routing, *problem)
 	}
-	problems = append(problems, rules(converted)...)
+	routing = append(routing, rules(converted)...)
 	warnings, err := r.warnings(ctx, object, converted)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	wakes, err := r.wakes(ctx, object, creation)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -120,8 +131,33 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
 		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
 	}
-	ready := conditions.Ready(append(problems, warnings...), fine).ReconciledAllTheSame(fine)
-	return result, cmp.Or(failed, r.Status.Write(ctx, raw, ready, status))
+	again, err := r.Status.Write(ctx, raw, status,
+		conditions.Verdict(api.ConditionReady, creation, fine),
+		conditions.Verdict(api.ConditionRouted, append(routing, warnings...), "requests are routed to the target"),
+		wakes)
+	if again > 0 && (result.RequeueAfter == 0 || again < result.RequeueAfter) {
+		result.RequeueAfter = again
+	}
+	return result, cmp.Or(failed, err)
+}
+
+// wakes returns the condition that reports whether anything would wake the workload.
+// creation is why there is no ScaledObject.
+func (r *Reconciler) wakes(ctx context.Context, object *v1alpha1.HTTPScaledObject, creation []conditions.Problem) (metav1.Condition, error) {
+	if len(creation) == 0 && object.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
+		return metav1.Condition{
+			Type: api.ConditionWakes, Status: metav1.ConditionUnknown, Reason: ReasonSkipped,
+			Message: "an annotation says to make no ScaledObject; whether another one wakes the target is not looked at",
+		}, nil
+	}
+	problem, err := r.asleep(ctx, object)
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	if problem != nil {
+		creation = append(creation, *problem)
+	}
+	return conditions.Verdict(api.ConditionWakes, creation, "demand wakes the target"), nil
 }
 
 // scaledObject creates or removes the ScaledObject as the object and its annotations
@@ -167,11 +203,6 @@ func rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) 
 // not keep the object from being in effect.
 func (r *Reconciler) warnings(ctx context.Context, object *v1alpha1.HTTPScaledObject, converted *v1beta1.InterceptorRoute) ([]conditions.Problem, error) {
 	var warnings []conditions.Problem
-	if problem, err := r.asleep(ctx, object); err != nil {
-		return nil, err
-	} else if problem != nil {
-		warnings = append(warnings, *problem)
-	}
 	if problem, err := r.fallback(ctx, converted); err != nil {
 		return nil, err
 	} else if problem != nil {

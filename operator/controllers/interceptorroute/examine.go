@@ -6,8 +6,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/lookup"
@@ -20,21 +22,27 @@ type examination struct {
 	*Reconciler
 	route    *v1beta1.InterceptorRoute
 	problems []conditions.Problem
-	// fine is the message of the condition if nothing is wrong.
-	fine string
 }
 
-// examine collects all that is wrong with a route. What keeps requests from it and
-// from its target comes first: it is the answer to most questions.
-func (r *Reconciler) examine(ctx context.Context, object *v1beta1.InterceptorRoute) (conditions.Verdict, error) {
-	x := &examination{Reconciler: r, route: object, fine: "requests are routed and wake the target"}
+// examine returns the conditions of a route. What keeps requests from it and from its
+// target comes first: it is the answer to most questions.
+func (r *Reconciler) examine(ctx context.Context, object *v1beta1.InterceptorRoute) ([]metav1.Condition, error) {
+	x := &examination{Reconciler: r, route: object}
 	x.rules()
-	for _, step := range []func(context.Context) error{x.target, x.scaledObject, x.fallback, x.responses} {
+	for _, step := range []func(context.Context) error{x.target, x.fallback, x.responses} {
 		if err := step(ctx); err != nil {
-			return conditions.Verdict{}, err
+			return nil, err
 		}
 	}
-	return conditions.Ready(x.problems, x.fine), nil
+	wakes, err := r.wakes(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	return []metav1.Condition{
+		conditions.Verdict(api.ConditionReady, nil, "InterceptorRoute reconciled"),
+		conditions.Verdict(api.ConditionRouted, x.problems, "requests are routed to the target"),
+		wakes,
+	}, nil
 }
 
 func (x *examination) fail(reason, format string, args ...any) {

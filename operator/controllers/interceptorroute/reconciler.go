@@ -1,30 +1,37 @@
-// Package interceptorroute reports in the Ready condition of each InterceptorRoute
-// whether requests reach its target and wake it, and why not. It writes nothing
-// else and must not know how a request is served.
+// Package interceptorroute reports in the conditions of each InterceptorRoute whether
+// requests reach its target and wake it, and why not. It writes nothing else and must
+// not know how a request is served.
 //
-// Ready is False when no request can be answered by the target once it sleeps:
-//   - Undecodable: the stored object cannot be read, so it is not in effect;
+// Ready is True, with the reason Reconciled, as soon as the operator has looked at an
+// object, as in 0.16: whoever applies a route first and the rest later waits for it. It
+// is False, as are the others, for an object that cannot be read and so is not in
+// effect (Undecodable).
+//
+// Routed is False when the target can answer no request:
 //   - NoRules, InvalidRules: no request matches;
 //   - RouteConflict, on all of its hosts and paths: other routes have the same rules
 //     and come first (the message says which);
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound: there is nothing to send
-//     requests to;
-//   - NoScaledObject: nothing would wake the target;
-//   - ScaledObjectNotReady: KEDA refuses what would.
+//     requests to.
 //
-// Ready is True with the reason as a warning when only some requests, or only
+// It is True with the reason as a warning when only some requests, or only
 // what clients see meanwhile, are worse than asked for:
 //   - InvalidRules, of some of the hosts and paths, or of static routes;
 //   - RouteConflict, on some of the hosts and paths;
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
 //   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500, or
 //     the built-in waiting page is shown;
-//   - InvalidTemplate: the same of a waiting page that cannot be used;
+//   - InvalidTemplate: the same of a waiting page that cannot be used.
 //
-// or when the target would not wake for now: somebody paused its ScaledObject
-// (ScaledObjectPaused), or KEDA failed to ask or to scale (ScaledObjectNotReady).
+// Wakes is False when the target would stay asleep:
+//   - NoScaledObject: nothing would wake it;
+//   - ScaledObjectNotReady: KEDA refuses what would.
 //
-// The condition ignores what the operator has no right to read.
+// It is True with the reason as a warning when the target would not wake for now:
+// somebody paused its ScaledObject (ScaledObjectPaused), or KEDA failed to ask or to
+// scale (ScaledObjectNotReady).
+//
+// The conditions ignore what the operator has no right to read.
 package interceptorroute
 
 import (
@@ -33,13 +40,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/availability"
 	"github.com/kedacore/http-add-on/operator/controllers/claims"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// The reasons of the Ready condition that are this kind's own.
+// The reasons of conditions that are this kind's own.
 const (
 	ReasonNoRules         = "NoRules"
 	ReasonNoScaledObject  = "NoScaledObject"
@@ -53,7 +61,7 @@ type Reconciler struct {
 	// Live reads what the cache does not hold: the texts of waiting pages.
 	Live client.Reader
 	// Status writes conditions and events.
-	Status conditions.Writer
+	Status *conditions.Writer
 	// KEDA is the availability of ScaledObjects; the others are of their kinds.
 	KEDA, Services, ConfigMaps *availability.Kind
 
@@ -64,6 +72,7 @@ type Reconciler struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	raw := route.NewObject(route.InterceptorRouteKind())
 	if err := r.Client.Get(ctx, request.NamespacedName, raw); err != nil {
+		r.Status.Forget(api.KindInterceptorRoute, request.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if raw.GetDeletionTimestamp() != nil {
@@ -71,12 +80,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	decoded, err := route.Decode(raw)
 	if err != nil {
-		ready := conditions.Ready([]conditions.Problem{conditions.Undecodable(err)}, "")
-		return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
+		_, err := r.Status.Write(ctx, raw, nil, conditions.Undecodable(err)...)
+		return reconcile.Result{}, err
 	}
-	ready, err := r.examine(ctx, decoded)
+	verdicts, err := r.examine(ctx, decoded)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, r.Status.Write(ctx, raw, ready, nil)
+	again, err := r.Status.Write(ctx, raw, nil, verdicts...)
+	return reconcile.Result{RequeueAfter: again}, err
 }

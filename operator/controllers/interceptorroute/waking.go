@@ -7,69 +7,74 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/controllers/scaledobjects"
 	"github.com/kedacore/http-add-on/operator/keda"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// scaledObject finds out whether anything would wake the target.
+// wakes returns the condition that reports whether anything would wake the target.
 //
 // A trigger that names an HTTPScaledObject of the route's name does, as demand is
 // counted under the name alone, but the scaler answers it only while there is one.
-func (x *examination) scaledObject(ctx context.Context) error {
-	if !x.KEDA.Available() {
-		x.fail(ReasonNoScaledObject, "nothing wakes the target: KEDA is not installed")
-		return nil
+func (r *Reconciler) wakes(ctx context.Context, object *v1beta1.InterceptorRoute) (metav1.Condition, error) {
+	fine := "demand wakes the target"
+	verdict := func(problems ...conditions.Problem) metav1.Condition {
+		return conditions.Verdict(api.ConditionWakes, problems, fine)
 	}
-	waking, err := x.referring(ctx, api.KindInterceptorRoute)
+	nothing := func(format string, args ...any) metav1.Condition {
+		return verdict(conditions.Problem{Reason: ReasonNoScaledObject, Message: "nothing wakes the target: " + fmt.Sprintf(format, args...)})
+	}
+	if !r.KEDA.Available() {
+		return nothing("KEDA is not installed"), nil
+	}
+	waking, err := r.referring(ctx, object, api.KindInterceptorRoute)
 	if err != nil {
-		return err
+		return metav1.Condition{}, err
 	}
 	if len(waking) == 0 {
-		if waking, err = x.referring(ctx, api.KindHTTPScaledObject); err != nil {
-			return err
+		if waking, err = r.referring(ctx, object, api.KindHTTPScaledObject); err != nil {
+			return metav1.Condition{}, err
 		}
 		if len(waking) == 0 {
-			x.fail(ReasonNoScaledObject, "nothing wakes the target: no ScaledObject of this namespace has an %s trigger with %s: %s",
-				keda.TriggerExternalPush, api.TriggerInterceptorRoute, x.route.Name)
-			return nil
+			return nothing("no ScaledObject of this namespace has an %s trigger with %s: %s",
+				keda.TriggerExternalPush, api.TriggerInterceptorRoute, object.Name), nil
 		}
-		if there, err := x.hasHTTPScaledObject(ctx); err != nil {
-			return err
+		if there, err := r.hasHTTPScaledObject(ctx, object); err != nil {
+			return metav1.Condition{}, err
 		} else if !there {
-			x.fail(ReasonNoScaledObject, "nothing wakes the target: the trigger of the ScaledObject %q has %s in place of %s: %s",
-				waking[0].GetName(), api.TriggerHTTPScaledObject, api.TriggerInterceptorRoute, x.route.Name)
-			return nil
+			return nothing("the trigger of the ScaledObject %q has %s in place of %s: %s",
+				waking[0].GetName(), api.TriggerHTTPScaledObject, api.TriggerInterceptorRoute, object.Name), nil
 		}
-		x.fine += ", as long as there is an HTTPScaledObject of the same name"
+		fine += ", as long as there is an HTTPScaledObject of the same name"
 	}
 	var worst *conditions.Problem
 	for i := range waking {
 		problem := scaledobjects.Problem(&waking[i])
 		if problem == nil {
-			return nil // one that works is enough
+			return verdict(), nil // one that works is enough
 		}
 		if worst == nil || worst.Warning && !problem.Warning {
 			worst = problem
 		}
 	}
-	x.problems = append(x.problems, *worst)
-	return nil
+	return verdict(*worst), nil
 }
 
 // referring returns the ScaledObjects of which a trigger names an object of a kind
 // with the route's name, in a stable order. The cache owns them: they must not be
 // changed.
-func (x *examination) referring(ctx context.Context, kind string) ([]unstructured.Unstructured, error) {
+func (r *Reconciler) referring(ctx context.Context, object *v1beta1.InterceptorRoute, kind string) ([]unstructured.Unstructured, error) {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(keda.ScaledObjectKind())
-	err := x.Client.List(ctx, list, client.InNamespace(x.route.Namespace), client.UnsafeDisableDeepCopy,
-		client.MatchingFields{routeIndex: indexed(keda.Reference{Kind: kind, Name: x.route.Name})})
+	err := r.Client.List(ctx, list, client.InNamespace(object.Namespace), client.UnsafeDisableDeepCopy,
+		client.MatchingFields{routeIndex: indexed(keda.Reference{Kind: kind, Name: object.Name})})
 	if err != nil {
 		return nil, fmt.Errorf("listing ScaledObjects: %w", err)
 	}
@@ -81,9 +86,9 @@ func (x *examination) referring(ctx context.Context, kind string) ([]unstructure
 func indexed(r keda.Reference) string { return r.Kind + "/" + r.Name }
 
 // hasHTTPScaledObject reports whether there is one of the route's name that decodes.
-func (x *examination) hasHTTPScaledObject(ctx context.Context) (bool, error) {
+func (r *Reconciler) hasHTTPScaledObject(ctx context.Context, named client.Object) (bool, error) {
 	object := route.NewObject(route.HTTPScaledObjectKind())
-	err := x.Client.Get(ctx, client.ObjectKeyFromObject(x.route), object)
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(named), object)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}

@@ -34,8 +34,7 @@ type conclusions struct {
 	// targets by "kind/name" of a trigger's route: what the scaler has KEDA scale on, or
 	// the code of its error.
 	targets map[string]string
-	// conditions are parts of Ready conditions, by "kind/name", as
-	// "status reason: message".
+	// conditions are parts of what verdicts returns, by "kind/name".
 	conditions map[string][]string
 	// logged are parts of the interceptor's log lines, by name.
 	logged map[string]string
@@ -79,7 +78,7 @@ var _ = Describe("interceptor, scaler and operator", Ordered, func() {
 			},
 			targets: map[string]string{"InterceptorRoute/a": "3", "HTTPScaledObject/a": "5"},
 			conditions: map[string][]string{
-				"HTTPScaledObject/a": {"True Reconciled: the ScaledObject is up to date, but the InterceptorRoute of the same name takes the requests"},
+				"HTTPScaledObject/a": {"True Superseded: the InterceptorRoute of the same name takes the requests"},
 			},
 			logged: map[string]string{"a": "the InterceptorRoute of the same name wins"},
 		}),
@@ -167,8 +166,8 @@ func (c conclusions) check(ctx context.Context, ns string) {
 	for key, want := range c.conditions {
 		kind, name, _ := strings.Cut(key, "/")
 		for _, part := range want {
-			part = "(?s)" + regexp.QuoteMeta(strings.TrimSuffix(named(part), "$")) + map[bool]string{true: "$"}[strings.HasSuffix(part, "$")]
-			Eventually(func(g Gomega) string { return ready(ctx, g, ns, kind, name) }, patience).Should(MatchRegexp(part), "the operator says of "+key)
+			part = "(?sm)" + regexp.QuoteMeta(strings.TrimSuffix(named(part), "$")) + map[bool]string{true: "$"}[strings.HasSuffix(part, "$")]
+			Eventually(func(g Gomega) string { return verdicts(ctx, g, ns, kind, name) }, patience).Should(MatchRegexp(part), "the operator says of "+key)
 		}
 	}
 	for key, want := range c.targets {
@@ -225,20 +224,20 @@ func target(ctx context.Context, ns, kind, name string) string {
 	return fmt.Sprint(spec.GetTargetSizeFloat() + float64(spec.GetTargetSize()))
 }
 
-// ready returns "status reason: message" of the Ready condition.
-func ready(ctx context.Context, g Gomega, ns, kind, name string) string {
+// verdicts returns the conditions of an object, a line of "status reason: message" each.
+func verdicts(ctx context.Context, g Gomega, ns, kind, name string) string {
 	object := route.NewObject(route.InterceptorRouteKind())
 	if kind == names.KindHTTPScaledObject {
 		object = route.NewObject(route.HTTPScaledObjectKind())
 	}
 	g.Expect(api.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, object)).To(Succeed())
 	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	var lines []string
 	for _, item := range conditions {
-		if c, _ := item.(map[string]any); c["type"] == names.ConditionReady {
-			return fmt.Sprintf("%v %v: %v", c["status"], c["reason"], c["message"])
-		}
+		c, _ := item.(map[string]any)
+		lines = append(lines, fmt.Sprintf("%v %v: %v", c["status"], c["reason"], c["message"]))
 	}
-	return ""
+	return strings.Join(lines, "\n")
 }
 
 func readyz() (int, error) {

@@ -101,7 +101,7 @@ var _ = Describe("kubectl get", func() {
 		route := `{apiVersion: http.keda.sh/v1beta1, kind: InterceptorRoute, metadata: {name: columns},
 			spec: {target: {service: shop, port: 80}, scalingMetric: {concurrency: {targetValue: 1}}}}`
 		Expect(columns(ctx, route, "interceptorroute/columns", `{"status":{"conditions":[`+readyJSON+`]}}`)).To(HaveExactElements(
-			[]string{"NAME", "TARGETSERVICE", "READY", "AGE"},
+			[]string{"NAME", "TARGETSERVICE", "READY", "AGE", "ROUTED", "WAKES"},
 			HaveExactElements("columns", "shop", "True", Not(BeEmpty())),
 		))
 	})
@@ -111,7 +111,7 @@ var _ = Describe("kubectl get", func() {
 			spec: {scaleTargetRef: {service: shop}, replicas: {min: 0, max: 3}}}`
 		status := `{"status":{"targetWorkload":"apps/v1/Deployment/shop","targetService":"shop:80","conditions":[` + readyJSON + `]}}`
 		Expect(columns(ctx, object, "httpso/columns", status)).To(HaveExactElements(
-			[]string{"NAME", "TARGETWORKLOAD", "TARGETSERVICE", "MINREPLICAS", "MAXREPLICAS", "AGE", "READY"},
+			[]string{"NAME", "TARGETWORKLOAD", "TARGETSERVICE", "MINREPLICAS", "MAXREPLICAS", "AGE", "READY", "ROUTED", "WAKES"},
 			HaveExactElements("columns", "apps/v1/Deployment/shop", "shop:80", "0", "3", Not(BeEmpty()), "True"),
 		))
 	})

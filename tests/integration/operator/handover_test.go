@@ -15,8 +15,8 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	ns := namespace(ctx)
 	create(ctx, service(ns, "shop"), service(ns, "blog"), waking(ns, "blog"),
 		objects.HTTPScaledObject(ns, "shop", "shop."+ns+".test"), objects.InterceptorRoute(ns, "blog", "blog."+ns+".test"))
-	Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	Eventually(ready(ctx, interceptorRouteKind, ns, "blog"), patience).Should(Equal(routed))
+	Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+	Eventually(verdict(ctx, interceptorRouteKind, ns, "blog"), patience).Should(Equal(routed))
 	Eventually(events(ctx, ns, "shop"), patience).Should(HaveLen(1))
 	Eventually(events(ctx, ns, "blog"), patience).Should(ContainElement("Normal Reconciled"))
 	shop, blog := get(ctx, Default, httpScaledObjectKind, ns, "shop"), get(ctx, Default, interceptorRouteKind, ns, "blog")
@@ -31,12 +31,12 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	// Of these the new one learns when it begins.
 	change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {replicas: {max: 7}}}`)
 	create(ctx, objects.InterceptorRoute(ns, "late", "late."+ns+".test"))
-	Eventually(ready(ctx, interceptorRouteKind, ns, "late"), 2*patience).Should(HavePrefix("False ServiceNotFound"))
+	Eventually(verdict(ctx, interceptorRouteKind, ns, "late"), 2*patience).Should(HavePrefix("False ServiceNotFound"))
 	Eventually(func(g Gomega) {
 		g.Expect(field(get(ctx, g, scaledObjectKind, ns, "shop"), "spec", "maxReplicaCount")).To(Equal("7"))
 		g.Expect(field(get(ctx, g, httpScaledObjectKind, ns, "shop"), "status", "conditions")).To(ContainSubstring("observedGeneration:2"))
 	}, patience).Should(Succeed())
-	Eventually(events(ctx, ns, "late"), patience).Should(Equal([]string{"Warning ServiceNotFound"}))
+	Eventually(events(ctx, ns, "late"), patience).Should(Equal([]string{"Normal Reconciled"}))
 
 	// It looked at all that there is, and wrote down what is new.
 	Expect(log.Count("Starting workers")).To(Equal(2))
@@ -50,7 +50,7 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 
 	// And it goes on.
 	create(ctx, service(ns, "late"), waking(ns, "late"))
-	Eventually(ready(ctx, interceptorRouteKind, ns, "late"), patience).Should(Equal(routed))
+	Eventually(verdict(ctx, interceptorRouteKind, ns, "late"), patience).Should(Equal(routed))
 },
 	Entry("and ends gives its lease to the next", (*process).end, NodeTimeout(2*time.Minute)),
 	Entry("and is killed is replaced when its lease has run out", (*process).vanish, NodeTimeout(2*time.Minute)),

@@ -33,7 +33,7 @@ var _ = Describe("HTTPScaledObject", func() {
 	made := func(ctx context.Context, changes ...func(*v1alpha1.HTTPScaledObject)) *unstructured.Unstructured {
 		GinkgoHelper()
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test", changes...))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		return get(ctx, Default, scaledObjectKind, ns, "shop")
 	}
 	annotated := func(name string) func(*v1alpha1.HTTPScaledObject) {
@@ -90,7 +90,7 @@ var _ = Describe("HTTPScaledObject", func() {
 	It("adopts what an older version created and patched", func(ctx SpecContext) {
 		// The owner is there first, but nothing is made for it yet.
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test", func(o *v1alpha1.HTTPScaledObject) { o.Spec.ScaleTargetRef.Name = "" }))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False CreateError"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False CreateError"))
 		owner := get(ctx, Default, httpScaledObjectKind, ns, "shop")
 		old := parse(fmt.Sprintf(`
 apiVersion: keda.sh/v1alpha1
@@ -129,7 +129,7 @@ spec:
 		create(ctx, theirs)
 		before := get(ctx, Default, scaledObjectKind, ns, "shop")
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test"))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			"False CreateError: a ScaledObject of this name exists and has no trigger with the metadata httpScaledObject: shop: it is somebody else's"))
 		Expect(get(ctx, Default, scaledObjectKind, ns, "shop").GetResourceVersion()).To(Equal(before.GetResourceVersion()))
 
@@ -149,24 +149,25 @@ spec:
 		create(ctx, foreign)
 		before := get(ctx, Default, scaledObjectKind, ns, "shop")
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test"))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			"False CreateError: a ScaledObject of this name exists and is controlled by Deployment theirs"))
 		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{"Warning CreateError"}))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {httpscaledobject.keda.sh/skip-scaledobject-creation: "true"}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("True Reconciled"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("Unknown ScaledObjectSkipped"))
 		Expect(get(ctx, Default, scaledObjectKind, ns, "shop").GetResourceVersion()).To(Equal(before.GetResourceVersion()))
 
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: null}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False CreateError"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False CreateError"))
 		Expect(api.Delete(ctx, before)).To(Succeed())
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
 	It("deletes its ScaledObject when told to make none", func(ctx SpecContext) {
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {httpscaledobject.keda.sh/skip-scaledobject-creation: "true"}}}`)
 		Eventually(absent(ctx, scaledObjectKind, ns, "shop"), patience).Should(Succeed())
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("True Reconciled: no ScaledObject is made"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("Unknown ScaledObjectSkipped"))
+		Expect(condition(get(ctx, Default, httpScaledObjectKind, ns, "shop"), "Ready")).To(HavePrefix("True Reconciled: no ScaledObject is made"))
 	}, NodeTimeout(time.Minute))
 
 	It("lets go of an orphan, and takes it back", func(ctx SpecContext) {
@@ -204,28 +205,28 @@ spec:
 				Concurrency: &v1alpha1.ConcurrencyMetricSpec{TargetValue: 1}, Rate: &v1alpha1.RateMetricSpec{TargetValue: 1},
 			}
 		}))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			"False CreateError: scalingMetric: concurrency and requestRate exclude each other"))
 		Expect(absent(ctx, scaledObjectKind, ns, "shop")()).To(Succeed())
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scalingMetric: null, scaledownPeriod: -1}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(And(
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(And(
 			HavePrefix("False CreateError: the ScaledObject was refused"), ContainSubstring("cooldownPeriod")))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scaledownPeriod: 1}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
 	It("says what KEDA would refuse", func(ctx SpecContext) {
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {replicas: {min: 5, max: 2}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			"False CreateError: replicas.min is 5, and replicas.max only 2"))
 		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning CreateError"))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {replicas: {min: 1, max: 2}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 
 		long := strings.Repeat("long", 16)
 		create(ctx, objects.HTTPScaledObject(ns, long, long+".test", func(o *v1alpha1.HTTPScaledObject) { o.Spec.ScaleTargetRef.Service = "shop" }))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, long), patience).Should(HavePrefix("False CreateError: the name has 64 characters"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, long), patience).Should(HavePrefix("False CreateError: the name has 64 characters"))
 		Expect(absent(ctx, scaledObjectKind, ns, long)()).To(Succeed())
 	}, NodeTimeout(time.Minute))
 
@@ -249,10 +250,10 @@ spec:
 	It("says which Service port is missing, and when it is not clear", func(ctx SpecContext) {
 		create(ctx, objects.Service(ns, "two", corev1.ServicePort{Name: "a", Port: 1}, corev1.ServicePort{Name: "b", Port: 2}))
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test", func(o *v1alpha1.HTTPScaledObject) { o.Spec.ScaleTargetRef.Service = "two" }))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			`False PortAmbiguous: Service "two" has 2 TCP ports: set 'port' or 'portName'`))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scaleTargetRef: {portName: b}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		Expect(field(get(ctx, Default, httpScaledObjectKind, ns, "shop"), "status", "targetService")).To(Equal("two:2"))
 	}, NodeTimeout(time.Minute))
 
@@ -260,10 +261,10 @@ spec:
 		made(ctx)
 		route := objects.InterceptorRoute(ns, "shop", ns+".test")
 		create(ctx, route)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate + ", but the InterceptorRoute of the same name takes the requests"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal("True Superseded: the InterceptorRoute of the same name takes the requests"))
 		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning Superseded"))
 		Expect(api.Delete(ctx, raw(route))).To(Succeed())
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
 	It("says which route owns its hosts and paths, of either kind", func(ctx SpecContext) {
@@ -271,68 +272,68 @@ spec:
 		route := objects.InterceptorRoute(ns, "z", ns+".test")
 		create(ctx, service(ns, "a"), route, objects.HTTPScaledObject(ns, "shop", ns+".test"), objects.HTTPScaledObject(ns, "a", ns+".test"))
 		takenBy := func(name string) string {
-			return upToDate + ", but requests for " + ns + ".test/ go to the route " + ns + "/" + name + ", which has the same rule and comes first"
+			return "True RouteConflict: requests for " + ns + ".test/ go to the route " + ns + "/" + name + ", which has the same rule and comes first"
 		}
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(takenBy("z")))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(takenBy("z")))
 		Eventually(events(ctx, ns, "a"), patience).Should(ContainElement("Warning RouteConflict"))
 		Expect(api.Delete(ctx, raw(route))).To(Succeed())
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(takenBy("shop")))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(takenBy("shop")))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {pathPrefixes: [/api]}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
 	It("says which hosts and paths no request matches", func(ctx SpecContext) {
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {hosts: [a.*.`+ns+`.test, `+ns+`.test]}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix(
-			upToDate + `, but no request matches the host "a.*.` + ns + `.test": `))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix(
+			`True InvalidRules: no request matches the host "a.*.` + ns + `.test": `))
 		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning InvalidRules"))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {pathPrefixes: [/api/*]}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False InvalidRules: no request matches the host "))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False InvalidRules: no request matches the host "))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {hosts: [`+ns+`.test], pathPrefixes: [/api%20v1]}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
-	It("warns of a fallback without a Service, and stays Reconciled", func(ctx SpecContext) {
+	It("warns of a fallback without a Service", func(ctx SpecContext) {
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {coldStartTimeoutFailoverRef: {service: sorry, port: 80}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
-			upToDate + `, but coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			`True ServiceNotFound: coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
 		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{"Normal Reconciled", "Warning ServiceNotFound"}))
 		create(ctx, objects.Service(ns, "sorry", corev1.ServicePort{Name: "http", Port: 81}))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HaveSuffix(`Service "sorry" has no TCP port 80`))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HaveSuffix(`Service "sorry" has no TCP port 80`))
 		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "sorry", `{spec: {ports: [{name: http, port: 80}]}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
 	}, NodeTimeout(time.Minute))
 
 	It("says what KEDA says of its ScaledObject, and who paused it", func(ctx SpecContext) {
 		made(ctx)
 		kedaSays(ctx, ns, "shop", "False", "TriggerError", "not working")
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
-			upToDate + `, but KEDA does not wake the target: it says of the ScaledObject "shop": TriggerError: not working`))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			`True ScaledObjectNotReady: KEDA does not wake the target: it says of the ScaledObject "shop": TriggerError: not working`))
 		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning ScaledObjectNotReady"))
 		kedaSays(ctx, ns, "shop", "False", "ScaledObjectCheckFailed", "no Deployment")
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False ScaledObjectNotReady: KEDA does not wake the target"))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False ScaledObjectNotReady: KEDA does not wake the target"))
 		kedaSays(ctx, ns, "shop", "True", "ScaledObjectReady", "fine")
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {autoscaling.keda.sh/paused: "true"}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
-			upToDate + `, but KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"`))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			`True ScaledObjectPaused: KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"`))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: null}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 
 	It("tells of an object that does not decode, and serves the others", func(ctx SpecContext) {
 		bad := raw(objects.HTTPScaledObject(ns, "bad", "bad."+ns+".test"))
 		Expect(unstructured.SetNestedField(bad.Object, "30", "spec", "timeouts", "conditionWait")).To(Succeed())
 		create(ctx, bad, parse(objects.OddHTTPScaledObject, ns))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "bad"), patience).Should(HavePrefix("False Undecodable: "))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "odd"), patience).Should(HavePrefix("False Undecodable: "))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "bad"), patience).Should(HavePrefix("False Undecodable: "))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "odd"), patience).Should(HavePrefix("False Undecodable: "))
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "bad", `{spec: {timeouts: {conditionWait: 30s}, scaleTargetRef: {service: shop}}}`)
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "bad"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "bad"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 })
 

@@ -12,7 +12,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
-const routed = "True Reconciled: requests are routed and wake the target"
+const routed = "True Reconciled: InterceptorRoute reconciled"
 
 var _ = Describe("InterceptorRoute", func() {
 	var ns string
@@ -23,19 +23,32 @@ var _ = Describe("InterceptorRoute", func() {
 	}, NodeTimeout(time.Minute))
 
 	state := func(ctx SpecContext, name string) func(Gomega) string {
-		return ready(ctx, interceptorRouteKind, ns, name)
+		return verdict(ctx, interceptorRouteKind, ns, name)
 	}
 
-	It("is not ready without its Service and port, and heals", func(ctx SpecContext) {
+	// Whoever applies a route first and the rest later waits for Ready, as 0.16 has it.
+	It("is ready before its Service and ScaledObject exist", func(ctx SpecContext) {
+		route := objects.InterceptorRoute(ns, "early", ns+".test")
+		create(ctx, route)
+		now := func(kind string) func(Gomega) string {
+			return func(g Gomega) string { return condition(get(ctx, g, interceptorRouteKind, ns, "early"), kind) }
+		}
+		Eventually(now("Ready"), patience).Should(Equal("True Reconciled: InterceptorRoute reconciled"))
+		Expect(now("Routed")(Default)).To(Equal(`False ServiceNotFound: Service "early" does not exist`))
+		Expect(now("Wakes")(Default)).To(HavePrefix("False NoScaledObject: nothing wakes the target: "))
+		create(ctx, service(ns, "early"), waking(ns, "early"))
+		Eventually(now("Routed"), patience).Should(Equal("True Reconciled: requests are routed to the target"))
+		Eventually(now("Wakes"), patience).Should(Equal("True Reconciled: demand wakes the target"))
+		Expect(events(ctx, ns, "early")(Default)).To(Equal([]string{"Normal Reconciled"}), "nothing was missing for long")
+	}, NodeTimeout(time.Minute))
+
+	It("says that its Service or port is missing, and heals", func(ctx SpecContext) {
 		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
 		create(ctx, objects.Service(ns, "shop", corev1.ServicePort{Name: "admin", Port: 9090}))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(`False PortNotFound: Service "shop" has no TCP port 80`))
 		change(ctx, corev1.SchemeGroupVersion.WithKind("Service"), ns, "shop", `{spec: {ports: [{name: http, port: 80}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
-		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{
-			"Warning ServiceNotFound", "Warning PortNotFound", "Normal Reconciled",
-		}))
 		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
 		Eventually(state(ctx, "shop"), patience).Should(HavePrefix("False ServiceNotFound"))
 	}, NodeTimeout(time.Minute))
@@ -63,9 +76,10 @@ var _ = Describe("InterceptorRoute", func() {
 
 	It("is woken by the ScaledObject of an HTTPScaledObject whose place it takes", func(ctx SpecContext) {
 		create(ctx, service(ns, "moves"), objects.HTTPScaledObject(ns, "moves", ns+".test"))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "moves"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "moves"), patience).Should(Equal(upToDate))
 		create(ctx, objects.InterceptorRoute(ns, "moves", ns+".test"))
-		Eventually(state(ctx, "moves"), patience).Should(Equal(routed + ", as long as there is an HTTPScaledObject of the same name"))
+		Eventually(state(ctx, "moves"), patience).Should(Equal(routed))
+		Expect(condition(get(ctx, Default, interceptorRouteKind, ns, "moves"), "Wakes")).To(HaveSuffix(", as long as there is an HTTPScaledObject of the same name"))
 
 		// Let go of, the ScaledObject outlives it, but its trigger asks for it in vain.
 		change(ctx, httpScaledObjectKind, ns, "moves", `{metadata: {annotations: {httpscaledobject.keda.sh/orphan-scaledobject: "true"}}}`)
@@ -173,9 +187,9 @@ var _ = Describe("InterceptorRoute", func() {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", "http://"+ns+".test"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(
 			`False InvalidRules: no request matches the host "http://` + ns + `.test": it is a URL; write its host alone`))
-		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning InvalidRules"))
 		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: [{hosts: [`+ns+`.test], paths: [{value: /api/*}, {value: /cart}]}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(HavePrefix(`True InvalidRules: no request matches the path "/api/*": `))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning InvalidRules"))
 		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: [{hosts: [ü.`+ns+`.test]}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {staticRoutes: [{rules: [{paths: [{value: "/a?b"}]}], response: {body: a}}]}}`)

@@ -14,19 +14,19 @@ func withoutKEDA(ctx SpecContext) {
 	By("running without KEDA")
 	create(ctx, service("default", "shop"), objects.HTTPScaledObject("default", "shop", "shop.early"))
 	create(ctx, service("default", "blog"), objects.InterceptorRoute("default", "blog", "blog.early"))
-	Eventually(ready(ctx, httpScaledObjectKind, "default", "shop"), patience).Should(
+	Eventually(verdict(ctx, httpScaledObjectKind, "default", "shop"), patience).Should(
 		Equal("False CreateError: KEDA is not installed: the API server knows no ScaledObjects"))
-	Eventually(ready(ctx, interceptorRouteKind, "default", "blog"), patience).Should(
+	Eventually(verdict(ctx, interceptorRouteKind, "default", "blog"), patience).Should(
 		Equal("False NoScaledObject: nothing wakes the target: KEDA is not installed"))
 }
 
 func withKEDA(ctx SpecContext) {
 	GinkgoHelper()
 	By("noticing that KEDA was installed")
-	Eventually(ready(ctx, httpScaledObjectKind, "default", "shop"), patience).Should(Equal(upToDate))
-	Eventually(ready(ctx, interceptorRouteKind, "default", "blog"), patience).Should(
+	Eventually(verdict(ctx, httpScaledObjectKind, "default", "shop"), patience).Should(Equal(upToDate))
+	Eventually(verdict(ctx, interceptorRouteKind, "default", "blog"), patience).Should(
 		HavePrefix("False NoScaledObject: nothing wakes the target: no ScaledObject of this namespace"))
 	create(ctx, waking("default", "blog"))
-	Eventually(ready(ctx, interceptorRouteKind, "default", "blog"), patience).Should(Equal(routed))
+	Eventually(verdict(ctx, interceptorRouteKind, "default", "blog"), patience).Should(Equal(routed))
 	Expect(said.Count("Kind is not available", `"kind"="ScaledObject"`)).To(Equal(1))
 }

@@ -76,6 +76,6 @@ var _ = Describe("A role of 0.16", func() {
 		Expect(log.Count("Kind is not available", `"kind"="ConfigMap"`)).To(Equal(1))
 		Expect(log.Count("Kind is not available", `"kind"="ScaledObject"`)).To(BeZero())
 		create(ctx, service(ns, "shop"), objects.HTTPScaledObject(ns, "shop", ns+".test"))
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 	}, NodeTimeout(time.Minute))
 })

@@ -78,18 +78,32 @@ func field(object *unstructured.Unstructured, path ...string) string {
 	return fmt.Sprint(value)
 }
 
-// ready returns "status reason: message" of the Ready condition.
-func ready(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) func(Gomega) string {
+// verdict returns what condition says of the first condition that is not True, or that
+// has a warning, else of Ready.
+func verdict(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) func(Gomega) string {
 	return func(g Gomega) string {
 		object := get(ctx, g, kind, namespace, name)
-		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-		for _, item := range conditions {
-			if c, _ := item.(map[string]any); c["type"] == "Ready" {
-				return fmt.Sprintf("%v %v: %v", c["status"], c["reason"], c["message"])
+		ready, routed, wakes := condition(object, "Ready"), condition(object, "Routed"), condition(object, "Wakes")
+		for _, fine := range []string{"True ", "True Reconciled: "} {
+			for _, c := range []string{ready, routed, wakes} {
+				if !strings.HasPrefix(c, fine) {
+					return c
+				}
 			}
 		}
-		return ""
+		return ready
 	}
+}
+
+// condition returns "status reason: message" of a condition.
+func condition(object *unstructured.Unstructured, kind string) string {
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+	for _, item := range conditions {
+		if c, _ := item.(map[string]any); c["type"] == kind {
+			return fmt.Sprintf("%v %v: %v", c["status"], c["reason"], c["message"])
+		}
+	}
+	return ""
 }
 
 // absent says that there is no such object.

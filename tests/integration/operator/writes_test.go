@@ -29,11 +29,14 @@ var _ = Describe("What the operator writes", func() {
 		for _, name := range []string{"again", "wakes-blog"} {
 			kedaSays(ctx, ns, name, "False", "TriggerError", "Triggers are not working")
 		}
-		Eventually(ready(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate +
-			`, but KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"; ` +
-			`coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
-		Eventually(ready(ctx, interceptorRouteKind, ns, "blog"), patience).Should(And(
-			HavePrefix("False RouteConflict"), ContainSubstring(`of the ScaledObject "again": TriggerError`), HaveSuffix(`coldStart.fallback: Service "sorry" does not exist`)))
+		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
+			`True ServiceNotFound: coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
+		Expect(condition(get(ctx, Default, httpScaledObjectKind, ns, "shop"), "Wakes")).To(Equal(
+			`True ScaledObjectPaused: KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"`))
+		Eventually(verdict(ctx, interceptorRouteKind, ns, "blog"), patience).Should(And(
+			HavePrefix("False RouteConflict"), HaveSuffix(`coldStart.fallback: Service "sorry" does not exist`)))
+		Eventually(func(g Gomega) string { return condition(get(ctx, g, interceptorRouteKind, ns, "blog"), "Wakes") }, patience).Should(
+			ContainSubstring(`of the ScaledObject "again": TriggerError`))
 		settled := func() string {
 			return fmt.Sprint(acting.requests.Count("PATCH", "/status", ns), acting.requests.Count("/events", ns),
 				get(ctx, Default, httpScaledObjectKind, ns, "shop").GetResourceVersion(),
@@ -70,14 +73,14 @@ var _ = Describe("What the operator writes", func() {
 	// is a repetition of one before: the role needs no right to change events.
 	It("is told again when it comes again", func(ctx SpecContext) {
 		ns := namespace(ctx)
-		create(ctx, waking(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
+		create(ctx, waking(ns, "shop"), service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
 		for range 2 {
-			Eventually(ready(ctx, interceptorRouteKind, ns, "shop"), patience).Should(HavePrefix("False ServiceNotFound"))
-			create(ctx, service(ns, "shop"))
-			Eventually(ready(ctx, interceptorRouteKind, ns, "shop"), patience).Should(Equal(routed))
-			Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
+			kedaSays(ctx, ns, "wakes-shop", "False", "TriggerError", "not working")
+			Eventually(verdict(ctx, interceptorRouteKind, ns, "shop"), patience).Should(HavePrefix("True ScaledObjectNotReady"))
+			kedaSays(ctx, ns, "wakes-shop", "True", "ScaledObjectReady", "fine")
+			Eventually(verdict(ctx, interceptorRouteKind, ns, "shop"), patience).Should(Equal(routed))
 		}
-		Eventually(events(ctx, ns, "shop"), patience).Should(ConsistOf("Warning ServiceNotFound", "Normal Reconciled",
-			"Warning ServiceNotFound", "Normal Reconciled", "Warning ServiceNotFound"))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ConsistOf("Normal Reconciled",
+			"Warning ScaledObjectNotReady", "Normal Reconciled", "Warning ScaledObjectNotReady", "Normal Reconciled"))
 	}, NodeTimeout(time.Minute))
 })

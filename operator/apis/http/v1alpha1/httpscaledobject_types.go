@@ -237,6 +237,8 @@ type HTTPScaledObjectStatus struct {
 // +kubebuilder:printcolumn:name="MaxReplicas",type="integer",JSONPath=".spec.replicas.max"
 // +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
 // +kubebuilder:printcolumn:name="Ready",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].status"
+// +kubebuilder:printcolumn:name="Routed",type="string",JSONPath=".status.conditions[?(@.type==\"Routed\")].status"
+// +kubebuilder:printcolumn:name="Wakes",type="string",JSONPath=".status.conditions[?(@.type==\"Wakes\")].status"
 type HTTPScaledObject struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

@@ -452,7 +452,8 @@ type InterceptorRouteSpec struct {
 
 // InterceptorRouteStatus is the observed state of an InterceptorRoute.
 type InterceptorRouteStatus struct {
-	// Conditions of the route; Ready says whether it is in effect.
+	// Conditions of the route. Ready is True once the operator has looked at it, Routed reports
+	// whether requests reach the target, Wakes whether demand wakes it.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -468,6 +469,8 @@ type InterceptorRouteStatus struct {
 // +kubebuilder:printcolumn:name="TargetService",type="string",JSONPath=".spec.target.service"
 // +kubebuilder:printcolumn:name="Ready",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].status"
 // +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:printcolumn:name="Routed",type="string",JSONPath=".status.conditions[?(@.type==\"Routed\")].status"
+// +kubebuilder:printcolumn:name="Wakes",type="string",JSONPath=".status.conditions[?(@.type==\"Wakes\")].status"
 type InterceptorRoute struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
