@@ -84,10 +84,32 @@ func TestLifeOfARelease(t *testing.T) {
 	uid := func() string {
 		return kubectl("", "get", "--namespace=keda", "deployments", "--output=jsonpath={.items[*].metadata.uid}")
 	}
+	const interceptors = "deployment/keda-add-ons-http-interceptor"
+	count := func() string {
+		return kubectl("", "get", "--namespace=keda", interceptors, "--output=jsonpath={.spec.replicas}")
+	}
+	// scaled is what KEDA does.
+	scaled := func(to string) { kubectl("", "scale", "--namespace=keda", "--replicas="+to, interceptors) }
 	old := uid()
+	scaled("6")
 	helm("upgrade", "http-add-on", chart, "--values", "testdata/values/snake-case-tls.yaml")
 	if uid() != old {
 		t.Error("the upgrade of a 0.16 release made new Deployments")
+	}
+	if got := count(); got != "6" {
+		t.Errorf("%s interceptors after the upgrade of a 0.16 release, want the 6 that KEDA had started", got)
+	}
+	helm("uninstall", "http-add-on")
+
+	// Earlier charts of ours set replicas, and what Helm no longer finds in a chart it takes
+	// away: the documented step has it forget the field.
+	earlier := withReplicas(t)
+	helm("install", "http-add-on", earlier)
+	scaled("6")
+	documented(t, cluster.Kubeconfig, "# keep the count: Helm")
+	helm("upgrade", "http-add-on", chart)
+	if got := count(); got != "6" {
+		t.Errorf("%s interceptors after the upgrade from an earlier chart, want the 6 that KEDA had started", got)
 	}
 	helm("uninstall", "http-add-on")
 
@@ -116,9 +138,9 @@ func TestLifeOfARelease(t *testing.T) {
 	}
 
 	// KEDA has scaled the interceptors; an upgrade must not stop what it started.
-	kubectl("", "scale", "--namespace=keda", "--replicas=7", "deployment/keda-add-ons-http-interceptor")
+	scaled("7")
 	helm("upgrade", "http-add-on", chart, "--values", "testdata/values/full.yaml")
-	if got := kubectl("", "get", "--namespace=keda", "deployment/keda-add-ons-http-interceptor", "--output=jsonpath={.spec.replicas}"); got != "7" {
+	if got := count(); got != "7" {
 		t.Errorf("%s interceptors after the upgrade, want the 7 that KEDA had started", got)
 	}
 	// The full values do not install the definitions, and the release ends besides.
@@ -129,6 +151,68 @@ func TestLifeOfARelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kubectl(string(built), "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename=-")
+	// Server-side apply leaves a count that KEDA has changed since; one that it has not, the
+	// documented step hands over.
+	apply := func(manifests string) {
+		t.Helper()
+		kubectl(manifests, "apply", "--server-side", "--force-conflicts", "--filename=-")
+	}
+	before := strings.Replace(string(built), "  name: keda-add-ons-http-interceptor\n  namespace: keda\nspec:\n  selector:",
+		"  name: keda-add-ons-http-interceptor\n  namespace: keda\nspec:\n  replicas: 3\n  selector:", 1)
+	if before == string(built) {
+		t.Fatal("no Deployment to set replicas of")
+	}
+	for _, step := range []struct {
+		count string
+		step  func()
+	}{
+		{"6", func() { scaled("6") }},
+		{"3", func() { documented(t, cluster.Kubeconfig, "# keep the count: server-side apply") }},
+	} {
+		apply(before)
+		step.step()
+		apply(string(built))
+		if got := count(); got != step.count {
+			t.Errorf("%s interceptors after server-side apply, want the %s that there were", got, step.count)
+		}
+	}
 	kubectl("", "apply", "--kustomize", root+"/config/samples")
+}
+
+// withReplicas is a copy of the chart that sets the interceptors' count.
+func withReplicas(t *testing.T) string {
+	t.Helper()
+	earlier := t.TempDir()
+	if err := os.CopyFS(earlier, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	}
+	name := earlier + "/templates/interceptor/deployment.yaml"
+	text := string(read(t, name))
+	changed := strings.Replace(text, "\nspec:\n", "\nspec:\n  replicas: 3\n", 1)
+	if changed == text {
+		t.Fatal("no place for replicas")
+	}
+	if err := os.WriteFile(name, []byte(changed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return earlier
+}
+
+// documented runs the commands of docs/install.md that begin with a comment.
+func documented(t *testing.T, kubeconfig, comment string) {
+	t.Helper()
+	_, commands, found := strings.Cut(string(read(t, root+"/docs/install.md")), comment+"\n")
+	commands, _, ended := strings.Cut(commands, "```")
+	if !found || !ended {
+		t.Fatalf("docs/install.md has no commands %q", comment)
+	}
+	binary, err := output(exec.CommandContext(t.Context(), root+"/hack/tools/install.sh", "kubernetes", "kubectl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.CommandContext(t.Context(), "sh", "-euc", commands)
+	shell.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+strings.TrimSpace(string(binary))+":"+os.Getenv("PATH"))
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", comment, err, out)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 )
@@ -114,7 +115,7 @@ func TestNotes(t *testing.T) {
 	}{
 		{
 			reason: "the address to send traffic to and no warning",
-			want:   []string{"keda-add-ons-http-interceptor-proxy.keda, port 8080", "interceptorRoute: app"},
+			want:   []string{"keda-add-ons-http-interceptor-proxy.keda, port 8080", "interceptorRoute: app", "raises that to the 3 of"},
 			never:  []string{"WARNING", "deprecated", "(HTTPS", "<no value>"},
 		},
 		{
@@ -131,6 +132,14 @@ func TestNotes(t *testing.T) {
 			reason: "old names",
 			values: "interceptor: {replicas: {waitTimeout: 20s}, tls: {skip_verify: false}}",
 			want:   []string{"waitTimeout is deprecated", "snake_case are deprecated"},
+		},
+		{
+			reason: "values that 0.16 had removed",
+			values: "interceptor: {keepAlive: 1s, idleConnTimeout: 1s, tlsHandshakeTimeout: 1s, expectContinueTimeout: 1s}",
+			want: []string{
+				"WARNING: interceptor.keepAlive has", "WARNING: interceptor.idleConnTimeout has",
+				"WARNING: interceptor.tlsHandshakeTimeout has", "WARNING: interceptor.expectContinueTimeout has",
+			},
 		},
 		{
 			reason: "tokens in clear text",
@@ -170,6 +179,9 @@ func TestSchemaRefuses(t *testing.T) {
 		{"a duration without unit", "interceptor: {drainTimeout: 30}", "drainTimeout"},
 		{"a port above all", "interceptor: {admin: {port: 70000}}", "port"},
 		{"a list that is a text", "scaler: {tolerations: none}", "tolerations"},
+		{"interceptors that nobody would wake", "interceptor: {replicas: {min: 0}}", "min"},
+		{"interceptors that nobody would wake as text", "interceptor: {replicas: {min: '0'}}", "min"},
+		{"more than one namespace", "operator: {watchNamespace: 't1,t4'}", "watchNamespace"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			values := filepath.Join(t.TempDir(), "values.yaml")
@@ -184,11 +196,83 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
+// What values mean beyond the golden files, as 0.16 has it.
+func TestMeanings(t *testing.T) {
+	helm := tool(t, "helm")
+	for _, test := range []struct {
+		reason, values string
+		want, never    []string
+	}{
+		{
+			reason: "no operator", values: "operator: {replicas: 0}",
+			never: []string{"controller-manager", "name: keda-add-ons-http\n", "-auth-delegator"},
+		},
+		{
+			reason: "an appProtocol for both ports", values: "interceptor: {proxy: {appProtocol: http}, tls: {enabled: true}}",
+			want: []string{"targetPort: proxy-tls\n      appProtocol: http\n"},
+		},
+		{
+			reason: "the old key overrides also with false", values: "interceptor: {tls: {skip_verify: false, skipVerify: true}}",
+			never: []string{"KEDA_HTTP_TLS_SKIP_VERIFY"},
+		},
+		{
+			reason: "the new name of a timeout wins", values: "interceptor: {readinessTimeout: 7s, replicas: {waitTimeout: 9s}}",
+			want: []string{"value: 7s"}, never: []string{"9s"},
+		},
+		{
+			reason: "node labels besides that of the system", values: "scaler: {nodeSelector: {pool: a, kubernetes.io/os: other}}",
+			want: []string{"nodeSelector:\n        kubernetes.io/os: other\n        pool: a\n", "nodeSelector:\n        kubernetes.io/os: linux\n"},
+		},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			r := release{name: "r", namespace: "keda", values: filepath.Join(t.TempDir(), "values.yaml")}
+			if err := os.WriteFile(r.values, []byte(test.values), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			text := string(withoutDefinitions(render(t, helm, chart, r)))
+			for _, part := range test.want {
+				if !strings.Contains(text, part) {
+					t.Errorf("no %q in:\n%s", part, text)
+				}
+			}
+			for _, part := range test.never {
+				if strings.Contains(text, part) {
+					t.Errorf("%q in:\n%s", part, text)
+				}
+			}
+		})
+	}
+}
+
+// A limit is any quantity that Kubernetes takes, and a number as YAML reads it.
+func TestMemoryLimits(t *testing.T) {
+	helm := tool(t, "helm")
+	for limit, want := range map[string]string{
+		"64Mi": "60397977", "1e9": "900000000", `"1e9"`: "900000000", "1E9": "900000000", "1T": "900000000000", "2Ti": "1979120929996",
+		"100000000000m": "90000000", "128974848": "116077363", "1.5Gi": "1449551462", `"12.5e7"`: "112500000", "1G": "900000000",
+	} {
+		r := release{golden: limit, name: "r", namespace: "keda", values: filepath.Join(t.TempDir(), "values.yaml")}
+		if err := os.WriteFile(r.values, []byte("scaler: {resources: {limits: {memory: "+limit+"}}}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d := of[appsv1.Deployment](t, decode(t, render(t, helm, chart, r)), "Deployment")["keda-add-ons-http-external-scaler"]
+		got := ""
+		for _, env := range d.Spec.Template.Spec.Containers[0].Env {
+			if env.Name == "GOMEMLIMIT" {
+				got = env.Value
+			}
+		}
+		if got != want {
+			t.Errorf("%s: GOMEMLIMIT is %q, want %s", limit, got, want)
+		}
+	}
+}
+
 // Every value does something: with all of them set, going back to the default of
 // any one changes what is rendered.
 func TestEveryValueMatters(t *testing.T) {
 	loses := map[string]string{
-		"interceptor.readinessTimeout":           "interceptor.replicas.waitTimeout wins",
+		"interceptor.replicas.waitTimeout":       "interceptor.readinessTimeout wins",
 		"interceptor.pdb.maxUnavailable":         "interceptor.pdb.minAvailable wins",
 		"interceptor.maxIdleConns":               "interceptor.extraEnvs wins",
 		"interceptor.pdb.enabled":                "is on by default",

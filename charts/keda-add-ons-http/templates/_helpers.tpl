@@ -76,12 +76,14 @@ app.kubernetes.io/part-of: {{ $root.Chart.Name }}
 {{- end }}
 
 {{/* Nine tenths of a container's memory limit in bytes, which is what Go should
-     stay under; nothing without a limit, or if it is written in another way. */}}
+     stay under; nothing without a limit. A limit is a quantity of Kubernetes: 64Mi, 1e9, 1500m. */}}
 {{- define "http.memory" -}}
 {{- $limit := dig "limits" "memory" "" (.resources | default dict) | toString -}}
-{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 -}}
-{{- if regexMatch "^[0-9]+(\\.[0-9]+)?([kMG]|[KMG]i)?$" $limit -}}
-{{- mulf (regexFind "^[0-9.]+" $limit) (get $units (regexFind "[A-Za-z]*$" $limit)) 0.9 | int64 -}}
+{{- $units := dict "" 1 "n" 0.000000001 "u" 0.000001 "m" 0.001 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000 "E" 1000000000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
+{{- if regexMatch "^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)[eE][+-]?[0-9]+$" $limit -}}
+{{- mulf (float64 $limit) 0.9 | int64 -}}
+{{- else if regexMatch "^[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([numkMGTPE]|[KMGTPE]i)?$" $limit -}}
+{{- mulf (regexFind "[0-9.]+" $limit | float64) (get $units (regexFind "[A-Za-z]*$" $limit)) 0.9 | int64 -}}
 {{- end -}}
 {{- end }}
 
@@ -105,10 +107,8 @@ securityContext:
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- merge (dict) (.nodeSelector | default dict) (dict "kubernetes.io/os" "linux") | toYaml | nindent 2 }}
 {{- with .affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}

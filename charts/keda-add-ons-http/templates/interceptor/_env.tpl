@@ -43,8 +43,8 @@
 - name: KEDA_HTTP_RESPONSE_HEADER_TIMEOUT
   value: {{ . | quote }}
 {{- end }}
-{{- /* replicas.waitTimeout wins, and the old variable of its name would only add a warning. */}}
-{{- with include "http.given" $values.replicas.waitTimeout | default (include "http.given" $values.readinessTimeout) }}
+{{- /* The old variable of the name of replicas.waitTimeout would only add a warning. */}}
+{{- with include "http.given" $values.readinessTimeout | default (include "http.given" $values.replicas.waitTimeout) }}
 - name: KEDA_HTTP_READINESS_TIMEOUT
   value: {{ . | quote }}
 {{- end }}
@@ -62,7 +62,7 @@
 - name: KEDA_HTTP_PROXY_TLS_KEY_PATH
   value: {{ $tls.key_path | default $tls.keyPath | quote }}
 {{- end }}
-{{- if or (include "http.on" $tls.skip_verify) (include "http.on" $tls.skipVerify) }}
+{{- if include "http.on" (ternary $tls.skip_verify $tls.skipVerify (hasKey $tls "skip_verify")) }}
 - name: KEDA_HTTP_TLS_SKIP_VERIFY
   value: "true"
 {{- end }}
