@@ -43,7 +43,7 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 		// Before the API of the path: web applications have a /messages page, and
 		// no API's client asks for text/html as a browser does.
 		page.WriteError(w, r, status, message, retryAfter)
-	case r.Method != http.MethodHead && stream.WriteError(w, r, status, message):
+	case !namesProblem(r.Header) && stream.WriteError(w, r, status, message):
 	case prefersJSON(r.Header):
 		writeProblem(w, r, status, message)
 	default:
@@ -61,10 +61,10 @@ const (
 
 // deciding are fields that tell clients apart. Fields keeps them before all others, so that
 // a head of many tiny fields cannot push them out.
-var deciding = [...]string{
-	"Accept", "Content-Encoding", "Content-Type", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
-	"Upgrade", "Upgrade-Insecure-Requests", "X-Requested-With",
-}
+var deciding = append([]string{
+	"Accept", "Content-Type", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "X-Requested-With",
+}, page.ScriptHeaders[:]...)
 
 // Fields returns a copy of a request's header without its largest fields, in little memory.
 // What tells clients apart is short, so that Write answers alike by the copy.
@@ -76,7 +76,7 @@ func Fields(header http.Header) http.Header {
 		return n
 	}
 	rank := func(name string) int {
-		if slices.Contains(deciding[:], name) {
+		if slices.Contains(deciding, name) {
 			return 0
 		}
 		return 1
@@ -179,6 +179,16 @@ func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType s
 // plain are the ranges that text/plain belongs to; the last one that a client sends counts
 // (RFC 9110, section 12.5.1).
 var plain = []string{"*/*", "text/*", "text/plain"}
+
+// namesProblem reports whether the client asks for a problem, which no API's client does.
+func namesProblem(header http.Header) bool {
+	for name, weight := range accept.Ranges(header) {
+		if name == "application/problem+json" && weight > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // prefersJSON reports whether the client asks for JSON by name, and not rather for text.
 func prefersJSON(header http.Header) bool {

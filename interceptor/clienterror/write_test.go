@@ -55,13 +55,15 @@ func TestFailureHasTheClientsShape(t *testing.T) {
 		contentType string
 		contains    string
 	}{
-		"plain":       {"curl", request("GET", "/", "Accept", "*/*"), 504, "text/plain; charset=utf-8", notReady + "\n"},
-		"bare":        {"no Accept at all", request("DELETE", "/thing"), 504, "text/plain; charset=utf-8", notReady + "\n"},
-		"json":        {"asks for JSON", request("GET", "/", "Accept", "application/json"), 504, "application/problem+json", `"detail":"` + notReady + `"`},
-		"axios":       {"asks for JSON first", request("PUT", "/", "Accept", "application/json, text/plain, */*"), 504, "application/problem+json", `"status":504`},
-		"problem":     {"knows RFC 9457", request("GET", "/", "Accept", "Application/Problem+JSON;q=0.5"), 504, "application/problem+json", `"title":"Gateway Timeout"`},
-		"rather JSON": {"an API's client", request("GET", "/", "Accept", "text/html;q=0.1, application/json"), 504, "application/problem+json", `"status":504`},
-		"rather text": {"reads JSON if it must", request("GET", "/", "Accept", "text/*, application/json;q=0.5"), 504, "text/plain; charset=utf-8", notReady + "\n"},
+		"plain":                    {"curl", request("GET", "/", "Accept", "*/*"), 504, "text/plain; charset=utf-8", notReady + "\n"},
+		"bare":                     {"no Accept at all", request("DELETE", "/thing"), 504, "text/plain; charset=utf-8", notReady + "\n"},
+		"json":                     {"asks for JSON", request("GET", "/", "Accept", "application/json"), 504, "application/problem+json", `"detail":"` + notReady + `"`},
+		"axios":                    {"asks for JSON first", request("PUT", "/", "Accept", "application/json, text/plain, */*"), 504, "application/problem+json", `"status":504`},
+		"problem":                  {"knows RFC 9457", request("GET", "/", "Accept", "Application/Problem+JSON;q=0.5"), 504, "application/problem+json", `"title":"Gateway Timeout"`},
+		"problem of an API's path": {"no API's client asks for it", request("DELETE", "/api/delete", "Accept", "application/problem+json, */*;q=0.1"), 504, "application/problem+json", `"status":504`},
+		"Turbo":                    {"a frame, though it is a form's", request("POST", "/", "Accept", "text/html, */*;q=0.1", "Upgrade-Insecure-Requests", "1", "Turbo-Frame", "a"), 504, "text/plain; charset=utf-8", notReady},
+		"rather JSON":              {"an API's client", request("GET", "/", "Accept", "text/html;q=0.1, application/json"), 504, "application/problem+json", `"status":504`},
+		"rather text":              {"reads JSON if it must", request("GET", "/", "Accept", "text/*, application/json;q=0.5"), 504, "text/plain; charset=utf-8", notReady + "\n"},
 		"rather JSON than text": {"the range that fits best counts", request("GET", "/", "Accept", "text/plain;q=0.1, */*, application/json;q=0.5"),
 			504, "application/problem+json", `"status":504`},
 		"no JSON":          {"weight 0 refuses", request("GET", "/", "Accept", "application/json;q=0, */*"), 504, "text/plain; charset=utf-8", notReady + "\n"},

@@ -544,7 +544,7 @@ func TestUpgradeLosesNoByte(t *testing.T) {
 		}, func(t *testing.T, f *fixture) {
 			f.options.NetHTTP = netHTTP
 			f.start(t)
-			conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly ")
+			conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other/1, x\r\n\r\nearly ")
 			answer := bufio.NewReader(conn)
 			if res, err := http.ReadResponse(answer, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 				t.Fatalf("got %v, %v", res, err)

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/kedacore/http-add-on/interceptor/body"
 )
@@ -23,7 +24,7 @@ const halfOpenFor = 30 * time.Second
 func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	asked, got := upgradeType(out.Header), upgradeType(res.Header)
 	backend, ok := res.Body.(io.ReadWriteCloser)
-	if !ok || asked == "" || !printable(got) || !strings.EqualFold(asked, got) {
+	if !ok || asked == "" || !printable(got) || !httpguts.HeaderValuesContainsToken([]string{asked}, got) {
 		return fmt.Errorf("backend switched to protocol %q when %q was requested", got, asked)
 	}
 	client, buffered, err := http.NewResponseController(c.w).Hijack()

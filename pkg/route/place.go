@@ -27,10 +27,14 @@ func convertHost(value string) (string, error) {
 	}
 	host := routing.HostName(value)
 	if strings.Contains(host, ":") {
-		if _, err := netip.ParseAddr(host); err != nil {
+		address, err := netip.ParseAddr(host)
+		if err != nil {
 			return "", errors.New("it is neither a name nor an IP address")
 		}
-		return value, nil
+		return address.WithZone("").String(), nil // as clients write it
+	}
+	if _, port, ok := strings.Cut(value, ":"); ok && !isNumber(port) {
+		return "", fmt.Errorf("its port %q is no number", port)
 	}
 	wildcard := ""
 	if rest, ok := strings.CutPrefix(host, "*."); ok {
@@ -44,6 +48,8 @@ func convertHost(value string) (string, error) {
 		host = ascii
 	}
 	switch {
+	case strings.HasPrefix(value, "*.") && wildcard == "":
+		return "", errors.New("a label of it is empty")
 	case wildcard == "" && (host == "" || host == "*"):
 		return host, nil
 	case strings.Contains(host, "*"):
@@ -108,6 +114,9 @@ func isURL(value string) bool {
 	scheme, _, ok := strings.Cut(value, "://")
 	return ok && scheme != "" && !strings.ContainsAny(scheme, "/?#. ")
 }
+
+// isNumber reports whether s is empty or has only digits.
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f })

@@ -33,6 +33,10 @@ func TestHostsOfRules(t *testing.T) {
 		{"my_app.test", "my_app.test", ""},
 		{"10.1.2.3", "10.1.2.3", ""},
 		{"[fd00::1]:80", "[fd00::1]", ""},
+		{"[FD00:0:0::1]", "[fd00::1]", ""},
+		{"0:0:0:0:0:0:0:1", "[::1]:8080", ""},
+		{"[fe80::1%eth0]", "[fe80::1]", ""},
+		{"shop.example.com:", "shop.example.com", ""},
 		{"fd00::1", "[fd00::1]:8080", ""},
 
 		{"münchen.example", "xn--mnchen-3ya.example", ""},
@@ -54,6 +58,10 @@ func TestHostsOfRules(t *testing.T) {
 		{".example.com", "", `write "*.example.com"`},
 		{"a..b", "", "a label of it is empty"},
 		{"*..", "", "a label of it is empty"},
+		{"*.", "", "a label of it is empty"},
+		{"*.:80", "", "a label of it is empty"},
+		{"http:example.com", "", `port "example.com" is no number`},
+		{"*.example.com:https", "", `port "https" is no number`},
 		{".", "any.test", ""}, // an empty name, as 0.16 reads it
 		{"shop example", "", "a character that no host has"},
 		{"m%C3%BCnchen.example", "", "a character that no host has"},

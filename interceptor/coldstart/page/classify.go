@@ -14,7 +14,7 @@ import (
 // prefers nothing to it; not by a script; no Upgrade.
 func IsNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		r.Header.Get("Upgrade") == "" && prefersHTML(r.Header) && !byScript(r)
+		r.Header.Get("Upgrade") == "" && prefersHTML(r.Header) && !byScript(r) && !byLibrary(r.Header)
 }
 
 // IsForm reports whether r is a form that a browser submits. It waits like any other
@@ -31,9 +31,17 @@ func fromBrowser(header http.Header) bool {
 		strings.TrimSpace(header.Get("Upgrade-Insecure-Requests")) == "1"
 }
 
-// scriptHeaders are sent by libraries that fetch a page, Accept: text/html and all, and
+// byLibrary reports whether what looks like a navigation has no person behind it: the HTTP
+// client of the JDK names text/html in the Accept of every request. Nor does an <object> show
+// a page with an error status: it shows its fallback, for ever.
+func byLibrary(header http.Header) bool {
+	return strings.HasPrefix(header.Get("User-Agent"), "Java/") && !fromBrowser(header) ||
+		strings.EqualFold(header.Get("Sec-Fetch-Dest"), "object")
+}
+
+// ScriptHeaders are sent by libraries that fetch a page, Accept: text/html and all, and
 // put it or a part of it into the page that is open.
-var scriptHeaders = [...]string{
+var ScriptHeaders = [...]string{
 	"Turbo-Frame", "X-Turbo-Request-Id", // Turbo
 	"X-Pjax",       // jquery-pjax, and what speaks its protocol
 	"X-Up-Version", // Unpoly
@@ -45,7 +53,7 @@ var scriptHeaders = [...]string{
 // HTTP; some libraries do. Else it is a script if there is a Referer of the same host but
 // no Upgrade-Insecure-Requests, which all browsers send with a navigation.
 func byScript(r *http.Request) bool {
-	for _, name := range scriptHeaders {
+	for _, name := range ScriptHeaders {
 		if r.Header[name] != nil {
 			return true
 		}

@@ -40,6 +40,10 @@ func TestIsNavigation(t *testing.T) {
 		"image":          {"part of a page", "GET", http.Header{"Accept": {"text/html"}, "Sec-Fetch-Mode": {"no-cors"}}, false},
 		"xmlhttprequest": {"jQuery and htmx's elders", "GET", http.Header{"Accept": {"text/html"}, "X-Requested-With": {"XMLHttpRequest"}}, false},
 		"app webview":    {"Android web views name their app in X-Requested-With", "GET", http.Header{"Accept": {"text/html"}, "X-Requested-With": {"org.example.app"}}, true},
+		"JDK":            {"its HTTP client asks for anything", "GET", http.Header{"Accept": {"text/html, image/gif, image/jpeg, */*; q=0.2"}, "User-Agent": {"Java/21.0.2"}}, false},
+		"JavaFX":         {"a web view is a browser", "GET", http.Header{"Accept": {"text/html"}, "User-Agent": {"Java/21"}, "Upgrade-Insecure-Requests": {"1"}}, true},
+		"object":         {"it shows its fallback", "GET", http.Header{"Accept": {chromium}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"object"}}, false},
+		"iframe":         {"it shows the page", "GET", http.Header{"Accept": {chromium}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}, true},
 		"upgrade":        {"a WebSocket", "GET", http.Header{"Accept": {"text/html"}, "Upgrade": {"websocket"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kedacore/http-add-on/interceptor/accept"
@@ -328,9 +329,12 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, message stri
 	if rule == nil || rule.fails == nil {
 		return false
 	}
+	body := rule.fails.problem(&problem{status: status, message: message})
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	// A client that has left is noticed by the server, not here.
-	_, _ = w.Write(rule.fails.problem(&problem{status: status, message: message}))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a client that has left is noticed by the server
+	}
 	return true
 }
