@@ -35,6 +35,9 @@ type Dialect struct {
 	// JSON that is not an answer of the API. Nil is a dialect for which any JSON is an
 	// event.
 	answer func(q *Request, sent int, body []byte, to *events) bool
+	// pieces does what answer does while an answer arrives that is too large to be held; nil
+	// if that needs all of it.
+	pieces func() *pieces
 	// dropRole takes the role out of the backend's first delta if a data event of
 	// ours had one.
 	dropRole bool

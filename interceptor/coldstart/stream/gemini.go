@@ -26,6 +26,7 @@ var gemini = Dialect{
 		return append(append(event(failed), failed...), '\n')
 	},
 	answer: geminiAnswer,
+	pieces: geminiPieces,
 }
 
 // geminiProblem is Google's error object (google.rpc.Status as JSON). Its code

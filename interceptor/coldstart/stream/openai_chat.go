@@ -12,6 +12,7 @@ var openAIChat = Dialect{
 	script:   chatScript,
 	failure:  openAIFailure,
 	answer:   chatAnswer,
+	pieces:   chatPieces,
 	dropRole: true,
 }
 

@@ -12,6 +12,7 @@ var openAICompletions = Dialect{
 	script:  completionsScript,
 	failure: openAIFailure,
 	answer:  completionsAnswer,
+	pieces:  completionsPieces,
 }
 
 func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {

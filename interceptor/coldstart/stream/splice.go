@@ -22,6 +22,7 @@ const (
 	sniffing               // the first bytes decide
 	copying                // a stream: verbatim
 	converting             // a JSON answer to a streaming request
+	piecing                // one that is not held
 	failing                // anything else: a failure event
 )
 
@@ -45,8 +46,9 @@ type Splicer struct {
 	reserved int      // bytes of memory
 	tooLong  bool     // buf met its bound, or there was no memory for more
 	noMemory bool
-	unread   bool        // the body cannot be decoded
-	filter   filter      // of a copied stream; nil is none
+	unread   bool   // the body cannot be decoded
+	filter   filter // of a copied stream; nil is none
+	pieces   *pieces
 	received int64       // bytes of the body, as they came
 	out      atomic.Bool // bytes of the answer went out
 	patience *time.Timer // runs once an answer becomes a failure
@@ -158,6 +160,8 @@ func (p *Splicer) take(b []byte) error {
 	switch p.mode {
 	case copying:
 		return p.copy(b)
+	case piecing:
+		return p.piece(b)
 	case sniffing:
 		p.buf = append(p.buf, b...)
 		if !p.reserve(len(p.buf), 2*maxLine) {
@@ -272,6 +276,8 @@ func (p *Splicer) Close(err error, status int, message string) error {
 	switch p.mode {
 	case copying:
 		return p.endCopy(err)
+	case piecing:
+		return p.endPieces(err)
 	case converting:
 		return p.convert(err)
 	case failing:

@@ -867,20 +867,21 @@ func (l *little) Release(n int) { l.left += n }
 // TestWholeAnswersShareMemory: one that finds none left is a failure, and all of
 // it comes back.
 func TestWholeAnswersShareMemory(t *testing.T) {
-	const all = 64 << 10
-	for size, fits := range map[int]bool{10 << 10: true, 40 << 10: false} {
+	const all = 256 << 10
+	for size, fits := range map[int]bool{10 << 10: true, 160 << 10: false} {
 		c, err := Compile(Options{Message: "m"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w, memory := httptest.NewRecorder(), &little{left: all}
-		s, err := c.Open(w, Request{dialect: &openAIChat}, unknown)
+		// Events of Anthropic need all of the answer.
+		s, err := c.Open(w, Request{dialect: &anthropic}, unknown)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p := s.Splice(httptest.NewRequest("POST", "/", nil), memory)
 		p.Header().Set("Content-Type", "application/json")
-		answer := strings.NewReader(`{"choices":[{"message":{"content":"` + strings.Repeat("x", size) + `"}}]}`)
+		answer := strings.NewReader(`{"type":"message","content":[{"type":"text","text":"` + strings.Repeat("x", size) + `"}]}`)
 		_, _ = io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{answer}, make([]byte, 1000)) // Close says what came of it
 		if fits && memory.left > all-2*size {
 			t.Errorf("%d bytes are held for an answer of %d", all-memory.left, size)

@@ -46,6 +46,11 @@ func (p *Splicer) collect(b []byte) error {
 		p.noMemory = true
 		room = 0
 	}
+	if p.mode == converting && len(b) > room {
+		if can, err := p.inPieces(b); can {
+			return err
+		}
+	}
 	p.buf = append(p.buf, b[:min(room, len(b))]...)
 	if len(b) > room {
 		p.tooLong = true

@@ -1,0 +1,303 @@
+package stream
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// A whole answer that becomes one event need not be held: one that finds no room is rewritten
+// as it arrives. What is wrong with it then cuts the stream, as the event has begun.
+
+// errPieces is an answer that turns out not to be the API's after its event has begun.
+var errPieces = errors.New("the answer is not JSON of the API")
+
+// pieces rewrites a JSON document without white space, piece by piece, and looks no further
+// than its next value.
+type pieces struct {
+	// edit says what becomes of the value that begins with first, under key if it is a
+	// member. It sets found once the document is known to be an answer of the API, failed
+	// if it is not.
+	edit          func(p *pieces, key string, first byte) rewrite
+	found, failed bool
+	// end follows the document.
+	end string
+
+	at      []level // the containers around the next byte
+	phase   phase
+	key     []byte // of the next value, as it is written
+	escaped bool   // the byte before was a backslash in a string
+	muted   int    // 1 + len(at) of the value that is left out; 0 is none
+	out     []byte
+}
+
+// level is an open container.
+type level struct {
+	key   string // under which it stands; empty in a list
+	list  bool
+	n     int // index of the element, or how many members there were
+	wrote int // how many of them went out
+}
+
+// rewrite is what becomes of a value.
+type rewrite struct {
+	drop    bool
+	name    string // in place of the key
+	replace string // in place of the value
+	inject  string // the first member of an object
+}
+
+type phase uint8
+
+const (
+	beforeValue phase = iota
+	beforeKey
+	inKey
+	beforeColon
+	inText
+	inScalar
+	afterValue
+	malformed
+)
+
+// write takes a piece and returns what becomes of it, until the next call.
+func (p *pieces) write(b []byte) []byte {
+	p.out = p.out[:0]
+	for i := 0; i < len(b) && !p.broken(); i++ {
+		p.next(b[i])
+	}
+	return p.out
+}
+
+// broken reports whether the document is no JSON, or no answer of the API.
+func (p *pieces) broken() bool { return p.failed || p.phase == malformed }
+
+// complete reports whether the document has ended. A number at the top level never does.
+func (p *pieces) complete() bool { return !p.broken() && p.phase == afterValue && len(p.at) == 0 }
+
+func (p *pieces) next(c byte) {
+	blank := c == ' ' || c == '\t' || c == '\n' || c == '\r'
+	switch p.phase {
+	case inKey:
+		p.key = append(p.key, c)
+		if p.textEnds(c) {
+			p.phase = beforeColon
+		} else if len(p.key) > maxKey {
+			p.phase = malformed
+		}
+	case inText:
+		ends := p.textEnds(c)
+		if p.phase != malformed {
+			p.emit(c)
+		}
+		if ends {
+			p.valueEnds()
+		}
+	case inScalar:
+		if blank || bytes.IndexByte([]byte(",]}"), c) >= 0 {
+			p.valueEnds()
+			p.next(c)
+			return
+		}
+		p.emit(c)
+	case malformed:
+	default:
+		if !blank {
+			p.token(c)
+		}
+	}
+}
+
+// token takes a byte between texts and scalars.
+func (p *pieces) token(c byte) {
+	var in *level
+	if len(p.at) > 0 {
+		in = &p.at[len(p.at)-1]
+	}
+	switch {
+	case p.phase == beforeColon && c == ':':
+		p.phase = beforeValue
+	case p.phase == beforeKey && c == '"':
+		p.key, p.phase = append(p.key[:0], c), inKey
+	case in != nil && c == '}' && !in.list && (p.phase == afterValue || p.phase == beforeKey && in.n == 0),
+		in != nil && c == ']' && in.list && (p.phase == afterValue || p.phase == beforeValue && in.n == 0):
+		p.at = p.at[:len(p.at)-1]
+		p.emit(c)
+		p.valueEnds()
+	case p.phase == afterValue && c == ',' && in != nil:
+		if p.phase = beforeKey; in.list {
+			p.phase = beforeValue
+		}
+	case p.phase == beforeValue && bytes.IndexByte([]byte(`{["-0123456789tfn`), c) >= 0:
+		p.begin(in, c)
+	default:
+		p.phase = malformed
+	}
+}
+
+// begin begins a value.
+func (p *pieces) begin(in *level, c byte) {
+	var e rewrite
+	key := ""
+	if in != nil && !in.list {
+		key = string(unescaped(p.key))
+	}
+	if p.muted == 0 {
+		if e = p.edit(p, key, c); !e.drop {
+			p.lead(in, e)
+		}
+		if e.drop || e.replace != "" {
+			p.muted = len(p.at) + 1
+		}
+	}
+	if in != nil {
+		in.n++
+	}
+	p.emit(c)
+	switch c {
+	case '{', '[':
+		below := level{key: key, list: c == '['}
+		if c == '{' && e.inject != "" {
+			p.out = append(p.out, e.inject...)
+			below.wrote = 1
+		}
+		p.at = append(p.at, below)
+		if p.phase = beforeKey; below.list {
+			p.phase = beforeValue
+		}
+	case '"':
+		p.phase = inText
+	default:
+		p.phase = inScalar
+	}
+}
+
+// lead writes what stands before a value: the comma, the key, or all that is in its place.
+func (p *pieces) lead(in *level, e rewrite) {
+	if in != nil {
+		if in.wrote > 0 {
+			p.out = append(p.out, ',')
+		}
+		in.wrote++
+		if !in.list && e.name != "" {
+			p.out = append(append(p.out, e.name...), ':')
+		} else if !in.list {
+			p.out = append(append(p.out, p.key...), ':')
+		}
+	}
+	p.out = append(p.out, e.replace...)
+}
+
+// textEnds reports whether a byte ends the text that it belongs to.
+func (p *pieces) textEnds(c byte) bool {
+	switch {
+	case c < ' ':
+		p.phase = malformed // a line end would end the event
+	case p.escaped:
+		p.escaped = false
+	case c == '\\':
+		p.escaped = true
+	case c == '"':
+		return true
+	}
+	return false
+}
+
+func (p *pieces) valueEnds() {
+	p.phase = afterValue
+	if p.muted == len(p.at)+1 {
+		p.muted = 0
+	}
+}
+
+func (p *pieces) emit(c byte) {
+	if p.muted == 0 {
+		p.out = append(p.out, c)
+	}
+}
+
+// inPieces goes on with an answer that is too long to be held, if it can be rewritten as it
+// arrives. It reports whether it can.
+func (p *Splicer) inPieces(b []byte) (bool, error) {
+	begin := p.stream.request.dialect.pieces
+	if begin == nil {
+		return false, nil
+	}
+	rewritten := begin()
+	event := append([]byte("data: "), rewritten.write(p.buf)...)
+	if !rewritten.found || rewritten.broken() {
+		return false, nil
+	}
+	p.release()
+	p.mode, p.pieces = piecing, rewritten
+	lead := p.stream.afterComments()
+	if err := p.send(append(lead[:len(lead):len(lead)], event...)); err != nil {
+		return true, err
+	}
+	return true, p.piece(b)
+}
+
+// piece passes a piece of an answer on.
+func (p *Splicer) piece(b []byte) error {
+	out := p.pieces.write(b)
+	if p.pieces.broken() {
+		return errPieces
+	}
+	return p.send(out)
+}
+
+// endPieces ends an answer that was rewritten as it arrived.
+func (p *Splicer) endPieces(err error) error {
+	if err == nil && !p.pieces.complete() {
+		err = errPieces
+	}
+	if err != nil {
+		return fmt.Errorf("%w: answer was cut: %w", http.ErrAbortHandler, err)
+	}
+	return p.send([]byte("\n\n" + p.pieces.end))
+}
+
+// chatPieces is chatAnswer for an answer that is not held. A choice is number 0 by its place.
+func chatPieces() *pieces {
+	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
+		depth := len(p.at)
+		inChoice := depth >= 3 && p.at[1].key == "choices"
+		inMessage := depth >= 4 && inChoice && p.at[3].key == "message"
+		switch {
+		case depth == 1 && key == "object":
+			return rewrite{replace: `"chat.completion.chunk"`}
+		case depth == 1 && key == "error":
+			p.failed = p.failed || !p.found && first != 'n'
+		case depth == 3 && inChoice && key == "message":
+			p.found = p.found || first == '{'
+			if first == 'n' {
+				return rewrite{name: `"delta"`, replace: "{}"}
+			}
+			return rewrite{name: `"delta"`}
+		case depth == 4 && inMessage:
+			return rewrite{drop: key == "role" && p.at[1].n == 1 || key != "content" && first == 'n'}
+		case depth == 5 && inMessage && p.at[4].key == "tool_calls" && first == '{':
+			return rewrite{inject: `"index":` + strconv.Itoa(p.at[4].n)}
+		}
+		return rewrite{}
+	}}
+}
+
+// completionsPieces is completionsAnswer for an answer that is not held.
+func completionsPieces() *pieces {
+	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
+		p.found = p.found || len(p.at) == 1 && key == "choices" && first == '['
+		return rewrite{}
+	}}
+}
+
+// geminiPieces is geminiAnswer for an object that is not held.
+func geminiPieces() *pieces {
+	return &pieces{edit: func(p *pieces, key string, first byte) rewrite {
+		p.found = p.found || len(p.at) == 1 && key == "candidates" && first == '['
+		p.failed = p.failed || len(p.at) == 0 && first != '{' || len(p.at) == 1 && key == "error"
+		return rewrite{}
+	}}
+}
