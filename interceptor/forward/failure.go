@@ -58,9 +58,26 @@ func (c *call) failure(err error) error {
 	return &clienterror.Error{Status: http.StatusBadGateway, Message: message, Err: err}
 }
 
+// errorType names a failure for traces, in a word of few.
+func (c *call) errorType(err error) string {
+	expired, _ := c.clock.expired()
+	switch s := new(sendError); {
+	case expired:
+		return "timeout"
+	case c.in.Context().Err() != nil:
+		return "canceled"
+	case errors.As(err, &s) && s.reached == refused:
+		return "connect"
+	case errors.As(err, &s):
+		return "connection_lost"
+	}
+	return "_OTHER"
+}
+
 // cut returns the error of a call whose response was committed: its end must show
 // that it is not whole.
 func (c *call) cut(err error) error {
+	c.traced.Failed(c.errorType(err))
 	err = fmt.Errorf("copying the response: %w: %w", http.ErrAbortHandler, err)
 	switch expired, _ := c.clock.expired(); {
 	case expired: // which ends writes, and net/http then takes the client for gone

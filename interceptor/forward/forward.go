@@ -24,6 +24,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
 // Options say how backends are connected to.
@@ -107,6 +108,8 @@ type call struct {
 	x  *exchange.Exchange
 	// copies is charged with large buffers.
 	copies *body.Budget
+	// traced is the span of the last attempt.
+	traced *tracing.Attempt
 	// cancel ends the last attempt of a client that needs a context; nil for none.
 	cancel context.CancelCauseFunc
 
@@ -213,6 +216,7 @@ func (c *call) end() {
 	if c.cancel != nil {
 		c.cancel(nil)
 	}
+	c.traced.End()
 	c.x.Upstream.Slot.Release() // a retry may have replaced the first one
 }
 
@@ -232,9 +236,12 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	a := attempt{call: c, request: r}
 	var tries backoff
 	var lost []string // the addresses that closed the connection
-	for {
+	scheme := "http"
+	if c.x.TLS {
+		scheme = "https"
+	}
+	for resends := 0; ; resends++ {
 		a.address = f.address(c.x.Upstream)
-		c.x.Trace.Upstream(a.address)
 		if c.body != nil {
 			sent, err := c.body.Attempt()
 			if err != nil {
@@ -242,10 +249,15 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			}
 			r.Body = sent
 		}
+		c.traced = c.x.Trace.Attempt(r, scheme, c.x.Upstream.Target.Address, a.address, resends)
 		res, err := f.client.send(&a)
 		if err == nil {
+			c.traced.Answered(res)
 			return res, nil
 		}
+		c.traced.Failed(c.errorType(err))
+		c.traced.End()
+		c.traced = nil
 		failed := new(sendError)
 		if errors.As(err, &failed); !failed.mayRepeat(c, r) || c.over() {
 			return nil, err

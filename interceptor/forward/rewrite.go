@@ -82,7 +82,6 @@ func outgoing(in *http.Request, x *exchange.Exchange) (*http.Request, error) {
 		}
 		set("X-Forwarded-For", ip)
 	}
-	x.Trace.Inject(header)
 	spellWebSocket(header)
 	return out, nil
 }

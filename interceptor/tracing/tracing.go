@@ -1,5 +1,6 @@
 // Package tracing is what the interceptor tells of single requests: a span for
-// each, with the cold start as events and a child. Names and attributes are a
+// each, with the cold start as events and a child, and a child for each attempt to
+// send it to a backend. Names and attributes are a
 // contract with dashboards. It must not know how spans leave the process, nor how
 // requests are served.
 //
@@ -11,6 +12,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -88,7 +90,7 @@ func (t *Tracer) Begin(r *http.Request, method string, start time.Time) *Trace {
 	if span.IsRecording() {
 		span.SetAttributes(
 			semconv.UserAgentOriginal(r.UserAgent()),
-			semconv.NetworkProtocolVersion(protocol(r)),
+			semconv.NetworkProtocolVersion(protocol(r.ProtoMajor, r.ProtoMinor)),
 			semconv.NetworkPeerAddress(hostOf(r.RemoteAddr)),
 		)
 	}
@@ -112,22 +114,79 @@ func (t *Trace) ColdStart(outcome string, end time.Time) {
 	span.End(trace.WithTimestamp(end))
 }
 
-// Upstream notes the address that the request is sent to; the last one stays.
-func (t *Trace) Upstream(address string) {
-	if t != nil {
-		t.span.SetAttributes(attribute.String(attributeUpstream, address))
+// Attempt is the span of one attempt to send a request to a backend; nil is none.
+type Attempt struct {
+	span trace.Span
+}
+
+// Attempt begins the span of a request to a backend and has the request belong to it.
+// Baggage and other headers of the client stay as they are. service is the address of the
+// Service that scheme is of, upstream the one that is dialled, resends how often the request was sent
+// before.
+func (t *Trace) Attempt(r *http.Request, scheme, service, upstream string, resends int) *Attempt {
+	if t == nil {
+		return nil
+	}
+	t.span.SetAttributes(attribute.String(attributeUpstream, upstream)) // the last one stays
+	ctx, span := t.tracer.tracer.Start(t.parent, t.method, trace.WithSpanKind(trace.SpanKindClient))
+	if span.IsRecording() {
+		// The query and user information are left out: keys are sent in them.
+		full := url.URL{Scheme: scheme, Host: service, Path: r.URL.Path, RawPath: r.URL.RawPath}
+		span.SetAttributes(
+			semconv.HTTPRequestMethodKey.String(t.method),
+			semconv.URLFull(full.String()),
+		)
+		setAddress(span, service, semconv.ServerAddress, semconv.ServerPort)
+		setAddress(span, upstream, semconv.NetworkPeerAddress, semconv.NetworkPeerPort)
+		if resends > 0 {
+			span.SetAttributes(semconv.HTTPRequestResendCount(resends))
+		}
+	}
+	if resends > 0 { // the earlier attempt may still be reading it
+		r.Header = r.Header.Clone()
+	}
+	// The state of a trace that was not taken up says nothing of this one.
+	delete(r.Header, "Tracestate")
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(r.Header))
+	return &Attempt{span: span}
+}
+
+// Answered notes the head of the backend's response.
+func (a *Attempt) Answered(res *http.Response) {
+	if a == nil {
+		return
+	}
+	a.span.SetAttributes(semconv.NetworkProtocolVersion(protocol(res.ProtoMajor, res.ProtoMinor)), semconv.HTTPResponseStatusCode(res.StatusCode))
+	if res.StatusCode >= http.StatusBadRequest {
+		a.span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(res.StatusCode)))
+		a.span.SetStatus(codes.Error, "")
 	}
 }
 
-// Inject has a request to a backend belong to the trace. Baggage and other headers
-// of the client stay as they are.
-func (t *Trace) Inject(header http.Header) {
-	if t == nil {
+// Failed notes why there is no response, or no whole one: a word of few.
+func (a *Attempt) Failed(reason string) {
+	if a == nil {
 		return
 	}
-	// The state of a trace that was not taken up says nothing of this one.
-	delete(header, "Tracestate")
-	propagation.TraceContext{}.Inject(t.parent, propagation.HeaderCarrier(header))
+	a.span.SetAttributes(semconv.ErrorTypeKey.String(reason))
+	a.span.SetStatus(codes.Error, "")
+}
+
+// End ends the span.
+func (a *Attempt) End() {
+	if a != nil {
+		a.span.End()
+	}
+}
+
+// setAddress sets the attributes of a host and a port.
+func setAddress(span trace.Span, address string, host func(string) attribute.KeyValue, port func(int) attribute.KeyValue) {
+	span.SetAttributes(host(hostOf(address)))
+	if _, text, err := net.SplitHostPort(address); err == nil {
+		if number, err := strconv.Atoi(text); err == nil {
+			span.SetAttributes(port(number))
+		}
+	}
 }
 
 // Context returns a context that says which trace a measurement belongs to.
@@ -182,11 +241,11 @@ func scheme(r *http.Request) string {
 }
 
 // protocol is the version as the conventions write it: 1.1, 2.
-func protocol(r *http.Request) string {
-	if r.ProtoMajor >= 2 {
-		return strconv.Itoa(r.ProtoMajor)
+func protocol(major, minor int) string {
+	if major >= 2 {
+		return strconv.Itoa(major)
 	}
-	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor)
+	return strconv.Itoa(major) + "." + strconv.Itoa(minor)
 }
 
 // hostOf is an address without its port.

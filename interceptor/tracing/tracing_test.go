@@ -14,13 +14,16 @@ func TestTracesThatAreOffCostNothing(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "http://app.test/", nil)
 	r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	header := http.Header{"Tracestate": {"vendor=1"}}
+	out := &http.Request{Header: header}
 	now := time.Now()
 	if n := testing.AllocsPerRun(100, func() {
 		trace := New(nil).Begin(r, http.MethodGet, now)
 		trace.Event(Held)
 		trace.ColdStart("ready", now)
-		trace.Upstream("127.0.0.1:80")
-		trace.Inject(header)
+		attempt := trace.Attempt(out, "http", "app.default:80", "127.0.0.1:80", 1)
+		attempt.Answered(nil)
+		attempt.Failed("connect")
+		attempt.End()
 		if trace.Context(r.Context()) != r.Context() {
 			t.Error("the context has changed")
 		}

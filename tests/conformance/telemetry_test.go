@@ -82,8 +82,20 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 			if hex.EncodeToString(span.GetTraceId()) != clientTrace || hex.EncodeToString(span.GetParentSpanId()) != clientSpan {
 				t.Errorf("the span is not in the trace of the client: %v", span)
 			}
-			if want := "00-" + clientTrace + "-" + id + "-01"; !strings.HasPrefix(got.body, want+"|") {
+			call := w.calls(collector, 1)[0]
+			if want := "00-" + clientTrace + "-" + hex.EncodeToString(call.GetSpanId()) + "-01"; !strings.HasPrefix(got.body, want+"|") {
 				t.Errorf("the backend was told %q, want %q", got.body, want)
+			}
+			if hex.EncodeToString(call.GetParentSpanId()) != id || call.Name != "POST" || call.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_UNSET {
+				t.Errorf("the call of the backend: %v", call)
+			}
+			host, port, _ := strings.Cut(backend, ":")
+			if diff := cmp.Diff(map[string]string{
+				"http.request.method": "POST", "http.response.status_code": "200", "url.full": "http://app.default:80/v1/x",
+				"server.address": "app.default", "server.port": "80", "network.protocol.version": "1.1",
+				"network.peer.address": host, "network.peer.port": port,
+			}, otlp.Attributes(call.GetAttributes())); diff != "" {
+				t.Errorf("attributes of the call (-want +got):\n%s", diff)
 			}
 			if span.GetKind() != tracev1.Span_SPAN_KIND_SERVER || span.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_UNSET {
 				t.Errorf("kind %v, status %v", span.GetKind(), span.GetStatus())
@@ -123,6 +135,53 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 				})
 			})
 		})
+	}
+}
+
+// calls waits for the spans of a number of calls of backends.
+func (w *world) calls(c *otlp.Collector, number int) (calls []otlp.Span) {
+	w.t.Helper()
+	w.eventually("calls of backends", func() bool {
+		calls = slices.DeleteFunc(c.Spans(), func(s otlp.Span) bool { return s.GetKind() != tracev1.Span_SPAN_KIND_CLIENT })
+		return len(calls) >= number
+	})
+	return calls
+}
+
+// Each attempt is a span of its own, that the wait is not in, and says what came of it.
+func TestEveryAttemptIsACallOfItsOwn(t *testing.T) {
+	collector := otlp.New(t)
+	w := traced(t, "http/protobuf", collector.HTTP, plainRoute)
+	var told []string
+	backend := w.backend(func(rw http.ResponseWriter, r *http.Request) {
+		told = append(told, r.Header.Get("Traceparent"))
+		if len(told) == 1 {
+			panic(http.ErrAbortHandler) // closes the connection
+		}
+		rw.WriteHeader(http.StatusNotFound)
+	})
+	held := w.later(w.request(http.MethodGet, "app.test", "/x?key=secret", "", "Traceparent", clientParent))
+	w.held("default/app", 1)
+	w.ready("app", backend)
+	(<-held).expect(t, "sent again", http.StatusNotFound, "")
+	calls := w.calls(collector, 2)
+	var seen []string
+	for i, call := range calls {
+		a := otlp.Attributes(call.GetAttributes())
+		seen = append(seen, strings.Join([]string{a["http.request.resend_count"], a["error.type"], a["http.response.status_code"]}, "|"))
+		if want := "00-" + clientTrace + "-" + hex.EncodeToString(call.GetSpanId()) + "-01"; told[i] != want {
+			t.Errorf("attempt %d told the backend %q, want %q", i, told[i], want)
+		}
+		if call.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_ERROR {
+			t.Errorf("attempt %d: %v", i, call.GetStatus())
+		}
+	}
+	if want := []string{"|connection_lost|", "1|404|404"}; !slices.Equal(seen, want) {
+		t.Errorf("resend count, error, status: %q, want %q", seen, want)
+	}
+	wait := w.span(collector, "cold start")
+	if calls[0].GetStartTimeUnixNano() < wait.GetEndTimeUnixNano() {
+		t.Error("the wait is in the call of the backend")
 	}
 }
 
