@@ -96,6 +96,27 @@ func TestMCP(t *testing.T) {
 	}
 }
 
+// TestMCPOlderTransportFails: its stream is one of comments, which cannot say why the wait is
+// over. It is cut, so that the client fails at once and does not wait for its endpoint.
+func TestMCPOlderTransportFails(t *testing.T) {
+	for name, test := range map[string]struct{ spec, load string }{
+		"timeout":       {impatient, "-load=1h"},
+		"no such event": {content, "-load=0s"}, // the server answers with 404
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			defer work()()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			base := sleepingApp(t, app{spec: test.spec, command: []string{standalone.modelsim, test.load}})
+			_, err := connect(ctx, &mcp.SSEClientTransport{Endpoint: base + "/sse", HTTPClient: standalone.client})
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "EOF") {
+				t.Errorf("the client says %v", err)
+			}
+		})
+	}
+}
+
 // get returns what a backend that is awake says at a URL.
 func get(t *testing.T, url string) string {
 	t.Helper()
