@@ -10,6 +10,10 @@ type Budget struct {
 	used atomic.Int64
 }
 
+// Held is what a request that waits takes beside its head and its body: its
+// goroutines, its connection or stream, and what net/http and this package keep of it.
+const Held = 16 << 10
+
 // NewBudget returns a budget of that many bytes; 0 or less means no limit.
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
@@ -14,10 +15,6 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
-
-// heldMemory is what a request that waits takes beside its head and its body: its
-// goroutines, its connection or stream, and what net/http and this package keep of it.
-const heldMemory = 16 << 10
 
 // retryAfter is what a client that found every place taken is told, unless it is known
 // how long the wake takes.
@@ -128,7 +125,7 @@ func (p *pending) wait(as responder) error {
 // whether there is room. A large head is charged to the budget in place of the heads in
 // service.
 func (p *pending) charge() bool {
-	cost := heldMemory + p.x.Head + p.x.Body.Window()
+	cost := body.Held + p.x.Head + p.x.Body.Window()
 	if !p.budget.Reserve(cost) {
 		return false
 	}

@@ -246,7 +246,7 @@ func TestCapCountsWhoWaits(t *testing.T) {
 }
 
 func TestBudgetIsChargedForWhoWaits(t *testing.T) {
-	const one = heldMemory + 100
+	const one = body.Held + 100
 	for _, test := range []struct {
 		reason  string
 		route   *exchange.Route
@@ -305,7 +305,7 @@ func TestLargeHeadsMoveWithTheirRequests(t *testing.T) {
 	}
 	w := newWorld(t, &exchange.Route{})
 	heads := body.NewBudget(head)
-	w.p.budget = body.NewBudget(heldMemory + head)
+	w.p.budget = body.NewBudget(body.Held + head)
 	w.p.x.Head, w.p.x.Heads = head, heads
 	heads.Take(head) // as the edge does
 	r := &recorder{nexts: []time.Duration{answered}, upon: func(p *pending) {

@@ -1,32 +1,45 @@
 package middleware
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
+// loading is how long a request waits for the first table. An interceptor whose container
+// was restarted keeps its address, so requests come before the pod is taken out of the
+// Service.
+const loading = 10 * time.Second
+
 // Routing finds the route of a request.
 type Routing struct {
-	next  exchange.Handler
-	table func() *routing.Table[*exchange.Route]
+	next   exchange.Handler
+	table  func() *routing.Table[*exchange.Route]
+	loaded <-chan struct{}
+	budget *body.Budget
 }
 
-// NewRouting returns the step before next. table returns the table in force,
-// nil while none has been published yet.
-func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route]) *Routing {
-	return &Routing{next: next, table: table}
+// NewRouting returns the step before next. table returns the table in force, nil until
+// loaded is closed. budget is charged with the requests that wait for that.
+func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route], loaded <-chan struct{}, budget *body.Budget) *Routing {
+	return &Routing{next: next, table: table, loaded: loaded, budget: budget}
 }
 
 // ServeExchange sets the route of the exchange, or fails with 404.
 func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	table := s.table()
 	if table == nil {
-		// Not a 404: clients and caches take that for an answer.
-		return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
+		if err := s.wait(r.Context(), x); err != nil {
+			return err
+		}
+		table = s.table()
 	}
 	route, ok := table.Match(r.Host, r.URL.Path, r.Header)
 	if !ok {
@@ -34,4 +47,29 @@ func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *excha
 	}
 	x.Route = route
 	return s.next.ServeExchange(w, r, x)
+}
+
+// wait returns once there is a table.
+func (s *Routing) wait(ctx context.Context, x *exchange.Exchange) error {
+	// Not a 404: clients and caches take that for an answer.
+	failure := &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
+	cost := body.Held + x.Head + x.Body.Window()
+	if !s.budget.Reserve(cost) {
+		return failure
+	}
+	defer s.budget.Release(cost)
+	timer := time.NewTimer(loading)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for routes: %w", context.Cause(ctx))
+	case <-timer.C:
+		return failure
+	case <-s.loaded:
+	}
+	// net/http does not notice that a client has left while its body is unread.
+	if httpserver.ClientOf(ctx).Left() {
+		return fmt.Errorf("waiting for routes: the connection is closed: %w", context.Canceled)
+	}
+	return nil
 }

@@ -62,6 +62,7 @@ type Sync struct {
 	synced  bool
 
 	table    atomic.Pointer[routing.Table[*exchange.Route]]
+	loaded   chan struct{} // closed when there is a table
 	problems atomic.Pointer[map[ObjectRef]string]
 
 	// model is owned by Run's goroutine.
@@ -74,6 +75,7 @@ func New(o Options) *Sync {
 		log:     o.Log,
 		quiet:   o.Quiet,
 		signal:  make(chan struct{}, 1),
+		loaded:  make(chan struct{}),
 		pending: map[ObjectRef]kubesource.Object{},
 		model:   newModel(compiler{store: o.Store, tracker: o.Tracker, defaults: o.Defaults}),
 	}
@@ -84,6 +86,9 @@ func New(o Options) *Sync {
 // Table returns the table in force, nil before the first one. Safe for
 // concurrent use.
 func (s *Sync) Table() *routing.Table[*exchange.Route] { return s.table.Load() }
+
+// Loaded is closed once there is a table.
+func (s *Sync) Loaded() <-chan struct{} { return s.loaded }
 
 // Ready reports whether a table has been published.
 func (s *Sync) Ready() bool { return s.table.Load() != nil }
@@ -198,6 +203,9 @@ func (s *Sync) publish() {
 	table := s.model.table(old)
 	if table != old {
 		s.table.Store(table)
+		if old == nil {
+			close(s.loaded)
+		}
 		s.log.V(1).Info("published routing table", "routes", table.Len(), "changes", len(pending))
 	}
 	for _, key := range s.model.forgotten {
