@@ -136,6 +136,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		MaxHeaderBytes: 2 * int(cfg.Clients.MaxHeaderBytes),
 		MaxHeadMemory:  cfg.Clients.HeadMemory(memory),
 		MaxConnections: cfg.Clients.Connections(memory),
+		MaxStreams:     cfg.Clients.Streams(memory),
 		Shed:           a.cold.Shed,
 		Log:            a.log.WithName("proxy"),
 	}

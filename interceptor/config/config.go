@@ -93,6 +93,12 @@ func (c Clients) Connections(memoryLimit int64) int {
 	return int(max(memoryLimit/connectionMemory, 1))
 }
 
+// Streams is how many streams of HTTP/2 may be open at a time in a process with that Go
+// memory limit. One whose client does not read takes more than a connection. 0 means no bound.
+func (c Clients) Streams(memoryLimit int64) int {
+	return (4*c.Connections(memoryLimit) + 4) / 5
+}
+
 // ColdStart is what happens while a target sleeps.
 type ColdStart struct {
 	// Header sets X-KEDA-HTTP-Cold-Start on responses.

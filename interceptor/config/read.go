@@ -19,7 +19,7 @@ func read(r *environment.Reader) Config {
 		DrainTimeout:     r.Duration(EnvDrainTimeout, "30s", "How long requests in flight may take to end after the delay before they are cut; 0s is no bound."),
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty is off."),
 		Clients: Clients{
-			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most connections of clients that are open at a time. For another one an idle one is closed, else the newest request that waits is ended with 503. 0 is one for each 64 KiB of the memory limit."),
+			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most connections of clients that are open at a time. For another one an idle one is closed, else the newest request that waits is ended with 503. Four fifths as many HTTP/2 streams are served at a time; as many more wait for their turn, for 10s at most. 0 is one for each 64 KiB of the memory limit."),
 			MaxHeaderBytes:  r.Bytes(EnvMaxRequestHeaderBytes, "65536", "Largest head of a request, in bytes; a longer one is answered with 431; at least 4096."),
 			MaxHeaderFields: r.Number(EnvMaxRequestHeaderFields, "200", "Most fields in the head of a request; more are answered with 431; at least 10."),
 			DropUnderscores: r.Flag(EnvDropUnderscoreHeaders, "false", "Drop every field of a request whose name has an underscore; false drops those only that stand for a field which the interceptor sets or which frames the message."),

@@ -32,6 +32,7 @@ type connections struct {
 	patience time.Duration
 	// interval is the time between two looks for such a connection.
 	interval time.Duration
+	streams  streams
 	// heads is what the unfinished heads of all connections are charged with, maxHeads the
 	// most that may be; 0 means no bound.
 	heads, maxHeads int64
@@ -46,10 +47,12 @@ type connections struct {
 // copy.
 type tcpConn struct {
 	*net.TCPConn
-	of     *connections
-	client Client
-	frames frames // of the goroutine that reads
-	secure bool   // it is below TLS
+	of      *connections
+	client  Client
+	frames  frames // of the goroutine that reads
+	out     frames // of what the server writes, one write after the other
+	streams connStreams
+	secure  bool // it is below TLS
 }
 
 // Read reads, and charges for what may be a head.
@@ -67,6 +70,9 @@ func (c *tcpConn) Read(b []byte) (int, error) {
 // Write writes.
 func (c *tcpConn) Write(b []byte) (int, error) {
 	n, err := c.TCPConn.Write(b)
+	if !c.secure {
+		c.of.wrote(c, b[:n])
+	}
 	if c.client.phase.Load() == reading {
 		c.ended()
 	}
@@ -176,6 +182,7 @@ func (c *connections) remove(conn net.Conn) {
 	if tcp, ok := conn.(*tcpConn); ok {
 		delete(c.watched, tcp)
 		c.refund(tcp)
+		defer c.forget(tcp)
 	}
 	c.leave()
 	if len(c.open) == 0 {

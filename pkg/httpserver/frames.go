@@ -6,8 +6,8 @@ import "encoding/binary"
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // frames follows the frames of one connection (RFC 9113, 4.1), to know which bytes belong
-// to a header block. It interprets nothing else: net/http has no hook before a block ends,
-// and no limit on the time that takes.
+// to a header block, and where frames begin. It interprets nothing else: net/http has no hook
+// before a block ends, and no limit on the time that takes.
 type frames struct {
 	matched int  // bytes of the preface that were read
 	other   bool // the connection begins with something else
@@ -17,20 +17,25 @@ type frames struct {
 }
 
 const (
-	frameHeaders, frameContinuation = 0x1, 0x9
-	flagEndHeaders                  = 0x4
+	frameData, frameHeaders, frameReset, frameContinuation = 0x0, 0x1, 0x3, 0x9
+	flagEndStream, flagEndHeaders                          = 0x1, 0x4
 )
 
+// stream returns the stream of the last frame that began.
+func (f *frames) stream() uint32 { return binary.BigEndian.Uint32(f.head[5:]) &^ (1 << 31) }
+
 // next follows the next n bytes of b, which end with b or within a frame: block of them are
-// of a header block, and end reports that it ends with them.
-func (f *frames) next(b []byte) (n, block int, end bool) {
+// of a header block, end reports that it ends with them, and began that they are the end of a
+// frame's head.
+func (f *frames) next(b []byte) (n, block int, end, began bool) {
 	if f.have < len(f.head) {
 		n = copy(f.head[f.have:], b)
 		f.have += n
 		if f.have < len(f.head) {
-			return n, 0, false
+			return n, 0, false, false
 		}
 		f.left = int(binary.BigEndian.Uint32(f.head[:4]) >> 8)
+		began = true
 	} else {
 		n = min(f.left, len(b))
 		f.left -= n
@@ -44,5 +49,5 @@ func (f *frames) next(b []byte) (n, block int, end bool) {
 	if f.left == 0 {
 		f.have = 0
 	}
-	return n, block, end
+	return n, block, end, began
 }

@@ -28,12 +28,18 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 		b = b[n:]
 	}
 	for len(b) > 0 {
-		n, block, end := conn.frames.next(b)
+		n, block, end, began := conn.frames.next(b)
+		if began && conn.frames.head[3] == frameReset {
+			c.closed(conn, conn.frames.stream())
+		}
 		if block > 0 && !c.received(conn, int64(block)) {
 			return false
 		}
 		if end {
 			c.parsed(conn)
+			if c.streams.max > 0 {
+				c.opened(conn, conn.frames.stream())
+			}
 		}
 		b = b[n:]
 	}

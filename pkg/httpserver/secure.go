@@ -47,6 +47,13 @@ func (c *secureConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write writes.
+func (c *secureConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.tcp.of.wrote(c.tcp, b[:n])
+	return n, err
+}
+
 // handshake is bounded by the deadline for the first head.
 func (c *secureConn) handshake() error {
 	conn := c.Conn.(*tls.Conn)

@@ -58,6 +58,10 @@ type Options struct {
 	// listeners together. For another one, that is closed which has been idle for longest;
 	// while none is idle, Shed is called. 0 is no bound.
 	MaxConnections int
+	// MaxStreams bounds the streams of HTTP/2 that are open at a time, those of all
+	// connections together: further requests wait for their turn, as many at most. Meanwhile
+	// connections are closed whose clients do not read, else Shed is called. 0 is no bound.
+	MaxStreams int
 	// Shed ends the newest requests that wait, n at most, and returns how many it ended.
 	// Each calls Retire of its Client. Nil if no request can be ended.
 	Shed func(n int) int
@@ -78,6 +82,7 @@ func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
 	s.connections.maxHeads, s.connections.shed = o.MaxHeadMemory, o.Shed
 	s.connections.log = o.Log
+	s.connections.streams.max = int64(o.MaxStreams)
 	if o.TLS != nil {
 		s.secure = secureConfig(o.TLS)
 	}
@@ -86,7 +91,7 @@ func New(handler http.Handler, o Options) *Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           secured(handler),
+		Handler:           s.connections.turns(secured(handler)),
 		Protocols:         &protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

@@ -803,7 +803,7 @@ func TestFrames(t *testing.T) {
 			part := rest[:min(size, len(rest))]
 			rest = rest[len(part):]
 			for len(part) > 0 {
-				n, block, end := f.next(part)
+				n, block, end, _ := f.next(part)
 				for _, b := range part[:n] {
 					if (b == 0xb) && block == 0 {
 						t.Errorf("in parts of %d bytes a byte of a block is not counted", size)

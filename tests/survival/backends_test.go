@@ -56,8 +56,8 @@ func TestDownloadsThatNobodyReads(t *testing.T) {
 		{"HTTP/1.1 from an h2c backend", 700, 0, "kubernetes.io/h2c"},
 		{"HTTP/2 from an h2c backend, on connections of their own", 200, 1, "kubernetes.io/h2c"},
 		{"HTTP/2 from an h2c backend, 225 on a connection", 900, 225, "kubernetes.io/h2c"},
+		{"HTTP/2 from an h2c backend, 3,600 in all", 3600, 225, "kubernetes.io/h2c"},
 		{"HTTP/1.1 from an HTTP/1.1 backend", 700, 0, ""},
-		{"HTTP/2 from an HTTP/1.1 backend, 225 on a connection", 900, 225, ""},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			v := start(t, target("download", test.out, h2c(t, endless), nil))
@@ -67,9 +67,7 @@ func TestDownloadsThatNobodyReads(t *testing.T) {
 					if i%test.streams == 0 {
 						c = v.frames(0)
 					}
-					if _, err := c.Request(true, frames.Fields("GET", "download.test", "/")...); err != nil {
-						t.Fatal(err)
-					}
+					_, _ = c.Request(true, frames.Fields("GET", "download.test", "/")...) // the server may hang up
 					continue
 				}
 				if _, err := io.WriteString(v.dial(), "GET / HTTP/1.1\r\nHost: download.test\r\n\r\n"); err != nil {

@@ -207,6 +207,24 @@ func TestHeldConnections(t *testing.T) {
 	v.survived()
 }
 
+// Small answers cost memory until they are read, too: 16 connections of 225 are more than may
+// be open.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	for _, host := range []string{"bystander.test", "nobody.test"} {
+		t.Run(host, func(t *testing.T) {
+			v := start(t, nil)
+			for range 16 {
+				c := v.frames(0)
+				for range 225 {
+					_, _ = c.Request(true, frames.Fields("GET", host, "/")...) // the server may hang up
+				}
+			}
+			<-time.After(3 * time.Second)
+			v.survived()
+		})
+	}
+}
+
 func TestIdleConnections(t *testing.T) {
 	v := start(t, nil)
 	for range 3000 {

@@ -1,0 +1,218 @@
+package httpserver
+
+import (
+	"container/list"
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// turnTimeout is how long a request waits for its turn while too many streams are open.
+const turnTimeout = 10 * time.Second
+
+// streams bounds the open streams of HTTP/2 of all connections. A stream costs memory until
+// its last frame is written, which is long after its handler has returned if the client does
+// not read: 16 connections of 225 small answers ended a process of 64 MiB. net/http tells
+// nobody of that, but the frames do.
+type streams struct {
+	max    int64 // 0 means no bound
+	open   atomic.Int64
+	queued atomic.Int64 // open ones whose requests wait for their turn
+
+	mu    sync.Mutex
+	queue list.List   // of chan struct{}, in order of arrival
+	timer *time.Timer // runs while there are any
+}
+
+// connStreams are the open streams of one connection.
+type connStreams struct {
+	mu       sync.Mutex
+	last     uint32          // the largest that was opened
+	answered map[uint32]bool // the open ones, and whether the head of the response was written
+	unread   int             // how many were answered
+	progress time.Time       // when a frame of a response was written
+}
+
+// opened notes a header block that has ended: of a new stream, or trailers.
+func (c *connections) opened(conn *tcpConn, id uint32) {
+	s := &conn.streams
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id <= s.last {
+		return
+	}
+	s.last = id
+	if s.answered == nil {
+		s.answered = make(map[uint32]bool)
+	}
+	s.answered[id] = false
+	c.streams.open.Add(1)
+}
+
+// closed notes the end of a stream.
+func (c *connections) closed(conn *tcpConn, id uint32) {
+	s := &conn.streams
+	s.mu.Lock()
+	answered, ok := s.answered[id]
+	if ok {
+		delete(s.answered, id)
+		c.streams.open.Add(-1)
+	}
+	if answered {
+		s.unread--
+	}
+	s.mu.Unlock()
+	if ok {
+		c.streams.wake()
+	}
+}
+
+// forget notes the end of a connection.
+func (c *connections) forget(conn *tcpConn) {
+	s := &conn.streams
+	s.mu.Lock()
+	n := len(s.answered)
+	s.answered, s.unread, s.last = nil, 0, 1<<31 // no more are opened
+	s.mu.Unlock()
+	c.streams.open.Add(-int64(n))
+	c.streams.wake()
+}
+
+// wrote follows what the server writes.
+func (c *connections) wrote(conn *tcpConn, b []byte) {
+	if c.streams.max <= 0 || !conn.client.http2.Load() {
+		return
+	}
+	for len(b) > 0 {
+		n, _, _, began := conn.out.next(b)
+		b = b[n:]
+		if !began {
+			continue
+		}
+		kind, end := conn.out.head[3], conn.out.head[4]&flagEndStream != 0
+		switch {
+		case kind == frameReset, end && (kind == frameData || kind == frameHeaders):
+			c.closed(conn, conn.out.stream())
+		case kind == frameData, kind == frameHeaders:
+			conn.streams.answer(conn.out.stream())
+		}
+	}
+}
+
+// answer notes a frame of a response that does not end it.
+func (s *connStreams) answer(id uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress = time.Now()
+	if answered, ok := s.answered[id]; ok && !answered {
+		s.answered[id] = true
+		s.unread++
+	}
+}
+
+// turns has each request of HTTP/2 wait while too many streams are open. One that waits for
+// too long, or that is one of too many, is answered with 503; the server logs nothing more
+// of it.
+func (c *connections) turns(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && !c.turn(r.Context()) {
+			// Without a body it ends at once, whether the client reads or not.
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// turn waits, and reports whether the request may be served.
+func (c *connections) turn(ctx context.Context) bool {
+	s := &c.streams
+	if s.max <= 0 || s.open.Load()-s.queued.Load() <= s.max {
+		return true
+	}
+	ready := make(chan struct{})
+	s.mu.Lock()
+	if int64(s.queue.Len()) >= s.max {
+		s.mu.Unlock()
+		return false
+	}
+	place := s.queue.PushBack(ready)
+	s.queued.Add(1)
+	if s.queue.Len() == 1 {
+		s.timer = time.AfterFunc(c.interval, c.relieve)
+	}
+	s.mu.Unlock()
+	s.wake() // others may have ended before it was in the queue
+	timer := time.NewTimer(turnTimeout)
+	defer timer.Stop()
+	select {
+	case <-ready:
+		return true
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-ready: // in the meantime
+		return true
+	default:
+		s.queue.Remove(place)
+		s.queued.Add(-1)
+		return false
+	}
+}
+
+// wake gives their turns to those who wait, as there is room.
+func (s *streams) wake() {
+	if s.queued.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.queue.Len() > 0 && s.open.Load()-s.queued.Load() < s.max {
+		close(s.queue.Remove(s.queue.Front()).(chan struct{}))
+		s.queued.Add(-1)
+	}
+}
+
+// relieve makes room for those who wait: it closes the connection with the most responses
+// that have begun, if for a while its client has taken nothing of them; else it has the
+// newest requests that wait for a target shed.
+func (c *connections) relieve() {
+	c.streams.wake()
+	if c.streams.queued.Load() > 0 {
+		if stalled := c.stalled(); stalled != nil {
+			c.log.Info("too many streams are open, closing a connection whose client does not read", "client", stalled.RemoteAddr().String())
+			_ = stalled.Close() // net/http closes it again
+		} else if c.shed != nil {
+			c.shed(1 + int(c.streams.queued.Load())/8)
+		}
+	}
+	c.streams.mu.Lock()
+	defer c.streams.mu.Unlock()
+	if c.streams.queue.Len() > 0 {
+		c.streams.timer = time.AfterFunc(c.interval, c.relieve)
+	}
+}
+
+// stalled returns the connection with the most responses that have begun, of those that have
+// written nothing of any for a while; nil if there is none.
+func (c *connections) stalled() (stalled *tcpConn) {
+	late := time.Now().Add(-c.patience)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := 0
+	for conn := range c.watched {
+		s := &conn.streams
+		s.mu.Lock()
+		if s.unread > most && s.progress.Before(late) {
+			stalled, most = conn, s.unread
+		}
+		s.mu.Unlock()
+	}
+	return stalled
+}
