@@ -143,6 +143,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"no metrics, no clash", "", []string{EnvAdminPort, "2223", telemetry.EnvPrometheusEnabled, "false"}},
 		{"no TLS, no clash", "", []string{EnvAdminPort, "8443"}},
 		{"ports that the system picks", "", []string{EnvProxyPort, "0", EnvAdminPort, "0"}},
+		{"more than one namespace", `KEDA_HTTP_WATCH_NAMESPACE: "t1,t4" is not the name of one namespace; lists are not supported`, []string{EnvWatchNamespace, "t1,t4"}},
 		{"a head that holds nothing", "KEDA_HTTP_MAX_REQUEST_HEADER_BYTES: must be at least 4096", []string{EnvMaxRequestHeaderBytes, "0"}},
 		{"a head of no fields", "KEDA_HTTP_MAX_REQUEST_HEADER_FIELDS: must be at least 10", []string{EnvMaxRequestHeaderFields, "9"}},
 		{"an empty range of versions", "KEDA_HTTP_TLS_MIN_VERSION: must not be above KEDA_HTTP_TLS_MAX_VERSION", []string{EnvTLSMinVersion, "1.3", EnvTLSMaxVersion, "1.2"}},
@@ -198,9 +199,23 @@ func TestDeprecatedNames(t *testing.T) {
 			},
 		},
 		{
-			"the new name of a TLS setting wins", []string{EnvOldTLSMinVersion, "1.2", EnvTLSMinVersion, "1.3"},
-			func(c *Config) { c.TLS.MinVersion = tls.VersionTLS13 },
-			[]string{"KEDA_HTTP_PROXY_TLS_MIN_VERSION is deprecated and ignored, as KEDA_HTTP_TLS_MIN_VERSION is set"},
+			// 0.16's chart always sets the new name of the last one.
+			"the old names of TLS settings win", []string{
+				EnvOldTLSMinVersion, "1.3", EnvTLSMinVersion, "1.2", EnvOldTLSMaxVersion, "1.3", EnvTLSMaxVersion, "1.2",
+				EnvOldTLSCipherSuites, "TLS_AES_128_GCM_SHA256", EnvTLSCipherSuites, "TLS_AES_256_GCM_SHA384",
+				EnvOldTLSCurvePreferences, "X25519", EnvTLSCurvePreferences, "P256", EnvOldTLSSkipVerify, "true", EnvTLSSkipVerify, "false",
+			},
+			func(c *Config) {
+				c.TLS.MinVersion, c.TLS.MaxVersion, c.TLS.SkipVerify = tls.VersionTLS13, tls.VersionTLS13, true
+				c.TLS.CipherSuites, c.TLS.Curves = []uint16{tls.TLS_AES_128_GCM_SHA256}, []tls.CurveID{tls.X25519}
+			},
+			[]string{
+				"KEDA_HTTP_PROXY_TLS_MIN_VERSION is deprecated; it is set and wins over KEDA_HTTP_TLS_MIN_VERSION",
+				"KEDA_HTTP_PROXY_TLS_MAX_VERSION is deprecated; it is set and wins over KEDA_HTTP_TLS_MAX_VERSION",
+				"KEDA_HTTP_PROXY_TLS_CIPHER_SUITES is deprecated; it is set and wins over KEDA_HTTP_TLS_CIPHER_SUITES",
+				"KEDA_HTTP_PROXY_TLS_CURVE_PREFERENCES is deprecated; it is set and wins over KEDA_HTTP_TLS_CURVE_PREFERENCES",
+				"KEDA_HTTP_PROXY_TLS_SKIP_VERIFY is deprecated; it is set and wins over KEDA_HTTP_TLS_SKIP_VERIFY",
+			},
 		},
 		{"an old name that is set to nothing", []string{EnvOldReadinessTimeout, ""}, func(*Config) {}, nil},
 	} {

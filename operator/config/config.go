@@ -93,7 +93,7 @@ func read(r *environment.Reader) Config {
 			environment.Required("keda-add-ons-http-external-scaler"), spelledOld(EnvScalerService)),
 		ScalerPort:     r.Port(EnvScalerPort, "8091", "Port of that Service.", spelledOld(EnvScalerPort)),
 		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty is that of its pod.", spelledOld(EnvNamespace)),
-		WatchNamespace: r.Text(EnvWatchNamespace, "", "The only namespace whose routes are reconciled; empty is all.", spelledOld(EnvWatchNamespace)),
+		WatchNamespace: r.Namespace(EnvWatchNamespace, "The only namespace whose routes are reconciled; empty is all.", spelledOld(EnvWatchNamespace)),
 		LeaderElection: LeaderElection{
 			LeaseDuration: r.Period(EnvLeaseDuration, "15s", "After how long without a sign of life of the leader another replica takes over; with --leader-elect.", spelledOld(EnvLeaseDuration)),
 			RenewDeadline: r.Period(EnvRenewDeadline, "10s", "After how long without success in renewing its lease the leader gives up; less than the lease.", spelledOld(EnvRenewDeadline)),

@@ -88,6 +88,15 @@ A: does not go with B`
 	}
 }
 
+func TestNamespaceIsOne(t *testing.T) {
+	for value, wrong := range map[string]bool{"": false, "apps": false, "team-1": false, "t1,t4": true, "t1 t4": true, "*": true, "Apps": true, strings.Repeat("a", 64): true} {
+		r := NewReader(func(string) (string, bool) { return value, true })
+		if got := r.Namespace("WATCH", ""); (r.Err() != nil) != wrong || !wrong && got != value {
+			t.Errorf("%q: got %q and %v", value, got, r.Err())
+		}
+	}
+}
+
 func TestOldNames(t *testing.T) {
 	for _, test := range []struct {
 		reason  string

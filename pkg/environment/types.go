@@ -3,6 +3,7 @@ package environment
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,19 @@ func (r *Reader) Text(name, fallback, description string, options ...Option) str
 	v := Variable{Name: name, Default: fallback, Type: "text", Description: description}
 	return Parse(r, v, func(value string) (string, error) { return value, nil }, options...)
 }
+
+// Namespace reads the name of one namespace; empty is all of them.
+func (r *Reader) Namespace(name, description string, options ...Option) string {
+	return Parse(r, Variable{Name: name, Type: "text", Description: description}, func(value string) (string, error) {
+		if len(value) > 63 || !label.MatchString(value) {
+			return "", fmt.Errorf("%q is not the name of one namespace; lists are not supported", value)
+		}
+		return value, nil
+	}, options...)
+}
+
+// label is what Kubernetes takes for the name of a namespace (RFC 1123).
+var label = regexp.MustCompile("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 
 // ListenPort reads a TCP port to listen on; 0 lets the system pick one.
 func (r *Reader) ListenPort(name, fallback, description string, options ...Option) int {

@@ -24,7 +24,7 @@ const reloadInterval = 10 * time.Second
 
 // CertificateFiles names the certificates of a TLS listener.
 type CertificateFiles struct {
-	// Cert and Key of the default certificate.
+	// Cert and Key of the default certificate. They need not exist if there are Stores.
 	Cert, Key string
 	// Stores are folders, read with those in them, of pairs "x.crt" + "x.key" or
 	// "x.pem" + "x-key.pem".
@@ -56,11 +56,14 @@ func LoadCertificates(files CertificateFiles) (*Certificates, error) {
 }
 
 // Get is for tls.Config.GetCertificate: the certificate that has exactly the
-// name among its alternative names, else the default one.
+// name or IP address among its alternative names, else the default one.
 func (c *Certificates) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	set := c.current.Load()
 	if certificate, ok := set.byName[strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))]; ok {
 		return certificate, nil
+	}
+	if set.fallback == nil {
+		return nil, fmt.Errorf("no certificate for %q, and no default certificate", hello.ServerName)
 	}
 	return set.fallback, nil
 }
@@ -93,13 +96,22 @@ func (c *Certificates) Run(ctx context.Context, log logr.Logger) {
 
 // reload reads the files and, if they changed, serves what they hold.
 func (c *Certificates) reload() (changed bool, err error) {
-	pairs := [][2]string{{c.files.Cert, c.files.Key}}
+	old := c.current.Load()
+	var pairs [][2]string
+	// A default certificate that was there and is gone is an error: files are being replaced.
+	byDefault := len(c.files.Stores) == 0 || exists(c.files.Cert) || exists(c.files.Key) || old != nil && old.fallback != nil
+	if byDefault {
+		pairs = append(pairs, [2]string{c.files.Cert, c.files.Key})
+	}
 	for _, dir := range c.files.Stores {
 		found, err := findPairs(dir)
 		if err != nil {
 			return false, fmt.Errorf("reading certificate store %s: %w", dir, err)
 		}
 		pairs = append(pairs, found...)
+	}
+	if len(pairs) == 0 {
+		return false, fmt.Errorf("there is no certificate: neither %s nor a pair in %s", c.files.Cert, strings.Join(c.files.Stores, ", "))
 	}
 	content := make(map[string]string, 2*len(pairs))
 	for _, pair := range pairs {
@@ -111,7 +123,7 @@ func (c *Certificates) reload() (changed bool, err error) {
 			content[path] = string(data)
 		}
 	}
-	if old := c.current.Load(); old != nil && maps.Equal(old.content, content) {
+	if old != nil && maps.Equal(old.content, content) {
 		return false, nil
 	}
 	set := &certificateSet{byName: make(map[string]*tls.Certificate), content: content}
@@ -120,10 +132,14 @@ func (c *Certificates) reload() (changed bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("reading certificate %s: %w", pair[0], err)
 		}
-		if i == 0 {
+		if i == 0 && byDefault {
 			set.fallback = &certificate
 		}
-		for _, name := range certificate.Leaf.DNSNames {
+		names := slices.Clone(certificate.Leaf.DNSNames)
+		for _, ip := range certificate.Leaf.IPAddresses {
+			names = append(names, ip.String())
+		}
+		for _, name := range names {
 			// The first one has a name; the order is that of the settings.
 			if name = strings.ToLower(name); set.byName[name] == nil {
 				set.byName[name] = &certificate
@@ -132,6 +148,12 @@ func (c *Certificates) reload() (changed bool, err error) {
 	}
 	c.current.Store(set)
 	return true, nil
+}
+
+// exists reports whether there is a file, or that cannot be told.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // findPairs walks a folder in the order of names.

@@ -57,6 +57,43 @@ func TestCertificateIsPickedByName(t *testing.T) {
 	}
 }
 
+// 0.16 needs no default certificate beside a store.
+func TestAStoreIsEnough(t *testing.T) {
+	dir := t.TempDir()
+	files := CertificateFiles{Cert: dir + "/tls.crt", Key: dir + "/tls.key", Stores: []string{dir + "/store"}}
+	if err := os.Mkdir(dir+"/store", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadCertificates(files); err == nil || !strings.Contains(err.Error(), "there is no certificate") {
+		t.Errorf("an empty store: %v", err)
+	}
+	certificate.Write(t, dir+"/store/a.crt", dir+"/store/a.key", "a.test")
+	c, err := LoadCertificates(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.test", "127.0.0.1"} {
+		if got := names(t, c, name); got != "a.test" {
+			t.Errorf("%s gets the certificate of %s", name, got)
+		}
+	}
+	if _, err := c.Get(&tls.ClientHelloInfo{ServerName: "b.test"}); err == nil || !strings.Contains(err.Error(), "b.test") {
+		t.Errorf("an unknown name: %v", err)
+	}
+	certificate.Write(t, dir+"/tls.crt", dir+"/tls.key", "default.test")
+	if changed, err := c.reload(); !changed || err != nil {
+		t.Errorf("a default certificate that comes: %v, %v", changed, err)
+	}
+	if got := names(t, c, "b.test"); got != "default.test" {
+		t.Errorf("an unknown name gets the certificate of %s", got)
+	}
+	remove(t, dir+"/tls.crt")
+	remove(t, dir+"/tls.key")
+	if _, err := c.reload(); err == nil {
+		t.Error("a default certificate that goes is no error")
+	}
+}
+
 func TestCertificateFilesThatAreWrong(t *testing.T) {
 	for _, test := range []struct {
 		reason string
