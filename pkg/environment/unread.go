@@ -25,7 +25,7 @@ func (r *Reader) Unread(environ []string, prefixes ...string) {
 	links := serviceLinks(set)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		i := slices.IndexFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-		closest := ""
+		var closest string
 		if i >= 0 {
 			closest = r.closest(name, func(rest, known string, changes int) bool { return 2*changes <= max(len(rest), len(known)) }, prefixes[i])
 		} else {
