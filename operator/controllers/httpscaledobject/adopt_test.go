@@ -2,10 +2,12 @@ package httpscaledobject
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr/testr"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,8 +27,27 @@ import (
 )
 
 // KEDA writes the status of a ScaledObject with every activation, so that adopting
-// one of 0.16 meets conflicts. That is nothing to tell people.
-func TestAConflictIsNoFact(t *testing.T) {
+// one of 0.16 meets conflicts. In a namespace that goes away, nothing can be made and
+// no event recorded: the API server refuses both. That is nothing to tell people.
+func TestWhatIsNoFact(t *testing.T) {
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "scaledobjects"}, "shop", nil)
+	terminating := apierrors.NewForbidden(schema.GroupResource{Resource: "scaledobjects"}, "shop", nil)
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause, Field: "metadata.namespace"}}
+	for _, test := range []struct {
+		reason  string
+		refused error
+		again   error
+	}{
+		{"a conflict", conflict, conflict},
+		{"a namespace that goes away", terminating, nil},
+	} {
+		t.Run(test.reason, func(t *testing.T) { noFact(t, test.refused, test.again) })
+	}
+}
+
+// noFact reconciles an object whose ScaledObject cannot be patched.
+func noFact(t *testing.T, refused, again error) {
+	t.Helper()
 	object := objects.HTTPScaledObject("apps", "shop", "shop.test")
 	object.UID = "1"
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
@@ -48,12 +69,12 @@ func TestAConflictIsNoFact(t *testing.T) {
 		scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 		scheme.AddKnownTypeWithName(kind.GroupVersion().WithKind(kind.Kind+"List"), &unstructured.UnstructuredList{})
 	}
-	conflicts := 0
+	refusals := 0
 	api := fake.NewClientBuilder().WithScheme(scheme).WithReturnManagedFields().WithObjects(raw, old).WithStatusSubresource(raw).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
-				conflicts++
-				return apierrors.NewConflict(schema.GroupResource{Resource: "scaledobjects"}, "shop", nil)
+				refusals++
+				return refused
 			},
 		}).Build()
 	recorder := events.NewFakeRecorder(10)
@@ -64,8 +85,8 @@ func TestAConflictIsNoFact(t *testing.T) {
 		KEDA: there, Services: availability.New(schema.GroupVersionKind{}, api, "", "", testr.New(t)),
 	}
 	name := client.ObjectKeyFromObject(object)
-	if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: name}); !apierrors.IsConflict(err) || conflicts != 1 {
-		t.Fatalf("%d conflicts, and the result %v", conflicts, err)
+	if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: name}); !errors.Is(err, again) || refusals != 1 {
+		t.Fatalf("refused %d times, and the result %v", refusals, err)
 	}
 	if err := api.Get(t.Context(), name, raw); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -102,6 +103,9 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	fine, failed := r.scaledObject(ctx, object)
 	if apierrors.IsConflict(failed) { // the cache lags behind: nothing to report
 		return result, failed
+	}
+	if apierrors.HasStatusCause(failed, corev1.NamespaceTerminatingCause) {
+		return result, nil // the object goes too, and an event would be refused with an error in the log
 	}
 	if failed != nil {
 		creation = append(creation, conditions.Problem{Reason: ReasonCreateError, Message: failed.Error()})
