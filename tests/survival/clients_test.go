@@ -285,6 +285,7 @@ func TestGhosts(t *testing.T) {
 			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
 			t.Cleanup(backend.Close)
 			v := start(t, nil)
+			before := v.files()
 			slots := make(chan struct{}, 200)
 			var sending sync.WaitGroup
 			for range each {
@@ -312,8 +313,9 @@ func TestGhosts(t *testing.T) {
 			}
 			sending.Wait()
 			left := time.Now()
-			v.others()                                                                                      // connections are accepted in order
 			v.eventually("no ghost is in flight", func() bool { return v.counts("cold").Concurrency <= 1 }) // the lease
+			v.others()                                                                                      // connections are accepted in order
+			v.eventually("the connections of ghosts are closed", func() bool { return v.files() < before+10 })
 			t.Logf("freed after %v, with %.1f MiB of anonymous memory", time.Since(left).Round(time.Millisecond), mib(v.memory()))
 			v.api.Set(apiserver.Endpoints("cold", portOf(backend.Listener.Addr().String())))
 			v.eventually("a client that stays is served", func() bool { return v.get("cold.test") == http.StatusOK })

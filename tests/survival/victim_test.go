@@ -203,6 +203,12 @@ func (v *victim) others() {
 	}
 }
 
+// files is how many files the process has open, connections among them.
+func (v *victim) files() int {
+	all, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", v.pid)) // it may have ended
+	return len(all)
+}
+
 // survived ends a test: the process lives, within its limit, and the bystanders were
 // served, also at the end.
 func (v *victim) survived() {
