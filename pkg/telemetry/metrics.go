@@ -51,6 +51,9 @@ type Metrics struct {
 // a route was deleted. All that fit take some 60 MB.
 const maxSeries = 50_000
 
+// maxScrapes is how many pages are made at a time; others get 503.
+const maxScrapes = 8
+
 // NewMetrics returns the process's metrics. Prometheus gets those of the Go
 // runtime and the process itself too.
 func NewMetrics(o Options) (*Metrics, error) {
@@ -111,6 +114,8 @@ func scraped(log logr.Logger) (sdk.Reader, http.Handler, error) {
 		ErrorLog: scrapeLog{log},
 		// One broken collector must not hide the rest.
 		ErrorHandling: promhttp.ContinueOnError,
+		// A page may have megabytes, and whoever reaches the port may ask for it.
+		MaxRequestsInFlight: maxScrapes,
 	}))
 	return reader, mux, nil
 }

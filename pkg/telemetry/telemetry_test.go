@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-logr/logr/testr"
@@ -53,6 +54,41 @@ func TestMetricsAreServedAndNothingElse(t *testing.T) {
 	}
 	if body := get(m, http.MethodGet, "/metrics").Body.String(); !strings.Contains(body, "\ngo_goroutines ") {
 		t.Error("the Go runtime's metrics are missing")
+	}
+}
+
+// stuck is a reader that reads nothing.
+type stuck struct {
+	http.ResponseWriter
+	writing chan<- struct{}
+	read    <-chan struct{}
+}
+
+func (s stuck) Write(b []byte) (int, error) {
+	s.writing <- struct{}{}
+	<-s.read
+	return s.ResponseWriter.Write(b)
+}
+
+// Readers that do not read hold as many pages as are allowed, and no more.
+func TestScrapesAreBounded(t *testing.T) {
+	m := newMetrics(t, true)
+	writing, read := make(chan struct{}, 1000), make(chan struct{})
+	var readers sync.WaitGroup
+	for range maxScrapes {
+		readers.Go(func() {
+			w := stuck{httptest.NewRecorder(), writing, read}
+			m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		})
+		<-writing
+	}
+	if w := get(m, http.MethodGet, "/metrics"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a scrape too many: status %d", w.Code)
+	}
+	close(read)
+	readers.Wait()
+	if w := get(m, http.MethodGet, "/metrics"); w.Code != http.StatusOK {
+		t.Errorf("after all have read: status %d", w.Code)
 	}
 }
 

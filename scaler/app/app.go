@@ -7,7 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"time"
+	"runtime/debug"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -25,7 +25,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/kedacore/http-add-on/pkg/demand"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
@@ -119,12 +118,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	a.health = health.NewServer()
 	a.health.SetServingStatus(HealthLiveness, healthv1.HealthCheckResponse_SERVING)
 	a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_NOT_SERVING)
-	a.grpc = grpc.NewServer(
-		traced(a.telemetry.Traces()),
-		// A KEDA that has vanished is found, and its streams end.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
+	a.grpc = grpc.NewServer(append(limits(cfg.Streams(debug.SetMemoryLimit(-1))), traced(a.telemetry.Traces()))...)
 	pb.RegisterExternalScalerServer(a.grpc, a.scaler)
 	healthv1.RegisterHealthServer(a.grpc, a.health)
 	if err := a.listen(deps); err != nil {

@@ -63,7 +63,7 @@ func (a *App) ready(ctx context.Context) {
 
 // serve answers gRPC until drain is called, which may be before it.
 func (a *App) serve(context.Context) error {
-	if err := a.grpc.Serve(a.listeners.grpc); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := a.grpc.Serve(limited(a.listeners.grpc)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving gRPC: %w", err)
 	}
 	return nil

@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 
 const adminPort = 9090
 
+// maxStreams is few enough for a test to open.
+const maxStreams = 20
+
 // shutdownDelay is long enough for a test to act in.
 const shutdownDelay = time.Second
 
@@ -106,7 +109,7 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 	}
 	cfg := config.Config{
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
-		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond, ShutdownDelay: shutdownDelay,
+		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond, ShutdownDelay: shutdownDelay, MaxStreams: maxStreams,
 	}
 	l := listen.Loopback(t)
 	a, err := New(cfg, Deps{Source: w, GRPC: l, Log: logr.Discard(), DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"math"
 	"time"
 
 	"github.com/kedacore/http-add-on/pkg/environment"
@@ -22,8 +23,9 @@ const (
 	EnvQueueTick        = "KEDA_HTTP_QUEUE_TICK_DURATION"
 	EnvStreamInterval   = "KEDA_HTTP_SCALER_STREAM_INTERVAL_MS"
 	EnvProfilingAddress = "PROFILING_BIND_ADDRESS"
-	// EnvShutdownDelay is ours, by the interceptor's name.
+	// These are ours, the first by the interceptor's name.
 	EnvShutdownDelay = "KEDA_HTTP_SHUTDOWN_DELAY"
+	EnvMaxStreams    = "KEDA_HTTP_SCALER_MAX_STREAMS"
 )
 
 // serviceName is what telemetry that is sent to a collector comes from, if the
@@ -46,6 +48,9 @@ type Config struct {
 	StreamInterval time.Duration
 	// ShutdownDelay is how long to serve on after SIGTERM.
 	ShutdownDelay time.Duration
+	// MaxStreams bounds the gRPC streams that are open at a time; 0 depends on the memory
+	// limit, see Streams.
+	MaxStreams int
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
 	// Telemetry is what is measured and where it goes.
@@ -69,6 +74,17 @@ const minFetchTimeout = 250 * time.Millisecond
 
 // FetchTimeout bounds one look at an interceptor.
 func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetchTimeout) }
+
+// streamMemory is the memory limit for each stream that may be open. One takes about 10 KiB.
+const streamMemory = 16 << 10
+
+// Streams resolves MaxStreams for a process with that Go memory limit.
+func (c *Config) Streams(memoryLimit int64) int {
+	if c.MaxStreams > 0 {
+		return c.MaxStreams
+	}
+	return int(max(min(memoryLimit, math.MaxInt32*streamMemory)/streamMemory, 1))
+}
 
 // Load reads the environment through lookup, which is os.LookupEnv or a map of
 // a test. The error says all that is wrong, a line each. Of environ, which lists what is
@@ -109,6 +125,7 @@ func read(r *environment.Reader) Config {
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two looks at an interceptor that does not stream its counts, and the bound of each look, which is 250ms at least."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "3s", "How long to serve on after SIGTERM while not ready any more, so that KEDA is led to another replica when its streams end; 0s is no delay."),
+		MaxStreams:       r.Number(EnvMaxStreams, "0", "Most gRPC streams that are open at a time, of which KEDA has two for each ScaledObject. KEDA polls the others, which wake up to a pollingInterval later. 0 is one for each 16 KiB of the memory limit."),
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty is off."),
 		Telemetry:        telemetry.ReadSettings(r, serviceName),
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -86,5 +87,23 @@ func TestTwoServersCannotShareAPort(t *testing.T) {
 	}
 	if _, err := Load(env(EnvPort, "2223", telemetry.EnvPrometheusEnabled, "false")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestStreamsFollowTheMemoryLimit(t *testing.T) {
+	for _, test := range []struct {
+		reason string
+		set    int
+		memory int64
+		want   int
+	}{
+		{"nine tenths of 64Mi", 0, 60_397_977, 3686},
+		{"a setting wins", 10, 60_397_977, 10},
+		{"never none", 0, 1, 1},
+		{"no limit", 0, math.MaxInt64, math.MaxInt32},
+	} {
+		if got := (&Config{MaxStreams: test.set}).Streams(test.memory); got != test.want {
+			t.Errorf("%s: %d, want %d", test.reason, got, test.want)
+		}
 	}
 }
