@@ -121,7 +121,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		Log:                    a.log.WithName("forward"),
 	})
 	a.sync = routesync.New(routesync.Options{
-		Store: store, Tracker: a.tracker, Log: a.log.WithName("routes"), Quiet: deps.ExaminesRoutes,
+		Store: store, Tracker: a.tracker, Settings: cfg.Routes, Log: a.log.WithName("routes"), Quiet: deps.ExaminesRoutes,
 		Defaults: routesync.Defaults{
 			Readiness:      cfg.Timeouts.Readiness,
 			Request:        cfg.Timeouts.Request,

@@ -27,9 +27,10 @@ func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 	}
 	store := endpoints.NewStore()
 	source, err := routesync.NewClusterSource(cluster, routesync.ClusterOptions{
-		Namespace: cfg.WatchNamespace,
-		Resync:    cfg.ResyncPeriod,
-		Store:     store,
+		Namespace:  cfg.WatchNamespace,
+		ConfigMaps: cfg.Routes.ConfigMaps,
+		Resync:     cfg.ResyncPeriod,
+		Store:      store,
 	})
 	if err != nil {
 		return nil, err

@@ -18,7 +18,8 @@ type listeners struct{ proxy, proxyTLS, admin, metrics, pprof net.Listener }
 // listen opens the ports, so that a port that is taken fails the start.
 func (a *App) listen(deps Deps) error {
 	a.listeners = listeners{proxy: deps.Proxy, proxyTLS: deps.ProxyTLS, admin: deps.Admin, metrics: deps.Metrics}
-	l, port := &a.listeners, lifecycle.Numbered
+	l := &a.listeners
+	port := func(port int, served bool) string { return lifecycle.Numbered(a.cfg.ListenAddress, port, served) }
 	return lifecycle.Listen(
 		lifecycle.Port{Name: "proxy", Address: port(a.cfg.ProxyPort, true), Listener: &l.proxy},
 		lifecycle.Port{Name: "TLS proxy", Address: port(a.cfg.TLS.Port, a.cfg.TLS.Enabled), Listener: &l.proxyTLS},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/pkg/environment"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
@@ -17,6 +18,8 @@ const serviceName = "keda-http-interceptor"
 
 // Config is the settings of one interceptor, every default applied.
 type Config struct {
+	// ListenAddress is the address of all ports; empty is every address.
+	ListenAddress string
 	// ProxyPort and AdminPort are TCP ports; 0 is one that the system picks.
 	ProxyPort, AdminPort int
 	// WatchNamespace limits the interceptor to one namespace; empty is all.
@@ -34,6 +37,8 @@ type Config struct {
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
 
+	// Routes is what holds for all routes, as the operator must know it.
+	Routes route.Settings
 	// Clients is what clients may send.
 	Clients Clients
 	// ColdStart is what happens while a target sleeps.

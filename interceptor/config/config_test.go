@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/tests/support/settings"
 )
@@ -33,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		ProxyPort: 8080, AdminPort: 9090,
 		ResyncPeriod: time.Hour, DirectPodRouting: true,
 		ShutdownDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
+		Routes:    route.Settings{Limits: route.Limits{PerObject: 4096, PerNamespace: 65_536}},
 		Clients:   Clients{MaxHeaderBytes: 64 << 10, MaxHeaderFields: 200},
 		ColdStart: ColdStart{Header: true, MaxBodyBytes: 16 << 20},
 		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second, Upload: 5 * time.Minute},
@@ -50,6 +52,8 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvWatchNamespace, "apps", EnvResyncPeriod, "1m", EnvLogRequests, "true", EnvDirectPodRouting, "false",
 		EnvShutdownDelay, "0s", EnvDrainTimeout, "1h", EnvProfilingAddress, "localhost:6060",
 		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
+		EnvListenAddress, "::1", route.EnvMaxMatchesPerObject, "9", route.EnvMaxMatchesPerNamespace, "10",
+		route.EnvConfigMaps, "false", route.EnvConfigMapNamespaces, "web, apps",
 		EnvMaxConnections, "8", EnvMaxRequestHeaderBytes, "9000", EnvMaxRequestHeaderFields, "10", EnvDropUnderscoreHeaders, "true",
 		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
 		EnvReadinessTimeout, "1s", EnvRequestTimeout, "2s", EnvResponseHeaderTimeout, "3s", EnvConnectTimeout, "4s", EnvUploadTimeout, "8s",
@@ -65,8 +69,9 @@ func TestEveryVariableIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		ProxyPort: 8080, AdminPort: 9090, WatchNamespace: "apps", ResyncPeriod: time.Minute, LogRequests: true,
+		ListenAddress: "::1", ProxyPort: 8080, AdminPort: 9090, WatchNamespace: "apps", ResyncPeriod: time.Minute, LogRequests: true,
 		DrainTimeout: time.Hour, ProfilingAddress: "localhost:6060",
+		Routes:    route.Settings{Limits: route.Limits{PerObject: 9, PerNamespace: 10}, ConfigMaps: route.ConfigMaps{Off: true, Namespaces: []string{"web", "apps"}}},
 		Clients:   Clients{MaxConnections: 8, MaxHeaderBytes: 9000, MaxHeaderFields: 10, DropUnderscores: true},
 		ColdStart: ColdStart{MaxPendingRequests: 7, ActivationLease: 20 * time.Minute, MaxBodyBytes: 1024, MaxBufferedBytes: 2048},
 		Timeouts:  Timeouts{Readiness: time.Second, Request: 2 * time.Second, ResponseHeader: 3 * time.Second, Upload: 8 * time.Second},
@@ -89,7 +94,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 
 func TestAllErrorsAtOnceInWordsForPeople(t *testing.T) {
 	_, err := Load(env(
-		EnvProxyPort, "", EnvAdminPort, "99999", EnvLogRequests, "yes please", EnvDrainTimeout, "30",
+		EnvListenAddress, "localhost", EnvProxyPort, "", EnvAdminPort, "99999", EnvLogRequests, "yes please", EnvDrainTimeout, "30",
 		EnvShutdownDelay, "-5s", EnvMaxIdleConns, "-1", EnvMaxBodyBytes, "16MiB", EnvTLSMinVersion, "1.1",
 		EnvTLSCipherSuites, "ROT13", EnvTLSCurvePreferences, "P224",
 		telemetry.EnvTracesEnabled, "true", telemetry.EnvTracesProtocol, "carrier pigeon",
@@ -98,6 +103,7 @@ func TestAllErrorsAtOnceInWordsForPeople(t *testing.T) {
 		t.Fatal("no error")
 	}
 	want := `reading the environment:
+KEDA_HTTP_LISTEN_ADDRESS: "localhost" is not an IP address, for example 127.0.0.1 or ::1
 KEDA_HTTP_PROXY_PORT: must be set, for example to 8080
 KEDA_HTTP_ADMIN_PORT: "99999" is not a port (0 to 65535)
 KEDA_HTTP_LOG_REQUESTS: "yes please" is neither true nor false

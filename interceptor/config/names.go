@@ -16,6 +16,9 @@ const (
 	EnvProfilingAddress    = "PROFILING_BIND_ADDRESS"
 )
 
+// Where the ports are. It is ours.
+const EnvListenAddress = "KEDA_HTTP_LISTEN_ADDRESS"
+
 // Bounds. They are ours.
 const (
 	EnvDropUnderscoreHeaders  = "KEDA_HTTP_DROP_UNDERSCORE_HEADERS"

@@ -1,7 +1,11 @@
 package config
 
 import (
+	"fmt"
+	"net/netip"
+
 	"github.com/kedacore/http-add-on/pkg/environment"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
@@ -9,6 +13,7 @@ import (
 // and what the reference page says of it.
 func read(r *environment.Reader) Config {
 	return Config{
+		ListenAddress:    environment.Parse(r, environment.Variable{Name: EnvListenAddress, Type: "IP address", Description: "IP address that all ports but that of the profiles are on; empty is every address."}, ipAddress),
 		ProxyPort:        r.ListenPort(EnvProxyPort, "", "TCP port that clients connect to; 0 lets the system pick one.", environment.Required("8080")),
 		AdminPort:        r.ListenPort(EnvAdminPort, "", "TCP port of /livez, /readyz and /queue; 0 lets the system pick one.", environment.Required("9090")),
 		WatchNamespace:   r.Namespace(EnvWatchNamespace, "The only namespace whose routes are served; empty is all."),
@@ -18,6 +23,7 @@ func read(r *environment.Reader) Config {
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "5s", "How long to serve on after SIGTERM while not ready any more, so that load balancers take notice; 0s is no delay."),
 		DrainTimeout:     r.Duration(EnvDrainTimeout, "30s", "How long requests in flight may take to end after the delay before they are cut; 0s is no bound."),
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty is off."),
+		Routes:           route.ReadSettings(r),
 		Clients: Clients{
 			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most connections of clients that are open at a time. For another one an idle one is closed, else the newest request that waits is ended with 503. Four fifths as many HTTP/2 streams are served at a time; as many more wait for their turn, for 10s at most. 0 is one for each 64 KiB of the memory limit."),
 			MaxHeaderBytes:  r.Bytes(EnvMaxRequestHeaderBytes, "65536", "Largest head of a request, in bytes; a longer one is answered with 431; at least 4096."),
@@ -64,4 +70,12 @@ func read(r *environment.Reader) Config {
 		},
 		Telemetry: telemetry.ReadSettings(r, serviceName),
 	}
+}
+
+func ipAddress(value string) (string, error) {
+	address, err := netip.ParseAddr(value)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an IP address, for example 127.0.0.1 or ::1", value)
+	}
+	return address.String(), nil
 }

@@ -17,6 +17,8 @@ import (
 type ClusterOptions struct {
 	// Namespace to watch; empty is all.
 	Namespace string
+	// ConfigMaps are those to watch.
+	ConfigMaps route.ConfigMaps
 	// Resync is how often informers replay what they know.
 	Resync time.Duration
 	// Store that takes the ready endpoints of EndpointSlices.
@@ -25,8 +27,9 @@ type ClusterOptions struct {
 
 // ClusterSource reads a cluster.
 type ClusterSource struct {
-	objects *kubesource.Source
-	slices  *endpoints.Slices
+	objects    *kubesource.Source
+	slices     *endpoints.Slices
+	configMaps []string // the namespaces to watch them in
 }
 
 // NewClusterSource returns a source that reads the cluster behind a rest.Config.
@@ -35,7 +38,7 @@ func NewClusterSource(cluster *rest.Config, o ClusterOptions) (*ClusterSource, e
 	if err != nil {
 		return nil, err
 	}
-	return &ClusterSource{objects: objects, slices: endpoints.NewSlices(o.Store)}, nil
+	return &ClusterSource{objects: objects, slices: endpoints.NewSlices(o.Store), configMaps: o.ConfigMaps.Watched(o.Namespace)}, nil
 }
 
 // Run implements Source. It starts with the objects that routes refer to.
@@ -45,13 +48,15 @@ func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 		Set:    func(service *corev1.Service) { s.slices.SetService(service); sink.Set(service) },
 		Delete: func(service *corev1.Service) { s.slices.DeleteService(service); sink.Delete(service) },
 	}
-	bodies := objects
-	bodies.Labels = route.ResponseBodies()
 	slices := kubesource.Handler[*discoveryv1.EndpointSlice]{Set: s.slices.Set, Delete: s.slices.Delete, Trim: trimSlice}
 	watches := []kubesource.Watch{
 		kubesource.For(&corev1.Service{}, services),
-		kubesource.For[kubesource.Object](&corev1.ConfigMap{}, bodies),
 		kubesource.For(&discoveryv1.EndpointSlice{}, slices),
+	}
+	for _, namespace := range s.configMaps {
+		bodies := objects
+		bodies.Labels, bodies.Namespace = route.ResponseBodies(), namespace
+		watches = append(watches, kubesource.For[kubesource.Object](&corev1.ConfigMap{}, bodies))
 	}
 	return s.objects.Run(ctx, sink.Synced, append(watches, kubesource.Routes(objects)...)...)
 }

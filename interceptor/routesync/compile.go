@@ -30,6 +30,7 @@ type compiler struct {
 	store      *endpoints.Store
 	tracker    *inflight.Tracker
 	defaults   Defaults
+	settings   route.Settings
 	services   map[routing.Key]*corev1.Service
 	configMaps map[routing.Key]*configMap
 }
@@ -65,7 +66,7 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 	size := route.Size(spec.Rules)
 	for i := range spec.StaticRoutes {
 		static := &spec.StaticRoutes[i]
-		staticRules, wrong := route.Rules(static.Rules, size)
+		staticRules, wrong := n.settings.Limits.Rules(static.Rules, size)
 		size += route.Size(static.Rules)
 		for _, problem := range wrong {
 			n.problem("staticRoutes[%d]: %s", i, problem)
@@ -88,9 +89,9 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 
 // Check returns a function that says what would not be in effect of a route, its rules aside,
 // beside these Services and ConfigMaps.
-func Check(services []*corev1.Service, configMaps []*corev1.ConfigMap) func(*v1beta1.InterceptorRoute) []string {
+func Check(services []*corev1.Service, configMaps []*corev1.ConfigMap, settings route.Settings) func(*v1beta1.InterceptorRoute) []string {
 	c := compiler{
-		store: endpoints.NewStore(), tracker: inflight.NewTracker(nil),
+		store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), settings: settings,
 		services: make(map[routing.Key]*corev1.Service, len(services)), configMaps: make(map[routing.Key]*configMap, len(configMaps)),
 	}
 	for _, s := range services {
@@ -231,6 +232,9 @@ func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef)
 // files returns the data of a ConfigMap that responses may be taken from, which
 // they share, or the problem with the ConfigMap.
 func (n *compilation) files(name string) (files map[string][]byte, problem string) {
+	if refused := n.settings.ConfigMaps.Problem(n.namespace, name); refused != nil {
+		return nil, refused.Message
+	}
 	n.uses = append(n.uses, ObjectRef{Kind: KindConfigMap, Namespace: n.namespace, Name: name})
 	found := n.configMaps[routing.Key{Namespace: n.namespace, Name: name}]
 	if found == nil {

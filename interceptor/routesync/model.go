@@ -60,7 +60,7 @@ func newModel(c compiler) *model {
 		orphans:    map[routing.Key]*exchange.Route{},
 		problems:   map[ObjectRef]string{},
 	}
-	m.compiler = c
+	m.compiler, m.quota = c, c.settings.Limits.Quota()
 	m.compiler.services = m.services
 	m.compiler.configMaps = m.configMaps
 	return m
@@ -160,7 +160,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			remove = append(remove, key)
 			continue
 		}
-		rules, wrong := route.Rules(object.Spec.Rules, 0)
+		rules, wrong := m.compiler.settings.Limits.Rules(object.Spec.Rules, 0)
 		compiled, uses, problems := m.compiler.compile(object)
 		if replaced := m.live[key]; replaced != nil {
 			replaced.Replace(compiled)

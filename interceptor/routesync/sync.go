@@ -16,6 +16,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/pkg/kubesource"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	Tracker *inflight.Tracker
 	// Defaults for what routes leave open.
 	Defaults Defaults
+	// Settings for all routes.
+	Settings route.Settings
 	// Log of problems and publications.
 	Log logr.Logger
 	// Quiet leaves the log of problems to whoever reads Problems or has a Check.
@@ -77,7 +80,7 @@ func New(o Options) *Sync {
 		signal:  make(chan struct{}, 1),
 		loaded:  make(chan struct{}),
 		pending: map[ObjectRef]kubesource.Object{},
-		model:   newModel(compiler{store: o.Store, tracker: o.Tracker, defaults: o.Defaults}),
+		model:   newModel(compiler{store: o.Store, tracker: o.Tracker, defaults: o.Defaults, settings: o.Settings}),
 	}
 	s.problems.Store(&map[ObjectRef]string{})
 	return s

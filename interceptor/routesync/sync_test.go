@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/environment"
 	"github.com/kedacore/http-add-on/pkg/kubesource"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
@@ -40,7 +42,12 @@ func (s script) Run(ctx context.Context, sink Sink) error {
 // run starts a Sync and returns it with its sink; it ends with the test.
 func run(t testing.TB, log logr.Logger) (*Sync, Sink) {
 	t.Helper()
-	s := New(Options{Store: endpoints.NewStore(), Tracker: inflight.NewTracker(nil), Log: log})
+	return runWith(t, log, route.ReadSettings(environment.NewReader(environment.None)))
+}
+
+func runWith(t testing.TB, log logr.Logger, settings route.Settings) (*Sync, Sink) {
+	t.Helper()
+	s := New(Options{Store: endpoints.NewStore(), Tracker: inflight.NewTracker(nil), Settings: settings, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	source := script{sink: make(chan Sink, 1)}
 	var wg sync.WaitGroup
@@ -119,7 +126,7 @@ func TestProblemsAreLoggedUnlessAnotherDoes(t *testing.T) {
 func TestCheck(t *testing.T) {
 	labelled := metav1.ObjectMeta{Namespace: "ns", Name: "page", Labels: map[string]string{"http.keda.sh/response-body": "true"}}
 	service, _ := appService().(*corev1.Service)
-	check := Check([]*corev1.Service{service}, []*corev1.ConfigMap{{ObjectMeta: labelled, Data: map[string]string{"a": "{{.Message}}"}}})
+	check := Check([]*corev1.Service{service}, []*corev1.ConfigMap{{ObjectMeta: labelled, Data: map[string]string{"a": "{{.Message}}"}}}, route.Settings{})
 	for more, want := range map[string]string{
 		"": "",
 		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: a}}}":        "",
@@ -380,7 +387,72 @@ func TestRequestsOfADeletedRouteFollowItsSuccessor(t *testing.T) {
 	})
 }
 
-// 10,000 routes that change one by one must not rebuild 10,000 tables.
+// The bounds are settings.
+func TestLimitsOfMatches(t *testing.T) {
+	for _, test := range []struct {
+		reason string
+		limits route.Limits
+		served []string
+	}{
+		{"no bound", route.Limits{}, []string{"a.test", "b.test", "c.test"}},
+		{"two for each object", route.Limits{PerObject: 2}, []string{"a.test", "b.test"}},
+		{"two in the namespace", route.Limits{PerNamespace: 2}, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, sink := runWith(t, logr.Discard(), route.Settings{Limits: test.limits})
+			sink.Set(interceptorRoute(t, "r", "a.test, b.test, c.test", ""))
+			sink.Synced()
+			settle()
+			var served []string
+			for _, host := range []string{"a.test", "b.test", "c.test"} {
+				if match(s, host) != nil {
+					served = append(served, host)
+				}
+			}
+			if !slices.Equal(served, test.served) {
+				t.Errorf("%s: %q are served, want %q", test.reason, served, test.served)
+			}
+		})
+	}
+}
+
+// A ConfigMap that may not be read is not waited for, and the route says why.
+func TestConfigMapsThatMayNotBeRead(t *testing.T) {
+	for _, test := range []struct {
+		reason  string
+		allowed route.ConfigMaps
+		want    string
+	}{
+		{"off", route.ConfigMaps{Off: true}, route.EnvConfigMaps},
+		{"another namespace", route.ConfigMaps{Namespaces: []string{"other"}}, route.EnvConfigMapNamespaces},
+		{"this namespace", route.ConfigMaps{Namespaces: []string{"other", "ns"}}, ""},
+		{"all", route.ConfigMaps{}, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, sink := runWith(t, logr.Discard(), route.Settings{ConfigMaps: test.allowed})
+			sink.Set(appService())
+			sink.Set(&corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "site", Labels: map[string]string{api.LabelResponseBody: "true"}},
+				Data:       map[string]string{"index.html": "hello"},
+			})
+			sink.Set(interceptorRoute(t, "a", "a.test", `coldStart: {placeholder: {response: {bodyFromConfigMap: {name: site, key: index.html}}}}`))
+			sink.Synced()
+			settle()
+			response := match(s, "a.test").Placeholder
+			problem := s.Problems()[ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "a"}]
+			if test.want == "" {
+				if string(response.Body) != "hello" || problem != "" {
+					t.Errorf("%s: %q, %s", test.reason, response.Body, problem)
+				}
+				return
+			}
+			if len(response.Body) > 0 || response.Problem == "" || !strings.Contains(problem, test.want) {
+				t.Errorf("%s: %q, %s", test.reason, response.Body, problem)
+			}
+		})
+	}
+}
+
 // Over the bound of a namespace the oldest objects are served, and the others when there is
 // room again.
 func TestTheOldestObjectsOfANamespaceAreServed(t *testing.T) {
@@ -414,6 +486,7 @@ func TestTheOldestObjectsOfANamespaceAreServed(t *testing.T) {
 	})
 }
 
+// 10,000 routes that change one by one must not rebuild 10,000 tables.
 func TestBurstIsOneRebuild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		published := 0

@@ -81,11 +81,11 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	)
 	httpScaledObjects := &httpscaledobject.Reconciler{
 		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),
-		KEDA: scaledObjects, Services: services,
+		KEDA: scaledObjects, Services: services, Limits: cfg.Routes.Limits,
 	}
 	interceptorRoutes := &interceptorroute.Reconciler{
 		Client: m.GetClient(), Live: m.GetAPIReader(), Status: status,
-		KEDA: scaledObjects, Services: services, ConfigMaps: configMaps,
+		KEDA: scaledObjects, Services: services, ConfigMaps: configMaps, Settings: cfg.Routes,
 	}
 	if err := errors.Join(httpScaledObjects.Setup(ctx, m), interceptorRoutes.Setup(ctx, m)); err != nil {
 		return nil, err

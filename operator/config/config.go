@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/pkg/environment"
+	"github.com/kedacore/http-add-on/pkg/route"
 )
 
 // The names are a frozen contract (0.16): people set them by hand, by the chart's
@@ -34,6 +35,8 @@ type Config struct {
 	Namespace string
 	// WatchNamespace limits the operator to one namespace; empty is all.
 	WatchNamespace string
+	// Routes is what holds for all routes, as the interceptors must know it.
+	Routes route.Settings
 	// LeaderElection among the replicas of the operator.
 	LeaderElection LeaderElection
 	// Flags of the command line.
@@ -94,6 +97,7 @@ func read(r *environment.Reader) Config {
 		ScalerPort:     r.Port(EnvScalerPort, "8091", "Port of that Service.", spelledOld(EnvScalerPort)),
 		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty is that of its pod.", spelledOld(EnvNamespace)),
 		WatchNamespace: r.Namespace(EnvWatchNamespace, "The only namespace whose routes are reconciled; empty is all.", spelledOld(EnvWatchNamespace)),
+		Routes:         route.ReadSettings(r),
 		LeaderElection: LeaderElection{
 			LeaseDuration: r.Period(EnvLeaseDuration, "15s", "After how long without a sign of life of the leader another replica takes over; with --leader-elect.", spelledOld(EnvLeaseDuration)),
 			RenewDeadline: r.Period(EnvRenewDeadline, "10s", "After how long without success in renewing its lease the leader gives up; less than the lease.", spelledOld(EnvRenewDeadline)),

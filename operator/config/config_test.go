@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
@@ -34,6 +35,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		ScalerService: "scaler", ScalerPort: 8091,
+		Routes:         route.Settings{Limits: route.Limits{PerObject: 4096, PerNamespace: 65_536}},
 		LeaderElection: LeaderElection{LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -46,12 +48,14 @@ func TestDefaults(t *testing.T) {
 
 func TestEveryVariableIsRead(t *testing.T) {
 	got, err := Load(env(EnvScalerService, " a ", EnvScalerPort, "9090", EnvNamespace, "keda", EnvWatchNamespace, "apps",
-		EnvLeaseDuration, "1m", EnvRenewDeadline, "40s", EnvRetryPeriod, "5s"))
+		EnvLeaseDuration, "1m", EnvRenewDeadline, "40s", EnvRetryPeriod, "5s", route.EnvMaxMatchesPerObject, "9",
+		route.EnvMaxMatchesPerNamespace, "0", route.EnvConfigMaps, "false", route.EnvConfigMapNamespaces, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Config{
 		ScalerService: "a", ScalerPort: 9090, Namespace: "keda", WatchNamespace: "apps",
+		Routes:         route.Settings{Limits: route.Limits{PerObject: 9}, ConfigMaps: route.ConfigMaps{Off: true, Namespaces: []string{"web"}}},
 		LeaderElection: LeaderElection{LeaseDuration: time.Minute, RenewDeadline: 40 * time.Second, RetryPeriod: 5 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 )
 
 // Port is a TCP port of a process.
@@ -16,13 +17,13 @@ type Port struct {
 	Listener *net.Listener
 }
 
-// Numbered is the address of a port on all interfaces, or none if the port is not
-// served.
-func Numbered(port int, served bool) string {
+// Numbered is the address of a port on an IP address, on all if that is empty; or none if
+// the port is not served.
+func Numbered(address string, port int, served bool) string {
 	if !served {
 		return ""
 	}
-	return fmt.Sprintf(":%d", port)
+	return net.JoinHostPort(address, strconv.Itoa(port))
 }
 
 // Listen opens all ports or none: a process that finds a port taken fails before

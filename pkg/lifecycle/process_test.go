@@ -134,7 +134,7 @@ func TestListenOpensAllOrNone(t *testing.T) {
 }
 
 func TestNumbered(t *testing.T) {
-	if got := Numbered(8080, true) + Numbered(0, true) + Numbered(8080, false); got != ":8080:0" {
+	if got := Numbered("", 8080, true) + Numbered("::1", 0, true) + Numbered("", 8080, false); got != ":8080[::1]:0" {
 		t.Error(got)
 	}
 }

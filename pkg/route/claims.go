@@ -32,11 +32,13 @@ type Claims struct {
 	// claimants of a place: the routes whose claims are in force, and their ages.
 	claimants map[routing.Place]map[types.NamespacedName]time.Time
 	quota     Quota
+	limits    Limits
 }
 
 // NewClaims returns no claims.
-func NewClaims() *Claims {
+func NewClaims(limits Limits) *Claims {
 	return &Claims{
+		limits: limits, quota: limits.Quota(),
 		objects:   map[types.NamespacedName]*Named[claim]{},
 		claimants: map[routing.Place]map[types.NamespacedName]time.Time{},
 	}
@@ -48,7 +50,7 @@ func NewClaims() *Claims {
 func (c *Claims) Set(kind string, name types.NamespacedName, object *v1beta1.InterceptorRoute) []types.NamespacedName {
 	var claimed *claim
 	if object != nil {
-		claimed = claimOf(object)
+		claimed = c.claimOf(object)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,7 +138,7 @@ func (c Conflict) String() string {
 // lose.
 func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (lost []Conflict, all bool) {
 	name := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
-	asked := claimOf(object)
+	asked := c.claimOf(object)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for place := range asked.places {
@@ -155,7 +157,7 @@ func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (lost []Conflict, a
 }
 
 // claimOf returns what a route asks for.
-func claimOf(object *v1beta1.InterceptorRoute) *claim {
-	rules, _ := Rules(object.Spec.Rules, 0)
+func (c *Claims) claimOf(object *v1beta1.InterceptorRoute) *claim {
+	rules, _ := c.limits.Rules(object.Spec.Rules, 0)
 	return &claim{created: object.CreationTimestamp.Time, size: Weight(object), places: routing.Places(rules)}
 }

@@ -72,7 +72,7 @@ func TestLosses(t *testing.T) {
 		{"one of two", made("new", 2, rule("shop.test", "/cart"), rule("new.test", "/cart")), []string{"shop.test/cart old"}},
 	}
 	for _, test := range tests {
-		c := NewClaims()
+		c := NewClaims(defaults)
 		c.put(api.KindInterceptorRoute, old)
 		c.put(api.KindInterceptorRoute, munich)
 		c.put(api.KindInterceptorRoute, test.route)
@@ -84,7 +84,7 @@ func TestLosses(t *testing.T) {
 
 func TestHeadersAreToldAndCompared(t *testing.T) {
 	blue := "blue"
-	c := NewClaims()
+	c := NewClaims(defaults)
 	a := made("a", 1, rule("", "", v1beta1.HeaderMatch{Name: "x-tenant", Value: &blue}, v1beta1.HeaderMatch{Name: "A"}))
 	b := made("b", 2, rule("*", "/", v1beta1.HeaderMatch{Name: "a"}, v1beta1.HeaderMatch{Name: "X-Tenant", Value: &blue}))
 	c.put(api.KindInterceptorRoute, a)
@@ -95,7 +95,7 @@ func TestHeadersAreToldAndCompared(t *testing.T) {
 }
 
 func TestConflicts(t *testing.T) {
-	c := NewClaims()
+	c := NewClaims(defaults)
 	c.put(api.KindInterceptorRoute, made("old", 1, rule("shop.test", "")))
 	taken := []string{"requests for shop.test/ go to the route apps/old, which has the same rule and comes first"}
 	for _, test := range []struct {
@@ -123,7 +123,7 @@ func TestConflicts(t *testing.T) {
 
 // Whoever may have to be told otherwise is named.
 func TestAffectedRoutes(t *testing.T) {
-	c := NewClaims()
+	c := NewClaims(defaults)
 	steps := []struct {
 		reason string
 		kind   string
@@ -176,14 +176,14 @@ func TestTheTableAgrees(t *testing.T) {
 		{{Name: "A"}, {Name: "a", Value: &value}}, {{Name: "a", Value: &value}, {Name: "B"}, {Name: "A", Value: &value}},
 	}
 	for range 200 {
-		c := NewClaims()
+		c := NewClaims(defaults)
 		var all []*v1beta1.InterceptorRoute
 		var set []routing.Route[string]
 		for i := range 8 {
 			r := made(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
 			all = append(all, r)
 			c.put(api.KindInterceptorRoute, r)
-			rules, _ := Rules(r.Spec.Rules, 0)
+			rules, _ := defaults.Rules(r.Spec.Rules, 0)
 			set = append(set, routing.Route[string]{
 				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: rules, Value: r.Name,
 			})
@@ -225,18 +225,18 @@ func TestClaimsAreBounded(t *testing.T) {
 		many.Hosts = append(many.Hosts, fmt.Sprintf("h%d.test", i))
 		many.Paths = append(many.Paths, v1beta1.PathMatch{Value: fmt.Sprintf("/p%d", i)})
 	}
-	if c := claimOf(made("many", 1, many)); len(c.places) != 4096 {
+	if c := NewClaims(defaults).claimOf(made("many", 1, many)); len(c.places) != 4096 {
 		t.Errorf("a claim of %d places", len(c.places))
 	}
 }
 
 func TestClaimsAreEqualByWhatTheyAskFor(t *testing.T) {
-	a := claimOf(made("a", 1, rule("a.test", "")))
-	if !a.equal(claimOf(made("b", 1, rule("A.test", "/")))) || a.equal(nil) || a.equal(claimOf(made("a", 2, rule("a.test", "")))) {
+	a := NewClaims(defaults).claimOf(made("a", 1, rule("a.test", "")))
+	if !a.equal(NewClaims(defaults).claimOf(made("b", 1, rule("A.test", "/")))) || a.equal(nil) || a.equal(NewClaims(defaults).claimOf(made("a", 2, rule("a.test", "")))) {
 		t.Error("equal claims differ, or others do not")
 	}
 	a.created = a.created.In(time.FixedZone("elsewhere", 3600))
-	if !a.equal(claimOf(made("a", 1, rule("a.test", "")))) {
+	if !a.equal(NewClaims(defaults).claimOf(made("a", 1, rule("a.test", "")))) {
 		t.Error("a time zone is no difference")
 	}
 }

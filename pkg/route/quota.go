@@ -11,22 +11,22 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// MaxNamespaceSize is how many hosts, paths and headers the objects of a namespace may have,
-// as [routing.Weight] counts them.
-const MaxNamespaceSize = 65_536
-
 // ReasonNamespaceFull is the reason of an object that is not served because older ones have
 // taken the bound of its namespace, as conditions have it.
 const ReasonNamespaceFull = "NamespaceFull"
 
 // Quota knows which objects are over the bound of their namespace. The oldest objects win.
-// The zero Quota is empty. It is not safe for concurrent use.
+// Made by [Limits.Quota], it is empty. It is not safe for concurrent use.
 type Quota struct {
+	most   int
 	shares map[string]map[types.NamespacedName]share
 	sums   map[string]int
 	stale  map[string]struct{}
 	over   map[types.NamespacedName]struct{}
 }
+
+// Quota returns an empty Quota.
+func (l Limits) Quota() Quota { return Quota{most: orUnlimited(l.PerNamespace)} }
 
 // share is what an object takes of the bound.
 type share struct {
@@ -55,7 +55,7 @@ func (q *Quota) Set(name types.NamespacedName, created time.Time, size int) {
 		delete(q.shares, name.Namespace)
 		delete(q.sums, name.Namespace)
 	}
-	if max(before, sum) > MaxNamespaceSize {
+	if max(before, sum) > q.most {
 		q.stale[name.Namespace] = struct{}{}
 	}
 }
@@ -70,7 +70,7 @@ func (q *Quota) Settle() (changed []types.NamespacedName) {
 			}
 			return 1
 		})
-		room := MaxNamespaceSize
+		room := q.most
 		for _, name := range names {
 			over := in[name].size > room
 			if !over {
@@ -100,7 +100,7 @@ func (q *Quota) Problem(name types.NamespacedName) *Problem {
 	}
 	return problem(ReasonNamespaceFull,
 		"the object is not served: older objects have taken the %d hosts, paths and headers that all objects of namespace %q may have",
-		MaxNamespaceSize, name.Namespace)
+		q.most, name.Namespace)
 }
 
 // Weight returns what the rules of an object cost, those of static routes included.

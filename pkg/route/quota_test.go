@@ -22,7 +22,7 @@ func sized(hosts int) (rule v1beta1.RoutingRule) {
 }
 
 func TestTheOldestObjectsOfANamespaceWin(t *testing.T) {
-	var q Quota
+	q := defaults.Quota()
 	settle := func(want ...string) {
 		t.Helper()
 		var got []string
@@ -63,7 +63,7 @@ func TestTheOldestObjectsOfANamespaceWin(t *testing.T) {
 }
 
 func TestClaimsKnowWhoIsOverTheBound(t *testing.T) {
-	c := NewClaims()
+	c := NewClaims(defaults)
 	for i := range 16 {
 		c.put(api.KindInterceptorRoute, made(fmt.Sprint("r", i), 10+i, sized(4096)))
 	}

@@ -11,6 +11,7 @@ import (
 const (
 	ReasonConfigMapNotFound    = "ConfigMapNotFound"
 	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
+	ReasonConfigMapNotAllowed  = "ConfigMapNotAllowed"
 )
 
 // ResponseBodies selects the ConfigMaps that responses may be taken from. Others
@@ -28,6 +29,18 @@ func HoldsResponseBodies(configMap *corev1.ConfigMap) bool {
 // that no response may be taken from.
 func NoConfigMap(name string) *Problem {
 	return problem(ReasonConfigMapNotFound, "ConfigMap %q does not exist or has no label %s: %q", name, api.LabelResponseBody, api.True)
+}
+
+// Problem is the problem of a reference to a ConfigMap in a namespace whose ConfigMaps are
+// not read; nil if they are.
+func (c ConfigMaps) Problem(namespace, name string) *Problem {
+	switch {
+	case c.Allow(namespace):
+		return nil
+	case c.Off:
+		return problem(ReasonConfigMapNotAllowed, "ConfigMap %q is not read: this installation takes no responses from ConfigMaps (%s)", name, EnvConfigMaps)
+	}
+	return problem(ReasonConfigMapNotAllowed, "ConfigMap %q is not read: this installation takes no responses from ConfigMaps of namespace %q (%s)", name, namespace, EnvConfigMapNamespaces)
 }
 
 // NoKey is the problem of a reference to a key that its ConfigMap does not have.

@@ -11,25 +11,22 @@ import (
 // ReasonInvalidRules is the reason of rules that no request matches, as conditions have it.
 const ReasonInvalidRules = "InvalidRules"
 
-// MaxSize is how many hosts, paths and headers all rules of an object may have, those of
-// static routes included. Each costs memory in every interceptor.
-const MaxSize = 4096
-
 // maxFindings is how many hosts and paths are named: an object may have thousands.
 const maxFindings = 5
 
 // Rules returns the rules of a route in the form that a routing table takes, and what is
 // wrong with their hosts and paths. Those that no request has are left out. A rule that
 // has no host or no path left is left out too: without hosts it would match all of them.
-// So is what comes after MaxSize hosts, paths and headers; before is what the object has of
+// So is what comes after PerObject hosts, paths and headers; before is what the object has of
 // them in front of these rules.
 //
 // What has one meaning is converted: Unicode hosts to the form that clients send (UTS #46,
 // as browsers do it), percent-encoding to what it stands for, as the paths of requests are
 // compared decoded.
-func Rules(rules []v1beta1.RoutingRule, before int) (out []routing.Rule, wrong []string) {
+func (l Limits) Rules(rules []v1beta1.RoutingRule, before int) (out []routing.Rule, wrong []string) {
+	most := orUnlimited(l.PerObject)
 	var found findings
-	room := max(MaxSize-before, 0)
+	room := max(most-before, 0)
 	for i := range rules {
 		in := &rules[i]
 		hosts, paths, fits := trim(in, room)
@@ -63,9 +60,9 @@ func Rules(rules []v1beta1.RoutingRule, before int) (out []routing.Rule, wrong [
 		out = append(out, rule)
 	}
 	wrong = found.texts()
-	if over := before + Size(rules) - MaxSize; over > 0 {
+	if over := before + Size(rules) - most; over > 0 {
 		wrong = append(wrong, fmt.Sprintf(
-			"the last %d hosts, paths and headers are left out: an object may have %d", min(over, Size(rules)), MaxSize))
+			"the last %d hosts, paths and headers are left out: an object may have %d", min(over, Size(rules)), most))
 	}
 	return out, wrong
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/environment"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -17,6 +18,9 @@ func matches(rules []routing.Rule, host, path string) bool {
 	_, ok := routing.Compile([]routing.Route[int]{{Rules: rules}}).Match(host, path, http.Header{})
 	return ok
 }
+
+// defaults are the limits that are in force if nothing else is set.
+var defaults = ReadSettings(environment.NewReader(environment.None)).Limits
 
 func TestHostsOfRules(t *testing.T) {
 	for _, test := range []struct {
@@ -70,7 +74,7 @@ func TestHostsOfRules(t *testing.T) {
 		{"a\u200d.example", "", "internationalized domain name"},
 		{strings.Repeat("a", 254), "", "longer than 253"},
 	} {
-		rules, wrong := Rules([]v1beta1.RoutingRule{{Hosts: []string{test.host}}}, 0)
+		rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Hosts: []string{test.host}}}, 0)
 		got := strings.Join(wrong, "; ")
 		switch {
 		case test.wrong == "" && (got != "" || !matches(rules, test.request, "/")):
@@ -112,7 +116,7 @@ func TestPathsOfRules(t *testing.T) {
 		{"/a#b", "", `the path ends before "#" (write %23`},
 		{"https://shop.example.com/cart", "", "it is a URL"},
 	} {
-		rules, wrong := Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: test.path}}}}, 0)
+		rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: test.path}}}}, 0)
 		got := strings.Join(wrong, "; ")
 		switch {
 		case test.wrong == "" && (got != "" || !matches(rules, "a.test", test.request)):
@@ -125,7 +129,7 @@ func TestPathsOfRules(t *testing.T) {
 
 // There are such paths, and 0.16 routes them.
 func TestAsteriskWithinASegmentStands(t *testing.T) {
-	rules, wrong := Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}}, 0)
+	rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}}, 0)
 	if len(wrong) != 1 || !strings.Contains(wrong[0], "stands for itself only") || !matches(rules, "a.test", "/wiki/A*_search") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
@@ -133,7 +137,7 @@ func TestAsteriskWithinASegmentStands(t *testing.T) {
 
 // A rule that has lost all its hosts must not match all hosts.
 func TestWhatNoRequestMatchesIsLeftOut(t *testing.T) {
-	rules, wrong := Rules([]v1beta1.RoutingRule{
+	rules, wrong := defaults.Rules([]v1beta1.RoutingRule{
 		{Hosts: []string{"http://a.test"}, Paths: []v1beta1.PathMatch{{Value: "/a"}}},
 		{Hosts: []string{"b.test"}, Paths: []v1beta1.PathMatch{{Value: "/*"}}},
 		{Hosts: []string{"a.*", "c.test"}, Paths: []v1beta1.PathMatch{{Value: "/?"}, {Value: "/c"}}, Headers: []v1beta1.HeaderMatch{{Name: "x"}}},
@@ -149,12 +153,12 @@ func TestOutOfBounds(t *testing.T) {
 	for i := range many.Hosts {
 		many.Hosts[i] = "a*b"
 	}
-	if rules, wrong := Rules([]v1beta1.RoutingRule{many}, 0); len(rules) > 0 || len(wrong) != maxFindings+1 || !strings.Contains(wrong[maxFindings], " 295 more") {
+	if rules, wrong := defaults.Rules([]v1beta1.RoutingRule{many}, 0); len(rules) > 0 || len(wrong) != maxFindings+1 || !strings.Contains(wrong[maxFindings], " 295 more") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
 }
 
-// An object may have MaxSize hosts, paths and headers. What is over is left out and named,
+// An object may have PerObject hosts, paths and headers. What is over is left out and named,
 // the rest is served; a rule without all its headers, or any of its hosts, would match more.
 func TestSizeOfRulesIsBounded(t *testing.T) {
 	rule := func(hosts, paths, headers int) (rule v1beta1.RoutingRule) {
@@ -185,7 +189,7 @@ func TestSizeOfRulesIsBounded(t *testing.T) {
 		{"what comes before counts", 4095, []v1beta1.RoutingRule{rule(1, 1, 0)}, nil, "the last 1 "},
 		{"it may be too much by itself", 10_000, []v1beta1.RoutingRule{rule(2, 0, 0)}, nil, "the last 2 "},
 	} {
-		rules, wrong := Rules(test.rules, test.before)
+		rules, wrong := defaults.Rules(test.rules, test.before)
 		var got []int
 		for i := range rules {
 			got = append(got, len(rules[i].Hosts)+len(rules[i].Paths)+len(rules[i].Headers))
@@ -210,7 +214,7 @@ func FuzzRules(f *testing.F) {
 			if again, err := convertHost(host); err != nil || routing.HostName(again) != routing.HostName(host) {
 				t.Errorf("the host %q is %q and then %q, %v", value, host, again, err)
 			}
-			rules, _ := Rules([]v1beta1.RoutingRule{{Hosts: []string{value}}}, 0)
+			rules, _ := defaults.Rules([]v1beta1.RoutingRule{{Hosts: []string{value}}}, 0)
 			if name := routing.HostName(value); name != "" && name != "*" && matches(rules, "other.invalid", "/") && !strings.HasPrefix(name, "*.") {
 				t.Errorf("the host %q matches all hosts", value)
 			}

@@ -19,7 +19,8 @@ const drainTimeout = 5 * time.Second
 // listen opens the ports, so that a port that is taken fails the start.
 func (a *App) listen(deps Deps) error {
 	a.listeners = listeners{grpc: deps.GRPC, metrics: deps.Metrics}
-	l, port := &a.listeners, lifecycle.Numbered
+	l := &a.listeners
+	port := func(port int, served bool) string { return lifecycle.Numbered("", port, served) }
 	return lifecycle.Listen(
 		lifecycle.Port{Name: "gRPC", Address: port(a.cfg.Port, true), Listener: &l.grpc},
 		lifecycle.Port{Name: "metrics", Address: port(a.cfg.Telemetry.PrometheusPort, a.cfg.Telemetry.Prometheus), Listener: &l.metrics},

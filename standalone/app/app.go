@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -19,6 +20,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/standalone/manifest"
 	"github.com/kedacore/http-add-on/standalone/process"
@@ -43,9 +45,10 @@ type Settings struct {
 	Proxy, Admin net.Listener
 }
 
-// defaults are those of one machine: ports that are free on most, no metrics
-// port, no wait for other replicas to take over at the end.
+// defaults are those of one machine: ports that are free on most and that it alone
+// reaches, no metrics port, no wait for other replicas to take over at the end.
 var defaults = map[string]string{
+	config.EnvListenAddress:        "127.0.0.1",
 	config.EnvProxyPort:            "8080",
 	config.EnvAdminPort:            "9090",
 	telemetry.EnvPrometheusEnabled: "false",
@@ -74,8 +77,8 @@ func Run(ctx context.Context, s Settings) error {
 	store, tracker := endpoints.NewStore(), inflight.NewTracker(nil)
 	node := process.NewNode(process.Options{Endpoints: store, Log: s.Log, Output: s.Output})
 	defer node.Close()
-	c := &composition{log: s.Log, node: node, scaler: scale.New(tracker, node, s.Log), output: s.Output}
-	source, err := manifest.NewSource(s.Paths, manifest.Checker{Schema: validator}, s.Log, c.observe)
+	c := &composition{log: s.Log, node: node, scaler: scale.New(tracker, node, s.Log), settings: cfg.Routes, output: s.Output}
+	source, err := manifest.NewSource(s.Paths, manifest.Checker{Schema: validator, Ports: ownPorts(cfg, s)}, s.Log, c.observe)
 	if err != nil {
 		return err
 	}
@@ -105,6 +108,7 @@ type composition struct {
 	log                  logr.Logger
 	node                 *process.Node
 	scaler               *scale.Scaler
+	settings             route.Settings
 	output               io.Writer
 	proxyPort, adminPort string
 	problems             []scale.Problem
@@ -117,7 +121,7 @@ func (c *composition) observe(set *manifest.Set) {
 	c.node.Apply(manifest.All[*appsv1.Deployment](set), manifest.All[*corev1.Service](set))
 	targets, problems := scale.Compile(set)
 	c.scaler.Apply(targets)
-	routes := examine(set, targets)
+	routes := examine(set, targets, c.settings)
 	c.report(routes)
 	for _, p := range problems {
 		// A route that is not served has its line.
@@ -130,6 +134,32 @@ func (c *composition) observe(set *manifest.Set) {
 		c.welcomed = text
 		_, _ = io.WriteString(c.output, text)
 	}
+}
+
+// ownPorts returns the ports that standalone listens on, and which setting says so. One
+// that the system picks is not known yet.
+func ownPorts(cfg config.Config, s Settings) map[int32]string {
+	own := map[int32]string{}
+	add := func(name string, port int) {
+		if port != 0 {
+			own[int32(port)] = name
+		}
+	}
+	given := func(name string, l net.Listener, port int) {
+		if l != nil {
+			port, _ = strconv.Atoi(portOf(l.Addr())) // that of a Unix socket is 0
+		}
+		add(name, port)
+	}
+	given(config.EnvProxyPort, s.Proxy, cfg.ProxyPort)
+	given(config.EnvAdminPort, s.Admin, cfg.AdminPort)
+	add(config.EnvProxyTLSPort, cfg.TLS.Port)
+	add(telemetry.EnvPrometheusPort, cfg.Telemetry.PrometheusPort)
+	if _, port, err := net.SplitHostPort(cfg.ProfilingAddress); err == nil {
+		number, _ := strconv.Atoi(port) // the configuration was checked
+		add(config.EnvProfilingAddress, number)
+	}
+	return own
 }
 
 func portOf(address net.Addr) string {

@@ -9,15 +9,20 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/kedacore/http-add-on/interceptor/config"
+	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/listen"
+	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
 const patience = 30 * time.Second
@@ -280,6 +285,54 @@ func TestRequestThatLeavesStillWakes(t *testing.T) {
 	}
 	r.load(t)
 	r.expect(t, "workload is ready")
+}
+
+// Other machines reach it only if it is told so, and a Deployment with a port of its own
+// is refused.
+func TestItListensOnLoopback(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "all.yaml")
+	for address, env := range map[string][]string{
+		"127.0.0.1:": nil,
+		"127.0.0.7:": {config.EnvListenAddress, "127.0.0.7"},
+	} {
+		lookup := settings.Lookup(append(env, config.EnvProxyPort, "0", config.EnvAdminPort, "0")...)
+		logs := make(chan string, 100)
+		r := &running{logs: logs}
+		if err := os.WriteFile(path, fmt.Appendf(nil, manifests, os.Args[0], "none"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- Run(ctx, Settings{
+				Paths: []string{path}, Lookup: lookup, Output: io.Discard,
+				Log: funcr.New(func(_, args string) { logs <- args }, funcr.Options{}),
+			})
+		}()
+		r.expect(t, "serving", `"address"="`+address, `"admin"="`+address)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestPortsOfItsOwn(t *testing.T) {
+	proxy := listen.Loopback(t)
+	defer func() { _ = proxy.Close() }()
+	port, err := strconv.Atoi(portOf(proxy.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[int32]string{
+		int32(port): config.EnvProxyPort, 9090: config.EnvAdminPort, 2223: telemetry.EnvPrometheusPort, 6060: config.EnvProfilingAddress,
+	}
+	got := ownPorts(config.Config{
+		ProxyPort: 8080, AdminPort: 9090, ProfilingAddress: ":6060", Telemetry: telemetry.Settings{PrometheusPort: 2223},
+	}, Settings{Proxy: proxy})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
 }
 
 func TestWhatToTryFollowsTheManifests(t *testing.T) {

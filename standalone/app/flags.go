@@ -26,6 +26,7 @@ first containerPort) and POD_IP are in its environment. What a Deployment does n
 cluster: it runs all the time unless a ScaledObject or an HTTPScaledObject scales it.
 
 Ports and everything else are set by the interceptor's environment variables, with other defaults:
+  KEDA_HTTP_LISTEN_ADDRESS=127.0.0.1 where all ports are; 0.0.0.0 lets other machines in
   KEDA_HTTP_PROXY_PORT=8080          clients
   KEDA_HTTP_ADMIN_PORT=9090          /livez /readyz /queue
   OTEL_PROM_EXPORTER_ENABLED=false   /metrics on OTEL_PROM_EXPORTER_PORT=2223

@@ -41,11 +41,11 @@ func (s *served) name() string { return s.route.Namespace + "/" + s.route.Name }
 
 // examine finds out about each route that is in force, in order of their names. In a
 // cluster the operator says much of it in conditions.
-func examine(set *manifest.Set, targets []scale.Target) []served {
+func examine(set *manifest.Set, targets []scale.Target, settings route.Settings) []served {
 	x := &examination{
-		set: set, deployments: manifest.All[*appsv1.Deployment](set), claims: route.NewClaims(),
+		set: set, deployments: manifest.All[*appsv1.Deployment](set), limits: settings.Limits, claims: route.NewClaims(settings.Limits),
 		targets: make(map[types.NamespacedName]scale.Target, len(targets)), hosts: map[string]bool{},
-		check: routesync.Check(manifest.All[*corev1.Service](set), manifest.All[*corev1.ConfigMap](set)),
+		check: routesync.Check(manifest.All[*corev1.Service](set), manifest.All[*corev1.ConfigMap](set), settings),
 	}
 	for _, t := range targets {
 		x.targets[t.Workload] = t
@@ -65,7 +65,7 @@ func examine(set *manifest.Set, targets []scale.Target) []served {
 	}
 	for _, n := range named {
 		_, object := n.InForce()
-		rules, _ := route.Rules(object.Spec.Rules, 0)
+		rules, _ := settings.Limits.Rules(object.Spec.Rules, 0)
 		for _, rule := range rules {
 			for _, host := range rule.Hosts {
 				x.hosts[host] = true
@@ -87,6 +87,7 @@ func examine(set *manifest.Set, targets []scale.Target) []served {
 type examination struct {
 	set         *manifest.Set
 	deployments []*appsv1.Deployment
+	limits      route.Limits
 	claims      *route.Claims
 	targets     map[types.NamespacedName]scale.Target
 	hosts       map[string]bool // of all routes
@@ -132,7 +133,7 @@ func (x *examination) rules(s *served) {
 		s.broken = append(s.broken, over.Message)
 		return
 	}
-	rules, wrong := route.Rules(s.route.Spec.Rules, 0)
+	rules, wrong := x.limits.Rules(s.route.Spec.Rules, 0)
 	conflicts, all := x.claims.Conflicts(s.route)
 	lost := make(map[routing.Place]bool, len(conflicts))
 	for i, conflict := range conflicts {

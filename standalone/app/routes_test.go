@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/standalone/manifest"
 	"github.com/kedacore/http-add-on/standalone/scale"
 	"github.com/kedacore/http-add-on/standalone/schema"
@@ -41,7 +42,7 @@ func examined(t *testing.T, manifests string) (wrong map[string]string, text str
 	set := loaded(t, manifests)
 	targets, _ := scale.Compile(set)
 	wrong = map[string]string{}
-	routes := examine(set, targets)
+	routes := examine(set, targets, route.Settings{})
 	for _, s := range routes {
 		wrong[s.name()] = strings.Join(s.broken, "; ") + "|" + strings.Join(s.worse, "; ")
 	}
@@ -196,7 +197,7 @@ func TestWhatIsWrongIsReportedOnce(t *testing.T) {
 		lines = nil
 		set := loaded(t, step.manifests)
 		targets, _ := scale.Compile(set)
-		c.report(examine(set, targets))
+		c.report(examine(set, targets, route.Settings{}))
 		if got := strings.Join(lines, "\n"); (step.want == "") != (got == "") || !strings.Contains(got, step.want) || got != "" && !strings.Contains(got, "InterceptorRoute default/app") {
 			t.Errorf("the log has %q, want %q", got, step.want)
 		}

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,7 @@ var FieldPaths = []string{"metadata.name", "metadata.namespace", "status.podIP",
 
 // checkDeployment refuses what cannot run as a local process and warns of what
 // has no effect on one.
-func checkDeployment(d *appsv1.Deployment) (warnings []error, refused error) {
+func checkDeployment(d *appsv1.Deployment, taken map[int32]string) (warnings []error, refused error) {
 	var errs field.ErrorList
 	spec := field.NewPath("spec")
 	pod := spec.Child("template", "spec")
@@ -44,6 +45,10 @@ func checkDeployment(d *appsv1.Deployment) (warnings []error, refused error) {
 	for i, port := range container.Ports {
 		if port.ContainerPort < 1 || port.ContainerPort > 65535 {
 			errs = append(errs, field.Invalid(first.Child("ports").Index(i).Child("containerPort"), port.ContainerPort, "must be between 1 and 65535"))
+		}
+		if owner, own := taken[port.ContainerPort]; own {
+			errs = append(errs, field.Invalid(first.Child("ports").Index(i).Child("containerPort"), port.ContainerPort,
+				fmt.Sprintf("standalone itself listens on this port: have the program listen on another one, or set %s", owner)))
 		}
 	}
 	for i, env := range container.Env {

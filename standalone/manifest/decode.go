@@ -37,6 +37,9 @@ type Checker struct {
 	Schema interface {
 		Check(*unstructured.Unstructured) error
 	}
+	// Ports are taken on this machine, by the settings that they are named by: a
+	// process that listens there would never start.
+	Ports map[int32]string
 }
 
 // decode turns a document into an object. The object is nil if one of the
@@ -71,7 +74,7 @@ func (c Checker) decode(d *document) (metav1.Object, Reference, []Problem) {
 	case "apps/v1/" + KindDeployment:
 		deployment := &appsv1.Deployment{}
 		if err = strict(data, deployment); err == nil {
-			warnings, err = checkDeployment(deployment)
+			warnings, err = checkDeployment(deployment, c.Ports)
 		}
 		object = deployment
 	case "v1/" + KindService:

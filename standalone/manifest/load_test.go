@@ -117,11 +117,15 @@ func TestProblems(t *testing.T) {
 		"deployment: wrong type":    {text: swap(deployment, "spec:\n", "spec:\n  replicas: two\n"), want: []string{"6: json: cannot unmarshal string into Go struct field"}},
 		"deployment: deep type":     {text: swap(deployment, "containerPort: 8000", "containerPort: web"), want: []string{"17: json: cannot unmarshal string into Go struct field"}},
 		"deployment: no command":    {text: swap(deployment, "command: [run]", "image: x"), want: []string{"13: spec.template.spec.containers[0].command: Required value"}},
-		"deployment: no port":       {text: swap(deployment, "          ports:\n            - name: http\n              containerPort: 8000\n", ""), want: []string{"13: spec.template.spec.containers[0].ports: Required value"}},
-		"deployment: selector":      {text: swap(deployment, "matchLabels: {app: d}", "matchLabels: {app: e}"), want: []string{"6: spec.selector: Invalid value"}},
-		"deployment: exec probe":    {text: deployment + "          readinessProbe:\n            exec: {command: [x]}\n", want: []string{"18: spec.template.spec.containers[0].readinessProbe: Forbidden"}},
-		"deployment: probe's port":  {text: deployment + "          readinessProbe:\n            httpGet:\n              port: web\n", want: []string{`20: spec.template.spec.containers[0].readinessProbe.httpGet.port: Not found: "web"`}},
-		"deployment: valueFrom":     {text: deployment + "          env:\n            - name: A\n              valueFrom: {secretKeyRef: {name: x, key: k}}\n", want: []string{"20: spec.template.spec.containers[0].env[0].valueFrom: Forbidden"}},
+		"deployment: our own port": {
+			text: swap(deployment, "containerPort: 8000", "containerPort: 8080"),
+			want: []string{"17: spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 8080: standalone itself listens on this port: have the program listen on another one, or set KEDA_HTTP_PROXY_PORT"},
+		},
+		"deployment: no port":      {text: swap(deployment, "          ports:\n            - name: http\n              containerPort: 8000\n", ""), want: []string{"13: spec.template.spec.containers[0].ports: Required value"}},
+		"deployment: selector":     {text: swap(deployment, "matchLabels: {app: d}", "matchLabels: {app: e}"), want: []string{"6: spec.selector: Invalid value"}},
+		"deployment: exec probe":   {text: deployment + "          readinessProbe:\n            exec: {command: [x]}\n", want: []string{"18: spec.template.spec.containers[0].readinessProbe: Forbidden"}},
+		"deployment: probe's port": {text: deployment + "          readinessProbe:\n            httpGet:\n              port: web\n", want: []string{`20: spec.template.spec.containers[0].readinessProbe.httpGet.port: Not found: "web"`}},
+		"deployment: valueFrom":    {text: deployment + "          env:\n            - name: A\n              valueFrom: {secretKeyRef: {name: x, key: k}}\n", want: []string{"20: spec.template.spec.containers[0].env[0].valueFrom: Forbidden"}},
 		"deployment: two containers": {
 			text: deployment + "        - name: second\n",
 			want: []string{"18: spec.template.spec.containers[1]: Forbidden: ignored"},
@@ -134,6 +138,7 @@ func TestProblems(t *testing.T) {
 		},
 	}
 	checker := newChecker(t)
+	checker.Ports = map[int32]string{8080: "KEDA_HTTP_PROXY_PORT"}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

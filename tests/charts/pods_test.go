@@ -204,6 +204,32 @@ func TestOperatorListensWhereItsPortsAre(t *testing.T) {
 	})
 }
 
+// Profiles are for those who may forward a port to the pod.
+func TestProfilesAreOnLoopback(t *testing.T) {
+	seen := 0
+	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
+		for _, env := range container.Env {
+			if env.Name == interceptor.EnvProfilingAddress {
+				seen++
+				if !strings.HasPrefix(env.Value, "127.0.0.1:") {
+					t.Errorf("profiles at %q", env.Value)
+				}
+			}
+		}
+		for _, arg := range container.Args {
+			if address, ok := strings.CutPrefix(arg, "--profiling-bind-address="); ok {
+				seen++
+				if !strings.HasPrefix(address, "127.0.0.1:") {
+					t.Errorf("profiles at %q", address)
+				}
+			}
+		}
+	})
+	if seen != 3 {
+		t.Errorf("profiles of %d containers in all renders, want those of all three with every value set", seen)
+	}
+}
+
 // The pod outlives the delay and the drain of its binary.
 func TestGracePeriod(t *testing.T) {
 	each(t, func(t *testing.T, _ release, objects []*unstructured.Unstructured) {

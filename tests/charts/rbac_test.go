@@ -80,6 +80,35 @@ func TestWhatEachAccountMayDo(t *testing.T) {
 	}
 }
 
+// The ConfigMaps that the interceptor may read in a render: "namespace" of each right,
+// "*" is all.
+func configMaps(t *testing.T, text []byte) (may []string) {
+	t.Helper()
+	objects := decode(t, text)
+	reads := func(role rbacv1.RoleRef) bool {
+		return slices.ContainsFunc(of[rbacv1.ClusterRole](t, objects, "ClusterRole")[role.Name].Rules, func(rule rbacv1.PolicyRule) bool {
+			return slices.Contains(rule.Resources, "configmaps")
+		})
+	}
+	interceptors := func(subjects []rbacv1.Subject) bool {
+		return slices.ContainsFunc(subjects, func(s rbacv1.Subject) bool { return s.Name == "keda-add-ons-http-interceptor" })
+	}
+	for _, object := range objects {
+		switch object.GetKind() {
+		case "ClusterRoleBinding":
+			if b := convert[rbacv1.ClusterRoleBinding](t, object); interceptors(b.Subjects) && reads(b.RoleRef) {
+				may = append(may, "*")
+			}
+		case "RoleBinding":
+			if b := convert[rbacv1.RoleBinding](t, object); interceptors(b.Subjects) && reads(b.RoleRef) {
+				may = append(may, b.Namespace)
+			}
+		}
+	}
+	slices.Sort(may)
+	return may
+}
+
 // With operator.watchNamespace nothing that operator and interceptor may do
 // reaches beyond it.
 func TestWatchNamespaceBinds(t *testing.T) {

@@ -172,6 +172,51 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// What the interceptor may read of ConfigMaps is what it is told to read.
+func TestRightsToConfigMaps(t *testing.T) {
+	helm := tool(t, "helm")
+	for _, test := range []struct {
+		values string
+		want   []string
+	}{
+		{"{}", []string{"*"}},
+		{"routes: {configMaps: {enabled: false}}", nil},
+		{"routes: {configMaps: {enabled: false, namespaces: [a]}}", nil},
+		{"routes: {configMaps: {namespaces: [b, a, b]}}", []string{"a", "b"}},
+		{"operator: {watchNamespace: a}", []string{"a"}},
+		{"{routes: {configMaps: {namespaces: [b, a]}}, operator: {watchNamespace: a}}", []string{"a"}},
+		{"{routes: {configMaps: {namespaces: [b]}}, operator: {watchNamespace: a}}", nil},
+		{"{routes: {configMaps: {enabled: false}}, operator: {watchNamespace: a}}", nil},
+	} {
+		r := release{name: "r", namespace: "keda", values: filepath.Join(t.TempDir(), "values.yaml")}
+		if err := os.WriteFile(r.values, []byte(test.values), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := configMaps(t, render(t, helm, chart, r)); !slices.Equal(got, test.want) {
+			t.Errorf("%s: the interceptor reads the ConfigMaps of %q, want %q", test.values, got, test.want)
+		}
+	}
+}
+
+// By default KEDA is beside the release, with the labels of its own manifests.
+func TestNetworkPoliciesOfDefaults(t *testing.T) {
+	r := release{name: "r", namespace: "keda", values: filepath.Join(t.TempDir(), "values.yaml")}
+	if err := os.WriteFile(r.values, []byte("networkPolicies: {enabled: true}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, everybody := admitted(t, render(t, tool(t, "helm"), chart, r), "keda", "keda-operator")
+	want := map[string][]string{
+		"external-scaler grpc":    {"KEDA"},
+		"external-scaler metrics": everybody,
+		"interceptor admin":       {"the scaler"},
+		"interceptor metrics":     everybody,
+		"interceptor proxy":       everybody,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("who reaches what (-want +got):\n%s", diff)
+	}
+}
+
 func TestSchemaRefuses(t *testing.T) {
 	helm := tool(t, "helm")
 	for _, test := range []struct{ reason, values, says string }{
@@ -277,6 +322,7 @@ func TestEveryValueMatters(t *testing.T) {
 		"interceptor.maxIdleConns":               "interceptor.extraEnvs wins",
 		"interceptor.pdb.enabled":                "is on by default",
 		"interceptor.metrics.prometheus.enabled": "is on by default",
+		"routes.configMaps.enabled":              "is on by default",
 	}
 	helm := tool(t, "helm")
 	full := settings(t, "testdata/values/full.yaml")

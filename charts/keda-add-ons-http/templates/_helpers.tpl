@@ -187,7 +187,29 @@ subjects:
 {{- with index . 1 }}
 {{- if include "http.on" .enabled }}
 - name: PROFILING_BIND_ADDRESS
-  value: ":{{ int64 .port }}"
+  value: "127.0.0.1:{{ int64 .port }}"
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The variables that interceptor and operator must agree on, as a YAML list. */}}
+{{- define "http.routes.env" -}}
+{{- with .Values.routes -}}
+{{- if include "http.given" .maxMatchesPerObject }}
+- name: KEDA_HTTP_MAX_MATCHES_PER_OBJECT
+  value: {{ int64 .maxMatchesPerObject | quote }}
+{{- end }}
+{{- if include "http.given" .maxMatchesPerNamespace }}
+- name: KEDA_HTTP_MAX_MATCHES_PER_NAMESPACE
+  value: {{ int64 .maxMatchesPerNamespace | quote }}
+{{- end }}
+{{- if not (include "http.on" .configMaps.enabled) }}
+- name: KEDA_HTTP_CONFIG_MAPS_ENABLED
+  value: "false"
+{{- end }}
+{{- with include "http.commas" .configMaps.namespaces }}
+- name: KEDA_HTTP_CONFIG_MAP_NAMESPACES
+  value: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

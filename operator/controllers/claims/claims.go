@@ -16,7 +16,7 @@ import (
 type Claims struct{ routes *route.Claims }
 
 // New returns no claims.
-func New() *Claims { return &Claims{routes: route.NewClaims()} }
+func New(limits route.Limits) *Claims { return &Claims{routes: route.NewClaims(limits)} }
 
 // Conflicts reports that a route is over the bound of its namespace, and which of its
 // requests other routes get: as warnings, unless none is left to it.

@@ -23,7 +23,7 @@ func made(name string, age int, hosts ...string) *v1beta1.InterceptorRoute {
 }
 
 func TestConflictsAreWarningsIfSomethingIsLeft(t *testing.T) {
-	c := New()
+	c := New(route.Limits{})
 	old := made("old", 1, "shop.test")
 	c.routes.Set(api.KindInterceptorRoute, client.ObjectKeyFromObject(old), old)
 	for _, test := range []struct {

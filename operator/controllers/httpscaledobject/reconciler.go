@@ -74,6 +74,8 @@ type Reconciler struct {
 	ScalerAddress string
 	// KEDA is the availability of ScaledObjects, Services that of Services.
 	KEDA, Services *availability.Kind
+	// Limits of the matches of routes.
+	Limits route.Limits
 
 	claims *claims.Claims
 }
@@ -122,7 +124,7 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	if problem != nil {
 		routing = append(routing, *problem)
 	}
-	routing = append(routing, rules(converted)...)
+	routing = append(routing, r.rules(converted)...)
 	warnings, err := r.warnings(ctx, object, converted)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -195,8 +197,8 @@ func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorR
 
 // rules returns what is wrong with the hosts and paths: warnings as long as requests match
 // others.
-func rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
-	matching, wrong := route.Rules(converted.Spec.Rules, 0)
+func (r *Reconciler) rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
+	matching, wrong := r.Limits.Rules(converted.Spec.Rules, 0)
 	for _, problem := range wrong {
 		problems = append(problems, conditions.Problem{Reason: route.ReasonInvalidRules, Message: problem, Warning: len(matching) > 0})
 	}

@@ -29,7 +29,7 @@ const serviceIndex = "services"
 // ScaledObjects lead back by name, not by owner: one that somebody else
 // controlled and that is gone makes room for ours.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
-	r.claims = claims.New()
+	r.claims = claims.New(r.Limits)
 	object := route.NewObject(route.HTTPScaledObjectKind())
 	err := m.GetFieldIndexer().IndexField(ctx, object, serviceIndex, func(o client.Object) []string {
 		u, _ := o.(*unstructured.Unstructured)

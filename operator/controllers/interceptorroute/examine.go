@@ -65,7 +65,7 @@ func (x *examination) rules() {
 		x.fail(ReasonNoRules, "no request matches: spec.rules is empty")
 		return
 	}
-	rules, wrong := route.Rules(spec.Rules, 0)
+	rules, wrong := x.Settings.Limits.Rules(spec.Rules, 0)
 	for _, problem := range wrong {
 		if len(rules) == 0 {
 			x.fail(route.ReasonInvalidRules, "%s", problem)
@@ -76,7 +76,7 @@ func (x *examination) rules() {
 	size := route.Size(spec.Rules)
 	for i := range spec.StaticRoutes {
 		static := spec.StaticRoutes[i].Rules
-		_, wrong := route.Rules(static, size)
+		_, wrong := x.Settings.Limits.Rules(static, size)
 		size += route.Size(static)
 		for _, problem := range wrong {
 			x.warn(route.ReasonInvalidRules, "staticRoutes[%d]: %s", i, problem)
@@ -106,10 +106,14 @@ func (x *examination) fallback(ctx context.Context) error {
 }
 
 func (x *examination) responses(ctx context.Context) error {
-	if !x.ConfigMaps.Available() {
-		return nil
-	}
 	for field, ref := range bodies(&x.route.Spec) {
+		if refused := x.Settings.ConfigMaps.Problem(x.route.Namespace, ref.Name); refused != nil {
+			x.broken(field, refused)
+			continue
+		}
+		if !x.ConfigMaps.Available() {
+			continue
+		}
 		var configMap corev1.ConfigMap
 		err := x.Client.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)
 		if apierrors.IsNotFound(err) {

@@ -19,7 +19,7 @@
 //   - InvalidRules, of some of the hosts and paths, or of static routes;
 //   - RouteConflict, on some of the hosts and paths;
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
-//   - ConfigMapNotFound, ConfigMapKeyNotFound: a static response is an error 500, or
+//   - ConfigMapNotFound, ConfigMapKeyNotFound, ConfigMapNotAllowed: a static response is an error 500, or
 //     the built-in waiting page is shown;
 //   - InvalidTemplate: the same of a waiting page that cannot be used.
 //
@@ -64,6 +64,8 @@ type Reconciler struct {
 	Status *conditions.Writer
 	// KEDA is the availability of ScaledObjects; the others are of their kinds.
 	KEDA, Services, ConfigMaps *availability.Kind
+	// Settings of the interceptors for all routes.
+	Settings route.Settings
 
 	claims *claims.Claims
 }

@@ -32,7 +32,7 @@ const (
 
 // Setup adds the controller to a manager.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
-	r.claims = claims.New()
+	r.claims = claims.New(r.Settings.Limits)
 	routes, scaled := route.NewObject(route.InterceptorRouteKind()), route.NewObject(route.HTTPScaledObjectKind())
 	index := m.GetFieldIndexer()
 	for name, names := range map[string]client.IndexerFunc{serviceIndex: serviceNames, configMapIndex: configMapNames} {

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -194,6 +195,25 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {staticRoutes: [{rules: [{paths: [{value: "/a?b"}]}], response: {body: a}}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(HavePrefix(`True InvalidRules: staticRoutes[0]: no request matches the path "/a?b": `))
+	}, NodeTimeout(time.Minute))
+
+	It("says when older objects have taken the bound of its namespace, and heals", func(ctx SpecContext) {
+		many := make([]string, namespaceLimit)
+		for i := range many {
+			many[i] = fmt.Sprintf("h%d.%s.test", i, ns)
+		}
+		// Names decide between objects of one second: the later in the alphabet wins.
+		create(ctx, service(ns, "shop"), service(ns, "z"), waking(ns, "z"), objects.InterceptorRoute(ns, "z", many[0], func(r *v1beta1.InterceptorRoute) {
+			r.Spec.Rules[0].Hosts = many
+		}))
+		Eventually(state(ctx, "z"), patience).Should(Equal(routed))
+		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
+		Eventually(state(ctx, "shop"), patience).Should(Equal(fmt.Sprintf(
+			"False NamespaceFull: the object is not served: older objects have taken the %d hosts, paths and headers that all objects of namespace %q may have", namespaceLimit, ns)))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning NamespaceFull"))
+		Expect(state(ctx, "z")(Default)).To(Equal(routed))
+		change(ctx, interceptorRouteKind, ns, "z", `{spec: {rules: [{hosts: [z.`+ns+`.test]}]}}`)
+		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 	}, NodeTimeout(time.Minute))
 
 	It("tells of an object that does not decode, and of the others", func(ctx SpecContext) {

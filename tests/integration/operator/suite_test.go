@@ -5,6 +5,7 @@ package operator_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/kedacore/http-add-on/operator/config"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 	"github.com/kedacore/http-add-on/tests/support/kedacrd"
@@ -56,11 +58,15 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	withKEDA(ctx)
 }, suite.Timeout)
 
-// chartSettings are those of the chart.
+// namespaceLimit is few enough matches for a spec to fill a namespace.
+const namespaceLimit = 100
+
+// chartSettings are those of the chart, except for that limit.
 func chartSettings() config.Config {
 	GinkgoHelper()
 	cfg, err := config.Load(settings.Lookup(
-		config.EnvScalerService, "scaler", config.EnvScalerPort, "9090", config.EnvNamespace, "keda"))
+		config.EnvScalerService, "scaler", config.EnvScalerPort, "9090", config.EnvNamespace, "keda",
+		route.EnvMaxMatchesPerNamespace, strconv.Itoa(namespaceLimit)))
 	Expect(err).NotTo(HaveOccurred())
 	cfg.Flags = config.Flags{LeaderElect: true, ProbeAddress: "0", MetricsAddress: "0"}
 	return cfg

@@ -11,6 +11,7 @@
 - name: KEDA_HTTP_WATCH_NAMESPACE
   value: {{ . | quote }}
 {{- end }}
+{{- include "http.routes.env" . }}
 - name: KEDA_HTTP_DIRECT_POD_ROUTING
   value: {{ $values.directPodRouting | quote }}
 - name: KEDA_HTTP_SHUTDOWN_DELAY

@@ -12,4 +12,5 @@
   value: {{ .Chart.Name }}-{{ .Values.scaler.service }}
 - name: KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_PORT
   value: {{ int64 .Values.scaler.grpcPort | quote }}
+{{- include "http.routes.env" . }}
 {{- end }}

@@ -1,0 +1,109 @@
+package charts_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// peer is a pod that connects.
+type peer struct {
+	namespace string
+	labels    map[string]string
+}
+
+// reaches reports whether a policy of a namespace lets a peer in on a port.
+func reaches(t *testing.T, from peer, policy *networkingv1.NetworkPolicy, port string) bool {
+	t.Helper()
+	selects := func(selector *metav1.LabelSelector, set map[string]string) bool {
+		s, err := metav1.LabelSelectorAsSelector(selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Matches(labels.Set(set))
+	}
+	return slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
+		named := slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port.StrVal == port })
+		return named && (len(rule.From) == 0 || slices.ContainsFunc(rule.From, func(f networkingv1.NetworkPolicyPeer) bool {
+			inside := from.namespace == policy.Namespace
+			if f.NamespaceSelector != nil {
+				inside = selects(f.NamespaceSelector, map[string]string{corev1.LabelMetadataName: from.namespace})
+			}
+			return inside && selects(f.PodSelector, from.labels)
+		}))
+	})
+}
+
+// admitted returns who reaches which port of a render, "component port", and who connects,
+// KEDA being in a namespace with a label.
+func admitted(t *testing.T, text []byte, namespace, app string) (got map[string][]string, everybody []string) {
+	t.Helper()
+	objects := decode(t, text)
+	deployments := of[appsv1.Deployment](t, objects, "Deployment")
+	pod := func(name string) peer {
+		d := deployments["keda-add-ons-http-"+name]
+		return peer{d.Namespace, d.Spec.Template.Labels}
+	}
+	peers := map[string]peer{
+		"KEDA":                          {namespace, map[string]string{"app": app, "x": "y"}},
+		"KEDA's labels elsewhere":       {"apps", map[string]string{"app": app}},
+		"another pod of its namespace":  {namespace, map[string]string{"app": "other"}},
+		"the scaler":                    pod("external-scaler"),
+		"an interceptor":                pod("interceptor"),
+		"the scaler's labels elsewhere": {"apps", pod("external-scaler").labels},
+		"anybody":                       {"apps", nil},
+	}
+	everybody, got = slices.Sorted(maps.Keys(peers)), map[string][]string{}
+	for _, component := range []string{"external-scaler", "interceptor"} {
+		to := pod(component)
+		for _, policy := range of[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy") {
+			if !labels.SelectorFromSet(policy.Spec.PodSelector.MatchLabels).Matches(labels.Set(to.labels)) || policy.Namespace != to.namespace {
+				continue
+			}
+			if !slices.Equal(policy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}) {
+				t.Errorf("%s: types %v", policy.Name, policy.Spec.PolicyTypes)
+			}
+			for _, port := range deployments["keda-add-ons-http-"+component].Spec.Template.Spec.Containers[0].Ports {
+				key := component + " " + port.Name
+				for _, name := range everybody {
+					if reaches(t, peers[name], &policy, port.Name) {
+						got[key] = append(got[key], name)
+					}
+				}
+			}
+		}
+	}
+	return got, everybody
+}
+
+// Only KEDA reaches the scaler, only the scaler the admin port, and everybody the rest.
+func TestNetworkPolicies(t *testing.T) {
+	got, everybody := admitted(t, read(t, golden("full.yaml")), "scaling", "scaling")
+	want := map[string][]string{
+		"external-scaler grpc":  {"KEDA"}, // its metrics are off
+		"interceptor admin":     {"the scaler"},
+		"interceptor metrics":   everybody,
+		"interceptor proxy":     everybody,
+		"interceptor proxy-tls": everybody,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("who reaches what (-want +got):\n%s", diff)
+	}
+}
+
+func TestNoNetworkPolicyByDefault(t *testing.T) {
+	for _, render := range []string{"default.yaml", "kustomize.yaml"} {
+		for _, object := range decode(t, read(t, golden(render))) {
+			if object.GetKind() == "NetworkPolicy" {
+				t.Errorf("%s has the NetworkPolicy %s", render, object.GetName())
+			}
+		}
+	}
+}
