@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/tests/bench/harness"
+	"github.com/kedacore/http-add-on/tests/support/apiserver"
 )
 
 // The binary as it is shipped, on a cluster with 100 routes that no one asks for:
@@ -23,65 +24,10 @@ import (
 // many pages the kernel maps around each that is read differs by a few MiB.
 func TestIdleInterceptorIsSmall(t *testing.T) {
 	const routes, most = 100, 36 << 20
-	folder := t.TempDir()
-	binary := filepath.Join(folder, "interceptor")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", binary, "../../interceptor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the interceptor: %v\n%s", err, out)
-	}
-	over := make(chan struct{})
-	api := httptest.NewServer(cluster(routes, over))
-	defer api.Close()
-	defer close(over)
-	kubeconfig := filepath.Join(folder, "kubeconfig")
-	if err := os.WriteFile(kubeconfig, fmt.Appendf(nil, `
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: %q}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
-users: [{name: u, user: {}}]
-current-context: c
-`, api.URL), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	process := exec.CommandContext(t.Context(), binary)
-	process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig,
-		"KEDA_HTTP_PROXY_PORT=0", "KEDA_HTTP_ADMIN_PORT=0", "OTEL_PROM_EXPORTER_PORT=0", "KEDA_HTTP_SHUTDOWN_DELAY=0s")
-	log, err := process.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = process.Process.Signal(syscall.SIGTERM)
-		_ = process.Wait()
-	}()
-	admin := make(chan string, 1)
-	go func() {
-		for lines := bufio.NewScanner(log); lines.Scan(); {
-			var line struct{ Msg, Admin string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-				admin <- "http://127.0.0.1" + line.Admin[strings.LastIndex(line.Admin, ":"):]
-			}
-		}
-	}()
-	var address string
-	select {
-	case address = <-admin:
-	case <-time.After(time.Minute):
-		t.Fatal("the interceptor does not serve")
-	}
-	for deadline := time.Now().Add(time.Minute); reported(address) != routes; <-time.After(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the interceptor reports %d routes", reported(address))
-		}
-	}
+	i := startInterceptor(t, clusterOf(routes)...)
+	i.awaitRoutes(routes)
 	<-time.After(3 * time.Second) // what the start has left is collected
-	size, err := harness.RSS(process.Process.Pid)
+	size, err := harness.RSS(i.pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,91 +37,120 @@ current-context: c
 	}
 }
 
-// reported is how many routes an interceptor reports.
-func reported(admin string) int {
-	response, err := http.Get(admin + queue.Path)
-	if err != nil {
-		return -1
-	}
-	defer response.Body.Close()
-	var counts queue.Counts
-	if json.NewDecoder(response.Body).Decode(&counts) != nil {
-		return -1
-	}
-	return len(counts)
+// shipped is the interceptor's binary, and the API server that it reads.
+type shipped struct {
+	t   testing.TB
+	api *apiserver.Server
+	pid int
+	// host:port of each of its ports.
+	proxy, admin, profiles string
 }
 
-// object is an object of the API.
-type object = map[string]any
+// startInterceptor builds the binary and runs it until the test ends.
+func startInterceptor(t testing.TB, objects ...apiserver.Object) *shipped {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "interceptor")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", binary, "../../interceptor")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the interceptor: %v\n%s", err, out)
+	}
+	profiles, err := harness.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &shipped{t: t, api: apiserver.Start(t, objects...), profiles: profiles}
+	process := exec.Command(binary)
+	process.Env = append(os.Environ(), "KUBECONFIG="+i.api.Kubeconfig(t), "KEDA_HTTP_LISTEN_ADDRESS=127.0.0.1", "PROFILING_BIND_ADDRESS="+profiles,
+		"KEDA_HTTP_PROXY_PORT=0", "KEDA_HTTP_ADMIN_PORT=0", "OTEL_PROM_EXPORTER_PORT=0", "KEDA_HTTP_SHUTDOWN_DELAY=0s", "KEDA_HTTP_DRAIN_TIMEOUT=1s")
+	log, err := process.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	i.pid = process.Process.Pid
+	read := make(chan struct{})
+	t.Cleanup(func() {
+		_ = process.Process.Signal(syscall.SIGTERM)
+		<-read
+		_ = process.Wait()
+	})
+	serving := make(chan struct{ Msg, Address, Admin string }, 1)
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			var line struct{ Msg, Address, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
+				serving <- line
+			}
+		}
+	}()
+	select {
+	case line := <-serving:
+		i.proxy, i.admin = line.Address, line.Admin
+	case <-time.After(time.Minute):
+		t.Fatal("the interceptor does not serve")
+	}
+	return i
+}
 
-// cluster is an API server that lists so many routes with their Services and
-// EndpointSlices. Nothing ever changes, so its watches are silent until over is
-// closed.
-func cluster(routes int, over <-chan struct{}) http.Handler {
-	var services, slices, interceptorRoutes []object
-	for i := range routes {
-		name := fmt.Sprintf("app-%d", i)
-		metadata := func(name string, labels object) object {
-			return object{
-				"name": name, "namespace": "apps", "uid": "uid-" + name, "resourceVersion": "1", "generation": 1, "labels": labels,
-				"annotations": object{"note": strings.Repeat("x", 200)},
-				"managedFields": []object{{
-					"manager": "kubectl", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
-					"fieldsV1": object{"f:spec": object{"f:ports": object{}}},
-				}},
-			}
+// await polls for a minute.
+func (i *shipped) await(what string, done func(queue.Counts) bool) {
+	i.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(i.counts()); <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			i.t.Fatalf("waited in vain for %s; the interceptor reports %d routes", what, len(i.counts()))
 		}
-		services = append(services, object{
-			"metadata": metadata(name, nil),
-			"spec":     object{"ports": []object{{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}}, "clusterIP": "10.0.0.1"},
-		})
-		slices = append(slices, object{
-			"metadata": metadata(name+"-1", object{"kubernetes.io/service-name": name}), "addressType": "IPv4",
-			"endpoints": []object{{"addresses": []string{"10.1.0.1"}, "conditions": object{"ready": true}}},
-			"ports":     []object{{"name": "http", "port": 8080, "protocol": "TCP"}},
-		})
-		interceptorRoutes = append(interceptorRoutes, object{
-			"metadata": metadata(name, nil),
-			"spec": object{
-				"target": object{"service": name, "port": 80}, "rules": []object{{"hosts": []string{name + ".example.com"}}},
-				"scalingMetric": object{"concurrency": object{"targetValue": 10}},
-			},
-		})
 	}
-	mux := http.NewServeMux()
-	for _, kind := range []struct {
-		path, version, name string
-		items               []object
-	}{
-		{"/api/v1/services", "v1", "Service", services},
-		{"/api/v1/configmaps", "v1", "ConfigMap", nil},
-		{"/apis/discovery.k8s.io/v1/endpointslices", "discovery.k8s.io/v1", "EndpointSlice", slices},
-		{"/apis/http.keda.sh/v1beta1/interceptorroutes", "http.keda.sh/v1beta1", "InterceptorRoute", interceptorRoutes},
-		{"/apis/http.keda.sh/v1alpha1/httpscaledobjects", "http.keda.sh/v1alpha1", "HTTPScaledObject", nil},
-	} {
-		for _, item := range kind.items {
-			item["apiVersion"], item["kind"] = kind.version, kind.name
+}
+
+func (i *shipped) awaitRoutes(n int) {
+	i.t.Helper()
+	i.await(fmt.Sprintf("%d routes", n), func(counts queue.Counts) bool { return len(counts) == n })
+}
+
+// counts is what the interceptor reports, nil if it does not.
+func (i *shipped) counts() queue.Counts {
+	response, err := http.Get("http://" + i.admin + queue.Path)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	var counts queue.Counts
+	if json.NewDecoder(response.Body).Decode(&counts) != nil {
+		return nil
+	}
+	return counts
+}
+
+// connect opens a connection of a client, which the test closes.
+func (i *shipped) connect() net.Conn {
+	i.t.Helper()
+	c, err := net.Dial("tcp", i.proxy)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// clusterOf returns so many routes with their Services and EndpointSlices.
+func clusterOf(routes int) (objects []apiserver.Object) {
+	for n := range routes {
+		name := fmt.Sprintf("app-%d", n)
+		for _, object := range []apiserver.Object{
+			apiserver.Service(name, ""), apiserver.Endpoints(name, 8080), apiserver.Route(name, name+".example.com", nil),
+		} {
+			metadata := object["metadata"].(apiserver.Object)
+			metadata["annotations"] = apiserver.Object{"note": strings.Repeat("x", 200)}
+			metadata["managedFields"] = []apiserver.Object{{
+				"manager": "kubectl", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+				"fieldsV1": apiserver.Object{"f:spec": apiserver.Object{"f:ports": apiserver.Object{}}},
+			}}
+			objects = append(objects, object)
 		}
-		mux.HandleFunc(kind.path, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			query := r.URL.Query()
-			switch {
-			case query.Has("sendInitialEvents"): // then clients list
-				w.WriteHeader(http.StatusUnprocessableEntity)
-				_ = json.NewEncoder(w).Encode(object{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422})
-			case query.Has("watch"):
-				_ = http.NewResponseController(w).Flush()
-				select {
-				case <-over:
-				case <-r.Context().Done():
-				}
-			default:
-				_ = json.NewEncoder(w).Encode(object{
-					"apiVersion": kind.version, "kind": kind.name + "List",
-					"metadata": object{"resourceVersion": "1"}, "items": append([]object{}, kind.items...),
-				})
-			}
-		})
 	}
-	return mux
+	return objects
 }
