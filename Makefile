@@ -113,6 +113,10 @@ fuzz: ## Every fuzz target for FUZZTIME
 		done; \
 	done
 
+.PHONY: vulncheck
+vulncheck: ## Known vulnerabilities of what the binaries call, from vuln.go.dev (before a release)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./interceptor ./scaler ./operator ./standalone
+
 .PHONY: lint
 lint: ## golangci-lint, with the import rules
 	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e ./...
