@@ -51,7 +51,7 @@ metadata: {name: a}
 spec:
   target: {service: a, port: 80}
   scalingMetric: {requestRate: {targetValue: 5}}
-  staticRoutes: [{rules: [{}]}]
+  staticRoutes: [{rules: [{}], response: {}}]
   coldStart: {streamingCallback: {message: Waking}, waitingPage: {}}`,
 			want: `
 apiVersion: http.keda.sh/v1beta1
@@ -60,7 +60,7 @@ metadata: {name: a}
 spec:
   target: {service: a, port: 80}
   scalingMetric: {requestRate: {targetValue: 5, window: 1m, granularity: 1s}}
-  staticRoutes: [{rules: [{}], responseMode: WhenUnavailable}]
+  staticRoutes: [{rules: [{}], response: {}, responseMode: WhenUnavailable}]
   coldStart:
     overflow: Reject
     streamingCallback: {message: Waking, interval: 5s, display: Content}

@@ -44,7 +44,7 @@ metadata: {name: odd}
 spec:
   hosts: [""]
   pathPrefixes: [""]
-  headers: [{name: ""}]
+  headers: [{name: X}]
   scaleTargetRef: {service: "", portName: "", name: ""}
   coldStartTimeoutFailoverRef: {service: "", port: 0, timeoutSeconds: -1}
   replicas: {min: 5, max: 1}

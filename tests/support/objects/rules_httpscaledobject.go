@@ -11,6 +11,7 @@ func httpScaledObjectRules() []patches {
 		{"spec.scaleTargetRef", "port and portName", "scaleTargetRef: {port: null, portName: http}", "scaleTargetRef: {portName: http}", xor},
 		{"spec.scaleTargetRef.service", "missing", "scaleTargetRef: {port: null}", "scaleTargetRef: {service: null}", required},
 		{"spec.headers[0].name", "missing", "headers: [{name: X-A}]", "headers: [{value: a}]", required},
+		{"spec.headers[0].name", "empty", "headers: [{name: X-A}]", `headers: [{name: ""}]`, tooShort},
 		{"spec.headers[1]", "twice", "headers: [{name: X-A}, {name: X-B}]", "headers: [{name: X-A}, {name: X-A, value: b}]", duplicate},
 		{"spec.coldStartTimeoutFailoverRef", "port and portName", failover("port: 80"), failover("port: 80, portName: http"), xor},
 		{"spec.coldStartTimeoutFailoverRef", "neither port nor portName", failover("portName: http"), failover("timeoutSeconds: 1"), xor},

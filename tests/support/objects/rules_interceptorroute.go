@@ -9,7 +9,7 @@ func interceptorRouteRules() []patches {
 	all = append(all, scalingMetricRules()...)
 	// The same type matches requests in both places.
 	all = append(all, routingRules("spec.rules", "rules: [{%s}]")...)
-	all = append(all, routingRules("spec.staticRoutes[0].rules", "staticRoutes: [{rules: [{%s}]}]")...)
+	all = append(all, routingRules("spec.staticRoutes[0].rules", "staticRoutes: [{rules: [{%s}], response: {}}]")...)
 	all = append(all, staticRouteRules()...)
 	all = append(all, staticResponseRules("spec.staticRoutes[0].response", "staticRoutes: [{rules: [{}], response: {%s}}]")...)
 	all = append(all, staticResponseRules("spec.coldStart.placeholder.response", "coldStart: {placeholder: {response: {%s}}}")...)
@@ -73,11 +73,13 @@ func routingRules(list, place string) []patches {
 
 func staticRouteRules() []patches {
 	return []patches{
-		{"spec.staticRoutes[0].rules", "missing", "staticRoutes: [{rules: [{}]}]", "staticRoutes: [{responseMode: Always}]", required},
-		{"spec.staticRoutes[0].rules", "empty", "staticRoutes: [{rules: [{}]}]", "staticRoutes: [{rules: []}]", tooFew},
+		{"spec.staticRoutes[0].rules", "missing", "staticRoutes: [{rules: [{}], response: {}}]", "staticRoutes: [{response: {}, responseMode: Always}]", required},
+		{"spec.staticRoutes[0].response", "missing", "staticRoutes: [{rules: [{}], response: {}}]", "staticRoutes: [{rules: [{}]}]", required},
+		{"spec.coldStart.placeholder.response", "missing", "coldStart: {placeholder: {response: {}}}", "coldStart: {placeholder: {}}", required},
+		{"spec.staticRoutes[0].rules", "empty", "staticRoutes: [{rules: [{}], response: {}}]", "staticRoutes: [{rules: [], response: {}}]", tooFew},
 		{
-			"spec.staticRoutes[0].responseMode", "unknown", "staticRoutes: [{rules: [{}], responseMode: Always}]",
-			"staticRoutes: [{rules: [{}], responseMode: Sometimes}]", notOneOf,
+			"spec.staticRoutes[0].responseMode", "unknown", "staticRoutes: [{rules: [{}], response: {}, responseMode: Always}]",
+			"staticRoutes: [{rules: [{}], response: {}, responseMode: Sometimes}]", notOneOf,
 		},
 	}
 }
@@ -104,12 +106,12 @@ func coldStartRules() []patches {
 		xor   = "exactly one of 'port' or 'portName' must be set"
 	)
 	all := []patches{
-		{"spec.coldStart", "empty", "coldStart: {placeholder: {}}", "coldStart: {}", empty},
+		{"spec.coldStart", "empty", "coldStart: {placeholder: {response: {}}}", "coldStart: {}", empty},
 		{"spec.coldStart", "a release concurrency alone", "coldStart: {releaseConcurrency: 1}", "coldStart: {}", empty},
 		{"spec.coldStart.releaseConcurrency", "0", "coldStart: {releaseConcurrency: 1}", "coldStart: {releaseConcurrency: 0}", tooLow},
 		{"spec.coldStart", "overflow alone", "coldStart: {maxPendingRequests: 1, overflow: Reject}", "coldStart: {overflow: Reject}", empty},
 		{
-			"spec.coldStart", "overflow without its placeholder", "coldStart: {maxPendingRequests: 1, overflow: Placeholder, placeholder: {}}",
+			"spec.coldStart", "overflow without its placeholder", "coldStart: {maxPendingRequests: 1, overflow: Placeholder, placeholder: {response: {}}}",
 			"coldStart: {maxPendingRequests: 1, overflow: Placeholder}", "'overflow' Placeholder needs 'placeholder' to be set",
 		},
 		{

@@ -121,6 +121,7 @@ type HTTPScaledObjectTimeoutsSpec struct {
 // Header matches a request header.
 type Header struct {
 	// Name of the header; case does not matter.
+	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
 
 	// Value that the header must have, exactly. Without it any value matches.
@@ -220,8 +221,11 @@ type HTTPScaledObjectStatus struct {
 	// +optional
 	TargetService string `json:"targetService,omitempty"`
 
-	// Conditions of the object; Ready says whether it is in effect.
+	// Conditions of the object. Ready is True if there is a ScaledObject, Routed reports whether
+	// requests reach the target, Wakes whether demand wakes it.
 	// +optional
+	// +listType=map
+	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 

@@ -166,8 +166,8 @@ type StaticRoute struct {
 	Rules []RoutingRule `json:"rules"`
 
 	// Response to give.
-	// +optional
-	Response StaticResponse `json:"response,omitempty"`
+	// +required
+	Response StaticResponse `json:"response"`
 
 	// ResponseMode says when the response is given; else the request is forwarded.
 	// +optional
@@ -204,8 +204,8 @@ type FallbackSpec struct {
 // PlaceholderSpec is answered at once to every request while no endpoint is ready.
 type PlaceholderSpec struct {
 	// Response to give; its status defaults to 503.
-	// +optional
-	Response StaticResponse `json:"response,omitempty"`
+	// +required
+	Response StaticResponse `json:"response"`
 }
 
 // OverflowPolicy says what a request over maxPendingRequests gets.
@@ -473,8 +473,10 @@ type InterceptorRouteStatus struct {
 // +kubebuilder:printcolumn:name="Wakes",type="string",JSONPath=".status.conditions[?(@.type==\"Wakes\")].status"
 type InterceptorRoute struct {
 	metav1.TypeMeta   `json:",inline"`
+	// +required
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// +required
 	Spec   InterceptorRouteSpec   `json:"spec,omitempty"`
 	Status InterceptorRouteStatus `json:"status,omitempty"`
 }
