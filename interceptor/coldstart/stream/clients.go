@@ -15,6 +15,8 @@ const (
 	commentsOnly
 	// noParts sends chunks without parts.
 	noParts
+	// comments sends comments in place of data events, each with a blank line.
+	comments
 	// abortAfterFailure aborts the connection behind the failure event.
 	abortAfterFailure
 )
@@ -63,6 +65,11 @@ var clients = []client{
 		name: "@google/generative-ai", version: "0.24", dialect: &gemini, needs: noParts,
 		headers: []header{{"X-Goog-Api-Client", "genai-js/", false}},
 		reason:  "an empty text part wipes the history of its ChatSession; newer SDKs lose theirs without one",
+	},
+	{
+		name: "@google/genai", version: "3.3", dialect: &gemini, needs: comments,
+		headers: []header{{"X-Goog-Api-Client", "google-genai-sdk/", false}, {"X-Goog-Api-Client", "gl-node/", false}},
+		reason:  "its chats keep each chunk as a turn of the model, and send all of them with the next message",
 	},
 }
 

@@ -28,7 +28,8 @@ func TestClientsAreRecognised(t *testing.T) {
 		{"openai-python", &openAIResponses, http.Header{"X-Stainless-Lang": {"python"}}, `{}`, 0},
 		{"openai-node on a chat", &openAIChat, http.Header{"X-Stainless-Lang": {"js"}}, `{}`, 0},
 		{"@google/generative-ai", &gemini, http.Header{"X-Goog-Api-Client": {"genai-js/0.24.1"}}, `{}`, noParts},
-		{"@google/genai", &gemini, http.Header{"X-Goog-Api-Client": {"google-genai-sdk/2.32.0 gl-node/v20"}}, `{}`, 0},
+		{"@google/genai", &gemini, http.Header{"X-Goog-Api-Client": {"google-genai-sdk/2.32.0 gl-node/v20"}}, `{}`, comments},
+		{"google.golang.org/genai", &gemini, http.Header{"X-Goog-Api-Client": {"google-genai-sdk/1.70.0 gl-go/go1.26"}}, `{}`, 0},
 		{"nobody", &openAIChat, nil, usage, 0},
 	} {
 		f, ok := parseFacts([]byte(c.body))

@@ -12,6 +12,11 @@ import (
 var gemini = Dialect{
 	name: "gemini",
 	script: func(q *Request, _ texts, _ bool, _ time.Time) script {
+		if q.needs&comments != 0 {
+			// It takes what follows a comment's line for a part of the comment.
+			separate := []byte(comment + "\n")
+			return script{first: separate, tick: separate}
+		}
 		parts := `"parts":[{"text":""}],`
 		if q.needs&noParts != 0 {
 			parts = ""

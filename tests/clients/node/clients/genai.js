@@ -72,7 +72,11 @@ const history = (SDK) => ({
     const chat = new SDK({ apiKey: 'none', httpOptions: { baseUrl: base } }).chats.create({ model: 'simulated' })
     for (const message of [question, 'And now?']) for await (const _ of await chat.sendMessageStream({ message }));
     wire.saw({ status: 200, cold: 'true' }, { status: 200, cold: 'false' })
-    for (const curated of [false, true]) remembers(merged(chat.getHistory(curated)))
+    for (const curated of [false, true]) {
+      const turns = chat.getHistory(curated)
+      assert.deepEqual(turns.filter(({ role, parts }) => role === 'model' && parts?.every(({ text }) => text === '')), [], 'keepalives are turns')
+      remembers(merged(turns))
+    }
   },
 })
 
