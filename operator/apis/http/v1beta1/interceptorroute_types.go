@@ -472,7 +472,7 @@ type InterceptorRouteStatus struct {
 // +kubebuilder:printcolumn:name="Routed",type="string",JSONPath=".status.conditions[?(@.type==\"Routed\")].status"
 // +kubebuilder:printcolumn:name="Wakes",type="string",JSONPath=".status.conditions[?(@.type==\"Wakes\")].status"
 type InterceptorRoute struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
 	// +required
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
