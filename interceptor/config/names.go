@@ -16,7 +16,7 @@ const (
 	EnvProfilingAddress    = "PROFILING_BIND_ADDRESS"
 )
 
-// Where the ports are. It is ours.
+// EnvListenAddress is where the ports are. It is ours.
 const EnvListenAddress = "KEDA_HTTP_LISTEN_ADDRESS"
 
 // Bounds. They are ours.

@@ -74,7 +74,7 @@ func request(t *testing.T, c net.Conn, text string, status int) {
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.ReadResponse(bufio.NewReader(c), nil) //nolint:bodyclose // it stays open with its connection
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || response.StatusCode != status {
 		t.Fatalf("answer %+v, %v", response, err)
 	}

@@ -72,7 +72,7 @@ func TestNamesOfTheDefaultRelease(t *testing.T) {
 
 // Names of what belongs to the cluster begin with the release's name.
 func TestClusterNamesBelongToTheRelease(t *testing.T) {
-	want := []string{"edge-edit", "edge-external-scaler", "edge-interceptor", "edge-metrics-reader", "edge-role", "edge-view"}
+	want := []string{"edge-edit", "edge-external-scaler", "edge-interceptor", "edge-interceptor-configmaps", "edge-metrics-reader", "edge-role", "edge-view"}
 	roles := of[rbacv1.ClusterRole](t, decode(t, read(t, golden("full.yaml"))), "ClusterRole")
 	if got := slices.Sorted(maps.Keys(roles)); !slices.Equal(got, want) {
 		t.Errorf("cluster roles %v, want %v", got, want)

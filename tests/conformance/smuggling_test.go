@@ -285,33 +285,34 @@ func TestNothingIsSmuggledFromHTTP2(t *testing.T) {
 		fields []string
 		body   string
 		passes bool
+		early  bool // the head alone is a request, and may be forwarded before its body is seen
 	}{
-		{"no length", "POST", "/first", nil, evil, true},
-		{"the length", "POST", "/first", []string{"content-length", "38"}, evil, true},
-		{"no body", "GET", "/first", nil, "", true},
-		{"no body and its length", "POST", "/first", []string{"content-length", "0"}, "", true},
-		{"less than the length", "POST", "/first", []string{"content-length", "50"}, evil, false},
-		{"more than the length", "POST", "/first", []string{"content-length", "5"}, evil, false},
-		{"a length without body", "POST", "/first", []string{"content-length", "5"}, "", false},
-		{"a length without body, of GET", "GET", "/first", []string{"content-length", "5"}, "", false},
-		{"a body that is none", "POST", "/first", []string{"content-length", "0"}, evil, false},
-		{"two lengths", "POST", "/first", []string{"content-length", "38", "content-length", "5"}, evil, false},
-		{"no number", "POST", "/first", []string{"content-length", "+38"}, evil, false},
-		{"a list", "POST", "/first", []string{"content-length", "38, 38"}, evil, false},
-		{"transfer-encoding", "POST", "/first", []string{"transfer-encoding", "chunked"}, "0\r\n\r\n" + evil, false},
-		{"connection", "GET", "/first", []string{"connection", "close"}, "", false},
-		{"a field in a value", "GET", "/first", []string{"x-a", "b\r\ntransfer-encoding: chunked"}, "", false},
-		{"a line feed in a value", "GET", "/first", []string{"x-a", "b\n\n" + evil}, "", false},
-		{"a NUL in a value", "GET", "/first", []string{"x-a", "b\x00"}, "", false},
-		{"a field in a name", "GET", "/first", []string{"x-a: b\r\ntransfer-encoding", "chunked"}, "", false},
-		{"a colon in a name", "GET", "/first", []string{"x-a:", "b"}, "", false},
-		{"capitals in a name", "GET", "/first", []string{"X-A", "b"}, "", false},
-		{"a request in the path", "GET", "/first HTTP/1.1\r\nHost: app.test\r\n\r\nGET /evil", nil, "", false},
-		{"a request in the method", "GET /evil HTTP/1.1\r\nHost: a\r\n\r\nGET", "/first", nil, "", false},
-		{"a second path", "GET", "/first", []string{":path", "/evil"}, "", false},
-		{"a pseudo field behind others", "GET", "/first", []string{"x-a", "b", ":path", "/evil"}, "", false},
-		{"an unknown pseudo field", "GET", "/first", []string{":evil", "b"}, "", false},
-		{"te that is not trailers", "GET", "/first", []string{"te", "chunked"}, "", false},
+		{"no length", "POST", "/first", nil, evil, true, false},
+		{"the length", "POST", "/first", []string{"content-length", "38"}, evil, true, false},
+		{"no body", "GET", "/first", nil, "", true, false},
+		{"no body and its length", "POST", "/first", []string{"content-length", "0"}, "", true, false},
+		{"less than the length", "POST", "/first", []string{"content-length", "50"}, evil, false, false},
+		{"more than the length", "POST", "/first", []string{"content-length", "5"}, evil, false, false},
+		{"a length without body", "POST", "/first", []string{"content-length", "5"}, "", false, false},
+		{"a length without body, of GET", "GET", "/first", []string{"content-length", "5"}, "", false, false},
+		{"a body that is none", "POST", "/first", []string{"content-length", "0"}, evil, false, true},
+		{"two lengths", "POST", "/first", []string{"content-length", "38", "content-length", "5"}, evil, false, false},
+		{"no number", "POST", "/first", []string{"content-length", "+38"}, evil, false, false},
+		{"a list", "POST", "/first", []string{"content-length", "38, 38"}, evil, false, false},
+		{"transfer-encoding", "POST", "/first", []string{"transfer-encoding", "chunked"}, "0\r\n\r\n" + evil, false, false},
+		{"connection", "GET", "/first", []string{"connection", "close"}, "", false, false},
+		{"a field in a value", "GET", "/first", []string{"x-a", "b\r\ntransfer-encoding: chunked"}, "", false, false},
+		{"a line feed in a value", "GET", "/first", []string{"x-a", "b\n\n" + evil}, "", false, false},
+		{"a NUL in a value", "GET", "/first", []string{"x-a", "b\x00"}, "", false, false},
+		{"a field in a name", "GET", "/first", []string{"x-a: b\r\ntransfer-encoding", "chunked"}, "", false, false},
+		{"a colon in a name", "GET", "/first", []string{"x-a:", "b"}, "", false, false},
+		{"capitals in a name", "GET", "/first", []string{"X-A", "b"}, "", false, false},
+		{"a request in the path", "GET", "/first HTTP/1.1\r\nHost: app.test\r\n\r\nGET /evil", nil, "", false, false},
+		{"a request in the method", "GET /evil HTTP/1.1\r\nHost: a\r\n\r\nGET", "/first", nil, "", false, false},
+		{"a second path", "GET", "/first", []string{":path", "/evil"}, "", false, false},
+		{"a pseudo field behind others", "GET", "/first", []string{"x-a", "b", ":path", "/evil"}, "", false, false},
+		{"an unknown pseudo field", "GET", "/first", []string{":evil", "b"}, "", false, false},
+		{"te that is not trailers", "GET", "/first", []string{"te", "chunked"}, "", false, false},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			var backend strict
@@ -340,7 +341,11 @@ func TestNothingIsSmuggledFromHTTP2(t *testing.T) {
 			if test.passes {
 				want = []string{"/first"}
 			}
-			if targets, broken := backend.seen(); !slices.Equal(targets, want) || test.passes && broken != nil {
+			targets, broken := backend.seen()
+			if test.early && len(targets) > 0 {
+				want = []string{"/first"}
+			}
+			if !slices.Equal(targets, want) || test.passes && broken != nil {
 				t.Errorf("the backend gets %q (%v)", targets, broken)
 			}
 			// The next request is served, on another connection if need be.
