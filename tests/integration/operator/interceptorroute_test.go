@@ -210,7 +210,6 @@ var _ = Describe("InterceptorRoute", func() {
 		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(fmt.Sprintf(
 			"False NamespaceFull: the object is not served: older objects have taken the %d hosts, paths and headers that all objects of namespace %q may have", namespaceLimit, ns)))
-		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning NamespaceFull"))
 		Expect(state(ctx, "z")(Default)).To(Equal(routed))
 		change(ctx, interceptorRouteKind, ns, "z", `{spec: {rules: [{hosts: [z.`+ns+`.test]}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
