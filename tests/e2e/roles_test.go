@@ -63,9 +63,6 @@ data: {index.html: "<p>{{.Elapsed"}
 	s.awaitReason("InterceptorRoute/llm", "ServiceNotFound")
 	s.apply(service)
 	s.awaitReason("InterceptorRoute/llm", "Reconciled")
-	s.eventually("the event", func() (bool, error) {
-		return strings.Contains(s.kubectl("describe", "interceptorroute", "llm"), "ServiceNotFound"), nil
-	})
 }
 
 // awaitReason waits until the condition Ready of an object has a reason.
