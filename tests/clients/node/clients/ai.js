@@ -132,7 +132,6 @@ export const seven = {
       ownId: true,
       // There are no events for a failure, so that the connection is cut.
       failed: () => ({ class: 'APICallError', message: 'Failed to process successful response' }),
-      refused: refusedPlainly,
       json: { message: /Type validation failed/ },
     },
     (base, model) => createCohere({ baseURL: `${base}/v2`, apiKey })(model),
