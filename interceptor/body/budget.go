@@ -26,6 +26,15 @@ func (b *Budget) Reserve(n int) bool {
 	return true
 }
 
+// ReserveHalf is Reserve as long as no more than half of the bytes are taken.
+func (b *Budget) ReserveHalf(n int) bool {
+	if used := b.used.Add(int64(n)); b.max > 0 && used > b.max/2 {
+		b.used.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
 // Take takes n bytes whether there are as many or not.
 func (b *Budget) Take(n int) { b.used.Add(int64(n)) }
 
