@@ -80,7 +80,7 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "moves"), patience).Should(Equal(upToDate))
 		create(ctx, objects.InterceptorRoute(ns, "moves", ns+".test"))
 		Eventually(state(ctx, "moves"), patience).Should(Equal(routed))
-		Expect(condition(get(ctx, Default, interceptorRouteKind, ns, "moves"), "Wakes")).To(HaveSuffix(", as long as there is an HTTPScaledObject of the same name"))
+		Eventually(func(g Gomega) string { return condition(get(ctx, g, interceptorRouteKind, ns, "moves"), "Wakes") }, patience).Should(HaveSuffix(", as long as there is an HTTPScaledObject of the same name"))
 
 		// Let go of, the ScaledObject outlives it, but its trigger asks for it in vain.
 		change(ctx, httpScaledObjectKind, ns, "moves", `{metadata: {annotations: {httpscaledobject.keda.sh/orphan-scaledobject: "true"}}}`)

@@ -31,7 +31,7 @@ var _ = Describe("What the operator writes", func() {
 		}
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			`True ServiceNotFound: coldStartTimeoutFailoverRef: Service "sorry" does not exist`))
-		Expect(condition(get(ctx, Default, httpScaledObjectKind, ns, "shop"), "Wakes")).To(Equal(
+		Eventually(func(g Gomega) string { return condition(get(ctx, g, httpScaledObjectKind, ns, "shop"), "Wakes") }, patience).Should(Equal(
 			`True ScaledObjectPaused: KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"`))
 		Eventually(verdict(ctx, interceptorRouteKind, ns, "blog"), patience).Should(And(
 			HavePrefix("False RouteConflict"), HaveSuffix(`coldStart.fallback: Service "sorry" does not exist`)))
