@@ -20,6 +20,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	http2client "github.com/kedacore/http-add-on/tests/support/frames"
 )
 
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
@@ -316,7 +317,7 @@ func TestInvalidStatuses(t *testing.T) {
 				_, _ = fmt.Fprintf(conn, "HTTP/1.1 %s X\r\nContent-Length: 2\r\n\r\nok", invalid)
 			})),
 			"HTTP2": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
-				_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", invalid), EndHeaders: true})
+				_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(":status", invalid), EndHeaders: true})
 				return frames.WriteData(stream, true, []byte("ok")) == nil
 			}),
 		} {
@@ -344,7 +345,7 @@ func TestFloodsOfInformationalResponsesEnd(t *testing.T) {
 		})),
 		"HTTP2": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
 			for {
-				if frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", "103"), EndHeaders: true}) != nil {
+				if frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(":status", "103"), EndHeaders: true}) != nil {
 					return false
 				}
 			}

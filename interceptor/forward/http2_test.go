@@ -2,7 +2,6 @@ package forward_test
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -14,10 +13,10 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	http2client "github.com/kedacore/http-add-on/tests/support/frames"
 )
 
 // framing is a backend that speaks HTTP/2 frame by frame: answer gets each request that is
@@ -57,7 +56,7 @@ func framing(t *testing.T, answer func(n int, frames *http2.Framer, stream uint3
 
 // okayFrames answers a request with "ok".
 func okayFrames(frames *http2.Framer, stream uint32) bool {
-	_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", "200"), EndHeaders: true})
+	_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(":status", "200"), EndHeaders: true})
 	return frames.WriteData(stream, true, []byte("ok")) == nil
 }
 
@@ -250,7 +249,7 @@ func TestHeadThatIsAllEndsTheStream(t *testing.T) {
 	for name, f := range map[string]*fixture{
 		"TrailersOnly": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
 			return frames.WriteHeaders(http2.HeadersFrameParam{
-				StreamID: stream, BlockFragment: fields(":status", "200", "content-type", "application/grpc", "grpc-status", "5"), EndHeaders: true, EndStream: true,
+				StreamID: stream, BlockFragment: http2client.Block(":status", "200", "content-type", "application/grpc", "grpc-status", "5"), EndHeaders: true, EndStream: true,
 			}) == nil
 		}),
 		"NoContent":   newFixture(serve(t, false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }).Listener.Addr().String()),
@@ -270,7 +269,7 @@ func TestHeadThatIsAllEndsTheStream(t *testing.T) {
 			_ = frames.WriteSettings()
 			for stream := uint32(1); stream < 40; stream += 2 {
 				_ = frames.WriteHeaders(http2.HeadersFrameParam{
-					StreamID: stream, BlockFragment: fields(":method", "POST", ":scheme", "http", ":authority", "app.test", ":path", "/", "te", "trailers"), EndHeaders: true,
+					StreamID: stream, BlockFragment: http2client.Block(":method", "POST", ":scheme", "http", ":authority", "app.test", ":path", "/", "te", "trailers"), EndHeaders: true,
 				})
 				_ = frames.WriteData(stream, true, []byte("x"))
 				for headed := false; !headed; {
@@ -288,21 +287,11 @@ func TestHeadThatIsAllEndsTheStream(t *testing.T) {
 	}
 }
 
-// fields is a block of header fields, given as names and values.
-func fields(all ...string) []byte {
-	var block bytes.Buffer
-	encoder := hpack.NewEncoder(&block)
-	for i := 0; i+1 < len(all); i += 2 {
-		_ = encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}) // a buffer takes it
-	}
-	return block.Bytes()
-}
-
 // What a backend of HTTP/2 must not send ends its own request: before the head of the
 // response with 502, later by a cut. The next request is served.
 func TestFramesOfABackendThatBreakTheRFC(t *testing.T) {
 	head := func(f *http2.Framer, stream uint32, end bool, more ...string) {
-		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(append([]string{":status", "200"}, more...)...), EndHeaders: true, EndStream: end})
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(append([]string{":status", "200"}, more...)...), EndHeaders: true, EndStream: end})
 	}
 	const cut = -1
 	for name, tt := range map[string]struct {
@@ -312,22 +301,24 @@ func TestFramesOfABackendThatBreakTheRFC(t *testing.T) {
 	}{
 		"Data": {"5.1: DATA without HEADERS", func(f *http2.Framer, stream uint32) { _ = f.WriteData(stream, true, []byte("ok")) }, 502},
 		"NoStatus": {"8.3.2", func(f *http2.Framer, stream uint32) {
-			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields("x", "y"), EndHeaders: true})
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block("x", "y"), EndHeaders: true})
 		}, 502},
 		"Request": {"8.3.2: a request's field", func(f *http2.Framer, stream uint32) { head(f, stream, true, ":path", "/") }, 502},
 		"Push": {"6.6: it was not enabled", func(f *http2.Framer, stream uint32) {
-			_ = f.WritePushPromise(http2.PushPromiseParam{StreamID: stream, PromiseID: 2, BlockFragment: fields(":path", "/"), EndHeaders: true})
+			_ = f.WritePushPromise(http2.PushPromiseParam{StreamID: stream, PromiseID: 2, BlockFragment: http2client.Block(":path", "/"), EndHeaders: true})
 		}, 502},
 		"HPACK": {"4.3: an index that is none", func(f *http2.Framer, stream uint32) {
 			_ = f.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, stream, []byte{0x80})
 		}, 502},
-		"TooLarge":     {"4.2: a frame over the largest size", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(0xbe, 0, 0, make([]byte, 17<<20-1-1<<20)) }, 502},
-		"Settings":     {"6.5: SETTINGS of 5 bytes", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 5)) }, 502},
-		"Ping":         {"6.7: PING of 7 bytes", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FramePing, 0, 0, make([]byte, 7)) }, 502},
-		"Increment":    {"6.9: WINDOW_UPDATE of 0", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, make([]byte, 4)) }, 502},
-		"Continuation": {"6.10: CONTINUATION without HEADERS", func(f *http2.Framer, stream uint32) { _ = f.WriteContinuation(stream, true, fields(":status", "200")) }, 502},
+		"TooLarge":  {"4.2: a frame over the largest size", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(0xbe, 0, 0, make([]byte, 17<<20-1-1<<20)) }, 502},
+		"Settings":  {"6.5: SETTINGS of 5 bytes", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 5)) }, 502},
+		"Ping":      {"6.7: PING of 7 bytes", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FramePing, 0, 0, make([]byte, 7)) }, 502},
+		"Increment": {"6.9: WINDOW_UPDATE of 0", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, make([]byte, 4)) }, 502},
+		"Continuation": {"6.10: CONTINUATION without HEADERS", func(f *http2.Framer, stream uint32) {
+			_ = f.WriteContinuation(stream, true, http2client.Block(":status", "200"))
+		}, 502},
 		"Interrupted": {"6.2: another frame within a block", func(f *http2.Framer, stream uint32) {
-			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields(":status", "200")})
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(":status", "200")})
 			_ = f.WritePing(false, [8]byte{})
 		}, 502},
 		"Bomb": {"a field of 4 KiB that the table repeats", func(f *http2.Framer, stream uint32) {
@@ -346,7 +337,7 @@ func TestFramesOfABackendThatBreakTheRFC(t *testing.T) {
 		"Trailers": {"8.1: trailers with a pseudo field", func(f *http2.Framer, stream uint32) { head(f, stream, false); head(f, stream, true) }, cut},
 		"OpenTrailers": {"8.1: trailers that do not end the stream", func(f *http2.Framer, stream uint32) {
 			head(f, stream, false)
-			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields("x", "y"), EndHeaders: true})
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block("x", "y"), EndHeaders: true})
 		}, cut},
 		"Shorter": {"8.1.1: less than the length", func(f *http2.Framer, stream uint32) {
 			head(f, stream, false, "content-length", "10")

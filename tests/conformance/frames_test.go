@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,18 +9,9 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
-)
 
-// block is a header block.
-func block(all ...string) []byte {
-	var b bytes.Buffer
-	encoder := hpack.NewEncoder(&b)
-	for i := 0; i+1 < len(all); i += 2 {
-		_ = encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}) // a buffer takes it
-	}
-	return b.Bytes()
-}
+	"github.com/kedacore/http-add-on/tests/support/frames"
+)
 
 // Frames that break RFC 9113 end their stream or their connection, with the code that it
 // asks for. Others are served.
@@ -51,9 +41,9 @@ func TestFramesThatBreakTheRFC(t *testing.T) {
 		stream  uint32
 		payload string
 	}
-	get := string(block(":method", "GET", ":scheme", "http", ":authority", "app.test", ":path", "/"))
-	post := string(block(":method", "POST", ":scheme", "http", ":authority", "app.test", ":path", "/"))
-	cold := string(block(":method", "POST", ":scheme", "http", ":authority", "cold.test", ":path", "/"))
+	get := string(frames.Block(":method", "GET", ":scheme", "http", ":authority", "app.test", ":path", "/"))
+	post := string(frames.Block(":method", "POST", ":scheme", "http", ":authority", "app.test", ":path", "/"))
+	cold := string(frames.Block(":method", "POST", ":scheme", "http", ":authority", "cold.test", ":path", "/"))
 	w := newWorld(t, plainRoute+"---\n"+strings.ReplaceAll(plainRoute, "app", "cold"))
 	w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -68,7 +58,7 @@ func TestFramesThatBreakTheRFC(t *testing.T) {
 		{"4.1: an unknown kind is ignored", []frame{{0xbe, 0xff, 0, "x"}, {headers, whole, 1, get}}, served},
 		{"6.5.2: an unknown setting is ignored", []frame{{settings, 0, 0, "\x00\xff\x00\x00\x00\x01"}, {headers, whole, 1, get}}, served},
 		{"6.8: the client goes away, and waits for its answer", []frame{{headers, whole, 1, get}, {http2.FrameGoAway, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x00"}}, served},
-		{"8.1: trailers", []frame{{headers, open, 1, post}, {data, 0, 1, "x"}, {headers, whole, 1, string(block("x-sum", "1"))}}, served},
+		{"8.1: trailers", []frame{{headers, open, 1, post}, {data, 0, 1, "x"}, {headers, whole, 1, string(frames.Block("x-sum", "1"))}}, served},
 
 		{"4.2: a frame over the largest size", []frame{{headers, open, 1, post}, {data, 0, 1, strings.Repeat("x", largest+1)}}, size},
 		{"4.3: a block that HPACK does not know", []frame{{headers, whole, 1, "\x80"}}, compress},
@@ -106,10 +96,10 @@ func TestFramesThatBreakTheRFC(t *testing.T) {
 		{"6.9.1: more than the window", append([]frame{{headers, open, 1, cold}}, slices.Repeat([]frame{{data, 0, 1, strings.Repeat("x", largest)}}, 10)...), flow},
 		{"6.10: CONTINUATION without HEADERS", []frame{{more, http2.FlagContinuationEndHeaders, 1, get}}, protocol},
 		{"6.10: CONTINUATION of another stream", []frame{{headers, http2.FlagHeadersEndStream, 1, get}, {more, http2.FlagContinuationEndHeaders, 3, ""}}, protocol},
-		{"8.1: trailers that do not end the stream", []frame{{headers, open, 1, cold}, {headers, open, 1, string(block("x-sum", "1"))}}, protocol},
-		{"8.3: a pseudo field in trailers", []frame{{headers, open, 1, post}, {headers, whole, 1, string(block(":path", "/"))}}, protocol},
-		{"8.3.1: no path", []frame{{headers, whole, 1, string(block(":method", "GET", ":scheme", "http", ":authority", "app.test"))}}, protocol},
-		{"8.3.1: a status in a request", []frame{{headers, whole, 1, get + string(block(":status", "200"))}}, protocol},
+		{"8.1: trailers that do not end the stream", []frame{{headers, open, 1, cold}, {headers, open, 1, string(frames.Block("x-sum", "1"))}}, protocol},
+		{"8.3: a pseudo field in trailers", []frame{{headers, open, 1, post}, {headers, whole, 1, string(frames.Block(":path", "/"))}}, protocol},
+		{"8.3.1: no path", []frame{{headers, whole, 1, string(frames.Block(":method", "GET", ":scheme", "http", ":authority", "app.test"))}}, protocol},
+		{"8.3.1: a status in a request", []frame{{headers, whole, 1, get + string(frames.Block(":status", "200"))}}, protocol},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			conn := w.dial()

@@ -14,6 +14,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
+// Block is a block of header fields, given as names and values.
+func Block(all ...string) []byte {
+	var b bytes.Buffer
+	encoder := hpack.NewEncoder(&b)
+	for i := 0; i+1 < len(all); i += 2 {
+		_ = encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}) // a buffer takes it
+	}
+	return b.Bytes()
+}
+
 // Conn is one connection. Its methods are for one goroutine; what arrives is read by
 // another one, which ends with the connection.
 type Conn struct {
