@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -56,9 +57,10 @@ const (
 	// largeHead is what a head may take in memory before it is charged for. Browsers' and
 	// SDKs' heads take 2 to 4 KiB.
 	largeHead = 8 << 10
-	// lingering is how long the rest of a request's body may take once its
-	// request was answered.
-	lingering = 5 * time.Second
+	// lingering is how long the rest of a request's body may take once its request was
+	// answered, and lingeringPause how long it may make no progress (nginx has both: 30 s
+	// and 5 s).
+	lingering, lingeringPause = 30 * time.Second, 5 * time.Second
 )
 
 // EdgeOptions configure an Edge.
@@ -281,13 +283,24 @@ func (e *Edge) finish(s *serving, r *http.Request, err error) {
 		s.exchange.Heads.Release(s.exchange.Head)
 	}
 	s.exchange.Body.Detach()
-	if mayBlock(r) && s.response.status != http.StatusSwitchingProtocols {
-		// net/http reads on for what is left of the body, now within a bound.
-		_ = http.NewResponseController(s.response.ResponseWriter).SetReadDeadline(time.Now().Add(lingering))
+	if mayBlock(r) && !s.exchange.Body.Ended() && s.response.status != http.StatusSwitchingProtocols && !abort {
+		linger(s.response.ResponseWriter, r)
 	}
 	if abort {
 		// RFC 9112, 8: an incomplete message must not look complete.
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// linger sends the answer and drops what is left of the request's body. Many clients read
+// no answer before they have sent everything, and closing a connection with unread bytes
+// resets it, which takes the answer along. net/http drops 256 KiB by itself.
+func linger(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	err := control.Flush()
+	for end := time.Now().Add(lingering); err == nil && time.Now().Before(end); {
+		_ = control.SetReadDeadline(time.Now().Add(lingeringPause))
+		_, err = io.CopyN(io.Discard, r.Body, 1<<20)
 	}
 }
 
