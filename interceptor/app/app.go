@@ -22,6 +22,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/config"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/forward"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
@@ -193,5 +194,8 @@ func (a *App) coldStartOptions() coldstart.Options {
 		Metrics: a.metrics,
 		Now:     a.now,
 		Log:     a.log.WithName("coldstart"),
+		Match: func(host, path string, header http.Header) (*exchange.Route, bool) {
+			return a.sync.Table().Match(host, path, header)
+		},
 	}
 }

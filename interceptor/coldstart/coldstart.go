@@ -37,6 +37,8 @@ type Options struct {
 	Now func() time.Time
 	// Log of answers that are lost.
 	Log logr.Logger
+	// Match finds the route of a request.
+	Match func(host, path string, header http.Header) (*exchange.Route, bool)
 }
 
 // ColdStart is the step for requests that no endpoint takes yet. It shows their demand,
@@ -48,6 +50,7 @@ type ColdStart struct {
 	metrics *metrics.Metrics
 	now     func() time.Time
 	log     logr.Logger
+	match   func(host, path string, header http.Header) (*exchange.Route, bool)
 	// losses bounds the log: a backend that fits no client fails with each request.
 	losses  *rate.Limiter
 	waiting waiting
@@ -57,7 +60,7 @@ type ColdStart struct {
 func New(next exchange.Handler, o Options) *ColdStart {
 	return &ColdStart{
 		next: next, budget: o.Budget, maxBody: o.MaxBody, metrics: o.Metrics, now: o.Now,
-		log: o.Log, losses: rate.NewLimiter(lossLines, lossLines),
+		log: o.Log, match: o.Match, losses: rate.NewLimiter(lossLines, lossLines),
 	}
 }
 

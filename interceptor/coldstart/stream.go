@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
@@ -87,6 +89,7 @@ func (s *streaming) ready(p *pending) error {
 	r.Header["Accept-Encoding"] = []string{"identity"}
 	delete(r.Header, "Expect")
 
+	p.x.Redirected = p.redirected
 	splicer := s.stream.Splice(p.r, p.budget)
 	splicer.GiveUp = giveUp
 	defer splicer.Discard() // the forwarder may panic
@@ -109,6 +112,20 @@ func (s *streaming) ready(p *pending) error {
 		return sent(failure, err)
 	}
 	return err
+}
+
+// redirected returns where a redirect leads if the client would have come back to the same
+// route by it, as by the one that adds or removes a slash at the end of a path.
+func (p *pending) redirected(from *url.URL, location string) *url.URL {
+	base := url.URL{Scheme: "http", Host: p.r.Host, Path: from.Path, RawPath: from.RawPath}
+	to, err := base.Parse(location)
+	if err != nil || location == "" || !strings.EqualFold(to.Host, p.r.Host) {
+		return nil
+	}
+	if route, ok := p.match(to.Host, to.Path, p.r.Header); !ok || route.Namespace != p.x.Route.Namespace || route.Name != p.x.Route.Name {
+		return nil
+	}
+	return &url.URL{Path: to.Path, RawPath: to.RawPath, RawQuery: to.RawQuery}
 }
 
 // failed ends the stream with the failure.

@@ -6,6 +6,7 @@ package exchange
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/body"
@@ -40,6 +41,10 @@ type Exchange struct {
 	Heads *body.Budget
 	// Body of the request; nil if it has none.
 	Body *body.Body
+	// Redirected returns where a redirect of the backend leads, nil if it is not to be
+	// followed. The forwarder follows 307 and 308 by it, for a client whose response is
+	// committed. A nil function follows none: clients do that themselves.
+	Redirected func(from *url.URL, location string) *url.URL
 }
 
 // Handler is one step of the chain. It returns an error instead of answering when it

@@ -240,7 +240,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	if c.x.TLS {
 		scheme = "https"
 	}
-	for resends := 0; ; resends++ {
+	for resends, redirects := 0, 0; ; resends++ {
 		a.address = f.address(c.x.Upstream)
 		if c.body != nil {
 			sent, err := c.body.Attempt()
@@ -253,7 +253,15 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 		res, err := f.client.send(&a)
 		if err == nil {
 			c.traced.Answered(res)
-			return res, nil
+			to := c.redirected(r, res)
+			if redirects++; to == nil || redirects > maxRedirects {
+				return res, nil
+			}
+			_ = res.Body.Close() // never fails
+			c.traced.End()
+			r.URL = to
+			keepTarget(r)
+			continue
 		}
 		c.traced.Failed(c.errorType(err))
 		c.traced.End()

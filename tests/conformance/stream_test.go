@@ -152,6 +152,52 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 	}
 }
 
+// Servers redirect a path with a slash too many. A client whose response is committed cannot
+// follow.
+func TestRedirectAfterTheCommitIsFollowed(t *testing.T) {
+	const objects = `  rules: [{hosts: [app.test], paths: [{value: /v1}]}]`
+	for _, c := range []struct {
+		reason, location string
+		status           int
+		want             string
+	}{
+		{"to an absolute path", "/v1/redirected", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"to a relative path", "../redirected?a=b", http.StatusPermanentRedirect, `"content":"Hi"`},
+		{"to a URL, by http behind something that ends TLS", "https://app.test/v1/redirected", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"twice", "/v1/again", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"to itself", chatPath, http.StatusTemporaryRedirect, `"error":`},
+		{"to another host", "http://other.test/v1/redirected", http.StatusTemporaryRedirect, `"error":`},
+		{"to a path of another route", "/other", http.StatusTemporaryRedirect, `"error":`},
+		{"to nowhere", "", http.StatusTemporaryRedirect, `"error":`},
+		{"by a status that makes a GET of a POST", "/v1/redirected", http.StatusSeeOther, `"error":`},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			w := newWorld(t, strings.Replace(streamRoute(`message: Waking, interval: 1h`), "  rules: [{hosts: [app.test]}]", objects, 1)+"---\n"+
+				strings.NewReplacer("app}", "other}", "rules: [{hosts: [app.test]}]", "rules: [{hosts: [app.test], paths: [{value: /other}]}]").Replace(plainRoute))
+			response, events := w.chat(`{"stream":true,"model":"m","messages":[]}`)
+			if first := line(t, events); response.StatusCode != http.StatusOK || !strings.Contains(first, "Waking") {
+				t.Fatalf("first event: %d %s", response.StatusCode, first)
+			}
+			w.ready("app", w.backend(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				switch {
+				case r.URL.Path == "/v1/again":
+					http.Redirect(w, r, "/v1/redirected", http.StatusTemporaryRedirect)
+				case r.URL.Path == chatPath:
+					w.Header().Set("Location", c.location)
+					w.WriteHeader(c.status)
+				case r.Method == http.MethodPost && strings.Contains(string(body), `"model":"m"`):
+					answerWith(200, "text/event-stream", answerStream)(w, r)
+				}
+			}))
+			rest, err := io.ReadAll(events)
+			if err != nil || !strings.Contains(string(rest), c.want) {
+				t.Errorf("got %q, %v, want %s", rest, err, c.want)
+			}
+		})
+	}
+}
+
 func TestStreamTimeout(t *testing.T) {
 	w := newWorld(t, route("timeouts: {readiness: 50ms}\ncoldStart: {streamingCallback: {message: Waking, interval: 1h}}"))
 	_, events := w.chat(`{"stream":true,"messages":[]}`)
