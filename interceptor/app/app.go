@@ -177,13 +177,26 @@ func (a *App) measure() error {
 	if err != nil {
 		return fmt.Errorf("starting telemetry: %w", err)
 	}
-	a.metrics, err = metrics.New(a.telemetry.Provider(), func(observe func(namespace, name string, inFlight int64)) {
-		a.tracker.Each(func(key string, route *inflight.Route) {
-			namespace, name, _ := strings.Cut(key, "/")
-			observe(namespace, name, route.InFlight())
-		})
-	})
+	a.metrics, err = metrics.New(a.telemetry.Provider(), metrics.Gauges{Concurrency: a.concurrency, ReadyEndpoints: a.readyEndpoints})
 	return err
+}
+
+func (a *App) concurrency(observe func(namespace, name string, value int64)) {
+	a.tracker.Each(func(key string, route *inflight.Route) {
+		namespace, name, _ := strings.Cut(key, "/")
+		observe(namespace, name, route.InFlight())
+	})
+}
+
+// readyEndpoints observes nothing if there are more routes than the setting allows.
+func (a *App) readyEndpoints(observe func(namespace, name string, value int64)) {
+	table := a.sync.Table()
+	if table.Len() > a.cfg.MaxEndpointSeries {
+		return
+	}
+	for r := range table.All() {
+		observe(r.Namespace, r.Name, int64(r.Target.Endpoints.Count()))
+	}
 }
 
 // coldStartOptions are the settings of the cold start.

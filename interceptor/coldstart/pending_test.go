@@ -77,7 +77,7 @@ type world struct {
 
 func newWorld(t *testing.T, route *exchange.Route) *world {
 	t.Helper()
-	m, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+	m, err := metrics.New(sdkmetric.NewMeterProvider(), metrics.Gauges{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func TestNewestRequestsAreShed(t *testing.T) {
 		w := newWorld(t, &exchange.Route{})
 		reader := sdkmetric.NewManualReader()
 		var err error
-		if w.p.metrics, err = metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), nil); err != nil {
+		if w.p.metrics, err = metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), metrics.Gauges{}); err != nil {
 			t.Fatal(err)
 		}
 		type ending struct {

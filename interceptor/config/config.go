@@ -49,6 +49,9 @@ type Config struct {
 	Backends Backends
 	// TLS of the proxy and towards targets.
 	TLS TLS
+	// MaxEndpointSeries is the number of routes up to which the ready endpoints of each are
+	// measured.
+	MaxEndpointSeries int
 	// Telemetry is what is measured and where it goes.
 	Telemetry telemetry.Settings
 

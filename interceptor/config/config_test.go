@@ -34,13 +34,14 @@ func TestDefaults(t *testing.T) {
 		ProxyPort: 8080, AdminPort: 9090,
 		ResyncPeriod: time.Hour, DirectPodRouting: true,
 		ShutdownDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
-		Routes:    route.Settings{Limits: route.Limits{PerObject: 4096, PerNamespace: 65_536}},
-		Clients:   Clients{MaxHeaderBytes: 64 << 10, MaxHeaderFields: 200},
-		ColdStart: ColdStart{Header: true, MaxBodyBytes: 16 << 20},
-		Timeouts:  Timeouts{ResponseHeader: 300 * time.Second, Upload: 5 * time.Minute},
-		Backends:  Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200, MaxResponseHeaderBytes: 256 << 10},
-		TLS:       TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
-		Telemetry: telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
+		Routes:            route.Settings{Limits: route.Limits{PerObject: 4096, PerNamespace: 65_536}},
+		Clients:           Clients{MaxHeaderBytes: 64 << 10, MaxHeaderFields: 200},
+		ColdStart:         ColdStart{Header: true, MaxBodyBytes: 16 << 20},
+		Timeouts:          Timeouts{ResponseHeader: 300 * time.Second, Upload: 5 * time.Minute},
+		Backends:          Backends{ConnectTimeout: 500 * time.Millisecond, MaxIdleConns: 1000, MaxIdleConnsPerHost: 200, MaxResponseHeaderBytes: 256 << 10},
+		TLS:               TLS{CertPath: "/certs/tls.crt", KeyPath: "/certs/tls.key"},
+		MaxEndpointSeries: 1000,
+		Telemetry:         telemetry.Settings{Component: serviceName, Prometheus: true, PrometheusPort: 2223, MetricsProtocol: "http/protobuf", TracesProtocol: "console"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -52,7 +53,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		EnvWatchNamespace, "apps", EnvResyncPeriod, "1m", EnvLogRequests, "true", EnvDirectPodRouting, "false",
 		EnvShutdownDelay, "0s", EnvDrainTimeout, "1h", EnvProfilingAddress, "localhost:6060",
 		EnvColdStartHeader, "false", EnvMaxPendingRequests, "7", EnvActivationLease, "20m",
-		EnvListenAddress, "::1", route.EnvMaxMatchesPerObject, "9", route.EnvMaxMatchesPerNamespace, "10",
+		EnvMaxEndpointSeries, "11", EnvListenAddress, "::1", route.EnvMaxMatchesPerObject, "9", route.EnvMaxMatchesPerNamespace, "10",
 		route.EnvConfigMaps, "false", route.EnvConfigMapNamespaces, "web, apps",
 		EnvMaxConnections, "8", EnvMaxRequestHeaderBytes, "9000", EnvMaxRequestHeaderFields, "10", EnvDropUnderscoreHeaders, "true",
 		EnvMaxBodyBytes, "1024", EnvMaxBufferedBytes, "2048",
@@ -83,6 +84,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 			Curves:       []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
 			SkipVerify:   true, CADirs: []string{"/ca"},
 		},
+		MaxEndpointSeries: 11,
 		Telemetry: telemetry.Settings{
 			Component: serviceName, Prometheus: true, PrometheusPort: 9100, OTLPMetrics: true, MetricsProtocol: "grpc", Traces: true, TracesProtocol: "http/protobuf",
 		},

@@ -21,6 +21,7 @@ const EnvListenAddress = "KEDA_HTTP_LISTEN_ADDRESS"
 
 // Bounds. They are ours.
 const (
+	EnvMaxEndpointSeries      = "KEDA_HTTP_METRICS_READY_ENDPOINTS_MAX_ROUTES"
 	EnvDropUnderscoreHeaders  = "KEDA_HTTP_DROP_UNDERSCORE_HEADERS"
 	EnvMaxConnections         = "KEDA_HTTP_MAX_CONNECTIONS"
 	EnvMaxRequestHeaderBytes  = "KEDA_HTTP_MAX_REQUEST_HEADER_BYTES"

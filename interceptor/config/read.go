@@ -68,7 +68,8 @@ func read(r *environment.Reader) Config {
 			SkipVerify: r.Flag(EnvTLSSkipVerify, "false", "Accept any certificate of a backend.", environment.DeprecatedWins(EnvOldTLSSkipVerify)),
 			CADirs:     r.List(EnvTLSCADirs, "Folders of CA certificates (PEM) that backends' certificates may be signed by, beside the system's."),
 		},
-		Telemetry: telemetry.ReadSettings(r, serviceName),
+		MaxEndpointSeries: r.Number(EnvMaxEndpointSeries, "1000", "Most routes for which the metric interceptor_route_ready_endpoints has a series each; with more routes it has none. 0 turns it off."),
+		Telemetry:         telemetry.ReadSettings(r, serviceName),
 	}
 }
 

@@ -36,6 +36,9 @@ const scanned = 8
 // Ready says whether the port has a ready endpoint: one atomic load.
 func (p *Port) Ready() bool { return p.ready.Load() != nil }
 
+// Count returns how many endpoints are ready.
+func (p *Port) Count() int { return len(p.endpoints()) }
+
 // Pick takes the ready endpoint with the least requests in flight, and says
 // false if there is none. It does not wait for held requests, takes no lock and
 // allocates nothing but the Slot. The caller must Release the Slot.

@@ -28,6 +28,7 @@ const (
 	nameRejections  = "interceptor.cold_start.rejections"
 	nameColdStart   = "interceptor.cold_start.duration"
 	nameLostAnswers = "interceptor.cold_start.lost_answers"
+	nameEndpoints   = "interceptor.route.ready_endpoints"
 )
 
 // Labels.
@@ -61,9 +62,17 @@ const (
 	OutcomeShed Outcome = "shed"
 )
 
-// Concurrency calls observe for every route with what it has in flight. It is
-// called at every scrape, from any goroutine.
-type Concurrency func(observe func(namespace, name string, inFlight int64))
+// PerRoute calls observe with a value of every route. It is called at every scrape, from
+// any goroutine.
+type PerRoute func(observe func(namespace, name string, value int64))
+
+// Gauges are the values that are read at every scrape. Those that are nil are left out.
+type Gauges struct {
+	// Concurrency is the requests in flight.
+	Concurrency PerRoute
+	// ReadyEndpoints is the ready endpoints of the target.
+	ReadyEndpoints PerRoute
+}
 
 // Metrics are the instruments of one interceptor. Safe for concurrent use.
 // Recording a request allocates nothing once a request of its kind was recorded.
@@ -78,8 +87,8 @@ type Metrics struct {
 	unrouted exchange.Series
 }
 
-// New makes the instruments. concurrency may be nil.
-func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, error) {
+// New makes the instruments.
+func New(provider metric.MeterProvider, gauges Gauges) (*Metrics, error) {
 	m := &Metrics{}
 	meter := provider.Meter(scope)
 	var err error
@@ -103,20 +112,27 @@ func New(provider metric.MeterProvider, concurrency Concurrency) (*Metrics, erro
 		metric.WithDescription("Successful answers that a stream replaced by a failure, as they were neither a stream nor JSON of the API")); err != nil {
 		return nil, fmt.Errorf("making instrument %s: %w", nameLostAnswers, err)
 	}
-	if concurrency == nil {
-		return m, nil
+	if gauges.Concurrency != nil {
+		if _, err = meter.Int64ObservableUpDownCounter(nameConcurrency,
+			metric.WithDescription("Requests in flight, by route"), metric.WithInt64Callback(gauges.Concurrency.observe)); err != nil {
+			return nil, fmt.Errorf("making instrument %s: %w", nameConcurrency, err)
+		}
 	}
-	if _, err = meter.Int64ObservableUpDownCounter(nameConcurrency,
-		metric.WithDescription("Requests in flight, by route"),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			concurrency(func(namespace, name string, inFlight int64) {
-				o.Observe(inFlight, metric.WithAttributeSet(routeAttributes(namespace, name)))
-			})
-			return nil
-		})); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameConcurrency, err)
+	if gauges.ReadyEndpoints != nil {
+		if _, err = meter.Int64ObservableGauge(nameEndpoints,
+			metric.WithDescription("Ready endpoints of the target, by route; 0 while it sleeps or wakes"), metric.WithInt64Callback(gauges.ReadyEndpoints.observe)); err != nil {
+			return nil, fmt.Errorf("making instrument %s: %w", nameEndpoints, err)
+		}
 	}
 	return m, nil
+}
+
+// observe is the callback of an instrument.
+func (p PerRoute) observe(_ context.Context, o metric.Int64Observer) error {
+	p(func(namespace, name string, value int64) {
+		o.Observe(value, metric.WithAttributeSet(routeAttributes(namespace, name)))
+	})
+	return nil
 }
 
 // Request records a request that is over. code is what the client was meant to

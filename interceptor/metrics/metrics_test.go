@@ -20,7 +20,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
-func newMetrics(t *testing.T, concurrency Concurrency) (*Metrics, *telemetry.Metrics) {
+func newMetrics(t *testing.T, gauges Gauges) (*Metrics, *telemetry.Metrics) {
 	t.Helper()
 	out, err := telemetry.NewMetrics(telemetry.Options{Prometheus: true, Log: testr.New(t)})
 	if err != nil {
@@ -31,7 +31,7 @@ func newMetrics(t *testing.T, concurrency Concurrency) (*Metrics, *telemetry.Met
 			t.Error(err)
 		}
 	})
-	m, err := New(out.Provider(), concurrency)
+	m, err := New(out.Provider(), gauges)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func scrape(out *telemetry.Metrics) []string {
 // Names, labels, types and buckets are a contract with dashboards and alerts. The
 // reference page is generated from the golden file.
 func TestMetricsAreFrozen(t *testing.T) {
-	m, out := newMetrics(t, concurrency)
+	m, out := newMetrics(t, gauges())
 	record(t.Context(), m)
 
 	want, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
@@ -67,9 +67,17 @@ func TestMetricsAreFrozen(t *testing.T) {
 	}
 }
 
-func concurrency(observe func(namespace, name string, inFlight int64)) {
-	observe("apps", "llm", 3)
-	observe("apps", "web", 0)
+func gauges() Gauges {
+	return Gauges{
+		Concurrency: func(observe func(namespace, name string, value int64)) {
+			observe("apps", "llm", 3)
+			observe("apps", "web", 0)
+		},
+		ReadyEndpoints: func(observe func(namespace, name string, value int64)) {
+			observe("apps", "llm", 2)
+			observe("apps", "web", 0)
+		},
+	}
 }
 
 // record uses every instrument.
@@ -89,7 +97,7 @@ func record(ctx context.Context, m *Metrics) {
 // Whoever sends metrics to a collector has dashboards on these names and types (0.16).
 func TestInstrumentsAreFrozen(t *testing.T) {
 	reader := sdk.NewManualReader()
-	m, err := New(sdk.NewMeterProvider(sdk.WithReader(reader)), concurrency)
+	m, err := New(sdk.NewMeterProvider(sdk.WithReader(reader)), gauges())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +110,7 @@ func TestInstrumentsAreFrozen(t *testing.T) {
 		"keda-interceptor-proxy interceptor.request.concurrency up-down counter route_name:string route_namespace:string",
 		"keda-interceptor-proxy interceptor.request.count counter code:int64 cold_start:string method:string route_name:string route_namespace:string",
 		"keda-interceptor-proxy interceptor.request.duration histogram " + durations + " code:int64 cold_start:string method:string route_name:string route_namespace:string s",
+		"keda-interceptor-proxy interceptor.route.ready_endpoints gauge route_name:string route_namespace:string",
 	}
 	if diff := cmp.Diff(want, otlp.Instruments(t, reader)); diff != "" {
 		t.Errorf("the instruments have changed (-frozen +now):\n%s", diff)
@@ -111,7 +120,7 @@ func TestInstrumentsAreFrozen(t *testing.T) {
 // A backend chooses its statuses, and clients their methods: neither may inflate a page of
 // metrics.
 func TestSeriesOfARouteAreBounded(t *testing.T) {
-	m, out := newMetrics(t, nil)
+	m, out := newMetrics(t, Gauges{})
 	odd := &exchange.Exchange{Route: &exchange.Route{Namespace: "apps", Name: "odd"}}
 	for _, code := range []int{200, 299, 287, 499, 599, 700, 999} {
 		m.Request(t.Context(), odd, code, http.MethodGet, time.Second)
@@ -153,7 +162,7 @@ func TestSeriesOfARouteAreBounded(t *testing.T) {
 }
 
 func TestRecordingARequestAllocatesNothing(t *testing.T) {
-	m, _ := newMetrics(t, nil)
+	m, _ := newMetrics(t, Gauges{})
 	ctx := t.Context()
 	for _, test := range []struct {
 		reason string
@@ -174,7 +183,7 @@ func BenchmarkRequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	m, err := New(out.Provider(), nil)
+	m, err := New(out.Provider(), Gauges{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
 		}, false},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			instruments, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+			instruments, err := metrics.New(sdkmetric.NewMeterProvider(), metrics.Gauges{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
 
 // Before a process stops, its clients are told to use another connection.
 func TestWhoIsAboutToStopEndsConnections(t *testing.T) {
-	instruments, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+	instruments, err := metrics.New(sdkmetric.NewMeterProvider(), metrics.Gauges{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func TestEdgeRecordsARequestOnce(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			reader := sdkmetric.NewManualReader()
-			instruments, err := metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), nil)
+			instruments, err := metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), metrics.Gauges{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,7 +243,7 @@ func TestLargeHeadsAreChargedUntilTheyAreAnswered(t *testing.T) {
 
 func instruments(t *testing.T) *metrics.Metrics {
 	t.Helper()
-	m, err := metrics.New(sdkmetric.NewMeterProvider(), nil)
+	m, err := metrics.New(sdkmetric.NewMeterProvider(), metrics.Gauges{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,22 @@ func (d dict[V]) find(hash uint64, key string, fold bool) (value V, ok bool) {
 	return value, false
 }
 
+// each calls visit with every value, in no order, until it returns false.
+func (d dict[V]) each(visit func(V) bool) { d.root.each(visit) }
+
+func (b *branch[V]) each(visit func(V) bool) bool {
+	if b == nil {
+		return true
+	}
+	for i := range b.slots {
+		s := &b.slots[i]
+		if s.below != nil && !s.below.each(visit) || s.below == nil && !visit(s.value) {
+			return false
+		}
+	}
+	return true
+}
+
 // set adds or replaces an entry.
 func (d *dict[V]) set(e *edit, key string, value V) {
 	d.root = d.root.set(e, e.hash(key), slot[V]{key: key, value: value}, 0)

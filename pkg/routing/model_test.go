@@ -255,6 +255,16 @@ func checkAgainstModel(t *testing.T, d draw, host, path string) {
 		if v.table.Len() != len(v.routes) {
 			t.Fatalf("version %d: Len() = %d, want %d", i, v.table.Len(), len(v.routes))
 		}
+		var values, want []string
+		for value := range v.table.All() {
+			values = append(values, value)
+		}
+		for _, r := range v.routes {
+			want = append(want, r.Value)
+		}
+		if slices.Sort(values); !slices.Equal(values, slices.Sorted(slices.Values(want))) {
+			t.Fatalf("version %d: All() = %v, want %v", i, values, want)
+		}
 		for n := range 20 {
 			header := d.header()
 			if n > 0 { // the first request is the one that the caller asks for

@@ -20,6 +20,7 @@ package routing
 
 import (
 	"hash/maphash"
+	"iter"
 	"net/http"
 	"time"
 )
@@ -108,6 +109,15 @@ func (t *Table[T]) Len() int {
 		return 0
 	}
 	return t.count
+}
+
+// All returns the values of all routes in no order, those that match nothing included.
+func (t *Table[T]) All() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		if t != nil {
+			t.routes.each(func(r *route[T]) bool { return yield(r.value) })
+		}
+	}
 }
 
 // insert adds a route whose key is not in the table.

@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/kedacore/http-add-on/tests/support/listen"
 	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
@@ -31,6 +33,39 @@ func traced(t *testing.T, protocol, endpoint, objects string) *world {
 		"OTEL_EXPORTER_OTLP_METRICS_ENABLED", "true", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", protocol,
 		"OTEL_EXPORTER_OTLP_TRACES_ENABLED", "true", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol,
 	)
+}
+
+// TestReadyEndpointsAreMeasured: 0 while the target sleeps, which is how hours asleep are
+// counted; nothing when there are more routes than the setting allows.
+func TestReadyEndpointsAreMeasured(t *testing.T) {
+	for _, test := range []struct{ limit, asleep, awake string }{
+		{"1", "} 0", "} 1"},
+		{"0", "", ""},
+	} {
+		scraped := listen.Loopback(t)
+		w := newWorldWith(t, plainRoute, listeners{metrics: scraped}, "OTEL_PROM_EXPORTER_ENABLED", "true", "KEDA_HTTP_METRICS_READY_ENDPOINTS_MAX_ROUTES", test.limit)
+		value := func() string {
+			response, err := w.client.Get("http://" + scraped.Addr().String() + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			text, err := io.ReadAll(response.Body)
+			if err != nil || !strings.Contains(string(text), "interceptor_request_concurrency{") {
+				t.Fatalf("the scrape is %v\n%s", err, text)
+			}
+			_, after, _ := strings.Cut(string(text), `interceptor_route_ready_endpoints{route_name="app",route_namespace="default"`)
+			line, _, _ := strings.Cut(after, "\n")
+			return line
+		}
+		if got := value(); got != test.asleep {
+			t.Errorf("asleep with a limit of %s: got %q, want %q", test.limit, got, test.asleep)
+		}
+		w.ready("app", w.backend(headers))
+		if got := value(); got != test.awake {
+			t.Errorf("awake with a limit of %s: got %q, want %q", test.limit, got, test.awake)
+		}
+	}
 }
 
 // headers is a backend that says which headers of tracing it got.

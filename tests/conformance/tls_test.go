@@ -67,4 +67,4 @@ func TestTLSThroughAColdStart(t *testing.T) {
 }
 
 // listeners are those that a test brings itself.
-type listeners struct{ tls net.Listener }
+type listeners struct{ tls, metrics net.Listener }

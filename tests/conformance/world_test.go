@@ -109,7 +109,7 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 	}
 	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	w.app, err = app.New(cfg, app.Deps{
-		Source: w, Proxy: proxy, ProxyTLS: more.tls, Admin: admin, Store: w.store, Tracker: w.tracker, NetHTTP: netHTTP,
+		Source: w, Proxy: proxy, ProxyTLS: more.tls, Metrics: more.metrics, Admin: admin, Store: w.store, Tracker: w.tracker, NetHTTP: netHTTP,
 		Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1}),
 	})
 	if err != nil {
