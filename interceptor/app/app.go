@@ -51,6 +51,9 @@ type Deps struct {
 	NetHTTP bool
 	// ExaminesRoutes means that whoever runs the interceptor logs what is wrong with routes.
 	ExaminesRoutes bool
+	// Unrouted answers requests that no route matches and reports whether it did; nil answers
+	// none, and they get 404.
+	Unrouted func(http.ResponseWriter, *http.Request) bool
 	// Log of the process.
 	Log logr.Logger
 }
@@ -70,6 +73,7 @@ type App struct {
 	forwarder *forward.Forwarder
 	cold      *coldstart.ColdStart
 	sync      *routesync.Sync
+	unrouted  func(http.ResponseWriter, *http.Request) bool
 	handler   http.Handler
 
 	proxy     *httpserver.Server
@@ -85,7 +89,7 @@ type App struct {
 
 // New makes an interceptor that listens, but serves nothing until Run.
 func New(cfg config.Config, deps Deps) (*App, error) {
-	a := &App{cfg: cfg, source: deps.Source, tracker: deps.Tracker, log: deps.Log, now: time.Now, watchesDone: make(chan struct{})}
+	a := &App{cfg: cfg, source: deps.Source, tracker: deps.Tracker, unrouted: deps.Unrouted, log: deps.Log, now: time.Now, watchesDone: make(chan struct{})}
 	store := deps.Store
 	if store == nil {
 		store = endpoints.NewStore()

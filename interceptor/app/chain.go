@@ -13,7 +13,7 @@ func (a *App) chain() http.Handler {
 	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
 	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold)
 	static := middleware.NewStaticRoutes(resolve, a.forwarder)
-	route := middleware.NewRouting(static, a.sync.Table, a.sync.Loaded(), a.budget)
+	route := middleware.NewRouting(static, a.sync.Table, a.sync.Loaded(), a.budget, a.unrouted)
 	return middleware.NewEdge(route, middleware.EdgeOptions{
 		Heads: a.heads, DropUnderscores: a.cfg.Clients.DropUnderscores, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,
 		ColdStartHeader: a.cfg.ColdStart.Header,

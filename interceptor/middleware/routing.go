@@ -24,12 +24,17 @@ type Routing struct {
 	table  func() *routing.Table[*exchange.Route]
 	loaded <-chan struct{}
 	budget *body.Budget
+	// unrouted answers requests without a route and reports whether it did; nil answers none.
+	unrouted func(http.ResponseWriter, *http.Request) bool
 }
 
 // NewRouting returns the step before next. table returns the table in force, nil until
-// loaded is closed. budget is charged with the requests that wait for that.
-func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route], loaded <-chan struct{}, budget *body.Budget) *Routing {
-	return &Routing{next: next, table: table, loaded: loaded, budget: budget}
+// loaded is closed. budget is charged with the requests that wait for that. unrouted, which
+// may be nil, answers requests without a route and reports whether it did.
+func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route], loaded <-chan struct{}, budget *body.Budget,
+	unrouted func(http.ResponseWriter, *http.Request) bool,
+) *Routing {
+	return &Routing{next: next, table: table, loaded: loaded, budget: budget, unrouted: unrouted}
 }
 
 // ServeExchange sets the route of the exchange, or fails with 404.
@@ -43,6 +48,9 @@ func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *excha
 	}
 	route, ok := table.Match(r.Host, r.URL.Path, r.Header)
 	if !ok {
+		if s.unrouted != nil && s.unrouted(w, r) {
+			return nil
+		}
 		return &clienterror.Error{Status: http.StatusNotFound, Message: "no route for this host and path"}
 	}
 	x.Route = route

@@ -77,19 +77,19 @@ func Run(ctx context.Context, s Settings) error {
 	store, tracker := endpoints.NewStore(), inflight.NewTracker(nil)
 	node := process.NewNode(process.Options{Endpoints: store, Log: s.Log, Output: s.Output})
 	defer node.Close()
-	c := &composition{log: s.Log, node: node, scaler: scale.New(tracker, node, s.Log), settings: cfg.Routes, output: s.Output}
+	page := newIndex(store, tracker)
+	c := &composition{log: s.Log, node: node, scaler: scale.New(tracker, node, s.Log), settings: cfg.Routes, output: s.Output, page: page}
 	source, err := manifest.NewSource(s.Paths, manifest.Checker{Schema: validator, Ports: ownPorts(cfg, s)}, s.Log, c.observe)
 	if err != nil {
 		return err
 	}
 	edge, err := interceptor.New(cfg, interceptor.Deps{
-		Source: source, Store: store, Tracker: tracker, ExaminesRoutes: true, Log: s.Log, Proxy: s.Proxy, Admin: s.Admin,
+		Source: source, Store: store, Tracker: tracker, ExaminesRoutes: true, Unrouted: page.serve, Log: s.Log, Proxy: s.Proxy, Admin: s.Admin,
 	})
 	if err != nil {
 		return err
 	}
-	c.proxyPort = portOf(edge.ProxyAddr())
-	c.adminPort = portOf(edge.AdminAddr())
+	page.proxyPort, page.adminPort = portOf(edge.ProxyAddr()), portOf(edge.AdminAddr())
 
 	// The scaler outlives the interceptor: held requests still wake while it drains.
 	scaling, stop := context.WithCancel(context.Background())
@@ -105,16 +105,16 @@ func Run(ctx context.Context, s Settings) error {
 
 // composition passes each new Set on. The goroutine of the source owns it.
 type composition struct {
-	log                  logr.Logger
-	node                 *process.Node
-	scaler               *scale.Scaler
-	settings             route.Settings
-	output               io.Writer
-	proxyPort, adminPort string
-	problems             []scale.Problem
-	reported             map[string]string   // what is wrong with each route, by its name
-	broken               map[string]struct{} // routes that are not served
-	welcomed             string
+	log      logr.Logger
+	node     *process.Node
+	scaler   *scale.Scaler
+	settings route.Settings
+	output   io.Writer
+	page     *index
+	problems []scale.Problem
+	reported map[string]string   // what is wrong with each route, by its name
+	broken   map[string]struct{} // routes that are not served
+	welcomed string
 }
 
 func (c *composition) observe(set *manifest.Set) {
@@ -130,7 +130,8 @@ func (c *composition) observe(set *manifest.Set) {
 		}
 	}
 	c.problems = problems
-	if text := welcome(routes, c.proxyPort, c.adminPort); text != c.welcomed {
+	c.page.routes.Store(&routes)
+	if text := welcome(routes, c.page.proxyPort, c.page.adminPort); text != c.welcomed {
 		c.welcomed = text
 		_, _ = io.WriteString(c.output, text)
 	}

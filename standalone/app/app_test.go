@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -254,6 +255,68 @@ func TestStreamThroughAColdStart(t *testing.T) {
 	}
 }
 
+// TestPageOfThisMachine: the page lists the routes and follows their state; nothing else
+// than this machine's own name gets it.
+func TestPageOfThisMachine(t *testing.T) {
+	r := start(t)
+	get := func(method, host, path string) (int, string) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.proxy+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		response, err := r.client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		content, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(content)
+	}
+	shows := func(state string) {
+		t.Helper()
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for begin := time.Now(); time.Since(begin) < patience; <-ticker.C {
+			if _, content := get(http.MethodGet, "localhost:8080", "/"); strings.Contains(content, "<h2>default/llm <b>"+state+"</b></h2>") {
+				return
+			}
+		}
+		t.Fatalf("the page does not show %s", state)
+	}
+	shows("asleep")
+	status, content := get(http.MethodGet, "127.0.0.1", "/")
+	_, port, _ := net.SplitHostPort(r.proxy)
+	if want := "curl -N http://llm.localhost:" + port + "/v1/chat/completions"; status != http.StatusOK || !strings.Contains(content, want) {
+		t.Errorf("the page has no %q: %d\n%s", want, status, content)
+	}
+	for _, other := range []struct{ method, host, path string }{
+		{http.MethodGet, "localhost.evil.test", "/"},
+		{http.MethodGet, "192.0.2.1", "/"},
+		{http.MethodGet, "localhost", "/other"},
+		{http.MethodPost, "localhost", "/"},
+	} {
+		if status, _ := get(other.method, other.host, other.path); status != http.StatusNotFound {
+			t.Errorf("%v got %d", other, status)
+		}
+	}
+	held := make(chan int)
+	go func() {
+		status, _ := get(http.MethodGet, "llm.localhost", "/")
+		held <- status
+	}()
+	shows("waking")
+	r.load(t)
+	if status := <-held; status != http.StatusOK {
+		t.Errorf("the held request got %d", status)
+	}
+	shows("awake")
+}
+
 // TestRequestThatLeavesStillWakes: the lease keeps asking.
 func TestRequestThatLeavesStillWakes(t *testing.T) {
 	r := start(t)
@@ -359,7 +422,7 @@ func TestWhatToTryFollowsTheManifests(t *testing.T) {
 			t.Fatalf("what to try does not follow:\n%s", r.output)
 		}
 	}
-	if n := strings.Count(r.output.String(), "What to try:"); n != 4 {
+	if n := strings.Count(r.output.String(), "What to try, "); n != 4 {
 		t.Errorf("what to try was said %d times:\n%s", n, r.output)
 	}
 }
@@ -444,6 +507,7 @@ func TestParseFlags(t *testing.T) {
 		"without -f": {args: []string{"a"}, says: `"a" is not a flag`},
 		"unknown":    {args: []string{"-x"}, says: "not defined: -x"},
 		"help":       {args: []string{"--help"}, says: "PATH is a manifest"},
+		"version":    {args: []string{"--version"}, says: "standalone (devel) " + runtime.GOOS + "/" + runtime.GOARCH},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,15 +5,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"runtime"
 
 	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/kedacore/http-add-on/pkg/version"
 )
 
 const usage = `standalone serves InterceptorRoutes and HTTPScaledObjects on one machine, without a cluster.
 
   standalone -f PATH [-f PATH]...
+  standalone --version
 
 PATH is a manifest, or a folder of manifests (*.yaml, *.yml, *.json); changes are followed.
 Understood are InterceptorRoute, HTTPScaledObject, ScaledObject, Deployment, Service and ConfigMap.
@@ -35,8 +39,8 @@ Ports and everything else are set by the interceptor's environment variables, wi
 Flags:
 `
 
-// ParseFlags reads the command line. bind adds the flags of the log. What is
-// wrong, or the help, is written to output; the error is flag.ErrHelp then.
+// ParseFlags reads the command line. bind adds the flags of the log. What is wrong, the
+// help or the version is written to output; after the latter two the error is flag.ErrHelp.
 func ParseFlags(args []string, output io.Writer, bind func(*flag.FlagSet)) (Settings, error) {
 	var s Settings
 	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
@@ -49,9 +53,14 @@ func ParseFlags(args []string, output io.Writer, bind func(*flag.FlagSet)) (Sett
 		s.Paths = append(s.Paths, path)
 		return nil
 	})
+	showVersion := flags.Bool("version", false, "print the version and end")
 	bind(flags)
 	if err := flags.Parse(args); err != nil {
 		return Settings{}, err
+	}
+	if *showVersion {
+		_, _ = fmt.Fprintf(output, "standalone %s %s/%s\n", version.Version(), runtime.GOOS, runtime.GOARCH)
+		return Settings{}, flag.ErrHelp
 	}
 	err := errors.New("name a manifest or a folder with -f")
 	if flags.NArg() > 0 {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/routesync"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/route"
@@ -30,6 +31,8 @@ type served struct {
 	example *routing.Rule
 	// host is one that the example matches.
 	host string
+	// port of the target.
+	port endpoints.Key
 	// broken is why its target answers no request; empty if it does.
 	broken []string
 	// worse is what else is not as it was meant.
@@ -98,6 +101,9 @@ type examination struct {
 func (x *examination) route(kind string, object *v1beta1.InterceptorRoute) served {
 	s := served{route: object, kind: kind}
 	x.rules(&s)
+	if _, port, problem := x.servicePort(object.Namespace, object.Spec.Target); problem == nil {
+		s.port = endpoints.Key{Namespace: object.Namespace, Service: object.Spec.Target.Service, Port: port.Name}
+	}
 	behind, undeclared, reason := x.behind(object.Namespace, object.Spec.Target)
 	s.worse = append(s.worse, undeclared...)
 	switch {
@@ -203,12 +209,18 @@ func parts(rule routing.Rule) iter.Seq[routing.Rule] {
 	}
 }
 
-// behind returns the Deployments that serve what a reference means and which of them do not
-// declare its port, or the reason why there is none.
-func (x *examination) behind(namespace string, ref v1beta1.TargetRef) (behind []*appsv1.Deployment, undeclared []string, reason string) {
+// servicePort returns the Service and the port that a reference means.
+func (x *examination) servicePort(namespace string, ref v1beta1.TargetRef) (*corev1.Service, *corev1.ServicePort, *route.Problem) {
 	entry, _ := x.set.Lookup(manifest.Reference{Kind: manifest.KindService, Namespace: namespace, Name: ref.Service})
 	service, _ := entry.Object.(*corev1.Service)
 	port, problem := route.ServicePort(service, ref)
+	return service, port, problem
+}
+
+// behind returns the Deployments that serve what a reference means and which of them do not
+// declare its port, or the reason why there is none.
+func (x *examination) behind(namespace string, ref v1beta1.TargetRef) (behind []*appsv1.Deployment, undeclared []string, reason string) {
+	service, port, problem := x.servicePort(namespace, ref)
 	if problem != nil {
 		return nil, nil, problem.Message
 	}

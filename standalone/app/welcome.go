@@ -10,7 +10,7 @@ import (
 // one is not.
 func welcome(routes []served, proxyPort, adminPort string) string {
 	var b strings.Builder
-	b.WriteString("\nWhat to try:\n")
+	fmt.Fprintf(&b, "\nWhat to try, also at http://localhost:%s/:\n", proxyPort)
 	for i := range routes {
 		s := &routes[i]
 		if len(s.broken) > 0 {
@@ -18,9 +18,7 @@ func welcome(routes []served, proxyPort, adminPort string) string {
 			continue
 		}
 		fmt.Fprintf(&b, "\n  %s\n", s.name())
-		for _, line := range invitation(s, proxyPort) {
-			b.WriteString("    " + line + "\n")
-		}
+		fmt.Fprintf(&b, "    %s\n", strings.ReplaceAll(invitation(s, proxyPort).String(), "\n", "\n    "))
 	}
 	if len(routes) == 0 {
 		b.WriteString("\n  There is no route yet: add one to the manifests, they are watched.\n")
@@ -29,8 +27,19 @@ func welcome(routes []served, proxyPort, adminPort string) string {
 	return b.String()
 }
 
+// attempt is something to try: an address for a browser or a command for a shell.
+type attempt struct{ Address, Command string }
+
+// String returns it as a line for people, a command as it is.
+func (a attempt) String() string {
+	if a.Address != "" {
+		return "open " + a.Address + " in a browser"
+	}
+	return a.Command
+}
+
 // invitation is how to see a route's cold start.
-func invitation(s *served, port string) []string {
+func invitation(s *served, port string) attempt {
 	rule := s.example
 	host, path := s.host, "/"
 	if len(rule.Paths) > 0 {
@@ -53,14 +62,12 @@ func invitation(s *served, port string) []string {
 	switch {
 	case coldStart != nil && coldStart.StreamingCallback != nil:
 		path = strings.TrimSuffix(strings.TrimSuffix(path, "/"), "/v1") + "/v1/chat/completions"
-		return []string{
-			"curl -N" + options + " " + quoted(base+path) + " -H 'Content-Type: application/json' \\",
-			`  -d '{"model":"` + s.route.Name + `","stream":true,"messages":[{"role":"user","content":"Hello"}]}'`,
-		}
+		return attempt{Command: "curl -N" + options + " " + quoted(base+path) + " -H 'Content-Type: application/json' \\\n" +
+			`  -d '{"model":"` + s.route.Name + `","stream":true,"messages":[{"role":"user","content":"Hello"}]}'`}
 	case coldStart != nil && coldStart.WaitingPage != nil && local && len(rule.Headers) == 0:
-		return []string{"open " + base + path + " in a browser"}
+		return attempt{Address: base + path}
 	}
-	return []string{"curl -i" + options + " " + quoted(base+path)}
+	return attempt{Command: "curl -i" + options + " " + quoted(base+path)}
 }
 
 // quoted returns a word as a shell reads it.
