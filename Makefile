@@ -25,7 +25,7 @@ build: ## All binaries, into bin/
 	CGO_ENABLED=0 go build -o bin/ ./interceptor ./scaler ./operator ./standalone ./examples/modelsim ./examples/webapp
 
 .PHONY: run
-run: ## Standalone with the examples, on :8080 (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_ADMIN_PORT)
+run: ## Standalone with the examples; open http://localhost:8080/ (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_ADMIN_PORT)
 	CGO_ENABLED=0 go build -o bin/ ./standalone ./examples/modelsim ./examples/webapp
 	bin/standalone -f examples/standalone
 
@@ -118,7 +118,8 @@ vulncheck: ## Known vulnerabilities of what the binaries call, from vuln.go.dev 
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./interceptor ./scaler ./operator ./standalone
 
 .PHONY: lint
-lint: ## golangci-lint, with the import rules
+lint: ## golangci-lint, with the import rules; actionlint
+	$(call tool,workflows,actionlint)
 	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
