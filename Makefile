@@ -76,6 +76,10 @@ screenshots: cc browsers ## The pictures of the pages in docs/images
 test-charts: cc ## The chart and the manifests: goldens, and a release's life on a real kube-apiserver
 	go test -race -timeout 20m -tags charts ./tests/charts
 
+.PHONY: test-prometheus
+test-prometheus: prometheus ## Every query of dashboard, alerts and guide in a real Prometheus (2 minutes)
+	go test -count=1 -timeout 10m -tags prometheus -run TestPrometheus ./tests/docs
+
 .PHONY: e2e
 e2e: cc ## On a real cluster of processes: control plane, KEDA, the chart; its tools are built on first use (about 25 minutes)
 	go test -race -count=1 -v -timeout 60m -tags e2e ./tests/e2e
@@ -120,7 +124,7 @@ vulncheck: ## Known vulnerabilities of what the binaries call, from vuln.go.dev 
 .PHONY: lint
 lint: ## golangci-lint, with the import rules; actionlint
 	$(call tool,workflows,actionlint)
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
@@ -136,7 +140,7 @@ verify: ## What is generated, formatted and tidy is as committed
 	cd tests/clients && go mod tidy -diff
 	cd tests/clients/genkit && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts,e2e ./...
+	go vet -tags browser,charts,e2e,prometheus ./...
 
 .PHONY: image
 image: ## Container images for amd64 and arm64 as local OCI layouts (a first build for another platform: 4 to 10 minutes)
@@ -167,6 +171,11 @@ node:
 nginx: export RUNLEVEL := 1
 nginx:
 	$(call need,PATH=$$PATH:/usr/sbin command -v nginx && PATH=$$PATH:/usr/sbin command -v haproxy,nginx-light haproxy,make bench-compare measures them)
+
+.PHONY: prometheus
+prometheus: export RUNLEVEL := 1
+prometheus:
+	$(call need,command -v prometheus,prometheus,make test-prometheus asks it)
 
 .PHONY: browsers
 browsers:
