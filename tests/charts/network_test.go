@@ -61,9 +61,12 @@ func admitted(t *testing.T, text []byte, namespace, app string) (got map[string]
 		"anybody":                       {"apps", nil},
 	}
 	everybody, got = slices.Sorted(maps.Keys(peers)), map[string][]string{}
-	for _, component := range []string{"external-scaler", "interceptor"} {
+	for _, component := range []string{"external-scaler", "interceptor", "controller-manager"} {
 		to := pod(component)
 		for _, policy := range of[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy") {
+			if policy.Namespace == "" { // that of kubectl apply -n
+				policy.Namespace = to.namespace
+			}
 			if !labels.SelectorFromSet(policy.Spec.PodSelector.MatchLabels).Matches(labels.Set(to.labels)) || policy.Namespace != to.namespace {
 				continue
 			}
@@ -95,6 +98,44 @@ func TestNetworkPolicies(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("who reaches what (-want +got):\n%s", diff)
+	}
+}
+
+// The examples are for the names of the manifests and of the chart alike.
+func TestExamplesOfNetworkPolicies(t *testing.T) {
+	text := read(t, golden("default.yaml"))
+	for _, name := range []string{"interceptor", "scaler", "operator"} {
+		text = append(append(text, "\n---\n"...), read(t, root+"/examples/networkpolicy/"+name+".yaml")...)
+	}
+	got, everybody := admitted(t, text, "keda", "keda-operator")
+	want := map[string][]string{
+		"controller-manager metrics": everybody,
+		"external-scaler grpc":       {"KEDA"},
+		"external-scaler metrics":    everybody,
+		"interceptor admin":          {"the scaler"},
+		"interceptor metrics":        everybody,
+		"interceptor proxy":          everybody,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("who reaches what (-want +got):\n%s", diff)
+	}
+
+	app := of[networkingv1.NetworkPolicy](t, decode(t, read(t, root+"/examples/networkpolicy/app.yaml")), "NetworkPolicy")["app"]
+	app.Namespace = "apps"
+	app.Spec.Ingress[0].Ports[0].Port.StrVal = "http" // a number in the file, as the application's port has no name that we know
+	interceptor := of[appsv1.Deployment](t, decode(t, text), "Deployment")["keda-add-ons-http-interceptor"].Spec.Template.Labels
+	for _, test := range []struct {
+		from peer
+		want bool
+	}{
+		{peer{"keda", interceptor}, true},
+		{peer{"apps", interceptor}, false},
+		{peer{"keda", map[string]string{"app": "keda-operator"}}, false},
+		{peer{"apps", map[string]string{"app": "client"}}, false},
+	} {
+		if reaches(t, test.from, &app, "http") != test.want {
+			t.Errorf("%v reaches the application: %t, want %t", test.from, !test.want, test.want)
+		}
 	}
 }
 
