@@ -30,6 +30,39 @@ spec:
         openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 `
 
+// monitors stand in for the definitions of the Prometheus operator.
+const monitors = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: podmonitors.monitoring.coreos.com
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {kind: PodMonitor, plural: podmonitors, singular: podmonitor, listKind: PodMonitorList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: prometheusrules.monitoring.coreos.com
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {kind: PrometheusRule, plural: prometheusrules, singular: prometheusrule, listKind: PrometheusRuleList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+`
+
 const route = `
 apiVersion: http.keda.sh/v1beta1
 kind: InterceptorRoute
@@ -75,7 +108,8 @@ func TestLifeOfARelease(t *testing.T) {
 	definitions := []string{"crd/interceptorroutes.http.keda.sh", "crd/httpscaledobjects.http.keda.sh"}
 	kubectl("", append([]string{"delete", "--wait"}, definitions...)...)
 	kubectl(scaledObjects, "create", "-f", "-")
-	kubectl("", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
+	kubectl(monitors, "create", "-f", "-")
+	kubectl("", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh", "crd/podmonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com")
 	for _, namespace := range []string{"keda", "apps"} {
 		kubectl("", "create", "namespace", namespace)
 	}

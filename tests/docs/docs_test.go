@@ -15,6 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/standalone/schema"
 )
 
 const root = "../.."
@@ -64,6 +67,35 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	for _, reason := range slices.Sorted(maps.Keys(found)) {
 		if !strings.Contains(string(operations), "`"+reason+"`") {
 			t.Errorf("docs/operations.md does not explain the reason %s", reason)
+		}
+	}
+}
+
+// Artifact Hub shows the examples of the chart's annotation.
+func TestExamplesOfTheChartAreValid(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "charts/keda-add-ons-http/Chart.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chart struct{ Annotations map[string]string }
+	if err := yaml.Unmarshal(text, &chart); err != nil {
+		t.Fatal(err)
+	}
+	var objects []map[string]any
+	if err := yaml.Unmarshal([]byte(chart.Annotations["artifacthub.io/crdsExamples"]), &objects); err != nil || len(objects) != 2 {
+		t.Fatalf("%d examples: %v", len(objects), err)
+	}
+	validator, err := schema.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range objects {
+		document, err := yaml.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range examples(validator, string(document)) {
+			t.Error(problem)
 		}
 	}
 }
