@@ -56,6 +56,7 @@ type wire struct {
 	closed sync.Once
 
 	read    func(fd uintptr) bool // reads into scratch; false: it has to wait
+	write   func(fd uintptr) bool // writes scratch; false: all of it, and the answer has to be waited for
 	scratch []byte
 	n       int
 	err     error
@@ -83,7 +84,41 @@ func newWire(socket net.Conn, open *atomic.Int64) *wire {
 			return false
 		}
 	}
+	w.write = func(fd uintptr) bool {
+		if len(w.scratch) == 0 {
+			return true // the answer is there
+		}
+		n, err := syscall.Write(int(fd), w.scratch)
+		w.n, w.scratch = max(n, 0), w.scratch[max(n, 0):]
+		if err != nil && !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EAGAIN) {
+			w.err = err
+		}
+		return len(w.scratch) > 0 || err != nil
+	}
 	return w
+}
+
+// ask writes the end of a request, and waits until there is something to read. The wait
+// begins before the write: else a read would first have to find out that there is no answer
+// yet, which costs a system call. A deadline that ends the wait ends the next read too.
+func (w *wire) ask(p []byte) (int, error) {
+	if w.raw == nil || len(p) == 0 {
+		return w.Conn.Write(p)
+	}
+	w.scratch, w.n, w.err = p, 0, nil
+	err := w.raw.Read(w.write)
+	n, rest := w.n, w.scratch
+	w.scratch = nil
+	switch {
+	case w.err != nil:
+		return n, w.err
+	case n == 0 && err != nil:
+		return 0, err
+	case len(rest) == 0:
+		return n, nil
+	}
+	more, err := w.Conn.Write(rest) // waits for room
+	return n + more, err
 }
 
 // flush sends what was written to the client.
@@ -150,6 +185,7 @@ type conn struct {
 	headLeft int64       // of the heads of the current answer
 	charged  int64       // for the current head; guarded by the lock of heads
 	cut      bool        // that head was cut; guarded alike
+	asking   bool        // what is written next is the end of the request, and no body follows
 	received bool        // a byte of the answer
 	written  bool        // a byte of the request
 	broken   bool        // the stream took no more of it
@@ -203,7 +239,11 @@ type sink conn
 
 // Write writes to the backend.
 func (s *sink) Write(p []byte) (int, error) {
-	n, err := s.stream.Write(p)
+	write := s.stream.Write
+	if s.asking && s.stream == net.Conn(s.wire) {
+		write = s.wire.ask
+	}
+	n, err := write(p)
 	s.written, s.broken = s.written || n > 0, err != nil
 	return n, err
 }
@@ -238,7 +278,7 @@ func (c *conn) send(a *attempt) (*http.Response, error) {
 	var err error
 	var expected *expectation
 	if !expects && a.body.InMemory(maxInline) {
-		if err = c.write(a.request); err != nil && !c.written {
+		if err = c.write(a.request, true); err != nil && !c.written {
 			return nil, c.fail(err)
 		}
 		// A backend may answer and close without reading everything.
@@ -284,18 +324,21 @@ func (c *conn) release() bool {
 	return c.sent.clock.unwatch() && stopped
 }
 
-// write writes a request with net/http.
-func (c *conn) write(r *http.Request) error {
+// write writes a request with net/http. It may wait for the answer if asking is set.
+func (c *conn) write(r *http.Request, asking bool) error {
 	if err := writeRequest(c.writer, r); err != nil {
 		return err
 	}
-	return c.writer.Flush()
+	c.asking = asking
+	err := c.writer.Flush()
+	c.asking = false
+	return err
 }
 
 // writeAside writes a request whose body may block. Its failure ends the call, but what
 // the connection fails with shows when it is read: an answer may be there.
 func (c *conn) writeAside(r *http.Request, expected *expectation) {
-	err := c.write(r)
+	err := c.write(r, false)
 	// net/http hides the reason for which a body was not read.
 	unwanted := expected != nil && expected.unwanted
 	if err != nil && !c.broken && !unwanted {
