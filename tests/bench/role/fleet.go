@@ -2,6 +2,7 @@ package role
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -52,28 +53,33 @@ func (s *stage) fleet() (func(context.Context) error, error) {
 	s.number("/started", func() int64 { return 1 })
 
 	done := make(chan struct{})
-	handler := queue.NewHandler(tracker, done)
-	mux := http.NewServeMux()
-	mux.HandleFunc(queue.Path, func(w http.ResponseWriter, r *http.Request) {
-		readers.Add(1)
-		defer readers.Add(-1)
-		handler.ServeHTTP(w, r)
-	})
-	server := &http.Server{Handler: mux}
+	var servers []*http.Server
 	var serving sync.WaitGroup
 	for n := range o.Interceptors {
 		l, err := s.listen("interceptor-" + strconv.Itoa(n))
 		if err != nil {
 			return nil, err
 		}
+		handler := queue.NewHandler(tracker, done) // each bounds its own readers
+		mux := http.NewServeMux()
+		mux.HandleFunc(queue.Path, func(w http.ResponseWriter, r *http.Request) {
+			readers.Add(1)
+			defer readers.Add(-1)
+			handler.ServeHTTP(w, r)
+		})
+		server := &http.Server{Handler: mux}
+		servers = append(servers, server)
 		serving.Go(func() { _ = server.Serve(l) }) // until it is closed
 	}
 	return func(ctx context.Context) error {
 		beginAndEnd(ctx, routes, rates, &changes)
 		close(done)
-		err := server.Close()
+		var failed error
+		for _, server := range servers {
+			failed = errors.Join(failed, server.Close())
+		}
 		serving.Wait()
-		return err
+		return failed
 	}, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/interceptor/routesync"
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 	"github.com/kedacore/http-add-on/tests/bench/harness"
 )
@@ -159,7 +160,8 @@ func (s *stage) interceptor() (func(context.Context) error, error) {
 	env := map[string]string{
 		config.EnvProxyPort: "0", config.EnvAdminPort: "0", config.EnvShutdownDelay: "0s", config.EnvDrainTimeout: "1s",
 		config.EnvMaxIdleConns: "20000", config.EnvMaxIdleConnsPerHost: "20000",
-		telemetry.EnvPrometheusEnabled: strconv.FormatBool(source.Metrics), telemetry.EnvPrometheusPort: "0",
+		route.EnvMaxMatchesPerNamespace: "0", // all routes are in one
+		telemetry.EnvPrometheusEnabled:  strconv.FormatBool(source.Metrics), telemetry.EnvPrometheusPort: "0",
 	}
 	deps := app.Deps{Source: source, Store: endpoints.NewStore(), Tracker: inflight.NewTracker(nil), Log: logr.Discard()}
 	var err error
