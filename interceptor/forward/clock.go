@@ -12,8 +12,9 @@ import (
 // errTimeout is why the clock has ended an attempt.
 var errTimeout = errors.New("a timeout of the route is over")
 
-// clock measures the two timeouts of a route, and that of uploads, with one timer. The zero
-// clock measures nothing.
+// clock measures the two timeouts of a route, and that of uploads, with one timer, which runs
+// once something can be ended by it: most requests are over before. The zero clock measures
+// nothing.
 //
 // The request timeout runs from the arrival of the request to the last byte of its answer,
 // and to the end of an upgraded connection.
@@ -59,7 +60,6 @@ func (c *clock) start(b *body.Body, header, request, upload time.Duration, began
 		}
 		c.deadline = began.Add(request)
 	}
-	c.wind(now)
 }
 
 // Pause notes that we wait for the client.
@@ -100,6 +100,9 @@ func (c *clock) commit(w http.ResponseWriter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answer = w
+	if !c.deadline.IsZero() {
+		c.wind(time.Now())
+	}
 }
 
 // stop ends all measuring: the call is over.
@@ -189,7 +192,20 @@ func (c *clock) watch(interrupt func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.interrupt = interrupt
+	if !c.next().IsZero() {
+		c.wind(time.Now())
+	}
 	return !c.over
+}
+
+// within returns when the next timeout is over, or t if that is sooner.
+func (c *clock) within(t time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if next := c.next(); !next.IsZero() && next.Before(t) {
+		return next
+	}
+	return t
 }
 
 // unwatch undoes watch. It reports false if a timeout is over: interrupt was called then.
@@ -209,6 +225,7 @@ func (c *clock) done() <-chan struct{} {
 		if c.over {
 			close(c.ended)
 		}
+		c.wind(time.Now())
 	}
 	return c.ended
 }

@@ -33,6 +33,9 @@ const (
 	// bufferSize of a connection is net/http's: it bounds the trailers and the lines of
 	// chunks.
 	bufferSize = 4 << 10
+	// unwatched is how long an attempt runs before it is watched for the end of its call.
+	// Most answers come sooner, and a deadline costs less.
+	unwatched = 20 * time.Millisecond
 )
 
 // past is a deadline that ends what waits at once.
@@ -51,6 +54,9 @@ type wire struct {
 	client *downstream
 	// probing ends reads that would wait, with os.ErrDeadlineExceeded. TLS survives that.
 	probing bool
+	// late is called once a read has waited until a deadline, and the read goes on; nil for
+	// a deadline that ends it.
+	late func()
 	// open counts wires that were not closed.
 	open   *atomic.Int64
 	closed sync.Once
@@ -102,11 +108,12 @@ func newWire(socket net.Conn, open *atomic.Int64) *wire {
 // begins before the write: else a read would first have to find out that there is no answer
 // yet, which costs a system call. A deadline that ends the wait ends the next read too.
 func (w *wire) ask(p []byte) (int, error) {
-	if w.raw == nil || len(p) == 0 {
-		return w.Conn.Write(p)
-	}
 	w.scratch, w.n, w.err = p, 0, nil
 	err := w.raw.Read(w.write)
+	if w.late != nil && errors.Is(err, os.ErrDeadlineExceeded) && len(w.scratch) > 0 {
+		w.late() // before the wait began
+		err = w.raw.Read(w.write)
+	}
 	n, rest := w.n, w.scratch
 	w.scratch = nil
 	switch {
@@ -117,7 +124,10 @@ func (w *wire) ask(p []byte) (int, error) {
 	case len(rest) == 0:
 		return n, nil
 	}
-	more, err := w.Conn.Write(rest) // waits for room
+	if w.late != nil {
+		w.late() // to wait for room may take long
+	}
+	more, err := w.Conn.Write(rest)
 	return n + more, err
 }
 
@@ -136,6 +146,10 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.scratch = p
 	err := w.raw.Read(w.read)
+	for w.late != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		w.late()
+		err = w.raw.Read(w.read)
+	}
 	w.scratch = nil
 	switch {
 	case err != nil:
@@ -169,6 +183,8 @@ type conn struct {
 	stream net.Conn // the wire, or TLS on it
 	pool   *pool
 	cancel func() // ends what waits for the stream
+	late   func() // begins to watch
+	plain  bool   // the stream is the wire, and the wire a socket
 
 	reader *bufio.Reader
 	writer *bufio.Writer
@@ -179,7 +195,7 @@ type conn struct {
 
 	// Of the current request.
 	sent     *attempt
-	stop     func() bool // ends the watch of the client; false: it has left
+	stop     func() bool // ends the watch of the client; false: it has left; nil without one
 	writing  chan error  // delivers the result of the goroutine that writes; nil without one
 	expected chan bool   // decides whether a body that waits for 100 Continue is sent; nil: decided
 	headLeft int64       // of the heads of the current answer
@@ -194,8 +210,40 @@ type conn struct {
 func newConn(stream net.Conn, wire *wire, pool *pool) *conn {
 	c := &conn{stream: stream, wire: wire, pool: pool, idle: idleTimeout}
 	c.reader, c.writer = bufio.NewReaderSize((*source)(c), bufferSize), bufio.NewWriterSize((*sink)(c), bufferSize)
-	c.cancel = func() { _ = stream.SetDeadline(past) }
+	c.cancel, c.late = func() { _ = stream.SetDeadline(past) }, c.watch
+	c.plain = stream == net.Conn(wire) && wire.raw != nil
 	return c
+}
+
+// trust begins an attempt that is not watched yet.
+func (c *conn) trust() {
+	if !c.plain || c.sent.in.Context().Err() != nil {
+		c.watch()
+		return
+	}
+	c.wire.late = c.late
+	_ = c.wire.SetReadDeadline(c.sent.clock.within(time.Now().Add(unwatched)))
+}
+
+// watch has the attempt end when its client leaves or a timeout of the route is over, if it
+// does not yet.
+func (c *conn) watch() {
+	c.forgive()
+	if c.stop != nil {
+		return
+	}
+	c.stop = context.AfterFunc(c.sent.in.Context(), c.cancel)
+	if !c.sent.clock.watch(c.cancel) {
+		c.cancel()
+	}
+}
+
+// forgive takes the deadline of trust back.
+func (c *conn) forgive() {
+	if c.wire.late != nil {
+		c.wire.late = nil
+		_ = c.wire.SetReadDeadline(time.Time{})
+	}
 }
 
 // usable reports whether the connection can take a request. One that was idle can if its
@@ -229,6 +277,7 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := s.stream.Read(p[:min(int64(len(p)), s.headLeft)])
 	s.headLeft -= int64(n)
 	if over := s.pool.host.client.maxHead - freeHead - s.headLeft; over > 0 {
+		(*conn)(s).watch() // the charge may end it
 		s.pool.host.client.heads.charge((*conn)(s), headMemory*min(over, int64(n)))
 	}
 	return n, err
@@ -240,8 +289,10 @@ type sink conn
 // Write writes to the backend.
 func (s *sink) Write(p []byte) (int, error) {
 	write := s.stream.Write
-	if s.asking && s.stream == net.Conn(s.wire) {
+	if s.asking && s.plain {
 		write = s.wire.ask
+	} else {
+		(*conn)(s).watch() // it may wait for room
 	}
 	n, err := write(p)
 	s.written, s.broken = s.written || n > 0, err != nil
@@ -270,19 +321,18 @@ func (c *counter) Write(p []byte) (int, error) {
 // send sends the request of an attempt and returns the response.
 func (c *conn) send(a *attempt) (*http.Response, error) {
 	c.sent, c.wire.client, c.received, c.written, c.broken = a, &a.client, false, false, false
-	c.stop = context.AfterFunc(a.in.Context(), c.cancel)
-	if !a.clock.watch(c.cancel) {
-		c.cancel()
-	}
+	c.stop = nil
 	expects := a.request.Body != nil && httpExpects(a.request)
 	var err error
 	var expected *expectation
 	if !expects && a.body.InMemory(maxInline) {
+		c.trust()
 		if err = c.write(a.request, true); err != nil && !c.written {
 			return nil, c.fail(err)
 		}
 		// A backend may answer and close without reading everything.
 	} else {
+		c.watch()
 		if expects {
 			c.expected = make(chan bool, 1)
 			expected = &expectation{ReadCloser: a.request.Body, decided: c.expected}
@@ -300,6 +350,7 @@ func (c *conn) send(a *attempt) (*http.Response, error) {
 	}
 	c.headLeft = math.MaxInt64
 	if res.StatusCode == http.StatusSwitchingProtocols {
+		c.watch() // both directions at a time
 		if c.writing != nil {
 			// The client speaks the new protocol after its request.
 			err, c.writing = <-c.writing, nil
@@ -320,6 +371,10 @@ func (c *conn) send(a *attempt) (*http.Response, error) {
 
 // release ends the cancellation. It reports false if that has begun.
 func (c *conn) release() bool {
+	if c.stop == nil {
+		c.forgive()
+		return true
+	}
 	stopped := c.stop()
 	return c.sent.clock.unwatch() && stopped
 }
