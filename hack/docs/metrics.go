@@ -27,6 +27,7 @@ var labels = map[string]string{
 	"route_name":      "name of the InterceptorRoute or HTTPScaledObject; empty when no route matched",
 	"route_namespace": "its namespace",
 	"cold_start":      "`true` if the target had no ready endpoint when the request came",
+	"rule":            "the `name` of the static route that answered, or its place: `staticRoutes[0]`",
 	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled` (the client left, or its body failed), or `shed` (ended for want of memory)",
 }
 

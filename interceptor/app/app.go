@@ -30,6 +30,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/routesync"
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/pkg/routing"
 	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
@@ -211,8 +212,10 @@ func (a *App) coldStartOptions() coldstart.Options {
 		Metrics: a.metrics,
 		Now:     a.now,
 		Log:     a.log.WithName("coldstart"),
-		Match: func(host, path string, header http.Header) (*exchange.Route, bool) {
-			return a.sync.Table().Match(host, path, header)
+		Match: func(r *http.Request, host, path string) (*exchange.Route, bool) {
+			return a.sync.Table().Match(&routing.Request{
+				Host: host, Path: path, Method: r.Method, Header: r.Header, Peer: r.RemoteAddr, Trusted: a.cfg.Clients.TrustedProxies,
+			})
 		},
 	}
 }

@@ -37,8 +37,8 @@ type Options struct {
 	Now func() time.Time
 	// Log of answers that are lost.
 	Log logr.Logger
-	// Match finds the route of a request.
-	Match func(host, path string, header http.Header) (*exchange.Route, bool)
+	// Match finds the route of a request that goes to another host and path.
+	Match func(r *http.Request, host, path string) (*exchange.Route, bool)
 }
 
 // ColdStart is the step for requests that no endpoint takes yet. It shows their demand,
@@ -50,7 +50,7 @@ type ColdStart struct {
 	metrics *metrics.Metrics
 	now     func() time.Time
 	log     logr.Logger
-	match   func(host, path string, header http.Header) (*exchange.Route, bool)
+	match   func(r *http.Request, host, path string) (*exchange.Route, bool)
 	// losses bounds the log: a backend that fits no client fails with each request.
 	losses  *rate.Limiter
 	waiting waiting

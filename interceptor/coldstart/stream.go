@@ -122,7 +122,7 @@ func (p *pending) redirected(from *url.URL, location string) *url.URL {
 	if err != nil || location == "" || !strings.EqualFold(to.Host, p.r.Host) {
 		return nil
 	}
-	if route, ok := p.match(to.Host, to.Path, p.r.Header); !ok || route.Namespace != p.x.Route.Namespace || route.Name != p.x.Route.Name {
+	if route, ok := p.match(p.r, to.Host, to.Path); !ok || route.Namespace != p.x.Route.Namespace || route.Name != p.x.Route.Name {
 		return nil
 	}
 	return &url.URL{Path: to.Path, RawPath: to.RawPath, RawQuery: to.RawQuery}

@@ -5,6 +5,7 @@ package config
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/kedacore/http-add-on/pkg/environment"
@@ -70,6 +71,8 @@ type Clients struct {
 	MaxHeaderFields int
 	// DropUnderscores drops every field of a request whose name has an underscore.
 	DropUnderscores bool
+	// TrustedProxies may name the clients of their requests to rules with clientCIDRs.
+	TrustedProxies []netip.Prefix
 }
 
 // connectionMemory is the memory limit for each connection that may be open. An idle

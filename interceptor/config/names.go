@@ -19,13 +19,14 @@ const (
 // EnvListenAddress is where the ports are. It is ours.
 const EnvListenAddress = "KEDA_HTTP_LISTEN_ADDRESS"
 
-// Bounds. They are ours.
+// Bounds of what clients send, and who may say where they are. They are ours.
 const (
 	EnvMaxEndpointSeries      = "KEDA_HTTP_METRICS_READY_ENDPOINTS_MAX_ROUTES"
 	EnvDropUnderscoreHeaders  = "KEDA_HTTP_DROP_UNDERSCORE_HEADERS"
 	EnvMaxConnections         = "KEDA_HTTP_MAX_CONNECTIONS"
 	EnvMaxRequestHeaderBytes  = "KEDA_HTTP_MAX_REQUEST_HEADER_BYTES"
 	EnvMaxRequestHeaderFields = "KEDA_HTTP_MAX_REQUEST_HEADER_FIELDS"
+	EnvTrustedProxies         = "KEDA_HTTP_TRUSTED_PROXIES"
 	EnvMaxResponseHeaderBytes = "KEDA_HTTP_MAX_RESPONSE_HEADER_BYTES"
 )
 

@@ -28,6 +28,7 @@ func read(r *environment.Reader) Config {
 			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most connections of clients that are open at a time. For another one an idle one is closed, else the newest request that waits is ended with 503. Four fifths as many HTTP/2 streams are served at a time; as many more wait for their turn, for 10s at most. 0 is one for each 64 KiB of the memory limit."),
 			MaxHeaderBytes:  r.Bytes(EnvMaxRequestHeaderBytes, "65536", "Largest head of a request, in bytes; a longer one is answered with 431; at least 4096."),
 			MaxHeaderFields: r.Number(EnvMaxRequestHeaderFields, "200", "Most fields in the head of a request; more are answered with 431; at least 10."),
+			TrustedProxies:  environment.ParseList(r, environment.Variable{Name: EnvTrustedProxies, Type: "list of networks", Description: "Networks of the proxies in front of the interceptor, such as 10.0.0.0/8,2001:db8::/32. For clientCIDRs of rules, the client of their requests is the rightmost address of X-Forwarded-For that is in none of them; what is forwarded does not change. Empty trusts none."}, route.ParseProxy),
 			DropUnderscores: r.Flag(EnvDropUnderscoreHeaders, "false", "Drop every field of a request whose name has an underscore; false drops those only that stand for a field which the interceptor sets or which frames the message."),
 		},
 		ColdStart: ColdStart{

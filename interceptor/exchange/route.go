@@ -93,6 +93,8 @@ type Target struct {
 
 // StaticRoute answers matching requests without waking the target.
 type StaticRoute struct {
+	// Name of the static route, or its place, for metrics.
+	Name string
 	// Rules of which one must match.
 	Rules routing.Matcher
 	// Response to give.

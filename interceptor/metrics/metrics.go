@@ -29,6 +29,7 @@ const (
 	nameColdStart   = "interceptor.cold_start.duration"
 	nameLostAnswers = "interceptor.cold_start.lost_answers"
 	nameEndpoints   = "interceptor.route.ready_endpoints"
+	nameWakeIgnored = "interceptor.wake.ignored"
 )
 
 // Labels.
@@ -39,6 +40,7 @@ const (
 	labelNamespace = "route_namespace"
 	labelColdStart = "cold_start"
 	labelOutcome   = "outcome"
+	labelRule      = "rule"
 )
 
 // otherMethod stands for every method that is not of RFC 9110 or PATCH: the
@@ -82,6 +84,7 @@ type Metrics struct {
 	rejections metric.Int64Counter
 	coldStart  metric.Float64Histogram
 	lost       metric.Int64Counter
+	ignored    metric.Int64Counter
 
 	// unrouted is the cache of requests that matched no route.
 	unrouted exchange.Series
@@ -111,6 +114,10 @@ func New(provider metric.MeterProvider, gauges Gauges) (*Metrics, error) {
 	if m.lost, err = meter.Int64Counter(nameLostAnswers,
 		metric.WithDescription("Successful answers that a stream replaced by a failure, as they were neither a stream nor JSON of the API")); err != nil {
 		return nil, fmt.Errorf("making instrument %s: %w", nameLostAnswers, err)
+	}
+	if m.ignored, err = meter.Int64Counter(nameWakeIgnored,
+		metric.WithDescription("Requests that found their target asleep and did not wake it, as a static route answered them")); err != nil {
+		return nil, fmt.Errorf("making instrument %s: %w", nameWakeIgnored, err)
 	}
 	if gauges.Concurrency != nil {
 		if _, err = meter.Int64ObservableUpDownCounter(nameConcurrency,
@@ -157,6 +164,13 @@ func (m *Metrics) Rejected(ctx context.Context, route *exchange.Route) {
 // LostAnswer counts a successful answer that a stream replaced by a failure.
 func (m *Metrics) LostAnswer(ctx context.Context, route *exchange.Route) {
 	m.lost.Add(ctx, 1, metric.WithAttributeSet(routeAttributes(route.Namespace, route.Name)))
+}
+
+// WakeIgnored counts a request that found its target asleep and did not wake it. rule names
+// the static route that answered.
+func (m *Metrics) WakeIgnored(ctx context.Context, route *exchange.Route, rule string) {
+	m.ignored.Add(ctx, 1, metric.WithAttributeSet(attribute.NewSet(
+		attribute.String(labelRule, rule), attribute.String(labelName, route.Name), attribute.String(labelNamespace, route.Namespace))))
 }
 
 // ColdStart records how long a cold request waited, and how that ended.

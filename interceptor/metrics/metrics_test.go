@@ -89,6 +89,7 @@ func record(ctx context.Context, m *Metrics) {
 	m.Request(ctx, &exchange.Exchange{}, http.StatusNotFound, "get", 3*time.Millisecond)
 	m.Rejected(ctx, route)
 	m.LostAnswer(ctx, route)
+	m.WakeIgnored(ctx, route, "robots")
 	m.ColdStart(ctx, route, OutcomeReady, 20*time.Second)
 	m.ColdStart(ctx, route, OutcomeTimeout, time.Minute)
 	m.ColdStart(ctx, route, OutcomeCancelled, time.Second)
@@ -111,6 +112,7 @@ func TestInstrumentsAreFrozen(t *testing.T) {
 		"keda-interceptor-proxy interceptor.request.count counter code:int64 cold_start:string method:string route_name:string route_namespace:string",
 		"keda-interceptor-proxy interceptor.request.duration histogram " + durations + " code:int64 cold_start:string method:string route_name:string route_namespace:string s",
 		"keda-interceptor-proxy interceptor.route.ready_endpoints gauge route_name:string route_namespace:string",
+		"keda-interceptor-proxy interceptor.wake.ignored counter route_name:string route_namespace:string rule:string",
 	}
 	if diff := cmp.Diff(want, otlp.Instruments(t, reader)); diff != "" {
 		t.Errorf("the instruments have changed (-frozen +now):\n%s", diff)

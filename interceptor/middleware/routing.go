@@ -26,15 +26,17 @@ type Routing struct {
 	budget *body.Budget
 	// unrouted answers requests without a route and reports whether it did; nil answers none.
 	unrouted func(http.ResponseWriter, *http.Request) bool
+	// proxies are trusted to name the clients of their requests.
+	proxies routing.Proxies
 }
 
 // NewRouting returns the step before next. table returns the table in force, nil until
 // loaded is closed. budget is charged with the requests that wait for that. unrouted, which
 // may be nil, answers requests without a route and reports whether it did.
 func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route], loaded <-chan struct{}, budget *body.Budget,
-	unrouted func(http.ResponseWriter, *http.Request) bool,
+	unrouted func(http.ResponseWriter, *http.Request) bool, proxies routing.Proxies,
 ) *Routing {
-	return &Routing{next: next, table: table, loaded: loaded, budget: budget, unrouted: unrouted}
+	return &Routing{next: next, table: table, loaded: loaded, budget: budget, unrouted: unrouted, proxies: proxies}
 }
 
 // ServeExchange sets the route of the exchange, or fails with 404.
@@ -46,7 +48,8 @@ func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *excha
 		}
 		table = s.table()
 	}
-	route, ok := table.Match(r.Host, r.URL.Path, r.Header)
+	of := ruled(r, s.proxies)
+	route, ok := table.Match(&of)
 	if !ok {
 		if s.unrouted != nil && s.unrouted(w, r) {
 			return nil
@@ -55,6 +58,11 @@ func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *excha
 	}
 	x.Route = route
 	return s.next.ServeExchange(w, r, x)
+}
+
+// ruled returns what rules look at.
+func ruled(r *http.Request, proxies routing.Proxies) routing.Request {
+	return routing.Request{Host: r.Host, Path: r.URL.Path, Method: r.Method, Header: r.Header, Peer: r.RemoteAddr, Trusted: proxies}
 }
 
 // wait returns once there is a table.

@@ -36,7 +36,7 @@ func TestRequestsWaitWhileRoutesLoad(t *testing.T) {
 				var table atomic.Pointer[routing.Table[*exchange.Route]]
 				loaded, budget := make(chan struct{}), body.NewBudget(test.room)
 				served := exchange.HandlerFunc(func(http.ResponseWriter, *http.Request, *exchange.Exchange) error { return nil })
-				step := NewRouting(served, table.Load, loaded, budget, nil)
+				step := NewRouting(served, table.Load, loaded, budget, nil, nil)
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
 				if test.leaves > 0 {

@@ -1,6 +1,7 @@
 package routesync
 
 import (
+	"cmp"
 	"fmt"
 	"mime"
 	"net/http"
@@ -63,15 +64,16 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 	if compiled.Target.Problem != "" {
 		n.problem("target: %s", compiled.Target.Problem)
 	}
-	size := route.Size(spec.Rules)
+	matches := route.Matches{}.And(spec.Rules)
 	for i := range spec.StaticRoutes {
 		static := &spec.StaticRoutes[i]
-		staticRules, wrong := n.settings.Limits.Rules(static.Rules, size)
-		size += route.Size(static.Rules)
+		staticRules, wrong := n.settings.Limits.Rules(static.Rules, matches)
+		matches = matches.And(static.Rules)
 		for _, problem := range wrong {
 			n.problem("staticRoutes[%d]: %s", i, problem)
 		}
 		compiled.Static = append(compiled.Static, exchange.StaticRoute{
+			Name:     cmp.Or(static.Name, fmt.Sprintf("staticRoutes[%d]", i)),
 			Rules:    routing.CompileMatcher(staticRules),
 			Response: n.response(fmt.Sprintf("staticRoutes[%d]", i), &static.Response, http.StatusOK),
 			Always:   static.ResponseMode == v1beta1.StaticResponseAlways,

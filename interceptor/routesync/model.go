@@ -160,7 +160,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			remove = append(remove, key)
 			continue
 		}
-		rules, wrong := m.compiler.settings.Limits.Rules(object.Spec.Rules, 0)
+		rules, wrong := m.compiler.settings.Limits.Rules(object.Spec.Rules, route.Matches{})
 		compiled, uses, problems := m.compiler.compile(object)
 		if replaced := m.live[key]; replaced != nil {
 			replaced.Replace(compiled)

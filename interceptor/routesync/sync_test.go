@@ -26,6 +26,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/environment"
 	"github.com/kedacore/http-add-on/pkg/kubesource"
 	"github.com/kedacore/http-add-on/pkg/route"
+	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -148,7 +149,7 @@ func TestCheck(t *testing.T) {
 }
 
 func match(s *Sync, host string) *exchange.Route {
-	route, _ := s.Table().Match(host, "/", nil)
+	route, _ := s.Table().Match(&routing.Request{Host: host, Path: "/"})
 	return route
 }
 
@@ -304,7 +305,7 @@ func TestHostsThatNoRequestHasAreNamed(t *testing.T) {
 		if r == nil || match(s, "xn--mnchen-3ya.example") != r || match(s, "http") != nil || match(s, "b.test") != nil {
 			t.Error("requests for the hosts that there are, and for no others, are the route's")
 		}
-		if static := r.Static[0].Rules; static.Match("a.test", "/x/y", nil) || !static.Match("a.test", "/y z", nil) {
+		if static := r.Static[0].Rules; static.Match(&routing.Request{Host: "a.test", Path: "/x/y"}) || !static.Match(&routing.Request{Host: "a.test", Path: "/y z"}) {
 			t.Error("the static route answers for its path, and for no other")
 		}
 		for name, want := range map[string][]string{"a": {`host "http://a.test": it is a URL`, `staticRoutes[0]: no request matches the path "/x/*"`}, "b": {`host "b.*.test"`}} {
@@ -342,7 +343,7 @@ func TestDefaultsOfARoute(t *testing.T) {
 				{Kind: KindService, Namespace: "ns", Name: "app"}:                appService(),
 				{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "route"}: interceptorRoute(t, "route", "a.test", c.spec),
 			})
-			route, ok := m.table(nil).Match("a.test", "/", nil)
+			route, ok := m.table(nil).Match(&routing.Request{Host: "a.test", Path: "/"})
 			if !ok || !c.check(route) {
 				t.Errorf("%s: %+v", c.reason, route)
 			}
@@ -528,7 +529,7 @@ func TestOneChangeCompilesOneRoute(t *testing.T) {
 	m.apply(map[ObjectRef]kubesource.Object{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
 	table = m.table(table)
 	one := time.Since(start)
-	if _, ok := table.Match("changed.test", "/", nil); !ok || table.Len() != 2000 {
+	if _, ok := table.Match(&routing.Request{Host: "changed.test", Path: "/"}); !ok || table.Len() != 2000 {
 		t.Fatalf("the change is in the table of %d", table.Len())
 	}
 	if one > everything/20 {

@@ -158,6 +158,6 @@ func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (lost []Conflict, a
 
 // claimOf returns what a route asks for.
 func (c *Claims) claimOf(object *v1beta1.InterceptorRoute) *claim {
-	rules, _ := c.limits.Rules(object.Spec.Rules, 0)
+	rules, _ := c.limits.Rules(object.Spec.Rules, Matches{})
 	return &claim{created: object.CreationTimestamp.Time, size: Weight(object), places: routing.Places(rules)}
 }

@@ -183,7 +183,7 @@ func TestTheTableAgrees(t *testing.T) {
 			r := made(fmt.Sprint("r", i), random.IntN(3), rule(hosts[random.IntN(len(hosts))], paths[random.IntN(len(paths))], headers[random.IntN(len(headers))]...))
 			all = append(all, r)
 			c.put(api.KindInterceptorRoute, r)
-			rules, _ := defaults.Rules(r.Spec.Rules, 0)
+			rules, _ := defaults.Rules(r.Spec.Rules, Matches{})
 			set = append(set, routing.Route[string]{
 				Key: routing.Key{Namespace: r.Namespace, Name: r.Name}, Created: r.CreationTimestamp.Time, Rules: rules, Value: r.Name,
 			})
@@ -203,12 +203,12 @@ func TestTheTableAgrees(t *testing.T) {
 }
 
 // request is one that matches a rule and no more specific one.
-func request(rule *v1beta1.RoutingRule) (host, path string, header http.Header) {
-	host = rule.Hosts[0]
+func request(rule *v1beta1.RoutingRule) *routing.Request {
+	host := rule.Hosts[0]
 	if host == "" || host == "*" {
 		host = "nowhere.invalid"
 	}
-	header = http.Header{}
+	header := http.Header{}
 	for _, match := range rule.Headers {
 		if match.Value != nil {
 			header.Set(match.Name, *match.Value)
@@ -216,7 +216,7 @@ func request(rule *v1beta1.RoutingRule) (host, path string, header http.Header) 
 			header.Set(match.Name, "another")
 		}
 	}
-	return strings.Replace(host, "*", "nowhere", 1), "/" + strings.Trim(rule.Paths[0].Value, "/"), header
+	return &routing.Request{Host: strings.Replace(host, "*", "nowhere", 1), Path: "/" + strings.Trim(rule.Paths[0].Value, "/"), Header: header}
 }
 
 func TestClaimsAreBounded(t *testing.T) {

@@ -99,20 +99,28 @@ func (q *Quota) Problem(name types.NamespacedName) *Problem {
 		return nil
 	}
 	return problem(ReasonNamespaceFull,
-		"the object is not served: older objects have taken the %d hosts, paths and headers that all objects of namespace %q may have",
+		"the object is not served: older objects have taken the %d hosts, paths, headers and other matches that all objects of namespace %q may have",
 		q.most, name.Namespace)
 }
 
-// Weight returns what the rules of an object cost, those of static routes included.
+// Weight returns what the rules of an object cost, those of static routes included. What
+// others pay for too weighs more: the time that regular expressions and presets take.
 func Weight(object *v1beta1.InterceptorRoute) (sum int) {
-	add := func(rules []v1beta1.RoutingRule) {
-		for i := range rules {
-			sum += routing.Weight(len(rules[i].Hosts), len(rules[i].Paths), len(rules[i].Headers))
+	for i := range object.Spec.Rules {
+		rule := &object.Spec.Rules[i]
+		sum += weightOf(rule) + regexesOf(rule)*routing.RegexWeight + len(rule.UserAgents)*presetWeight
+	}
+	for i := range object.Spec.StaticRoutes {
+		for j := range object.Spec.StaticRoutes[i].Rules {
+			sum += weightOf(&object.Spec.StaticRoutes[i].Rules[j])
 		}
 	}
-	add(object.Spec.Rules)
-	for i := range object.Spec.StaticRoutes {
-		add(object.Spec.StaticRoutes[i].Rules)
-	}
 	return max(sum, 1)
+}
+
+// presetWeight is about how many values a preset of User-Agents has.
+const presetWeight = 32
+
+func weightOf(rule *v1beta1.RoutingRule) int {
+	return routing.Weight(len(rule.Hosts), len(rule.Paths), conditionsOf(rule))
 }

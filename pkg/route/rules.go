@@ -11,22 +11,22 @@ import (
 // ReasonInvalidRules is the reason of rules that no request matches, as conditions have it.
 const ReasonInvalidRules = "InvalidRules"
 
-// maxFindings is how many hosts and paths are named: an object may have thousands.
+// maxFindings is how many matches are named: an object may have thousands.
 const maxFindings = 5
 
 // Rules returns the rules of a route in the form that a routing table takes, and what is
-// wrong with their hosts and paths. Those that no request has are left out. A rule that
-// has no host or no path left is left out too: without hosts it would match all of them.
-// So is what comes after PerObject hosts, paths and headers; before is what the object has of
-// them in front of these rules.
+// wrong with them. Hosts, paths, methods and networks that no request has are left out. A
+// rule that has none of them left is left out too: without hosts it would match all of
+// them. So is one with a header that cannot be matched, and what comes after PerObject
+// matches; before is what the object has in front of these rules.
 //
 // What has one meaning is converted: Unicode hosts to the form that clients send (UTS #46,
 // as browsers do it), percent-encoding to what it stands for, as the paths of requests are
 // compared decoded.
-func (l Limits) Rules(rules []v1beta1.RoutingRule, before int) (out []routing.Rule, wrong []string) {
+func (l Limits) Rules(rules []v1beta1.RoutingRule, before Matches) (out []routing.Rule, wrong []string) {
 	most := orUnlimited(l.PerObject)
 	var found findings
-	room := max(most-before, 0)
+	room, regexes := max(most-before.All, 0), before.Regexes
 	for i := range rules {
 		in := &rules[i]
 		hosts, paths, fits := trim(in, room)
@@ -54,39 +54,49 @@ func (l Limits) Rules(rules []v1beta1.RoutingRule, before int) (out []routing.Ru
 		if !fits || len(in.Hosts) > 0 && len(rule.Hosts) == 0 || len(in.Paths) > 0 && len(rule.Paths) == 0 {
 			continue
 		}
-		for _, header := range in.Headers {
-			rule.Headers = append(rule.Headers, routing.HeaderMatch{Name: header.Name, Value: header.Value})
+		regexes += regexesOf(in)
+		if convertConditions(in, &rule, regexes, &found) {
+			out = append(out, rule)
 		}
-		out = append(out, rule)
 	}
 	wrong = found.texts()
-	if over := before + Size(rules) - most; over > 0 {
+	if size := (Matches{}).And(rules).All; before.All+size > most {
 		wrong = append(wrong, fmt.Sprintf(
-			"the last %d hosts, paths and headers are left out: an object may have %d", min(over, Size(rules)), most))
+			"the last %d hosts, paths, headers and other matches are left out: an object may have %d", min(before.All+size-most, size), most))
 	}
 	return out, wrong
 }
 
-// Size is how many hosts, paths and headers rules have. A rule without any counts as one.
-func Size(rules []v1beta1.RoutingRule) (size int) {
+// Matches is how many matches rules have.
+type Matches struct {
+	// All counts hosts, paths, methods, values of headers, presets and networks. A rule
+	// without any counts as one.
+	All int
+	// Regexes among them.
+	Regexes int
+}
+
+// And returns the matches of further rules with these.
+func (m Matches) And(rules []v1beta1.RoutingRule) Matches {
 	for i := range rules {
-		size += sizeOf(&rules[i])
+		m.All += sizeOf(&rules[i])
+		m.Regexes += regexesOf(&rules[i])
 	}
-	return size
+	return m
 }
 
 func sizeOf(rule *v1beta1.RoutingRule) int {
-	return max(len(rule.Hosts)+len(rule.Paths)+len(rule.Headers), 1)
+	return max(len(rule.Hosts)+len(rule.Paths)+conditionsOf(rule), 1)
 }
 
 // trim returns how many hosts and paths of a rule find room. The rule does not fit if none
-// of them does: it would match everything; nor without all its headers.
+// of them does: it would match everything; nor without all its conditions.
 func trim(rule *v1beta1.RoutingRule, room int) (hosts, paths int, fits bool) {
-	room -= len(rule.Headers)
+	room -= conditionsOf(rule)
 	hosts = max(min(len(rule.Hosts), room-min(len(rule.Paths), 1)), 0)
 	paths = max(min(len(rule.Paths), room-hosts), 0)
 	fits = room >= 0 && (hosts > 0 || len(rule.Hosts) == 0) && (paths > 0 || len(rule.Paths) == 0)
-	if len(rule.Hosts)+len(rule.Paths)+len(rule.Headers) == 0 {
+	if len(rule.Hosts)+len(rule.Paths)+conditionsOf(rule) == 0 {
 		fits = room > 0
 	}
 	return hosts, paths, fits
@@ -108,7 +118,7 @@ func (f *findings) add(format string, args ...any) {
 
 func (f *findings) texts() []string {
 	if f.more > 0 {
-		return append(f.named, fmt.Sprintf("the same is true of %d more hosts and paths", f.more))
+		return append(f.named, fmt.Sprintf("the same is true of %d more of them", f.more))
 	}
 	return f.named
 }

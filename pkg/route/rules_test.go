@@ -15,7 +15,7 @@ import (
 
 // matches reports whether a request belongs to rules.
 func matches(rules []routing.Rule, host, path string) bool {
-	_, ok := routing.Compile([]routing.Route[int]{{Rules: rules}}).Match(host, path, http.Header{})
+	_, ok := routing.Compile([]routing.Route[int]{{Rules: rules}}).Match(&routing.Request{Host: host, Path: path, Header: http.Header{}})
 	return ok
 }
 
@@ -74,7 +74,7 @@ func TestHostsOfRules(t *testing.T) {
 		{"a\u200d.example", "", "internationalized domain name"},
 		{strings.Repeat("a", 254), "", "longer than 253"},
 	} {
-		rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Hosts: []string{test.host}}}, 0)
+		rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Hosts: []string{test.host}}}, Matches{})
 		got := strings.Join(wrong, "; ")
 		switch {
 		case test.wrong == "" && (got != "" || !matches(rules, test.request, "/")):
@@ -116,7 +116,7 @@ func TestPathsOfRules(t *testing.T) {
 		{"/a#b", "", `the path ends before "#" (write %23`},
 		{"https://shop.example.com/cart", "", "it is a URL"},
 	} {
-		rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: test.path}}}}, 0)
+		rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: test.path}}}}, Matches{})
 		got := strings.Join(wrong, "; ")
 		switch {
 		case test.wrong == "" && (got != "" || !matches(rules, "a.test", test.request)):
@@ -129,7 +129,7 @@ func TestPathsOfRules(t *testing.T) {
 
 // There are such paths, and 0.16 routes them.
 func TestAsteriskWithinASegmentStands(t *testing.T) {
-	rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}}, 0)
+	rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}}, Matches{})
 	if len(wrong) != 1 || !strings.Contains(wrong[0], "stands for itself only") || !matches(rules, "a.test", "/wiki/A*_search") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
@@ -141,7 +141,7 @@ func TestWhatNoRequestMatchesIsLeftOut(t *testing.T) {
 		{Hosts: []string{"http://a.test"}, Paths: []v1beta1.PathMatch{{Value: "/a"}}},
 		{Hosts: []string{"b.test"}, Paths: []v1beta1.PathMatch{{Value: "/*"}}},
 		{Hosts: []string{"a.*", "c.test"}, Paths: []v1beta1.PathMatch{{Value: "/?"}, {Value: "/c"}}, Headers: []v1beta1.HeaderMatch{{Name: "x"}}},
-	}, 0)
+	}, Matches{})
 	want := []routing.Rule{{Hosts: []string{"c.test"}, Paths: []string{"/c"}, Headers: []routing.HeaderMatch{{Name: "x"}}}}
 	if diff := cmp.Diff(want, rules); diff != "" || len(wrong) != 4 {
 		t.Errorf("%q (-want +got):\n%s", wrong, diff)
@@ -153,7 +153,7 @@ func TestOutOfBounds(t *testing.T) {
 	for i := range many.Hosts {
 		many.Hosts[i] = "a*b"
 	}
-	if rules, wrong := defaults.Rules([]v1beta1.RoutingRule{many}, 0); len(rules) > 0 || len(wrong) != maxFindings+1 || !strings.Contains(wrong[maxFindings], " 295 more") {
+	if rules, wrong := defaults.Rules([]v1beta1.RoutingRule{many}, Matches{}); len(rules) > 0 || len(wrong) != maxFindings+1 || !strings.Contains(wrong[maxFindings], " 295 more") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
 }
@@ -189,7 +189,7 @@ func TestSizeOfRulesIsBounded(t *testing.T) {
 		{"what comes before counts", 4095, []v1beta1.RoutingRule{rule(1, 1, 0)}, nil, "the last 1 "},
 		{"it may be too much by itself", 10_000, []v1beta1.RoutingRule{rule(2, 0, 0)}, nil, "the last 2 "},
 	} {
-		rules, wrong := defaults.Rules(test.rules, test.before)
+		rules, wrong := defaults.Rules(test.rules, Matches{All: test.before})
 		var got []int
 		for i := range rules {
 			got = append(got, len(rules[i].Hosts)+len(rules[i].Paths)+len(rules[i].Headers))
@@ -214,7 +214,7 @@ func FuzzRules(f *testing.F) {
 			if again, err := convertHost(host); err != nil || routing.HostName(again) != routing.HostName(host) {
 				t.Errorf("the host %q is %q and then %q, %v", value, host, again, err)
 			}
-			rules, _ := defaults.Rules([]v1beta1.RoutingRule{{Hosts: []string{value}}}, 0)
+			rules, _ := defaults.Rules([]v1beta1.RoutingRule{{Hosts: []string{value}}}, Matches{})
 			if name := routing.HostName(value); name != "" && name != "*" && matches(rules, "other.invalid", "/") && !strings.HasPrefix(name, "*.") {
 				t.Errorf("the host %q matches all hosts", value)
 			}

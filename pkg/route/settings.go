@@ -21,7 +21,7 @@ type Settings struct {
 	ConfigMaps ConfigMaps
 }
 
-// Limits bound the matches of routes: hosts, paths and headers. The zero Limits bound
+// Limits bound the matches of routes: hosts, paths, methods, headers and networks. The zero Limits bound
 // nothing.
 type Limits struct {
 	// PerObject is how many matches an object may have, those of static routes included.
@@ -44,8 +44,8 @@ type ConfigMaps struct {
 func ReadSettings(r *environment.Reader) Settings {
 	return Settings{
 		Limits: Limits{
-			PerObject:    r.Number(EnvMaxMatchesPerObject, "4096", "Most hosts, paths and headers of an object's rules, those of static routes included; more are left out. 0 is no bound. Interceptor and operator must have the same value."),
-			PerNamespace: r.Number(EnvMaxMatchesPerNamespace, "65536", "Most hosts, paths and headers of all objects of a namespace; over it the oldest objects are served. 0 is no bound. Interceptor and operator must have the same value."),
+			PerObject:    r.Number(EnvMaxMatchesPerObject, "4096", "Most hosts, paths, headers and other matches of an object's rules, those of static routes included; more are left out. 0 is no bound. Interceptor and operator must have the same value."),
+			PerNamespace: r.Number(EnvMaxMatchesPerNamespace, "65536", "Most hosts, paths, headers and other matches of all objects of a namespace; over it the oldest objects are served. 0 is no bound. Interceptor and operator must have the same value."),
 		},
 		ConfigMaps: ConfigMaps{
 			Off:        !r.Flag(EnvConfigMaps, "true", "Take responses from ConfigMaps; false needs no right to read any. Interceptor and operator must have the same value."),

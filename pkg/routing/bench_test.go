@@ -96,7 +96,7 @@ func benchmarkMatch(b *testing.B, s shape, n int) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		l := &lookups[i%len(lookups)]
-		if _, ok := table.Match(l.host, l.path, l.header); !ok {
+		if _, ok := table.Match(&Request{Host: l.host, Path: l.path, Header: l.header}); !ok {
 			b.Fatal("no match")
 		}
 	}
@@ -129,7 +129,7 @@ func BenchmarkMatchHostile(b *testing.B) {
 			table := hostileTable()
 			b.ReportAllocs()
 			for b.Loop() {
-				table.Match(h.host, h.path, nil)
+				table.Match(&Request{Host: h.host, Path: h.path})
 			}
 		})
 	}
@@ -209,7 +209,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		"the catch-all":                  {"nobody.knows", "//x//", nil},
 		"an IPv6 literal":                {"[::1]:8080", "/", nil},
 	} {
-		if allocs := testing.AllocsPerRun(100, func() { mixed.Match(l.host, l.path, l.header) }); allocs != 0 {
+		if allocs := testing.AllocsPerRun(100, func() { mixed.Match(&Request{Host: l.host, Path: l.path, Header: l.header}) }); allocs != 0 {
 			t.Errorf("%s: %v allocations for each match", reason, allocs)
 		}
 	}
@@ -220,7 +220,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		if allocs := testing.AllocsPerRun(1_000, func() {
 			l := &lookups[i]
 			i++
-			table.Match(l.host, l.path, l.header)
+			table.Match(&Request{Host: l.host, Path: l.path, Header: l.header})
 		}); allocs != 0 {
 			t.Errorf("%s: %v allocations for each match", s.name, allocs)
 		}
@@ -250,7 +250,7 @@ func TestWithCostsTheChange(t *testing.T) {
 func TestHostileRequestsAreBounded(t *testing.T) {
 	table := hostileTable()
 	for _, h := range hostile() {
-		took := median(21, func(int) { table.Match(h.host, h.path, nil) })
+		took := median(21, func(int) { table.Match(&Request{Host: h.host, Path: h.path}) })
 		if limit := 10 * time.Duration(len(h.host)+len(h.path)+10_000); took > limit {
 			t.Errorf("%s: a match takes %v, more than %v", h.name, took, limit)
 		}

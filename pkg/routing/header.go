@@ -39,24 +39,24 @@ type headerSet[T any] struct {
 
 // compareHeaders orders what rules ask for by precedence, then in any order that is total.
 func compareHeaders[T any](s headerSet[T], r *rule[T]) int {
-	return cmp.Or(compareRank(s.headers, s.values, r.headers, r.values), slices.CompareFunc(s.headers, r.headers, compareMatches))
+	return cmp.Or(compareRank(len(s.headers), s.values, len(r.asks.headers), r.asks.values), slices.CompareFunc(s.headers, r.asks.headers, compareMatches))
 }
 
 // compareRank orders what two rules ask for: more headers, then more values.
-func compareRank(a []headerMatch, aValues int, b []headerMatch, bValues int) int {
-	return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(bValues, aValues))
+func compareRank(a, aValues, b, bValues int) int {
+	return cmp.Or(cmp.Compare(b, a), cmp.Compare(bValues, aValues))
 }
 
 // pickIndexed returns the first of the rules in the index that a header satisfies.
 func (n *paths[T]) pickIndexed(r *request) (best *candidate[T]) {
 	var memo headerMemo
-	for name, values := range r.header {
+	for name, values := range r.Header {
 		found, ok := n.headers.find(maphash.String(r.seed, name), name, false)
 		if !ok {
 			continue
 		}
 		if len(values) > 0 && found.any != nil {
-			best = found.any.pick(r.header, &memo, best)
+			best = found.any.pick(r.Header, &memo, best)
 		}
 		if found.values.empty() {
 			continue
@@ -64,7 +64,7 @@ func (n *paths[T]) pickIndexed(r *request) (best *candidate[T]) {
 		for i, value := range values {
 			list, ok := found.values.find(maphash.String(r.seed, value), value, false)
 			if ok && !slices.Contains(values[:i], value) {
-				best = list.pick(r.header, &memo, best)
+				best = list.pick(r.Header, &memo, best)
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func (l *headerList[T]) pick(header http.Header, memo *headerMemo, best *candida
 		s := &l.sets[i]
 		asked := hashes[:len(s.headers)]
 		hashes = hashes[len(asked):]
-		if best != nil && compareRank(best.headers, best.rule.values, s.headers, s.values) < 0 {
+		if best != nil && compareRank(len(best.asks.headers), best.asks.values, len(s.headers), s.values) < 0 {
 			break
 		}
 		if memo.match(s.headers, asked, header) && (best == nil || compareRules(s.rules[0].rule, best.rule) < 0) {
@@ -115,20 +115,21 @@ func (memo *headerMemo) match(headers []headerMatch, hashes []uint64, header htt
 func (n *paths[T]) indexRule(e *edit, r *rule[T], add bool) {
 	var in *headerMatch
 	var list *headerList[T]
-	for i := range r.headers {
-		other := n.listOf(e, &r.headers[i])
+	headers := r.asks.headers
+	for i := range headers {
+		other := n.listOf(e, &headers[i])
 		if other == nil {
 			if add && (in == nil || list != nil) {
-				in, list = &r.headers[i], nil
+				in, list = &headers[i], nil
 			}
 			continue
 		}
 		if _, found := slices.BinarySearchFunc(other.sets, r, compareHeaders); found {
-			in, list = &r.headers[i], other
+			in, list = &headers[i], other
 			break
 		}
 		if add && (in == nil || list != nil && len(other.sets) < len(list.sets)) {
-			in, list = &r.headers[i], other
+			in, list = &headers[i], other
 		}
 	}
 	list = list.own(e)
@@ -181,8 +182,8 @@ func (l *headerList[T]) update(e *edit, r *rule[T], add bool) {
 		at += len(l.sets[j].headers)
 	}
 	if !found {
-		l.sets = slices.Insert(l.sets, i, headerSet[T]{by: e, values: r.values})
-		l.hashes = slices.Insert(l.hashes, at, r.hashes...)
+		l.sets = slices.Insert(l.sets, i, headerSet[T]{by: e, values: r.asks.values})
+		l.hashes = slices.Insert(l.hashes, at, r.asks.hashes...)
 	}
 	s := &l.sets[i]
 	if s.by != e {
@@ -190,10 +191,10 @@ func (l *headerList[T]) update(e *edit, r *rule[T], add bool) {
 	}
 	if s.rules = changeRules(s.rules, r, add); len(s.rules) == 0 {
 		l.sets = slices.Delete(l.sets, i, i+1)
-		l.hashes = slices.Delete(l.hashes, at, at+len(r.hashes))
+		l.hashes = slices.Delete(l.hashes, at, at+len(r.asks.hashes))
 		return
 	}
-	s.headers = s.rules[0].headers // not those of a rule that is gone
+	s.headers = s.rules[0].asks.headers // not those of a rule that is gone
 }
 
 // own returns a list that the edit may change: l itself or a copy.

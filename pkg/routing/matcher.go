@@ -1,9 +1,5 @@
 package routing
 
-import (
-	"net/http"
-)
-
 // Matcher finds out whether a request matches one of some rules: those of a static
 // route. It is immutable; the zero Matcher matches nothing.
 type Matcher struct{ table *Table[struct{}] }
@@ -13,8 +9,8 @@ func CompileMatcher(rules []Rule) Matcher {
 	return Matcher{table: Compile([]Route[struct{}]{{Rules: rules}})}
 }
 
-// Match reports whether one of the rules matches; arguments as for [Table.Match].
-func (m *Matcher) Match(host, path string, header http.Header) bool {
-	_, ok := m.table.Match(host, path, header)
+// Match reports whether one of the rules matches.
+func (m *Matcher) Match(r *Request) bool {
+	_, ok := m.table.Match(r)
 	return ok
 }

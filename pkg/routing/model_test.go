@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,18 +16,20 @@ import (
 type modelHit struct {
 	route               *Route[string]
 	exact               bool
+	methods, clients    bool
 	labels, segments    int
 	headers, withValues int
 }
 
 // modelMatch is the slow and obvious table: of every rule's every host and path
 // that match, the first in the order of precedence.
-func modelMatch(routes map[Key]*Route[string], host, path string, header http.Header) (string, bool) {
+func modelMatch(routes map[Key]*Route[string], of *Request) (string, bool) {
+	host, path, header := of.Host, of.Path, of.Header
 	var hits []modelHit
 	for _, r := range routes {
 		for _, rule := range r.Rules {
 			headers, withValues, ok := modelHeaders(rule.Headers, header)
-			if !ok {
+			if !ok || !modelMethod(rule.Methods, of.Method) || !modelClient(rule.Clients, of.Peer) {
 				continue
 			}
 			for _, h := range orDefault(rule.Hosts, "*") {
@@ -36,7 +39,7 @@ func modelMatch(routes map[Key]*Route[string], host, path string, header http.He
 				}
 				for _, p := range orDefault(rule.Paths, "/") {
 					if segments, ok := modelPath(p, path); ok {
-						hits = append(hits, modelHit{r, exact, labels, segments, headers, withValues})
+						hits = append(hits, modelHit{r, exact, len(rule.Methods) > 0, len(rule.Clients) > 0, labels, segments, headers, withValues})
 					}
 				}
 			}
@@ -55,12 +58,33 @@ func modelMatch(routes map[Key]*Route[string], host, path string, header http.He
 		return cmp.Or(
 			cmp.Compare(b.labels, a.labels),
 			cmp.Compare(b.segments, a.segments),
+			trueFirst(a.methods, b.methods),
 			cmp.Compare(b.headers, a.headers),
 			cmp.Compare(b.withValues, a.withValues),
+			trueFirst(a.clients, b.clients),
 			a.route.Created.Compare(b.route.Created),
 			cmp.Compare(b.route.Key.String(), a.route.Key.String()),
 		)
 	}).route.Value, true
+}
+
+func trueFirst(a, b bool) int {
+	switch {
+	case a && !b:
+		return -1
+	case b && !a:
+		return 1
+	}
+	return 0
+}
+
+func modelMethod(methods []string, method string) bool {
+	return len(methods) == 0 || slices.Contains(methods, method)
+}
+
+func modelClient(clients []netip.Prefix, peer string) bool {
+	address := netip.MustParseAddrPort(peer).Addr()
+	return len(clients) == 0 || slices.ContainsFunc(clients, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
 func orDefault[E any](list []E, otherwise E) []E {
@@ -75,6 +99,16 @@ func modelHeaders(matches []HeaderMatch, header http.Header) (headers, withValue
 	asked := map[string]map[string]bool{}
 	for _, m := range matches {
 		name := strings.ToLower(m.Name)
+		if m.Test != nil {
+			if !m.Test.Match(header.Values(name)) {
+				return 0, 0, false
+			}
+			headers++
+			if m.Test != Absent {
+				withValues++
+			}
+			continue
+		}
 		if asked[name] == nil {
 			asked[name] = map[string]bool{}
 		}
@@ -139,7 +173,11 @@ func modelPath(prefix, path string) (segments int, ok bool) {
 }
 
 // draw makes routes and requests out of a few names, so that they meet often.
-type draw struct{ *rand.Rand }
+type draw struct {
+	*rand.Rand
+	// filters draws what 0.16 does not know: methods, tests and clients.
+	filters bool
+}
 
 func (d draw) host() string {
 	if d.IntN(12) == 0 {
@@ -181,9 +219,25 @@ func (d draw) rule() Rule {
 		if d.IntN(2) == 0 {
 			match.Value = &d.some(1, 1, "v", "w", "")[0]
 		}
+		if d.filters && d.IntN(3) == 0 {
+			match.Test = []HeaderTest{Absent, Prefix("v"), Contains("V"), OneOf("v", "w")}[d.IntN(4)]
+		}
 		rule.Headers = append(rule.Headers, match)
 	}
+	if d.filters && d.IntN(4) == 0 {
+		rule.Methods = d.some(1, 2, "GET", "POST")
+	}
+	if d.filters && d.IntN(4) == 0 {
+		rule.Clients = []netip.Prefix{netip.MustParsePrefix(d.some(1, 1, "10.0.0.0/8", "192.0.2.0/24", "::/0")[0])}
+	}
 	return rule
+}
+
+func (d draw) request(host, path string) *Request {
+	return &Request{
+		Host: host, Path: path, Header: d.header(), Method: d.some(1, 1, "GET", "POST", "PUT")[0],
+		Peer: d.some(1, 1, "10.1.2.3:4", "192.0.2.1:4", "[2001:db8::1]:4")[0],
+	}
 }
 
 func (d draw) route() Route[string] {
@@ -266,14 +320,14 @@ func checkAgainstModel(t *testing.T, d draw, host, path string) {
 			t.Fatalf("version %d: All() = %v, want %v", i, values, want)
 		}
 		for n := range 20 {
-			header := d.header()
 			if n > 0 { // the first request is the one that the caller asks for
 				host, path = d.host(), d.path()
 			}
-			got, ok := v.table.Match(host, path, header)
-			want, wantOK := modelMatch(v.routes, host, path, header)
+			request := d.request(host, path)
+			got, ok := v.table.Match(request)
+			want, wantOK := modelMatch(v.routes, request)
 			if got != want || ok != wantOK {
-				t.Fatalf("version %d: Match(%q, %q, %v) = %q, %v; the model says %q, %v; routes: %+v", i, host, path, header, got, ok, want, wantOK, v.routes)
+				t.Fatalf("version %d: Match(%+v) = %q, %v; the model says %q, %v; routes: %+v", i, request, got, ok, want, wantOK, v.routes)
 			}
 		}
 	}
@@ -293,12 +347,45 @@ func FuzzTable(f *testing.F) {
 	f.Add(uint64(4), "[", "")
 	f.Add(uint64(5), "\xff.\x00", "/\xff")
 	f.Fuzz(func(t *testing.T, seed uint64, host, path string) {
-		checkAgainstModel(t, draw{rand.New(rand.NewPCG(seed, 0))}, host, path)
+		checkAgainstModel(t, draw{rand.New(rand.NewPCG(seed, 0)), seed%2 == 1}, host, path)
 	})
 }
 
 func TestTableAgainstModel(t *testing.T) {
 	for seed := range uint64(500) {
-		checkAgainstModel(t, draw{rand.New(rand.NewPCG(seed, 1))}, "a.b", "/a/b")
+		checkAgainstModel(t, draw{rand.New(rand.NewPCG(seed, 1)), seed%2 == 1}, "a.b", "/a/b")
+	}
+}
+
+// TestOldRulesSortAsBefore holds rules that 0.16 knows to its order: more headers, more
+// values, age, name.
+func TestOldRulesSortAsBefore(t *testing.T) {
+	d := draw{Rand: rand.New(rand.NewPCG(16, 0))}
+	var rules []*rule[string]
+	for range 200 {
+		r := d.route()
+		rules = append(rules, compileRoute(&edit{hash: func(string) uint64 { return 0 }}, &r).rules...)
+	}
+	old := func(r *rule[string]) (headers, values int) {
+		if r.asks == nil {
+			return 0, 0
+		}
+		for _, m := range r.asks.headers {
+			if headers++; !m.anyValue {
+				values++
+			}
+		}
+		return headers, values
+	}
+	for _, a := range rules {
+		for _, b := range rules {
+			aHeaders, aValues := old(a)
+			bHeaders, bValues := old(b)
+			want := cmp.Or(cmp.Compare(bHeaders, aHeaders), cmp.Compare(bValues, aValues),
+				a.route.created.Compare(b.route.created), cmp.Compare(b.route.id, a.route.id))
+			if got := compareRules(a, b); got != want {
+				t.Fatalf("compareRules(%+v, %+v) = %d, want %d", a.asks, b.asks, got, want)
+			}
+		}
 	}
 }

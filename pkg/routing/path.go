@@ -47,7 +47,7 @@ func (n *paths[T]) match(r *request) *candidate[T] {
 	}
 	matched, rest := n.walk(r)
 	for _, rule := range n.shared {
-		if !matchHeaders(rule.headers, r.header) {
+		if !rule.asks.match(r) {
 			continue
 		}
 		other, left := rule.tree.walk(r)
@@ -81,20 +81,21 @@ func (n *paths[T]) walk(r *request) (matched *candidate[T], left int) {
 	return matched, left
 }
 
-// pick returns the first of the rules of a node that a header satisfies. Those in the
-// index ask for headers, so they come before those that ask for none.
-func (n *paths[T]) pick(r *request) *candidate[T] {
+// pick returns the first of the rules of a node that a request satisfies.
+func (n *paths[T]) pick(r *request) (hit *candidate[T]) {
 	if !n.headers.empty() {
-		if hit := n.pickIndexed(r); hit != nil {
-			return hit
-		}
+		hit = n.pickIndexed(r)
 	}
 	for i := range n.rules {
-		if matchHeaders(n.rules[i].headers, r.header) {
-			return &n.rules[i]
+		c := &n.rules[i]
+		if hit != nil && compareRules(hit.rule, c.rule) < 0 {
+			break
+		}
+		if c.asks.match(r) {
+			return c
 		}
 	}
-	return nil
+	return hit
 }
 
 // share adds a rule with a tree of its own to a root, or takes it out; nil if nothing is
@@ -132,19 +133,19 @@ func (n *paths[T]) update(e *edit, path string, r *rule[T], add bool) *paths[T] 
 }
 
 // updateRules makes a change to the rules of a node that the edit owns. Once there are
-// many, those that ask for headers are in the index until none is left.
+// many, those that ask for headers alone are in the index until none is left.
 func (n *paths[T]) updateRules(e *edit, r *rule[T], add bool) {
-	if len(r.headers) > 0 && n.headers.empty() && len(n.rules) >= fewRules && add {
+	if r.asks.indexed() && n.headers.empty() && len(n.rules) >= fewRules && add {
 		n.rules = slices.DeleteFunc(n.rules, func(c candidate[T]) bool {
-			if len(c.headers) > 0 {
+			if c.asks.indexed() {
 				n.indexRule(e, c.rule, true)
 			}
-			return len(c.headers) > 0
+			return c.asks.indexed()
 		})
 		n.indexRule(e, r, true)
 		return
 	}
-	if len(r.headers) > 0 && !n.headers.empty() {
+	if r.asks.indexed() && !n.headers.empty() {
 		n.indexRule(e, r, add)
 		return
 	}

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// Place is one host, one path and the headers of a rule in the form in which the
+// Place is one host, one path and the conditions of a rule in the form in which the
 // table compares them. All requests of a place go to one of the routes that have
 // it, the one that [Precedes] the others. Places that differ but overlap (a
-// wildcard, a shorter path, fewer headers) take nothing from each other unasked.
-type Place struct{ Host, Path, Headers string }
+// wildcard, a shorter path, fewer conditions) take nothing from each other unasked.
+type Place struct{ Host, Path, Conditions string }
 
 // String returns the place as messages show it.
 func (p Place) String() string {
 	text := p.Host + "/" + p.Path
-	if p.Headers != "" {
-		text += " with headers " + p.Headers
+	if p.Conditions != "" {
+		text += " with " + p.Conditions
 	}
 	return text
 }
 
-// Compare orders places by host, path and headers.
+// Compare orders places by host, path and conditions.
 func (p Place) Compare(other Place) int {
-	return cmp.Or(cmp.Compare(p.Host, other.Host), cmp.Compare(p.Path, other.Path), cmp.Compare(p.Headers, other.Headers))
+	return cmp.Or(cmp.Compare(p.Host, other.Host), cmp.Compare(p.Path, other.Path), cmp.Compare(p.Conditions, other.Conditions))
 }
 
 // maxPlaces is how many places of a route are named: a rule has one for each pair of a host
@@ -35,11 +35,7 @@ func Places(rules []Rule) map[Place]struct{} {
 	places := map[Place]struct{}{}
 	for i := range rules {
 		r := compileRule[struct{}](&rules[i])
-		headers := make([]string, 0, len(r.headers))
-		for _, match := range r.headers {
-			headers = append(headers, match.String())
-		}
-		place := Place{Headers: strings.Join(headers, ", ")}
+		place := Place{Conditions: r.asks.String()}
 		for _, host := range r.hosts {
 			for _, path := range r.paths {
 				if len(places) == maxPlaces {

@@ -2,7 +2,7 @@ package routing
 
 import (
 	"cmp"
-	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -17,26 +17,33 @@ const (
 )
 
 // Weight returns what a rule costs all who share the table with it, by the numbers of its
-// hosts, paths and headers. A bound on the sum of weights bounds the memory of rules, and
-// how many of them a match looks at in vain.
-func Weight(hosts, paths, headers int) int {
-	return max(hosts+paths+headers, min(hosts*paths, fewPairs)/expansion, 1)
+// hosts, paths and further conditions. A bound on the sum of weights bounds the memory of
+// rules, and how many of them a match looks at in vain.
+func Weight(hosts, paths, conditions int) int {
+	return max(hosts+paths+conditions, min(hosts*paths, fewPairs)/expansion, 1)
 }
 
-// Rule matches requests that have one of its hosts, one of its paths and all of
-// its headers. What is empty matches everything.
+// Rule matches requests that have one of its hosts, one of its paths, one of its methods
+// and all of its headers, and come from one of its clients. What is empty matches
+// everything.
 type Rule struct {
 	// Hosts are exact, or wildcards ("*.example.com"; "*" is every host).
 	Hosts []string
 	// Paths are prefixes of whole segments.
-	Paths   []string
+	Paths []string
+	// Methods have case (RFC 9110, 9.1).
+	Methods []string
 	Headers []HeaderMatch
+	// Clients are networks of IPv4 or IPv6, none of them of IPv4-mapped addresses.
+	Clients []netip.Prefix
 }
 
-// HeaderMatch matches a header that has the value; nil is any value.
+// HeaderMatch matches a header that has the value; nil is any value. A Test decides in
+// place of the value, which is an example then.
 type HeaderMatch struct {
 	Name  string
 	Value *string
+	Test  HeaderTest
 }
 
 // route is a compiled Route.
@@ -49,24 +56,22 @@ type route[T any] struct {
 
 // rule is a compiled rule.
 type rule[T any] struct {
-	route   *route[T]
-	hosts   []pattern
-	paths   []string
-	headers []headerMatch
-	hashes  []uint64 // of the headers; in a table only
+	route *route[T]
+	hosts []pattern
+	paths []string
+	// asks is what requests must have besides host and path; nil is nothing.
+	asks *conditions
 	// tree of the paths, if the hosts share one.
 	tree *paths[T]
-	// values is how many headers must have a certain value.
-	values int
 }
 
 // candidate is a rule as it stands in the tree, at each node that one of its
 // hosts and one of its paths lead to. It has by itself what a match looks at:
 // with many routes each pointer costs as much as all the rest.
 type candidate[T any] struct {
-	headers []headerMatch
-	value   T
-	rule    *rule[T]
+	asks  *conditions
+	value T
+	rule  *rule[T]
 }
 
 // headerMatch is a header that must be there, with a certain value or any.
@@ -99,8 +104,10 @@ func compileRoute[T any](e *edit, in *Route[T]) *route[T] {
 	for i := range in.Rules {
 		r := compileRule[T](&in.Rules[i])
 		r.route = out
-		for _, m := range r.headers {
-			r.hashes = append(r.hashes, e.hash(m.String()))
+		if r.asks.indexed() {
+			for _, m := range r.asks.headers {
+				r.asks.hashes = append(r.asks.hashes, e.hash(m.String()))
+			}
 		}
 		if pairs := len(r.hosts) * len(r.paths); pairs > max(expansion*(len(r.hosts)+len(r.paths)), fewPairs) {
 			r.tree = newTree(e, r)
@@ -133,19 +140,7 @@ func compileRule[T any](in *Rule) *rule[T] {
 	slices.Sort(out.paths)
 	out.paths = slices.Compact(out.paths)
 
-	for _, header := range in.Headers {
-		m := headerMatch{name: http.CanonicalHeaderKey(header.Name), anyValue: header.Value == nil}
-		if header.Value != nil {
-			m.value = *header.Value
-		}
-		out.headers = append(out.headers, m)
-	}
-	out.headers = distinctHeaders(out.headers)
-	for _, m := range out.headers {
-		if !m.anyValue {
-			out.values++
-		}
-	}
+	out.asks = compileConditions(in)
 	return out
 }
 
@@ -164,23 +159,10 @@ func compareMatches(a, b headerMatch) int {
 	return cmp.Or(cmp.Compare(a.name, b.name), compareBools(a.anyValue, b.anyValue), cmp.Compare(a.value, b.value))
 }
 
-// matchHeaders reports whether a header has all that is asked for. Of several values
-// of one header any may be the one.
-func matchHeaders(matches []headerMatch, header http.Header) bool {
-	for i := range matches {
-		m := &matches[i]
-		values := header[m.name]
-		if m.anyValue && len(values) == 0 || !m.anyValue && !slices.Contains(values, m.value) {
-			return false
-		}
-	}
-	return true
-}
-
 // compareRules orders the rules of one host and path, the winner first.
 func compareRules[T any](a, b *rule[T]) int {
 	return cmp.Or(
-		compareRank(a.headers, a.values, b.headers, b.values),
+		compareConditions(a.asks, b.asks),
 		comparePrecedence(a.route.created, a.route.id, b.route.created, b.route.id),
 	)
 }
@@ -191,5 +173,5 @@ func changeRules[T any](list []candidate[T], r *rule[T], add bool) []candidate[T
 		return slices.DeleteFunc(list, func(c candidate[T]) bool { return c.rule == r })
 	}
 	i, _ := slices.BinarySearchFunc(list, r, func(c candidate[T], r *rule[T]) int { return compareRules(c.rule, r) })
-	return slices.Insert(list, i, candidate[T]{headers: r.headers, value: r.route.value, rule: r})
+	return slices.Insert(list, i, candidate[T]{asks: r.asks, value: r.route.value, rule: r})
 }

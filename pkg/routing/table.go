@@ -6,11 +6,13 @@
 //
 //  1. its host: an exact host, then a wildcard with more labels, then the catch-all;
 //  2. its path: the longest prefix of whole segments;
-//  3. more header matchers, then more of them with a value;
-//  4. the older creationTimestamp of its route;
-//  5. its route's "namespace/name", descending.
+//  3. one with methods before one without;
+//  4. more header matchers, then more of them with a value;
+//  5. one with clients before one without;
+//  6. the older creationTimestamp of its route;
+//  7. its route's "namespace/name", descending.
 //
-// A rule whose path or headers do not match is out, whatever its host: a request
+// A rule whose path or conditions do not match is out, whatever its host: a request
 // goes on to the next shorter path and then to the next less specific host. So a
 // route for shop.example.com/api takes nothing but /api away from one for
 // *.example.com.
@@ -22,6 +24,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -84,20 +87,18 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 	return next
 }
 
-// Match returns the value of the route that a request belongs to. The host is
-// taken as the request has it: its port is cut off, case and a trailing dot do
-// not matter. The path is the decoded one (URL.Path); it is compared as it is,
-// but for leading and trailing slashes. Keys of the header are canonical.
+// Match returns the value of the route that a request belongs to.
 //
-// Match allocates nothing. Its work is linear in the lengths of host, path and header, in
-// the number of rules of the host that weigh 256 or more (see [Weight]), and in that of the
-// rules of a path that ask for a header of the request and for others too.
-func (t *Table[T]) Match(host, path string, header http.Header) (value T, ok bool) {
+// Match allocates nothing, except where a rule asks for clients or regular expressions. Its
+// work is linear in the lengths of host, path and header, in the number of rules of the host
+// that weigh 256 or more (see [Weight]), and in that of the rules of a path that ask for
+// methods, tests, clients, or for a header of the request and for others too.
+func (t *Table[T]) Match(of *Request) (value T, ok bool) {
 	if t == nil || t.count == 0 {
 		return value, false
 	}
-	r := request{seed: t.seed, path: normalizePath(path), header: header}
-	if matched := t.hosts.match(&r, HostName(host)); matched != nil {
+	r := request{Request: of, seed: t.seed, path: normalizePath(of.Path)}
+	if matched := t.hosts.match(&r, HostName(of.Host)); matched != nil {
 		return matched.value, true
 	}
 	return value, false
@@ -158,11 +159,39 @@ func (t *Table[T]) place(e *edit, r *rule[T], add bool) {
 	}
 }
 
+// Request is what rules look at.
+type Request struct {
+	// Host as the request has it: its port is cut off, case and a trailing dot do not
+	// matter.
+	Host string
+	// Path is the decoded one (URL.Path); it is compared as it is, except for leading and
+	// trailing slashes.
+	Path   string
+	Method string
+	// Header has canonical keys.
+	Header http.Header
+	// Peer is the address at the other end of the connection, with its port.
+	Peer string
+	// Trusted are the proxies that may name the client of a request.
+	Trusted Proxies
+}
+
 // request is what the trees look at.
 type request struct {
-	seed   maphash.Seed
-	path   string
-	header http.Header
+	*Request
+	seed maphash.Seed
+	path string
+	// from is the client, once it was asked for.
+	from  netip.Addr
+	known bool
 	// fold says that the host has upper case letters; known once it is looked up.
 	fold bool
+}
+
+// client returns the address of the client.
+func (r *request) client() netip.Addr {
+	if !r.known {
+		r.from, r.known = r.Trusted.Client(r.Peer, r.Header["X-Forwarded-For"]), true
+	}
+	return r.from
 }

@@ -68,7 +68,7 @@ func examine(set *manifest.Set, targets []scale.Target, settings route.Settings)
 	}
 	for _, n := range named {
 		_, object := n.InForce()
-		rules, _ := settings.Limits.Rules(object.Spec.Rules, 0)
+		rules, _ := settings.Limits.Rules(object.Spec.Rules, route.Matches{})
 		for _, rule := range rules {
 			for _, host := range rule.Hosts {
 				x.hosts[host] = true
@@ -139,7 +139,7 @@ func (x *examination) rules(s *served) {
 		s.broken = append(s.broken, over.Message)
 		return
 	}
-	rules, wrong := x.limits.Rules(s.route.Spec.Rules, 0)
+	rules, wrong := x.limits.Rules(s.route.Spec.Rules, route.Matches{})
 	conflicts, all := x.claims.Conflicts(s.route)
 	lost := make(map[routing.Place]bool, len(conflicts))
 	for i, conflict := range conflicts {
@@ -192,7 +192,7 @@ func (x *examination) host(pattern string) string {
 // parts are the combinations of a host and a path of a rule.
 func parts(rule routing.Rule) iter.Seq[routing.Rule] {
 	return func(yield func(routing.Rule) bool) {
-		one := routing.Rule{Headers: rule.Headers}
+		one := routing.Rule{Methods: rule.Methods, Headers: rule.Headers, Clients: rule.Clients}
 		for i := range max(len(rule.Hosts), 1) {
 			for j := range max(len(rule.Paths), 1) {
 				if one.Hosts, one.Paths = rule.Hosts, rule.Paths; len(one.Hosts) > 1 {

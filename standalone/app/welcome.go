@@ -2,8 +2,12 @@ package app
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
 // welcome says what to try: a line or two for each route that is served, and why another
@@ -51,9 +55,15 @@ func invitation(s *served, port string) attempt {
 	if !local {
 		base, options = "http://localhost:"+port, " -H "+quoted("Host: "+host)
 	}
+	if len(rule.Methods) > 0 && !slices.Contains(rule.Methods, http.MethodGet) {
+		options += " -X " + quoted(rule.Methods[0])
+	}
 	for _, h := range rule.Headers {
 		value := ""
-		if h.Value != nil {
+		switch {
+		case h.Test == routing.Absent:
+			continue
+		case h.Value != nil:
 			value = *h.Value
 		}
 		options += " -H " + quoted(h.Name+": "+value)

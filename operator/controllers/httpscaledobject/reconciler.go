@@ -198,7 +198,7 @@ func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorR
 // rules returns what is wrong with the hosts and paths: warnings as long as requests match
 // others.
 func (r *Reconciler) rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
-	matching, wrong := r.Limits.Rules(converted.Spec.Rules, 0)
+	matching, wrong := r.Limits.Rules(converted.Spec.Rules, route.Matches{})
 	for _, problem := range wrong {
 		problems = append(problems, conditions.Problem{Reason: route.ReasonInvalidRules, Message: problem, Warning: len(matching) > 0})
 	}

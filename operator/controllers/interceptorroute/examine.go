@@ -65,7 +65,7 @@ func (x *examination) rules() {
 		x.fail(ReasonNoRules, "no request matches: spec.rules is empty")
 		return
 	}
-	rules, wrong := x.Settings.Limits.Rules(spec.Rules, 0)
+	rules, wrong := x.Settings.Limits.Rules(spec.Rules, route.Matches{})
 	for _, problem := range wrong {
 		if len(rules) == 0 {
 			x.fail(route.ReasonInvalidRules, "%s", problem)
@@ -73,11 +73,11 @@ func (x *examination) rules() {
 			x.warn(route.ReasonInvalidRules, "%s", problem)
 		}
 	}
-	size := route.Size(spec.Rules)
+	matches := route.Matches{}.And(spec.Rules)
 	for i := range spec.StaticRoutes {
 		static := spec.StaticRoutes[i].Rules
-		_, wrong := x.Settings.Limits.Rules(static, size)
-		size += route.Size(static)
+		_, wrong := x.Settings.Limits.Rules(static, matches)
+		matches = matches.And(static)
 		for _, problem := range wrong {
 			x.warn(route.ReasonInvalidRules, "staticRoutes[%d]: %s", i, problem)
 		}

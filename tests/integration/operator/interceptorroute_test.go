@@ -209,7 +209,7 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "z"), patience).Should(Equal(routed))
 		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(fmt.Sprintf(
-			"False NamespaceFull: the object is not served: older objects have taken the %d hosts, paths and headers that all objects of namespace %q may have", namespaceLimit, ns)))
+			"False NamespaceFull: the object is not served: older objects have taken the %d hosts, paths, headers and other matches that all objects of namespace %q may have", namespaceLimit, ns)))
 		Expect(state(ctx, "z")(Default)).To(Equal(routed))
 		change(ctx, interceptorRouteKind, ns, "z", `{spec: {rules: [{hosts: [z.`+ns+`.test]}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))

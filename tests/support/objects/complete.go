@@ -116,9 +116,24 @@ coldStartMessage: Waking up the application, please wait...
 func CompleteInterceptorRoute() (*unstructured.Unstructured, error) {
 	return patched(OldInterceptorRoute, `
 target: {portName: null, port: 80}
+rules:
+- hosts: [shop.example.com, "*.shop.example.com"]
+  paths: [{value: /cart}, {value: /cart}]
+  headers: [{name: X-Tenant, value: blue}, {name: X-Beta}, {name: X-Gamma, type: Prefix, values: [a, b]}]
+  methods: [GET, HEAD]
+  userAgents: [Crawlers]
+  clientCIDRs: [192.0.2.0/24]
+- {}
 scalingMetric: {requestRate: {window: 2m0s}}
 staticRoutes:
-- rules: [{hosts: [shop.example.com], paths: [{value: /healthz}], headers: [{name: X-Tenant, value: blue}]}]
+- name: probes
+  rules:
+  - hosts: [shop.example.com]
+    paths: [{value: /healthz}]
+    headers: [{name: X-Tenant, type: Exact, value: blue, values: [green]}]
+    methods: [GET]
+    userAgents: [LoadBalancerProbes]
+    clientCIDRs: [192.0.2.0/24, "2001:db8::/32"]
   responseMode: Always
   response: {statusCode: 200, body: ok, headers: {X-Answered-By: interceptor}}
 - rules: [{}]

@@ -65,6 +65,7 @@ const (
 	required  = "Required value"
 	duplicate = "Duplicate value"
 	notOneOf  = "Unsupported value"
+	noMatch   = "should match '"
 	wrongType = "must be of type"
 )
 

@@ -1,6 +1,9 @@
 package objects
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // interceptorRouteRules are the rules of v1beta1.
 func interceptorRouteRules() []patches {
@@ -68,6 +71,20 @@ func routingRules(list, place string) []patches {
 			field + ".headers[1]", "twice", at("headers: [{name: X-A, value: a}, {name: X-B, value: a}]"),
 			at("headers: [{name: X-A, value: a}, {name: X-A, value: b}]"), duplicate,
 		},
+		{field + ".headers[0].type", "unknown", at("headers: [{name: X-A, type: Absent}]"), at("headers: [{name: X-A, type: Glob}]"), notOneOf},
+		{field + ".headers[0].values[1]", "twice", at("headers: [{name: X-A, values: [a, b]}]"), at("headers: [{name: X-A, values: [a, a]}]"), duplicate},
+		{field + ".headers[0].values[0]", "too long", at("headers: [{name: X-A, values: [" + text(256) + "]}]"), at("headers: [{name: X-A, values: [" + text(257) + "]}]"), tooLong},
+		{
+			field + ".methods[0]", "too long", at("methods: [" + strings.Repeat("A", 32) + "]"),
+			at("methods: [" + strings.Repeat("A", 33) + "]"), tooLong,
+		},
+		{field + ".userAgents[1]", "twice", at("userAgents: [Crawlers, UptimeCheckers]"), at("userAgents: [Crawlers, Crawlers]"), duplicate},
+		{field + ".clientCIDRs[0]", "empty", at("clientCIDRs: [192.0.2.1]"), at(`clientCIDRs: [""]`), tooShort},
+		{field + ".clientCIDRs[0]", "too long", at("clientCIDRs: [" + text(64) + "]"), at("clientCIDRs: [" + text(65) + "]"), tooLong},
+		{field + ".methods[1]", "twice", at("methods: [GET, HEAD]"), at("methods: [GET, GET]"), duplicate},
+		{field + ".methods[0]", "lower case", at("methods: [VERSION-CONTROL]"), at("methods: [get]"), noMatch},
+		{field + ".userAgents[0]", "unknown", at("userAgents: [Crawlers, UptimeCheckers, LoadBalancerProbes]"), at("userAgents: [Robots]"), notOneOf},
+		{field + ".clientCIDRs[1]", "twice", at("clientCIDRs: [10.0.0.0/8, '::/0']"), at("clientCIDRs: ['::/0', '::/0']"), duplicate},
 	}
 }
 
@@ -80,6 +97,14 @@ func staticRouteRules() []patches {
 		{
 			"spec.staticRoutes[0].responseMode", "unknown", "staticRoutes: [{rules: [{}], response: {}, responseMode: Always}]",
 			"staticRoutes: [{rules: [{}], response: {}, responseMode: Sometimes}]", notOneOf,
+		},
+		{
+			"spec.staticRoutes[0].name", "too long", "staticRoutes: [{name: " + strings.Repeat("a", 63) + ", rules: [{}], response: {}}]",
+			"staticRoutes: [{name: " + strings.Repeat("a", 64) + ", rules: [{}], response: {}}]", tooLong,
+		},
+		{
+			"spec.staticRoutes[0].name", "no label", "staticRoutes: [{name: load-balancers, rules: [{}], response: {}}]",
+			"staticRoutes: [{name: a.b, rules: [{}], response: {}}]", noMatch,
 		},
 	}
 }
