@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -51,6 +52,8 @@ func Start(ctx context.Context, dir string) (*ControlPlane, error) {
 		BinaryAssetsDirectory: assets,
 		CRDs:                  definitions,
 		UseExistingCluster:    &existing,
+		// 20 seconds are too short on a machine that builds something else.
+		ControlPlaneStartTimeout: 2 * time.Minute,
 	}
 	config, err := environment.Start()
 	if err != nil {
