@@ -67,6 +67,11 @@ func (c *Client) Left() bool {
 	return c != nil && c.socket != nil && hungUp(c.socket)
 }
 
+// unread reports whether the kernel has the beginning of a request that no one has read.
+func (c *Client) unread() bool {
+	return c.head.Load() == 0 && !c.over.Load() && readable(c.socket) && !hungUp(c.socket)
+}
+
 // waits returns since when the server waits for a request, or for the rest of its head, in
 // nanoseconds since 1970, and whether it does.
 func (c *Client) waits() (since int64, ok bool) {

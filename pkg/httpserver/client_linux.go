@@ -9,11 +9,23 @@ import (
 // hungUp reports whether the peer of a socket has closed it, or shut it down for writing
 // (poll(2), POLLRDHUP). It does not read: a read would wait behind that of net/http.
 func hungUp(socket syscall.RawConn) bool {
-	poll := []unix.PollFd{{Events: unix.POLLRDHUP}}
+	events, err := poll(socket, unix.POLLRDHUP)
+	// It fails on a connection that is closed on this side.
+	return err != nil || events&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+}
+
+// readable reports whether a read would return at once.
+func readable(socket syscall.RawConn) bool {
+	events, err := poll(socket, unix.POLLIN)
+	return err == nil && events&unix.POLLIN != 0
+}
+
+// poll asks the kernel which of the events, and failures, a socket has.
+func poll(socket syscall.RawConn, events int16) (int16, error) {
+	ask := []unix.PollFd{{Events: events}}
 	err := socket.Control(func(fd uintptr) {
-		poll[0].Fd = int32(fd)
-		_, _ = unix.Poll(poll, 0) // a failure leaves no events
+		ask[0].Fd = int32(fd)
+		_, _ = unix.Poll(ask, 0) // a failure leaves no events
 	})
-	// Control fails on a connection that is closed on this side.
-	return err != nil || poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	return ask[0].Revents, err
 }

@@ -1,6 +1,9 @@
 package httpserver
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 const (
 	// freeHead is how much of a head costs nothing, and freeHandshake how much of a TLS
@@ -16,12 +19,12 @@ const (
 func (c *connections) read(conn *tcpConn, b []byte) bool {
 	switch f := &conn.frames; {
 	case f.other:
-		return conn.client.phase.Load() != reading || c.received(conn, int64(len(b)))
+		return conn.client.phase.Load() != reading || c.received(conn, conn.client.headLength(b))
 	case f.matched < len(preface):
 		n := min(len(b), len(preface)-f.matched)
 		if string(b[:n]) != preface[f.matched:][:n] {
 			f.other = true
-			return c.received(conn, int64(f.matched+len(b)))
+			return c.received(conn, int64(f.matched)+conn.client.headLength(b))
 		}
 		f.matched += n
 		conn.client.http2.Store(f.matched == len(preface))
@@ -44,6 +47,19 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 		b = b[n:]
 	}
 	return true
+}
+
+// headLength is how many bytes of those just read may belong to a head of HTTP/1.1. A body
+// that was read with the end of its head is none: its connection would be closed for it if
+// net/http is slow to parse the head.
+func (c *Client) headLength(b []byte) int64 {
+	if c.head.Load()+int64(len(b)) <= c.free {
+		return int64(len(b)) // it costs nothing anyway
+	}
+	if end := bytes.Index(b, []byte("\r\n\r\n")); end >= 0 {
+		b = b[:end]
+	}
+	return int64(len(b))
 }
 
 // received charges for n bytes of a head. It reports false if the connection is closed.

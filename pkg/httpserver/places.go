@@ -51,14 +51,15 @@ func (c *connections) enter(closed <-chan struct{}) bool {
 }
 
 // evict closes the connection that has waited for longest for a request, or for the rest
-// of a head. It reports whether there is one.
+// of a head. It reports whether there is one. A request that nobody has read yet is a sign
+// of a busy process, not of an idle client.
 func (c *connections) evict() bool {
 	late := time.Now().Add(-c.patience).UnixNano()
 	c.mu.Lock()
 	var oldest *tcpConn
 	var first int64
 	for conn := range c.watched {
-		if since, ok := conn.client.waits(); ok && since <= late && (oldest == nil || since < first) {
+		if since, ok := conn.client.waits(); ok && since <= late && (oldest == nil || since < first) && !conn.client.unread() {
 			oldest, first = conn, since
 		}
 	}

@@ -427,6 +427,46 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
+// A process that is slow to read must not take a client for idle.
+func TestUnreadRequestsAreNotIdle(t *testing.T) {
+	c := newConnections(0)
+	c.patience = 0
+	l := c.listen(listen.Loopback(t), nil)
+	defer l.Close()
+	accept := func() (client net.Conn, conn *tcpConn) {
+		t.Helper()
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = client.Close() })
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn = accepted.(*tcpConn)
+		c.watch(conn)
+		return client, conn
+	}
+	client, conn := accept()
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); !readable(conn.client.socket); {
+		if time.Now().After(deadline) {
+			t.Fatal("the request does not arrive")
+		}
+	}
+	if c.evict() {
+		t.Error("a connection whose request nobody has read is closed")
+	}
+	idle, _ := accept()
+	if !c.evict() {
+		t.Error("an idle connection is not closed")
+	}
+	cut(t, idle)
+}
+
 // Requests that wait keep out nobody: the newest one is shed, and its connection closed.
 func TestWaitingRequestsMakeRoom(t *testing.T) {
 	for _, test := range []struct {
@@ -607,6 +647,37 @@ func TestClosedConnectionsAreNotCharged(t *testing.T) {
 	}
 	if c.received(conn, 4096) || c.heads != 0 {
 		t.Errorf("%d bytes are charged after it was closed", c.heads)
+	}
+}
+
+// A body that is read with the end of its head costs nothing, however slow the head is parsed:
+// at a burst of uploads bystanders lost their connections.
+func TestBodiesAreNotChargedAsHeads(t *testing.T) {
+	const line, end = "POST / HTTP/1.1\r\nHost: test\r\nCookie: ", "\r\n\r\n"
+	for _, test := range []struct {
+		reason  string
+		reads   []string
+		charged int // bytes
+	}{
+		{"a short head and a body", []string{line + end + strings.Repeat("x", 4000)}, 0},
+		{"a head that does not end", []string{line + strings.Repeat("c", 4000)}, len(line) + 4000 - freeHead},
+		{"a long head and a body", []string{line + strings.Repeat("c", 2000) + end + strings.Repeat("x", 1000)}, len(line) + 2000 - freeHead},
+		{"an end that comes later", []string{line + strings.Repeat("c", 2000), end + strings.Repeat("x", 1000)}, len(line) + 2000 - freeHead},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			c := newConnections(0)
+			c.maxHeads = 1 << 20
+			conn := &tcpConn{of: c, client: Client{free: freeHead}}
+			c.open[conn] = struct{}{}
+			for _, read := range test.reads {
+				if !c.read(conn, []byte(read)) {
+					t.Fatal("the connection is closed")
+				}
+			}
+			if want := int64(headMemory * test.charged); c.heads != want {
+				t.Errorf("%d bytes are charged, want %d", c.heads, want)
+			}
+		})
 	}
 }
 
