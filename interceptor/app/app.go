@@ -75,7 +75,7 @@ type App struct {
 	cold      *coldstart.ColdStart
 	sync      *routesync.Sync
 	unrouted  func(http.ResponseWriter, *http.Request) bool
-	handler   http.Handler
+	handler   *middleware.Edge
 
 	proxy     *httpserver.Server
 	admin     http.Handler
@@ -144,6 +144,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		MaxConnections: cfg.Clients.Connections(memory),
 		MaxStreams:     cfg.Clients.Streams(memory),
 		Shed:           a.cold.Shed,
+		Refused:        a.handler.Refused,
 		Log:            a.log.WithName("proxy"),
 	}
 	if cfg.TLS.Enabled {

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"net/http"
-
 	"github.com/kedacore/http-add-on/interceptor/coldstart"
 	"github.com/kedacore/http-add-on/interceptor/middleware"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
@@ -10,7 +8,7 @@ import (
 )
 
 // chain is the order in which a request meets the steps. Nothing else decides it.
-func (a *App) chain() http.Handler {
+func (a *App) chain() *middleware.Edge {
 	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
 	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold)
 	proxies := routing.Proxies(a.cfg.Clients.TrustedProxies)

@@ -347,6 +347,20 @@ func (e *Edge) record(s *serving, r *http.Request, status int) {
 	}
 }
 
+// Refused records a request that the server answered with 503, as too many streams of HTTP/2
+// are open.
+func (e *Edge) Refused(r *http.Request) {
+	const status = http.StatusServiceUnavailable
+	if e.failures.Allow() {
+		e.log.Info("request failed", "route", "", "status", status, "reason", "too many streams are open")
+	}
+	x := exchange.Exchange{Start: e.now()}
+	e.metrics.Request(r.Context(), &x, status, r.Method, 0)
+	if e.access != nil {
+		e.access.Log(r, x.Start, status, 0)
+	}
+}
+
 // result is what the trace says of a request that is over.
 func (s *serving) result(status int) tracing.Result {
 	x := &s.exchange

@@ -139,6 +139,24 @@ func TestEdgeRecordsARequestOnce(t *testing.T) {
 	}
 }
 
+// A request that found no room for its stream never comes here, and is recorded all the same.
+func TestEdgeRecordsRefusedRequests(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	instruments, err := metrics.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), metrics.Gauges{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines int
+	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
+	edge := NewEdge(nil, EdgeOptions{Metrics: instruments, Log: log, Now: time.Now})
+	for range 3 {
+		edge.Refused(httptest.NewRequest(http.MethodGet, "/", nil))
+	}
+	if counts := recorded(t, reader); counts["503"] != 3 || lines != 3 {
+		t.Errorf("counted %v, %d lines in the log", counts, lines)
+	}
+}
+
 func TestAccessLogLine(t *testing.T) {
 	var out bytes.Buffer
 	l := NewAccessLog(&out)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ type connections struct {
 	retired chan struct{}
 	// shed ends the newest requests that wait, at most n; nil if none can.
 	shed func(n int) int
+	// refused is called with each request that found no room for its stream; nil is nobody.
+	refused func(*http.Request)
 	// patience is how long a connection is idle, or its head unfinished, before it makes
 	// room for another one: the rest may be on the way.
 	patience time.Duration

@@ -65,6 +65,9 @@ type Options struct {
 	// Shed ends the newest requests that wait, n at most, and returns how many it ended.
 	// Each calls Retire of its Client. Nil if no request can be ended.
 	Shed func(n int) int
+	// Refused is called with each request that was answered with 503 as too many streams are
+	// open; Handler never sees it. It must not keep the request. Nil if no one counts them.
+	Refused func(r *http.Request)
 	// Log for what happens on connections.
 	Log logr.Logger
 }
@@ -80,7 +83,7 @@ type Server struct {
 // New returns a server that listens to nothing yet.
 func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
-	s.connections.maxHeads, s.connections.shed = o.MaxHeadMemory, o.Shed
+	s.connections.maxHeads, s.connections.shed, s.connections.refused = o.MaxHeadMemory, o.Shed, o.Refused
 	s.connections.log = o.Log
 	s.connections.streams.max = int64(o.MaxStreams)
 	if o.TLS != nil {

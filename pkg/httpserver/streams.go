@@ -113,14 +113,16 @@ func (s *connStreams) answer(id uint32) {
 }
 
 // turns has each request of HTTP/2 wait while too many streams are open. One that waits for
-// too long, or that is one of too many, is answered with 503; the server logs nothing more
-// of it.
+// too long, or that is one of too many, is answered with 503.
 func (c *connections) turns(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 && !c.turn(r.Context()) {
 			// Without a body it ends at once, whether the client reads or not.
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusServiceUnavailable)
+			if c.refused != nil && r.Context().Err() == nil {
+				c.refused(r)
+			}
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -98,8 +98,8 @@ func TestOpenStreamsAreCounted(t *testing.T) {
 func TestRequestsWaitForTheirTurn(t *testing.T) {
 	const most = 10
 	release := make(chan struct{})
-	var now, peak atomic.Int64
-	r := startWith(t, Options{MaxStreams: most}, func(http.ResponseWriter, *http.Request) {
+	var now, peak, refused atomic.Int64
+	r := startWith(t, Options{MaxStreams: most, Refused: func(*http.Request) { refused.Add(1) }}, func(http.ResponseWriter, *http.Request) {
 		n := now.Add(1)
 		defer now.Add(-1)
 		for old := peak.Load(); n > old && !peak.CompareAndSwap(old, n); old = peak.Load() {
@@ -109,8 +109,13 @@ func TestRequestsWaitForTheirTurn(t *testing.T) {
 	c := r.dial(t, false, 1000)
 	statuses := make(chan int, 3*most)
 	var all sync.WaitGroup
-	for range 3 * most {
+	for n := range 3 * most {
 		stream := ask(t, c)
+		// One after the other: while many arrive at a time those that are about to be refused
+		// take room, too.
+		r.eventually(t, func(c *connections) bool {
+			return now.Load() == int64(min(n+1, most)) && c.streams.queued.Load() == int64(min(max(n+1-most, 0), most))
+		})
 		all.Go(func() {
 			answer, err := c.Wait(stream)
 			if err != nil {
@@ -133,6 +138,9 @@ func TestRequestsWaitForTheirTurn(t *testing.T) {
 	}
 	if n := peak.Load(); n > most {
 		t.Errorf("%d requests were served at a time", n)
+	}
+	if n := refused.Load(); n != most {
+		t.Errorf("%d requests were noted as refused, want %d", n, most)
 	}
 }
 
