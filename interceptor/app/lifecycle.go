@@ -9,7 +9,6 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/pressure"
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
-	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // listeners are the open ports of an App; nil is a port that is not served.
@@ -37,10 +36,14 @@ func (a *App) Run(ctx context.Context) error {
 		Servers: []lifecycle.Server{
 			{Name: "admin", Handler: a.admin, Listener: a.listeners.admin},
 			{Name: "metrics", Handler: a.telemetry.Handler(), Listener: a.listeners.metrics},
-			{Name: "pprof", Handler: telemetry.Profiles(), Listener: a.listeners.pprof},
+			{Name: "pprof", Handler: lifecycle.Profiles(), Listener: a.listeners.pprof},
 		},
 		Ready: func(context.Context) {
-			a.log.Info("serving", "address", a.ProxyAddr().String(), "admin", a.AdminAddr().String())
+			addresses := []any{"address", a.ProxyAddr().String(), "admin", a.AdminAddr().String()}
+			if a.listeners.proxyTLS != nil {
+				addresses = append(addresses, "tls", a.listeners.proxyTLS.Addr().String())
+			}
+			a.log.Info("serving", addresses...)
 		},
 		NotReady: func() { a.draining.Store(true) },
 		Delay:    a.cfg.ShutdownDelay,

@@ -4,7 +4,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -21,9 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kedacore/http-add-on/operator/availability"
@@ -48,6 +45,8 @@ const (
 // App is an operator that is ready to run.
 type App struct {
 	manager manager.Manager
+	servers *servers
+	log     logr.Logger
 	// kinds are those that it can do without.
 	kinds []*availability.Kind
 }
@@ -66,8 +65,9 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	if err := errors.Join(m.AddHealthzCheck("ping", healthz.Ping), m.AddReadyzCheck("ping", healthz.Ping)); err != nil {
-		return nil, fmt.Errorf("adding the probes: %w", err)
+	servers, err := newServers(cfg.Flags, cluster, m.GetHTTPClient(), log)
+	if err != nil {
+		return nil, err
 	}
 	kind := func(kind schema.GroupVersionKind, hint string) *availability.Kind {
 		return availability.New(kind, m.GetAPIReader(), cfg.WatchNamespace, hint, log)
@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	if err := errors.Join(httpScaledObjects.Setup(ctx, m), interceptorRoutes.Setup(ctx, m)); err != nil {
 		return nil, err
 	}
-	app := &App{manager: m, kinds: []*availability.Kind{scaledObjects, services, configMaps}}
+	app := &App{manager: m, servers: servers, log: log, kinds: []*availability.Kind{scaledObjects, services, configMaps}}
 	for _, k := range app.kinds {
 		if err := m.Add(k); err != nil {
 			return nil, fmt.Errorf("adding a watch: %w", err)
@@ -104,7 +104,22 @@ func (a *App) Run(ctx context.Context) error {
 	for _, k := range a.kinds {
 		k.Probe(ctx)
 	}
-	if err := a.manager.Start(ctx); err != nil {
+	served, err := a.servers.listen()
+	if err != nil {
+		return err
+	}
+	parts := []func(context.Context) error{a.manager.Start}
+	if certificates := a.servers.certificates; certificates != nil {
+		parts = append(parts, func(ctx context.Context) error { certificates.Run(ctx, a.log); return nil })
+	}
+	err = lifecycle.Process{
+		Parts: parts, Servers: served, Log: a.log,
+		Ready:    func(context.Context) {},
+		NotReady: func() {},
+		Drain:    func() error { return nil },
+		Close:    func(context.Context) error { return nil },
+	}.Run(ctx)
+	if err != nil {
 		return fmt.Errorf("running the operator: %w", err)
 	}
 	return nil
@@ -124,9 +139,7 @@ func managerOptions(cfg config.Config, namespace string, log logr.Logger) ctrl.O
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
 		// Our own kinds are unstructured, and they are read from the cache like others.
 		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
-		HealthProbeBindAddress:        cfg.Flags.ProbeAddress,
-		PprofBindAddress:              cfg.Flags.ProfilingAddress,
-		Metrics:                       metricsOptions(cfg.Flags),
+		Metrics:                       metricsserver.Options{BindAddress: "0"}, // servers has them
 		LeaderElection:                cfg.Flags.LeaderElect,
 		LeaderElectionID:              leaderElectionID,
 		LeaderElectionNamespace:       namespace,
@@ -137,20 +150,6 @@ func managerOptions(cfg config.Config, namespace string, log logr.Logger) ctrl.O
 	}
 	if cfg.WatchNamespace != "" {
 		options.Cache.DefaultNamespaces = map[string]cache.Config{cfg.WatchNamespace: {}}
-	}
-	return options
-}
-
-func metricsOptions(flags config.Flags) metricsserver.Options {
-	options := metricsserver.Options{
-		BindAddress:   flags.MetricsAddress,
-		SecureServing: flags.MetricsSecure,
-		CertDir:       flags.MetricsCertDir,
-		// HTTP/2 brings a scraper nothing, and a server its weaknesses.
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
-	}
-	if flags.MetricsAuth && flags.MetricsSecure {
-		options.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return options
 }

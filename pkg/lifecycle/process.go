@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ const (
 	// closeTimeout bounds Close: a collector may not answer.
 	closeTimeout = 3 * time.Second
 	// The bounds of an auxiliary server: probes, scalers and Prometheus need much less.
-	maxHeaderBytes, maxHeadMemory, maxConnections = 16 << 10, 2 << 20, 256
+	maxHeaderBytes, maxHeadMemory, maxConnections, maxStreams = 16 << 10, 2 << 20, 256, 256
 )
 
 // Process is what a binary runs, and how it stops. It stops in this order: not
@@ -51,6 +52,8 @@ type Server struct {
 	// Name of its log.
 	Name    string
 	Handler http.Handler
+	// TLS of the server, which must give certificates by itself; nil serves without.
+	TLS *tls.Config
 	// Listener of the server; without one it is not served.
 	Listener net.Listener
 }
@@ -70,11 +73,15 @@ func (p Process) Run(ctx context.Context) error {
 			continue
 		}
 		server := httpserver.New(s.Handler, httpserver.Options{
-			MaxHeaderBytes: maxHeaderBytes, MaxHeadMemory: maxHeadMemory, MaxConnections: maxConnections,
-			Log: p.Log.WithName(s.Name),
+			MaxHeaderBytes: maxHeaderBytes, MaxHeadMemory: maxHeadMemory, MaxConnections: maxConnections, MaxStreams: maxStreams,
+			TLS: s.TLS, Log: p.Log.WithName(s.Name),
 		})
 		servers = append(servers, server)
-		group.Go(func() error { return server.Serve(s.Listener) })
+		serve := server.Serve
+		if s.TLS != nil {
+			serve = server.ServeTLS
+		}
+		group.Go(func() error { return serve(s.Listener) })
 	}
 
 	serving, stopServing := context.WithCancel(ctx)

@@ -10,7 +10,6 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
-	"github.com/kedacore/http-add-on/pkg/telemetry"
 )
 
 // drainTimeout bounds the drain: no call takes long.
@@ -40,7 +39,7 @@ func (a *App) Run(ctx context.Context) error {
 		},
 		Servers: []lifecycle.Server{
 			{Name: "metrics", Handler: a.telemetry.Handler(), Listener: a.listeners.metrics},
-			{Name: "pprof", Handler: telemetry.Profiles(), Listener: a.listeners.pprof},
+			{Name: "pprof", Handler: lifecycle.Profiles(), Listener: a.listeners.pprof},
 		},
 		Ready:    a.ready,
 		NotReady: func() { a.health.SetServingStatus(HealthReadiness, healthv1.HealthCheckResponse_NOT_SERVING) },
