@@ -2,6 +2,7 @@ package survival
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -248,43 +249,90 @@ func ghosts(t *testing.T) (each int, all bool) {
 	return each, true
 }
 
+// ghost is a kind of client that leaves.
+type ghost struct {
+	reason, request string             // HTTP/1.1; else HTTP/2 with an open body
+	leave           func(*net.TCPConn) // before it is closed
+	tls             bool
+}
+
+// send connects, and sends the request as far as the server takes it within a second.
+func (g ghost) send(v *victim) (net.Conn, error) {
+	address := v.proxy
+	if g.tls {
+		address = v.tls
+	}
+	tcp, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	_ = tcp.SetDeadline(time.Now().Add(time.Second))
+	conn := tcp
+	if g.tls {
+		conn = tls.Client(tcp, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test server's
+	}
+	if g.request != "" {
+		_, _ = io.WriteString(conn, g.request)
+	} else if c, err := frames.Open(conn, 0); err == nil {
+		_, _ = c.Request(false, frames.Fields("POST", "cold.test", "/")...)
+	}
+	if g.leave != nil {
+		g.leave(tcp.(*net.TCPConn))
+	}
+	return conn, nil
+}
+
+const get = "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\n"
+
+func post(length int) string {
+	return fmt.Sprintf("POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", length))
+}
+
+// awaken gives the sleeping target a backend, which serves a client that stays, and
+// checks that it served no other.
+func (v *victim) awaken() {
+	v.t.Helper()
+	var forwarded atomic.Int64
+	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
+	v.t.Cleanup(backend.Close)
+	v.api.Set(apiserver.Endpoints("cold", portOf(backend.Listener.Addr().String())))
+	v.eventually("a client that stays is served", func() bool { return v.get("cold.test") == http.StatusOK })
+	if n := forwarded.Load(); n != 1 {
+		v.t.Errorf("%d requests were forwarded", n-1)
+	}
+}
+
 // Clients that leave in ways that net/http does not see. They are freed, and none of their
 // requests is forwarded.
 func TestGhosts(t *testing.T) {
 	each, all := ghosts(t)
-	get := "GET / HTTP/1.1\r\nHost: cold.test\r\n\r\n"
-	post := func(length int) string {
-		return fmt.Sprintf("POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", length))
-	}
 	reset := func(conn *net.TCPConn) { _ = conn.SetLinger(0) }
 	halfClose := func(conn *net.TCPConn) {
 		_ = conn.CloseWrite()
 		_, _ = io.Copy(io.Discard, conn) // until the deadline
 	}
-	for _, kind := range []struct {
-		reason, request string
-		leave           func(*net.TCPConn) // before it is closed
-		always          bool
-	}{
-		{"no body", get, nil, true},
-		{"one byte late", get + "x", nil, true},
-		{"100 KB", post(100_000), nil, true},
-		{"1 MiB", post(1 << 20), nil, true},
-		{"16 MiB", post(16 << 20), nil, false},
-		{"16 MiB and a reset", post(16 << 20), reset, false},
-		{"a reset", get, reset, false},
-		{"one byte late, and a half-close", get + "x", halfClose, false},
-		{"HTTP/2", "", nil, false},
-		{"HTTP/2 and a reset", "", reset, false},
-	} {
-		if !all && !kind.always {
-			continue
-		}
+	kinds := []ghost{
+		{reason: "no body", request: get},
+		{reason: "one byte late", request: get + "x"},
+		{reason: "100 KB", request: post(100_000)},
+		{reason: "1 MiB", request: post(1 << 20)},
+		{reason: "TLS, one byte late", request: get + "x", tls: true},
+	}
+	if all {
+		kinds = append(kinds, []ghost{
+			{reason: "16 MiB", request: post(16 << 20)},
+			{reason: "16 MiB and a reset", request: post(16 << 20), leave: reset},
+			{reason: "a reset", request: get, leave: reset},
+			{reason: "one byte late, and a half-close", request: get + "x", leave: halfClose},
+			{reason: "HTTP/2"},
+			{reason: "HTTP/2 and a reset", leave: reset},
+			{reason: "TLS, 100 KB", request: post(100_000), tls: true},
+			{reason: "TLS, 16 MiB and a reset", request: post(16 << 20), leave: reset, tls: true},
+		}...)
+	}
+	for _, kind := range kinds {
 		t.Run(kind.reason, func(t *testing.T) {
-			var forwarded atomic.Int64
-			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { forwarded.Add(1) }))
-			t.Cleanup(backend.Close)
-			v := start(t, nil)
+			v := start(t, nil, securely(t)...)
 			before := v.files()
 			slots := make(chan struct{}, 200)
 			var sending sync.WaitGroup
@@ -292,23 +340,12 @@ func TestGhosts(t *testing.T) {
 				slots <- struct{}{}
 				sending.Go(func() {
 					defer func() { <-slots }()
-					conn, err := net.Dial("tcp", v.proxy)
+					conn, err := kind.send(v)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					defer conn.Close()
-					_ = conn.SetDeadline(time.Now().Add(time.Second))
-					if kind.request == "" {
-						if c, err := frames.Open(conn, 0); err == nil {
-							_, _ = c.Request(false, frames.Fields("POST", "cold.test", "/")...)
-						}
-					} else {
-						_, _ = io.WriteString(conn, kind.request)
-					}
-					if kind.leave != nil {
-						kind.leave(conn.(*net.TCPConn))
-					}
+					_ = conn.Close()
 				})
 			}
 			sending.Wait()
@@ -317,11 +354,39 @@ func TestGhosts(t *testing.T) {
 			v.others()                                                                                      // connections are accepted in order
 			v.eventually("the connections of ghosts are closed", func() bool { return v.files() < before+10 })
 			t.Logf("freed after %v, with %.1f MiB of anonymous memory", time.Since(left).Round(time.Millisecond), mib(v.memory()))
-			v.api.Set(apiserver.Endpoints("cold", portOf(backend.Listener.Addr().String())))
-			v.eventually("a client that stays is served", func() bool { return v.get("cold.test") == http.StatusOK })
-			if n := forwarded.Load(); n != 1 {
-				t.Errorf("%d requests were forwarded", n-1)
+			v.awaken()
+			v.survived()
+		})
+	}
+}
+
+// Clients that leave right before the target is there, before anybody looks at them again.
+func TestGhostsOfTheLastMoment(t *testing.T) {
+	const each = 100 // all of them are held at a time
+	for _, kind := range []ghost{
+		{reason: "no body", request: get},
+		{reason: "one byte late", request: get + "x"},
+		{reason: "20 KB", request: post(20_000)},
+		{reason: "HTTP/2"},
+		{reason: "TLS, one byte late", request: get + "x", tls: true},
+	} {
+		t.Run(kind.reason, func(t *testing.T) {
+			v := start(t, nil, securely(t)...)
+			var held []net.Conn
+			for range each {
+				conn, err := kind.send(v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				held = append(held, conn)
 			}
+			v.eventually("all are held", func() bool { return v.counts("cold").Concurrency == each })
+			leaving := time.Now()
+			for _, conn := range held {
+				_ = conn.Close()
+			}
+			v.awaken()
+			t.Logf("they left and the target was there within %v", time.Since(leaving).Round(time.Millisecond))
 			v.survived()
 		})
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/kedacore/http-add-on/pkg/queue"
 	"github.com/kedacore/http-add-on/tests/support/apiserver"
+	"github.com/kedacore/http-add-on/tests/support/certificate"
 )
 
 const (
@@ -62,6 +63,7 @@ type victim struct {
 	t            *testing.T
 	api          *apiserver.Server
 	proxy, admin string
+	tls          string // empty unless the environment says so
 	pid          int
 	exited       chan struct{}
 	log          *tail
@@ -120,9 +122,9 @@ func start(t *testing.T, objects []apiserver.Object, env ...string) *victim {
 	v.running.Go(func() {
 		for lines := bufio.NewScanner(log); lines.Scan(); {
 			v.log.add(lines.Text())
-			var line struct{ Msg, Address, Admin string }
+			var line struct{ Msg, Address, Admin, TLS string }
 			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-				v.proxy, v.admin = loopback(line.Address), loopback(line.Admin)
+				v.proxy, v.admin, v.tls = loopback(line.Address), loopback(line.Admin), loopback(line.TLS)
 				close(serving)
 			}
 		}
@@ -294,6 +296,18 @@ func (v *victim) dial() net.Conn {
 	}
 	v.t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// securely is the environment of an interceptor that serves TLS too.
+func securely(t *testing.T) []string {
+	t.Helper()
+	folder := t.TempDir()
+	cert, key := filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	certificate.Write(t, cert, key, "cold.test")
+	return []string{
+		"KEDA_HTTP_PROXY_TLS_ENABLED", "true", "KEDA_HTTP_PROXY_TLS_PORT", "0",
+		"KEDA_HTTP_PROXY_TLS_CERT_PATH", cert, "KEDA_HTTP_PROXY_TLS_KEY_PATH", key,
+	}
 }
 
 // bystander is a client with a warm target and a usual head: on a connection that it keeps,
