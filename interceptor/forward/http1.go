@@ -127,7 +127,7 @@ func (w *wire) ask(p []byte) (int, error) {
 	if w.late != nil {
 		w.late() // to wait for room may take long
 	}
-	more, err := w.Conn.Write(rest)
+	more, err := w.Write(rest)
 	return n + more, err
 }
 
