@@ -44,6 +44,16 @@ func TestRequestTimeoutBoundsTheWholeAnswer(t *testing.T) {
 			if c.warm {
 				w.ready("app", w.backend(c.backend))
 			}
+			if strings.Contains(c.spec, "streamingCallback") {
+				response, events := w.chat(`{"stream":true,"messages":[]}`)
+				line(t, events) // the stream is open
+				w.ready("app", w.backend(c.backend))
+				body, err := io.ReadAll(events)
+				if response.StatusCode != http.StatusOK || !strings.Contains(string(body), c.want) || (err != nil) != c.cut {
+					t.Errorf("status %d, %v, with\n%s", response.StatusCode, err, body)
+				}
+				return
+			}
 			pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true,"messages":[]}`))
 			if !c.warm {
 				w.held("default/app", 1)
