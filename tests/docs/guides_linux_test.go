@@ -1,11 +1,14 @@
 package docs
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,6 +165,22 @@ func (g *guide) start(env, args []string) {
 			g.t.Errorf("standalone ended with %v", err)
 		}
 		g.stop = func() {}
+	}
+	// Not every command can be repeated until it succeeds.
+	admin := "http://" + net.JoinHostPort(g.address, cmp.Or(values["KEDA_HTTP_ADMIN_PORT"], "9090"))
+	deadline := time.Now().Add(patience)
+	for pause := time.Tick(10 * time.Millisecond); ; <-pause {
+		response, err := http.Get(admin + "/readyz")
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				http.DefaultClient.CloseIdleConnections()
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			g.t.Fatalf("standalone is not ready: %v", err)
+		}
 	}
 }
 
