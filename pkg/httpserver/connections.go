@@ -55,16 +55,12 @@ type tcpConn struct {
 	frames  frames // of the goroutine that reads
 	out     frames // of what the server writes, one write after the other
 	streams connStreams
-	secure  bool    // it is below TLS
-	arrival arrival // of the goroutine with which net/http watches the client
+	secure  bool // it is below TLS
 }
 
 // Read reads, and charges for what may be a head.
-func (c *tcpConn) Read(b []byte) (n int, err error) {
-	if len(b) == 1 && c.client.phase.Load() == serving && !c.secure && !c.client.http2.Load() {
-		return c.arrival.wait(c.client.socket, b)
-	}
-	n, err = c.TCPConn.Read(b)
+func (c *tcpConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
 	switch {
 	case n == 0:
 	case c.secure && c.client.tls != nil: // a secureConn counts
