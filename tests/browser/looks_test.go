@@ -104,7 +104,8 @@ func looks(t *testing.T) []look {
 		{name: "estimate", picture: "waiting-page", status: 503, serve: live(plain, known)},
 		{name: "overdue", status: 503, serve: live(plain, eta.Progress{Elapsed: 70 * time.Second, Estimate: 38 * time.Second})},
 		{name: "finite", status: 503, serve: func(w http.ResponseWriter, r *http.Request) {
-			_ = plain.ServeFinite(w, r, known)
+			// A page that reloads itself would take axe-core away while it reads.
+			_ = compile(page.Options{RefreshInterval: time.Hour}, "").ServeFinite(w, r, known)
 		}},
 		{name: "ready", picture: "ready-page", status: 503, until: reads("Ready"), serve: readyWithoutContent(plain)},
 		{name: "ready-template", status: 503, until: reads("Ready"), serve: readyWithoutContent(compile(page.Options{Title: "Loading the model"}, ownPage))},
