@@ -38,7 +38,7 @@ const (
 	none      = `coldStart: {streamingCallback: {display: None, interval: 100ms}}`
 	delayed   = "timeouts: {readiness: 300ms}\n  " +
 		`coldStart: {streamingCallback: {message: "Waking the model.", initialDelay: 1h}}`
-	impatient = "timeouts: {readiness: 300ms}\n  " + content
+	impatient = "timeouts: {readiness: 3s}\n  " + content
 	alone     = `coldStart: {maxPendingRequests: 1, streamingCallback: {message: "Waking the model.", interval: 100ms}}`
 )
 
