@@ -49,9 +49,9 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 	return true
 }
 
-// headLength is how many bytes of those just read may belong to a head of HTTP/1.1. A body
-// that was read with the end of its head is none: its connection would be closed for it if
-// net/http is slow to parse the head.
+// headLength returns how many of the bytes just read may belong to a head of HTTP/1.1. Bytes
+// of a body that arrived with the end of its head do not count. Otherwise its connection would
+// be closed for them while net/http has yet to parse the head.
 func (c *Client) headLength(b []byte) int64 {
 	if c.head.Load()+int64(len(b)) <= c.free {
 		return int64(len(b)) // it costs nothing anyway

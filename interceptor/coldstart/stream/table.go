@@ -146,7 +146,7 @@ var rules = slices.Concat([]rule{
 	// Gemini. Without alt=sse it streams a JSON list.
 	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }, fails: googleShape},
 
-	// Ollama streams unless it is told not to. Its paths are common: AI SDK's useChat
+	// Ollama streams by default. Its paths are common: AI SDK's useChat
 	// posts to /api/chat too: with a model if its user picks one, with an id of the chat, and
 	// from version 4 on with messages that have parts.
 	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats, fails: textShape},
