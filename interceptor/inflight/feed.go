@@ -86,7 +86,7 @@ type feed struct {
 
 	mu      sync.Mutex
 	pending [urgencies]routeSet
-	again   routeSet // leased when last sent: a lease ends by itself
+	again   routeSet // leased when last sent: leases and holds end by themselves
 	removed bool
 	leased  []*Route // of All, to be used again
 }
@@ -125,7 +125,7 @@ func (f *feed) take(u queue.Urgency, most int, visit func(string, queue.Count)) 
 		most--
 		f.pending[u].remove(r)
 		count := r.count(now)
-		if count.Cold {
+		if count.Cold || count.Leased {
 			f.again.add(r)
 		}
 		visit(r.key, count)
@@ -153,7 +153,7 @@ func (f *feed) All(visit func(string, queue.Count)) {
 	f.leased = f.leased[:0]
 	f.tracker.Each(func(key string, r *Route) {
 		count := r.count(now)
-		if count.Cold {
+		if count.Cold || count.Leased {
 			f.leased = append(f.leased, r)
 		}
 		visit(key, count)

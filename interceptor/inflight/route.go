@@ -18,6 +18,7 @@ type Route struct {
 	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
 	lease    atomic.Pointer[lease]
+	holdEnd  atomic.Int64 // when the hold ends, in nanoseconds since the tracker's epoch
 	wakes    wakes
 }
 
@@ -145,7 +146,7 @@ func (r *Route) count(now time.Time) queue.Count {
 		RequestCount: int64(requests >> inFlightBits),
 		Cold:         r.leased(now),
 	}
-	if c.Cold && c.Concurrency == 0 {
+	if c.Concurrency == 0 && (c.Cold || r.kept(now)) {
 		c.Concurrency, c.Leased = 1, true
 	}
 	return c

@@ -1,5 +1,6 @@
-// Package inflight counts what every route has in flight, and keeps the activation
-// leases of routes that were requested while their target slept. It is what /queue
+// Package inflight counts what every route has in flight. It keeps the demand that
+// outlives requests: the activation leases of routes that were requested while their
+// target slept, and the holds of those whose target must stay awake. It is what /queue
 // reports. It must not know what a request, an endpoint or a scaler is.
 package inflight
 
@@ -16,7 +17,8 @@ import (
 // Requests use their *Route. They meet in the Tracker only when the change of a
 // route is listed, which takes no lock; that of a busy route is listed already.
 type Tracker struct {
-	now func() time.Time
+	now   func() time.Time
+	epoch time.Time // what the ends of holds are relative to
 
 	mu     sync.RWMutex
 	routes map[string]*Route
@@ -40,6 +42,7 @@ func NewTracker(now func() time.Time) *Tracker {
 	}
 	return &Tracker{
 		now:    now,
+		epoch:  now(),
 		routes: make(map[string]*Route),
 	}
 }
@@ -73,6 +76,7 @@ func (t *Tracker) Forget(key string) {
 	}
 	r.forgotten.Store(true)
 	r.lease.Store(nil)
+	r.holdEnd.Store(0)
 	if r.InFlight() == 0 {
 		delete(t.routes, key)
 	}

@@ -27,8 +27,8 @@ type Aggregate struct {
 type route struct {
 	key       string
 	inFlight  int64 // sum of requests in flight, without leases
-	leased    int   // interceptors that have a lease and no request in flight
-	cold      int   // interceptors with a live lease
+	leased    int   // interceptors that have a lease or a hold and no request in flight
+	cold      int   // interceptors with a live activation lease
 	reporters int
 	requested bool // an interceptor has reported requests
 
@@ -56,8 +56,8 @@ const (
 type State struct {
 	// InFlight is the number of requests in flight on all interceptors.
 	InFlight int64
-	// Leased reports whether an interceptor has an activation lease and no request
-	// in flight. However many interceptors do, they ask for one replica.
+	// Leased reports whether an interceptor has an activation lease or a hold, and no
+	// request in flight. However many interceptors do, they ask for one replica.
 	Leased bool
 	// Cold reports whether a request came and no endpoint was ready since.
 	Cold bool

@@ -26,7 +26,8 @@ type Count struct {
 	// Cold reports whether an activation lease is live: a request came, and no
 	// endpoint was ready since.
 	Cold bool `json:"Cold,omitempty"`
-	// Leased reports whether the route has a lease and no request in flight.
+	// Leased reports whether the route has no request in flight and shows demand all the
+	// same: an activation lease, or a hold.
 	Leased bool `json:"Leased,omitempty"`
 }
 
