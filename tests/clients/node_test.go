@@ -59,8 +59,9 @@ func TestNode(t *testing.T) {
 				if c.App != "" {
 					command = append([]string{filepath.Join(dir, nodeBinary), filepath.Join(dir, c.App)}, c.Flags...)
 				}
-				gate := filepath.Join(t.TempDir(), "gate")
+				gate := ""
 				if c.Gated {
+					gate = newGate(t)
 					command = gated(gate, command)
 				}
 				base := sleepingApp(t, app{spec: c.Spec, command: command, grpc: c.GRPC}) + ":" + port
@@ -128,7 +129,7 @@ func startNode(t *testing.T, dir string) *node {
 }
 
 // run has the process run a case against a base URL, and returns its failure. The case
-// makes the gate when its app may start.
+// opens the gate when its app may start.
 func (n *node) run(t *testing.T, name, base, gate string) string {
 	t.Helper()
 	request, err := json.Marshal(map[string]string{"name": name, "base": base, "gate": gate})

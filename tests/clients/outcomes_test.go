@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +35,7 @@ const (
 	content   = `coldStart: {streamingCallback: {message: "Waking the model.", interval: 100ms, keepaliveMessage: "."}}`
 	reasoning = `coldStart: {streamingCallback: {message: "Waking the model.", interval: 100ms, keepaliveMessage: ".", display: Reasoning}}`
 	none      = `coldStart: {streamingCallback: {display: None, interval: 100ms}}`
-	delayed   = "timeouts: {readiness: 300ms}\n  " +
+	delayed   = "timeouts: {readiness: 1s}\n  " +
 		`coldStart: {streamingCallback: {message: "Waking the model.", initialDelay: 1h}}`
 	impatient = "timeouts: {readiness: 3s}\n  " + content
 	alone     = `coldStart: {maxPendingRequests: 1, streamingCallback: {message: "Waking the model.", interval: 100ms}}`
@@ -66,7 +65,7 @@ var outcomes = []outcome{
 	{name: "timeout", route: impatient, load: "1h", variants: []string{plain, tools}, run: fails(expired, "504", "504")},
 	{name: "early timeout", route: delayed, load: "1h", variants: []string{plain}, run: refused(http.StatusGatewayTimeout, expired)},
 	{name: "too many", route: alone, load: "1h", variants: []string{plain}, run: tooMany},
-	{name: "leaving", route: alone, load: "1500ms", variants: []string{plain}, run: leaves},
+	{name: "leaving", route: alone, load: "5s", variants: []string{plain}, run: leaves},
 }
 
 func TestClients(t *testing.T) {
@@ -86,7 +85,7 @@ func TestClients(t *testing.T) {
 					}
 					c := testCase{client: sdk, outcome: o, variant: variant}
 					if o.long {
-						c.gate = filepath.Join(t.TempDir(), "gate")
+						c.gate = newGate(t)
 					}
 					o.run(t, c)
 				})
@@ -100,7 +99,7 @@ type testCase struct {
 	client
 	outcome outcome
 	variant string
-	gate    string // the file that the model waits for; empty is none
+	gate    string // what the model waits for; empty is nothing
 }
 
 // sleep sets up the model and returns its base URL.
@@ -136,7 +135,7 @@ func (c testCase) askCold(t *testing.T, base string) (said, error) {
 				if err := waitForData(ctx, base); err != nil {
 					t.Error(err)
 				}
-				if err := os.WriteFile(c.gate, nil, 0o600); err != nil {
+				if err := os.WriteFile(c.gate, []byte("\n"), 0o600); err != nil {
 					t.Error(err)
 				}
 			})

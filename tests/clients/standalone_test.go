@@ -198,9 +198,27 @@ type app struct {
 	grpc    bool // what it speaks
 }
 
-// gated is a command that waits for a file.
+// newGate returns the path of a gate, which is open once a line is written to it.
+func newGate(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gate")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// While it is open here nobody waits for the other end, and no line is lost.
+	gate, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = gate.Close() })
+	return path
+}
+
+// gated is a command that starts when its gate is open. It does not poll: seventy
+// processes that do would leave the clients no processor. It puts the line back for
+// whoever comes next.
 func gated(gate string, command []string) []string {
-	return append([]string{"sh", "-c", `until test -e "$0"; do sleep 0.02; done; exec "$@"`, gate}, command...)
+	return append([]string{"sh", "-c", `read -r _ <"$0" && echo >"$0" && exec "$@"`, gate}, command...)
 }
 
 // sleepingApp adds a route to an app that sleeps and returns its URL. Every
@@ -228,7 +246,7 @@ func sleepingApp(t *testing.T, a app) string {
 	}
 	t.Cleanup(func() { _ = os.Remove(file) })
 	base := "http://" + name + ".test"
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); !live(base); <-tick.C {
 		if time.Now().After(deadline) {

@@ -11,7 +11,7 @@ export const waiting = (display, more = '') =>
 export const one = waiting('None', 'maxPendingRequests: 1, ')
 
 /** Before the rest of a spec: the wait is short. */
-export const shortly = 'timeouts: {readiness: 300ms}\n  '
+export const shortly = 'timeouts: {readiness: 5s}\n  '
 
 /** The answer to a request that gets the only place as soon as it is free. */
 export async function whenFree(url) {

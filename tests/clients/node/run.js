@@ -20,7 +20,7 @@ say([...cases].map(([name, { run, ...rest }]) => ({ name, ...rest })))
 async function run({ name, base, gate }) {
   const wire = new Wire(new URL(base).host)
   try {
-    await cases.get(name).run({ base, wire, wake: () => writeFileSync(gate, '') })
+    await cases.get(name).run({ base, wire, wake: () => writeFileSync(gate, '\n') })
     say({ name, error: '' })
   } catch (error) {
     say({ name, error: `${error?.stack ?? error}\non the wire: ${wire}` })

@@ -47,7 +47,7 @@ export const cases = {
   '503 once': { app, spec, flags: ['delay=500'], run: sees('/events?first=503', [opened, reconnecting, ...answer], cold, warm) },
   json: { app, spec, flags: ['delay=500'], run: sees('/events?always=json', [opened, 'message : {}', reconnecting, closed(200)], cold, warm) },
   cut: { app, spec, flags: ['delay=500'], run: sees('/events?first=cut', [opened, event(1), reconnecting, opened, event(2), event(3)], cold, warm) },
-  timeout: { app, spec: shortly + spec, flags: ['delay=700'], run: patiently },
+  timeout: { app, spec: shortly + spec, flags: ['delay=7000'], run: patiently },
   leaves: { app, spec: one, flags: ['delay=4000'], run: leaves },
   crowded: { app, spec: one, flags: ['delay=3600000'], run: crowded },
 }

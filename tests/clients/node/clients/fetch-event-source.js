@@ -44,7 +44,7 @@ const chat = { model: 'simulated', stream: true, messages: [{ role: 'user', cont
 const events = ['', 'message: event 1', 'message: event 2', 'last: event 3']
 
 const add = (spec, flags, run, app) => ({ app, spec, flags, run })
-const ofEvents = (run, spec = waiting('Content')) => add(spec, ['delay=500'], run, 'apps/events.js')
+const ofEvents = (run, spec = waiting('Content'), delay = 500) => add(spec, [`delay=${delay}`], run, 'apps/events.js')
 
 /** The app was asked once. */
 const once = async (base) => assert.equal(await (await fetch(`${base}/asked`)).text(), '1')
@@ -90,5 +90,5 @@ export const cases = {
     const [error, ...rest] = await messages(`${base}/events`, { question })
     assert.deepEqual([error.message, rest], ['terminated', []])
     wire.saw(cold)
-  }, shortly + waiting('Content')),
+  }, shortly + waiting('Content'), 3600000),
 }
