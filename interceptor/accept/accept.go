@@ -27,6 +27,20 @@ func Ranges(header http.Header) iter.Seq2[string, float64] {
 	}
 }
 
+// grpc is how the media types of gRPC and gRPC-Web begin.
+const grpc = "application/grpc"
+
+// GRPC reports whether a request is a call of gRPC. Its client takes no answer but gRPC's own:
+// its body is no JSON, and call and answer may never end.
+func GRPC(header http.Header) bool {
+	for _, kind := range header["Content-Type"] {
+		if kind = strings.TrimSpace(kind); len(kind) >= len(grpc) && strings.EqualFold(kind[:len(grpc)], grpc) {
+			return true
+		}
+	}
+	return false
+}
+
 // weight returns the weight that the parameters of a range give to it.
 func weight(parameters string) float64 {
 	for parameters != "" {

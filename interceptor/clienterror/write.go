@@ -14,6 +14,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/accept"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // defaultRetryAfter is what a 503 says when its cause does not know better.
@@ -36,9 +37,9 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	// A failure is of this moment and of this client.
 	w.Header().Set("Cache-Control", "no-store")
 
-	switch contentType := mediaType(r.Header.Get("Content-Type")); {
-	case strings.HasPrefix(contentType, "application/grpc"):
-		writeGRPC(w, contentType, status, message)
+	switch {
+	case accept.GRPC(r.Header):
+		writeGRPC(w, mediaType(r.Header.Get("Content-Type")), status, message)
 	case page.IsNavigation(r), page.IsForm(r):
 		// Before the API of the path: web applications have a /messages page, and
 		// no API's client asks for text/html as a browser does.
@@ -51,13 +52,9 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	}
 }
 
-const (
-	// smallHead is what the fields that Fields keeps may take in memory. A browser's take
-	// 2 to 3 KiB without its cookies.
-	smallHead = 4 << 10
-	// fieldMemory is what a field takes beside its name and its value.
-	fieldMemory = 64
-)
+// smallHead is what the fields that Fields keeps may take in memory. A browser's take
+// 2 to 3 KiB without its cookies.
+const smallHead = 4 << 10
 
 // deciding are fields that tell clients apart. Fields keeps them before all others, so that
 // a head of many tiny fields cannot push them out.
@@ -71,7 +68,7 @@ var deciding = append([]string{
 func Fields(header http.Header) http.Header {
 	size := func(name string) (n int) {
 		for _, value := range header[name] {
-			n += len(name) + len(value) + fieldMemory
+			n += len(name) + len(value) + httpserver.FieldMemory
 		}
 		return n
 	}

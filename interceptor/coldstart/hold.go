@@ -38,7 +38,7 @@ func (hold) overflow(p *pending) error {
 	}
 	return &clienterror.Error{
 		Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start",
-		RetryAfter: p.progress().RetryAfter(retryAfter),
+		RetryAfter: p.progress().RetryAfter(0),
 	}
 }
 

@@ -16,10 +16,6 @@ import (
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
-// retryAfter is what a client that found every place taken is told, unless it is known
-// how long the wake takes.
-const retryAfter = 5 * time.Second
-
 // responder says what a client gets while its request is pending, and how the request
 // ends for it. The goroutine that serves the request calls it.
 type responder interface {
@@ -326,7 +322,7 @@ func (p *pending) progress() eta.Progress {
 // exist is not a slow one. A slow one has a Retry-After only if its time is known.
 func (p *pending) timedOut() *clienterror.Error {
 	if p.x.Route.Target.Problem != "" {
-		return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "the service behind this route is not available", RetryAfter: retryAfter}
+		return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "the service behind this route is not available"}
 	}
 	return &clienterror.Error{
 		Status: http.StatusGatewayTimeout, Message: "the service did not become ready in time",

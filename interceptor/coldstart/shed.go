@@ -92,6 +92,6 @@ func (p *pending) shed() error {
 	p.finish(metrics.OutcomeShed)
 	return p.responder.failed(p, &clienterror.Error{
 		Status: http.StatusServiceUnavailable, Message: "too many requests are waiting",
-		RetryAfter: p.progress().RetryAfter(retryAfter),
+		RetryAfter: p.progress().RetryAfter(0),
 	})
 }

@@ -21,10 +21,12 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/kedacore/http-add-on/interceptor/accept"
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // Options say how backends are connected to.
@@ -143,7 +145,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	}
 	c.begin(out)
 	var upload time.Duration
-	if c.body != nil && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") { // whose calls may be silent
+	if c.body != nil && !accept.GRPC(r.Header) {
 		upload = f.upload
 	}
 	if route := x.Route; route != nil {
@@ -177,18 +179,15 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	return c.answer(res)
 }
 
-const (
-	// largeHead is what the head of a response may take in memory before it is charged for,
-	// fieldMemory what a field of it takes beside its name and its value.
-	largeHead, fieldMemory = 8 << 10, 64
-)
+// largeHead is what the head of a response may take in memory before it is charged for.
+const largeHead = 8 << 10
 
 // headSize returns what a header takes in memory, and the number of its fields.
 func headSize(header http.Header) (bytes, fields int) {
 	for name, values := range header {
 		fields += len(values)
 		for _, value := range values {
-			bytes += len(name) + len(value) + fieldMemory
+			bytes += len(name) + len(value) + httpserver.FieldMemory
 		}
 	}
 	return bytes, fields

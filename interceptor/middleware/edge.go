@@ -24,6 +24,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // Edge is the outermost step. It turns the error of a request into its answer,
@@ -52,8 +53,6 @@ type Edge struct {
 const (
 	// failureLines is how many failures are logged a second.
 	failureLines = 10
-	// fieldMemory is what a field of a head takes beside its name and its value.
-	fieldMemory = 64
 	// largeHead is what a head may take in memory before it is charged for. Browsers' and
 	// SDKs' heads take 2 to 4 KiB.
 	largeHead = 8 << 10
@@ -204,7 +203,7 @@ func (e *Edge) measure(s *serving, r *http.Request) error {
 	if underscores {
 		e.dropUnderscores(r.Header)
 	}
-	s.exchange.Head = bytes + fields*fieldMemory
+	s.exchange.Head = bytes + fields*httpserver.FieldMemory
 	if s.exchange.Head > largeHead && e.heads != nil {
 		s.exchange.Heads = e.heads // finish gives it back
 		if !e.heads.Reserve(s.exchange.Head) {

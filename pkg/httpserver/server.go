@@ -42,6 +42,10 @@ const (
 // handler.
 const StreamWindow = 64 << 10
 
+// FieldMemory is what a field of a head takes in memory besides its name and its value, in
+// bytes.
+const FieldMemory = 64
+
 // Options configures a Server.
 type Options struct {
 	// TLS configures the TLS listeners; nil if there are none. It must give

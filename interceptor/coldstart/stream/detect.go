@@ -4,24 +4,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/kedacore/http-add-on/interceptor/accept"
 )
 
 // eventStream is the media type of server-sent events (WHATWG HTML, 9.2).
 const eventStream = "text/event-stream"
 
-// grpc is how the media types of gRPC begin.
-const grpc = "application/grpc"
-
 // eligible reports whether the headers permit an answer before the backend's.
 func eligible(r *http.Request) bool {
-	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) {
+	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) || accept.GRPC(r.Header) {
 		return false
-	}
-	for _, kind := range r.Header["Content-Type"] {
-		// Its bodies are no JSON, and may never end.
-		if len(kind) >= len(grpc) && strings.EqualFold(kind[:len(grpc)], grpc) {
-			return false
-		}
 	}
 	for _, coding := range r.Header["Content-Encoding"] {
 		if !strings.EqualFold(strings.TrimSpace(coding), "identity") {
