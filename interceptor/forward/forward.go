@@ -313,9 +313,10 @@ func (f *Forwarder) another(x *exchange.Exchange, tried []string) bool {
 	return ok
 }
 
-// informational passes a 1xx response on to a client that can take one (RFC 9110, 15.2).
+// informational passes a 1xx response on to a client that can take one (RFC 9110, 15.2). A
+// 100 is none of them: net/http sends its own as soon as the body is read, once.
 func (c *call) informational(status int, header http.Header) {
-	if !c.in.ProtoAtLeast(1, 1) {
+	if !c.in.ProtoAtLeast(1, 1) || status == http.StatusContinue {
 		return
 	}
 	ours := c.w.Header()

@@ -41,7 +41,9 @@ func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	for name, values := range c.w.Header() {
 		res.Header[name] = values
 	}
-	res.Body = nil // only the head is written
+	// Only the head is written. To a POST net/http would add "Content-Length: 0", which a 101
+	// must not have (RFC 9110, 8.6).
+	res.Body, res.Request = nil, nil
 	if res.Write(buffered) != nil || buffered.Flush() != nil {
 		return nil // the client has left, and no one is there to answer
 	}
