@@ -1,6 +1,10 @@
 package coldstart
 
 import (
+	"net/http"
+
+	"github.com/kedacore/http-add-on/interceptor/accept"
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
@@ -11,8 +15,14 @@ func answersAtOnce(route *exchange.Route) bool {
 	return route.Placeholder != nil && (!route.CapOwn || !route.OverflowPlaceholder)
 }
 
-// placeholder answers with the route's placeholder.
+// placeholder answers with the route's placeholder. A client of gRPC reads no body but its
+// own API's, so it gets UNAVAILABLE.
 func (p *pending) placeholder() error {
 	p.x.Trace.Event(tracing.Placeholder)
+	if accept.GRPC(p.r.Header) {
+		return &clienterror.Error{
+			Status: http.StatusServiceUnavailable, Message: "the service is starting", RetryAfter: p.progress().RetryAfter(0),
+		}
+	}
 	return p.x.Route.Placeholder.Serve(p.w, p.r)
 }
