@@ -21,18 +21,25 @@ func eligible(r *http.Request) bool {
 			return false
 		}
 	}
-	// Model Context Protocol: only its server knows whether it answers with a stream, with
-	// JSON, or to a GET with 405, which means that it has none. A client without a session
-	// sends no header of it.
-	if strings.HasSuffix(strings.TrimRight(r.URL.Path, "/"), "/mcp") {
-		return false
+	return !modelContext(r)
+}
+
+// modelContext reports whether a request is one of the Model Context Protocol. Only its server
+// knows whether it answers with a stream, with JSON, to a GET with 405, which means that it has
+// no stream, or with 401, which has its clients sign in. A client without a session sends no
+// header of it. The older transport begins with a GET, by default of /sse.
+func modelContext(r *http.Request) bool {
+	asked := strings.TrimRight(r.URL.Path, "/")
+	if strings.HasSuffix(asked, "/mcp") ||
+		r.Method == http.MethodGet && (strings.HasSuffix(asked, "/sse") || strings.Contains(asked, "/mcp/")) {
+		return true
 	}
 	for name := range r.Header {
 		if len(name) >= 4 && strings.EqualFold(name[:4], "Mcp-") {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // crossOrigin says that a browser sent the request for a page of another

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"runtime"
 	"slices"
 	"strconv"
@@ -125,7 +126,7 @@ func TestParseOllama(t *testing.T) {
 		{"a model that is no text", "/api/generate", `{"model":{"a":1},"prompt":"hi"}`, false},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
-			if _, got := (&Candidate{rule: ruleOf(c.path)}).Parse(&http.Request{}, []byte(c.body)); got != c.want {
+			if _, got := (&Candidate{rule: ruleOf(&url.URL{Path: c.path})}).Parse(&http.Request{}, []byte(c.body)); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -188,21 +189,35 @@ var rules = slices.Concat([]rule{
 	errorsOf(textShape, "/api/tags", "/api/show", "/api/copy", "/api/delete", "/api/ps", "/api/version", "/api/blobs/"),
 )
 
-// misspelt is the rule of a path that is nearly one of an API: in another case, or with empty
-// segments. Servers answer it with 404 or a redirect, and its end may be the path of another API.
+// misspelt is the rule of a path that is nearly one of an API: in another case, with empty
+// segments, or with encoded slashes. Servers answer it with 404 or a redirect, and its end may be the path of another API.
 var misspelt rule
 
 // ruleOf returns the rule of a path, nil if it belongs to no API that is known.
-func ruleOf(asked string) *rule {
+func ruleOf(u *url.URL) *rule {
+	asked := u.Path
 	if asked != "/" {
 		asked = strings.TrimRight(asked, "/")
 	}
 	clean := path.Clean(asked)
-	found, meant := longest(asked, false), longest(clean, true)
+	found, meant := longest(withoutSlashes(u, asked), false), longest(clean, true)
 	if meant != nil && (meant != found || clean != asked) {
 		return &misspelt
 	}
 	return found
+}
+
+// withoutSlashes returns the path asked of u in which encoded slashes are none: servers
+// disagree about whether they part segments (RFC 3986, 2.2).
+func withoutSlashes(u *url.URL, asked string) string {
+	if !strings.Contains(u.RawPath, "%2F") && !strings.Contains(u.RawPath, "%2f") {
+		return asked
+	}
+	kept, err := url.PathUnescape(strings.NewReplacer("%2F", "%252F", "%2f", "%252F").Replace(strings.TrimRight(u.RawPath, "/")))
+	if err != nil {
+		return asked // net/url has decoded it already
+	}
+	return kept
 }
 
 // longest returns the rule with the longest path that a request's path ends with, else of what
@@ -256,7 +271,7 @@ func Detect(r *http.Request) *Candidate {
 		browser: r.Header["Origin"] != nil || r.Header["Sec-Fetch-Mode"] != nil,
 	}
 	if r.Method == http.MethodPost {
-		if c.rule = ruleOf(r.URL.Path); c.rule != nil && c.rule.shared {
+		if c.rule = ruleOf(r.URL); c.rule != nil && c.rule.shared {
 			c.rule = nil
 		}
 		switch known := c.rule; {
@@ -325,7 +340,7 @@ func (c *Candidate) dialect(f *facts) *Dialect {
 // committed. It reports whether there is such an API. Headers that are set already, Retry-After
 // for one, are kept.
 func WriteError(w http.ResponseWriter, r *http.Request, status int, message string) bool {
-	rule := ruleOf(r.URL.Path)
+	rule := ruleOf(r.URL)
 	if rule == nil || rule.fails == nil {
 		return false
 	}
