@@ -89,7 +89,7 @@ func (s *streaming) ready(p *pending) error {
 	r.Header["Accept-Encoding"] = []string{"identity"}
 	delete(r.Header, "Expect")
 
-	p.x.Redirected = p.redirected
+	p.x.Committed = committed{s.stream, p}
 	splicer := s.stream.Splice(p.r, p.budget)
 	splicer.GiveUp = giveUp
 	defer splicer.Discard() // the forwarder may panic
@@ -114,9 +114,16 @@ func (s *streaming) ready(p *pending) error {
 	return err
 }
 
-// redirected returns where a redirect leads if the client would have come back to the same
+// committed is a client whose stream is committed, as the forwarder knows it.
+type committed struct {
+	*stream.Stream
+	pending *pending
+}
+
+// Redirected returns where a redirect leads if the client would have come back to the same
 // route by it, as by the one that adds or removes a slash at the end of a path.
-func (p *pending) redirected(from *url.URL, location string) *url.URL {
+func (c committed) Redirected(from *url.URL, location string) *url.URL {
+	p := c.pending
 	base := url.URL{Scheme: "http", Host: p.r.Host, Path: from.Path, RawPath: from.RawPath}
 	to, err := base.Parse(location)
 	if err != nil || location == "" || !strings.EqualFold(to.Host, p.r.Host) {

@@ -41,10 +41,21 @@ type Exchange struct {
 	Heads *body.Budget
 	// Body of the request; nil if it has none.
 	Body *body.Body
+	// Committed is a client whose response is committed, so that it can neither follow a
+	// redirect nor come back later. The forwarder does that for it. Nil means that the client
+	// does it itself.
+	Committed Committed
+}
+
+// Committed is a client whose response is committed. The goroutine that serves the request
+// owns it.
+type Committed interface {
 	// Redirected returns where a redirect of the backend leads, nil if it is not to be
-	// followed. The forwarder follows 307 and 308 by it, for a client whose response is
-	// committed. A nil function follows none: clients do that themselves.
-	Redirected func(from *url.URL, location string) *url.URL
+	// followed.
+	Redirected(from *url.URL, location string) *url.URL
+	// Interval is the time between two calls of Tick, which sends a keepalive.
+	Interval() time.Duration
+	Tick() error
 }
 
 // Handler is one step of the chain. It returns an error instead of answering when it

@@ -115,9 +115,10 @@ type call struct {
 	// cancel ends the last attempt of a client that needs a context; nil for none.
 	cancel context.CancelCauseFunc
 
-	clock  clock      // of the route's timeouts
-	body   *body.Body // of the request; nil if there is nothing to send
-	client downstream
+	clock     clock      // of the route's timeouts
+	body      *body.Body // of the request; nil if there is nothing to send
+	client    downstream
+	committed committed
 }
 
 // ServeExchange sends the request to x.Upstream, and another endpoint of the
@@ -211,6 +212,9 @@ func (c *call) begin(out *http.Request) {
 // end stops whatever the call has started.
 func (c *call) end() {
 	c.clock.stop()
+	if c.committed.keepalive != nil {
+		c.committed.keepalive.Stop()
+	}
 	c.body.StopSending(writePatience)
 	if c.cancel != nil {
 		c.cancel(nil)
@@ -239,7 +243,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	if c.x.TLS {
 		scheme = "https"
 	}
-	for resends, redirects := 0, 0; ; resends++ {
+	for resends := 0; ; resends++ {
 		a.address = f.address(c.x.Upstream)
 		if c.body != nil {
 			sent, err := c.body.Attempt()
@@ -252,14 +256,14 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 		res, err := f.client.send(&a)
 		if err == nil {
 			c.traced.Answered(res)
-			to := c.redirected(r, res)
-			if redirects++; to == nil || redirects > maxRedirects {
+			again, err := c.again(r, res)
+			if err != nil {
+				return nil, err
+			}
+			if !again {
 				return res, nil
 			}
-			_ = res.Body.Close() // never fails
 			c.traced.End()
-			r.URL = to
-			keepTarget(r)
 			continue
 		}
 		c.traced.Failed(c.errorType(err))

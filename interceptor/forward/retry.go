@@ -85,15 +85,7 @@ func (b *backoff) hop() bool {
 // rest pauses. It returns false if the call ended meanwhile.
 func (b *backoff) rest(c *call) bool {
 	// The jitter keeps requests that failed together from trying together.
-	timer := time.NewTimer(b.pause/2 + rand.N(b.pause/2))
-	defer timer.Stop()
+	pause := b.pause/2 + rand.N(b.pause/2)
 	b.pause, b.hops = min(2*b.pause, lastPause), 0
-	select {
-	case <-timer.C:
-		return true
-	case <-c.in.Context().Done():
-		return false
-	case <-c.clock.done():
-		return false
-	}
+	return c.pause(pause)
 }

@@ -234,6 +234,9 @@ func (p *Splicer) send(b []byte) error {
 	if len(b) == 0 || p.err != nil {
 		return p.err
 	}
+	if !p.out.Load() {
+		p.stream.client.lift() // keepalives may have followed Splice
+	}
 	if !p.out.Swap(true) {
 		if separator := p.stream.script.separator; separator != nil {
 			b = append(separator[:len(separator):len(separator)], b...)
