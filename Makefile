@@ -1,9 +1,9 @@
-# The commands of a working day. `make help` lists them.
+# The commands for daily work. `make help` lists them.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# The same flags everywhere, so that every command shares the build cache.
+# All commands use the same flags, so that they share the build cache.
 export GOFLAGS := -trimpath -buildvcs=false
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
@@ -16,100 +16,100 @@ tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Go, make and curl are all that is needed. A C compiler (race detector), Chromium, Firefox and Node are"
-	@echo "installed on Debian when missing; other tools, a real kube-apiserver among them, are built"
+	@echo "You need Go, make and curl. On Debian, the targets install a C compiler (race detector), Chromium,"
+	@echo "Firefox and Node when missing. They build other tools, including a real kube-apiserver,"
 	@echo "from Go modules on first use."
 
 .PHONY: build
-build: ## All binaries, into bin/
+build: ## Build all binaries into bin/
 	CGO_ENABLED=0 go build -o bin/ ./interceptor ./scaler ./operator ./standalone ./examples/modelsim ./examples/webapp
 
 .PHONY: run
-run: ## Standalone with the examples; open http://localhost:8080/ (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_ADMIN_PORT)
+run: ## Run standalone with the examples on http://localhost:8080/ (KEDA_HTTP_PROXY_PORT, KEDA_HTTP_ADMIN_PORT)
 	CGO_ENABLED=0 go build -o bin/ ./standalone ./examples/modelsim ./examples/webapp
 	bin/standalone -f examples/standalone
 
 .PHONY: test
-test: test-unit test-integration test-bench ## Unit, conformance, integration and whole-process tests; charts, SDKs and browser have their own
+test: test-unit test-integration test-bench ## Run unit, conformance, integration and whole-process tests; charts, SDKs and browser have their own targets
 
 .PHONY: test-unit
-test-unit: cc ## Unit and conformance tests: the inner loop
+test-unit: cc ## Run unit and conformance tests: the inner loop
 	@packages=$$(go list ./... | grep -vE '/tests/(integration|bench|browser|e2e|survival)') && go test -race -timeout 10m $$packages
 
 .PHONY: test-integration
-test-integration: cc ## Against a real kube-apiserver, built on first use (about 7 minutes)
+test-integration: cc ## Test against a real kube-apiserver, built on first use (about 7 minutes)
 	@hack/tools/install.sh kubernetes etcd kube-apiserver kubectl >/dev/null
 	go test -race -timeout 20m ./tests/integration/...
 
 .PHONY: test-bench
-test-bench: ## Whole processes beside a bare net/http server
+test-bench: ## Test whole processes beside a bare net/http server
 	go test -timeout 10m ./tests/bench/...
 
 .PHONY: test-survival
-test-survival: ## The interceptor's binary within 64 MiB under hostile input (3 minutes)
-	go test -count=1 -timeout 10m ./tests/survival # the cache knows nothing of the binary
+test-survival: ## Attack the interceptor's binary within 64 MiB (3 minutes)
+	go test -count=1 -timeout 10m ./tests/survival # the test cache does not track the binary
 
 .PHONY: test-clients
-test-clients: tests/clients/node/node_modules/.package-lock.json ## The vendors' SDKs, for Go and Node, through real cold starts
+test-clients: tests/clients/node/node_modules/.package-lock.json ## Send the vendors' SDKs for Go and Node through real cold starts
 	cd tests/clients && go test -timeout 15m .
 
 .PHONY: test-clients-latest
-test-clients-latest: tests/clients/node/node_modules/.package-lock.json ## The same with the newest versions of all libraries, and what changed (once a week)
+test-clients-latest: tests/clients/node/node_modules/.package-lock.json ## Repeat test-clients with the newest libraries and list what changed (once a week)
 	cd tests/clients && go run ./latest
 
-# npm writes it at the end of an installation.
+# npm writes this file at the end of an installation.
 tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-lock.json | node
 	cd tests/clients/node && npm ci --no-progress --prefer-offline
 
 .PHONY: test-browser
-test-browser: cc browsers tests/browser/node_modules/.package-lock.json ## Every page in Chromium and Firefox, read by axe-core too (about 4 minutes)
+test-browser: cc browsers tests/browser/node_modules/.package-lock.json ## Test every page in Chromium and Firefox, and check it with axe-core (about 4 minutes)
 	go test -timeout 15m -parallel 8 -tags browser ./tests/browser/...
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | node
 	cd tests/browser && npm ci --no-progress --prefer-offline
 
 .PHONY: screenshots
-screenshots: cc browsers ## The pictures of the pages in docs/images
+screenshots: cc browsers ## Take the screenshots in docs/images
 	go test -count=1 -timeout 5m -tags browser ./tests/browser -run TestPicturesOfThePages -args -screenshots $(CURDIR)/docs/images
 
 .PHONY: test-charts
-test-charts: cc ## The chart and the manifests: goldens, and a release's life on a real kube-apiserver
+test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and uninstall on a real kube-apiserver
 	go test -race -timeout 20m -tags charts ./tests/charts
 
 .PHONY: test-prometheus
-test-prometheus: prometheus ## Every query of dashboard, alerts and guide in a real Prometheus (2 minutes)
+test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in a real Prometheus (2 minutes)
 	go test -count=1 -timeout 10m -tags prometheus -run TestPrometheus ./tests/docs
 
 .PHONY: e2e
-e2e: cc ## On a real cluster of processes: control plane, KEDA, the chart; its tools are built on first use (about 25 minutes)
+e2e: cc ## Test on a real cluster of processes with control plane, KEDA and chart; builds its tools on first use (about 25 minutes)
 	go test -race -count=1 -v -timeout 60m -tags e2e ./tests/e2e
 
 .PHONY: e2e-up
-e2e-up: ## Start a cluster to try things on; it prints how to reach it
+e2e-up: ## Start a cluster for experiments, and print how to reach it
 	go build -tags e2e -o bin/e2e-up ./tests/e2e/up
 	bin/e2e-up start
 
 .PHONY: e2e-down
-e2e-down: ## Stop that cluster
+e2e-down: ## Stop the cluster of e2e-up
 	bin/e2e-up stop
 
 .PHONY: bench
-bench: ## Benchmarks
+bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./interceptor/... ./standalone/... ./scaler/...
 	go test -count=1 -v ./tests/bench/...
 
 .PHONY: bench-compare
-bench-compare: nginx ## Beside other proxies, into docs/performance (about 10 minutes)
+bench-compare: nginx ## Measure beside other proxies, and write docs/performance (about 10 minutes)
 	go build -o bin/bench-compare ./tests/bench/compare
 	bin/bench-compare -traefik "$(wildcard bin/traefik)" $(BENCHFLAGS)
 	$(call tool,plot,bars) docs/performance
 
 .PHONY: bench-traefik
-bench-traefik: ## Traefik for bench-compare, from its Go module (about 4 minutes)
+bench-traefik: ## Build Traefik for bench-compare from its Go module (about 4 minutes)
 	mkdir -p bin && cp $(call tool,traefik,traefik) bin/traefik
 
 .PHONY: fuzz
-fuzz: ## Every fuzz target for FUZZTIME
+fuzz: ## Run every fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include '*_test.go' . | while read -r file; do \
 		grep -oE '^func Fuzz[A-Za-z0-9]+' "$$file" | awk '{print $$2}' | while read -r target; do \
 			echo "fuzzing $$target in $$(dirname "$$file")"; \
@@ -118,23 +118,23 @@ fuzz: ## Every fuzz target for FUZZTIME
 	done
 
 .PHONY: vulncheck
-vulncheck: ## Known vulnerabilities of what the binaries call, from vuln.go.dev (before a release)
+vulncheck: ## Report known vulnerabilities in code that the binaries call, from vuln.go.dev (before a release)
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./interceptor ./scaler ./operator ./standalone
 
 .PHONY: lint
-lint: ## golangci-lint, with the import rules; actionlint
+lint: ## Run golangci-lint, with the import rules, and actionlint
 	$(call tool,workflows,actionlint)
 	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
 .PHONY: generate
-generate: ## Everything that is generated from the code
+generate: ## Generate everything that derives from the code
 	hack/generate.sh
 	go test -race -tags charts ./tests/charts -run 'Golden|Config|Kustomize' -update
 
 .PHONY: verify
-verify: ## What is generated, formatted and tidy is as committed
+verify: ## Check that generated files, formatting and modules are up to date
 	hack/generate.sh --check
 	go mod tidy -diff
 	cd tests/clients && go mod tidy -diff
@@ -143,14 +143,14 @@ verify: ## What is generated, formatted and tidy is as committed
 	go vet -tags browser,charts,e2e,prometheus ./...
 
 .PHONY: image
-image: ## Container images for amd64 and arm64 as local OCI layouts (a first build for another platform: 4 to 10 minutes)
+image: ## Build container images for amd64 and arm64 as local OCI layouts (the first build for another platform: 4 to 10 minutes)
 	hack/image.sh
 
 .PHONY: clean
 clean: ## Remove bin/; tools stay in their cache
 	rm -rf bin
 
-# What a fresh Debian lacks is installed; elsewhere, or without being root, it is named.
+# Installs a missing Debian package, or names it on other systems and without root.
 define need
 @{ $(1); } >/dev/null 2>&1 || { \
 	echo "installing $(2)" >&2; \
