@@ -134,6 +134,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 			ResponseHeader: cfg.Timeouts.ResponseHeader,
 			Lease:          cfg.ColdStart.ActivationLease,
 			MaxPending:     cfg.ColdStart.MaxPendingRequests,
+			NoSessions:     !cfg.DirectPodRouting,
 		},
 	})
 	a.handler = a.chain()

@@ -10,7 +10,7 @@ import (
 // chain is the order in which a request meets the steps. Nothing else decides it.
 func (a *App) chain() *middleware.Edge {
 	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
-	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold)
+	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold, a.budget)
 	proxies := routing.Proxies(a.cfg.Clients.TrustedProxies)
 	static := middleware.NewStaticRoutes(resolve, a.forwarder, proxies, a.metrics.WakeIgnored)
 	route := middleware.NewRouting(static, a.sync.Table, a.sync.Loaded(), a.budget, a.unrouted, proxies)

@@ -239,6 +239,9 @@ func (p *pending) ready(slot endpoints.Slot) error {
 		return p.cancel(err)
 	}
 	p.finish(metrics.OutcomeReady)
+	if pod, ok := p.x.Session.Pod(); ok {
+		slot = slot.Prefer(pod)
+	}
 	p.x.Upstream = exchange.Upstream{Target: p.x.Route.Target, Slot: slot}
 	return p.responder.ready(p)
 }

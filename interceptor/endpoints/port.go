@@ -21,11 +21,13 @@ type Port struct {
 	// are not over. Written under the lock.
 	limited atomic.Int64
 
-	mu    sync.Mutex // guards what follows, and the pace of the endpoints
-	line  line
-	away  map[string]*endpoint // not ready, by id: those with requests that have a limit
-	timer *time.Timer          // runs while somebody waits and an endpoint exists
-	round uint64               // which timer is the current one
+	mu       sync.Mutex // guards what follows, and the pace of the endpoints
+	starting []ID
+	changed  chan struct{} // closed with the next update; nil if no one asked
+	line     line
+	away     map[string]*endpoint // not ready, by id: those with requests that have a limit
+	timer    *time.Timer          // runs while somebody waits and an endpoint exists
+	round    uint64               // which timer is the current one
 }
 
 // scanned is how many endpoints a Pick looks at. Up to this many it finds the
@@ -135,8 +137,9 @@ func (p *Port) least(endpoints []*endpoint) *endpoint {
 	return best
 }
 
-// update replaces the ready endpoints; pods may name one twice.
-func (p *Port) update(pods []Pod) {
+// update replaces the pods; a ready one may be named twice.
+func (p *Port) update(all Pods) {
+	pods := all.Ready
 	var closers []io.Closer
 	defer func() { // without the lock
 		for _, c := range closers {
@@ -150,6 +153,11 @@ func (p *Port) update(pods []Pod) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.starting = all.Starting
+	if p.changed != nil {
+		defer close(p.changed)
+		p.changed = nil
+	}
 	old := p.endpoints()
 	if slices.EqualFunc(old, pods, func(e *endpoint, pod Pod) bool { return e.id == pod.id() && slices.Equal(e.reported, pod.Addresses) }) {
 		return
@@ -166,7 +174,7 @@ func (p *Port) update(pods []Pod) {
 		e := known[id]
 		switch {
 		case e == nil:
-			e = &endpoint{port: p, id: id, pacing: newPacing()}
+			e = &endpoint{port: p, id: id, pod: pod.ID(), pacing: newPacing()}
 			known[id] = e
 		case !e.gone:
 			continue

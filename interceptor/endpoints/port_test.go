@@ -267,7 +267,7 @@ func pods(s *Store, uids ...string) {
 		ready = append(ready, Pod{UID: uid, Addresses: []string{uid + "1", uid + "2"}})
 	}
 	k := web()
-	s.UpdatePods(k.Namespace, k.Service, map[string][]Pod{k.Port: ready})
+	s.UpdatePods(k.Namespace, k.Service, map[string]Pods{k.Port: {Ready: ready}})
 }
 
 func TestTheOtherAddressIsForTheRefused(t *testing.T) {
@@ -353,7 +353,7 @@ func TestAttachmentsAreOfAddresses(t *testing.T) {
 		t.Error("nothing is attached to the new address")
 	}
 	k := web()
-	s.UpdatePods(k.Namespace, k.Service, map[string][]Pod{k.Port: {{UID: "a", Addresses: []string{"a3"}}}})
+	s.UpdatePods(k.Namespace, k.Service, map[string]Pods{k.Port: {Ready: []Pod{{UID: "a", Addresses: []string{"a3"}}}}})
 	if made["a2"].closed != 1 {
 		t.Error("what belongs to an address that is gone is not closed")
 	}

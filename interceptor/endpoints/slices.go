@@ -27,7 +27,8 @@ type Slices struct {
 	ipv6 map[service]struct{}
 }
 
-// said is what one slice says: the ready endpoints of each port, by its name.
+// said is what one slice says: the endpoints of each port, by its name, that are ready or
+// may become so.
 type said struct {
 	family discoveryv1.AddressType
 	ports  map[string][]member
@@ -37,6 +38,7 @@ type said struct {
 type member struct {
 	uid     types.UID
 	address string
+	ready   bool
 }
 
 // NewSlices returns a Slices that has seen nothing yet.
@@ -61,7 +63,7 @@ func (s *Slices) Set(slice *discoveryv1.EndpointSlice) {
 	if s.byService[owner] == nil {
 		s.byService[owner] = map[string]said{}
 	}
-	s.byService[owner][slice.Name] = said{slice.AddressType, readyMembers(slice)}
+	s.byService[owner][slice.Name] = said{slice.AddressType, members(slice)}
 	s.owners[name] = owner
 	s.update(owner)
 }
@@ -111,7 +113,7 @@ func (s *Slices) remove(name types.NamespacedName) {
 	}
 }
 
-// update reports the ready pods of a Service to the store: those of all its slices.
+// update reports the pods of a Service to the store: those of all its slices.
 // A pod has a slice for each family of addresses, and counts once. The caller holds s.mu.
 func (s *Slices) update(key service) {
 	family := discoveryv1.AddressTypeIPv4
@@ -128,48 +130,50 @@ func (s *Slices) update(key service) {
 			into[port] = append(into[port], members...)
 		}
 	}
-	ready := make(map[string][]Pod, len(first))
+	pods := make(map[string]Pods, len(first))
 	for _, members := range []map[string][]member{first, others} {
 		for port, list := range members {
 			slices.SortFunc(list, func(a, b member) int {
 				return cmp.Or(cmp.Compare(a.address, b.address), cmp.Compare(a.uid, b.uid))
 			})
-			ready[port] = join(ready[port], list)
+			pods[port] = join(pods[port], list)
 		}
 	}
-	s.store.UpdatePods(key.namespace, key.name, ready)
+	s.store.UpdatePods(key.namespace, key.name, pods)
 }
 
 // join adds members to pods: each to the pod that it belongs to. While the controller
 // moves endpoints, two slices may hold the same one.
-func join(pods []Pod, members []member) []Pod {
-	at := make(map[string]int, len(pods)+len(members))
-	for i := range pods {
-		at[pods[i].id()] = i
+func join(pods Pods, members []member) Pods {
+	at := make(map[string]int, len(pods.Ready)+len(members))
+	for i := range pods.Ready {
+		at[pods.Ready[i].id()] = i
 	}
 	for _, m := range members {
 		pod := Pod{UID: string(m.uid), Addresses: []string{m.address}}
 		i, known := at[pod.id()]
 		switch {
+		case !m.ready:
+			pods.Starting = append(pods.Starting, pod.ID())
 		case !known:
-			at[pod.id()] = len(pods)
-			pods = append(pods, pod)
-		case !slices.Contains(pods[i].Addresses, m.address):
-			pods[i].Addresses = append(pods[i].Addresses, m.address)
+			at[pod.id()] = len(pods.Ready)
+			pods.Ready = append(pods.Ready, pod)
+		case !slices.Contains(pods.Ready[i].Addresses, m.address):
+			pods.Ready[i].Addresses = append(pods.Ready[i].Addresses, m.address)
 		}
 	}
 	return pods
 }
 
-// readyMembers are the ready endpoints of each port. A ready condition that is not set
-// means ready, and all addresses but the first are to be ignored (discovery/v1 API
-// reference). A slice of host names cannot be dialled by address and counts for nothing,
-// as does a port that does not speak TCP.
-func readyMembers(slice *discoveryv1.EndpointSlice) map[string][]member {
+// members are the endpoints of each port that are ready, or not yet and not terminating. A
+// ready condition that is not set means ready, and all addresses but the first are to be
+// ignored (discovery/v1 API reference). A slice of host names cannot be dialled by address
+// and counts for nothing, as does a port that does not speak TCP.
+func members(slice *discoveryv1.EndpointSlice) map[string][]member {
 	if slice.AddressType == discoveryv1.AddressTypeFQDN {
 		return nil
 	}
-	ready := make(map[string][]member, len(slice.Ports))
+	all := make(map[string][]member, len(slice.Ports))
 	for _, port := range slice.Ports {
 		if port.Port == nil || port.Protocol != nil && *port.Protocol != corev1.ProtocolTCP {
 			continue
@@ -179,15 +183,17 @@ func readyMembers(slice *discoveryv1.EndpointSlice) map[string][]member {
 			name = *port.Name
 		}
 		for _, endpoint := range slice.Endpoints {
-			if len(endpoint.Addresses) == 0 || endpoint.Conditions.Ready != nil && !*endpoint.Conditions.Ready {
+			is := &endpoint.Conditions
+			ready := is.Ready == nil || *is.Ready
+			if len(endpoint.Addresses) == 0 || !ready && is.Terminating != nil && *is.Terminating {
 				continue
 			}
-			m := member{address: net.JoinHostPort(endpoint.Addresses[0], strconv.Itoa(int(*port.Port)))}
+			m := member{address: net.JoinHostPort(endpoint.Addresses[0], strconv.Itoa(int(*port.Port))), ready: ready}
 			if endpoint.TargetRef != nil {
 				m.uid = endpoint.TargetRef.UID
 			}
-			ready[name] = append(ready[name], m)
+			all[name] = append(all[name], m)
 		}
 	}
-	return ready
+	return all
 }

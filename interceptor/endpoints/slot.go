@@ -136,6 +136,7 @@ func (s Slot) held() bool { return s.ticket != nil && s.ticket.phase.Load() != r
 type endpoint struct {
 	port     *Port
 	id       string
+	pod      ID
 	inFlight atomic.Int64
 	// addresses are those of the pod, the one to dial first. Written under port.mu; the
 	// list is never written to.

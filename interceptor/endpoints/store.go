@@ -56,38 +56,48 @@ type Pod struct {
 	Addresses []string
 }
 
+// Pods are those of one port of a Service.
+type Pods struct {
+	// Ready are the ready ones.
+	Ready []Pod
+	// Starting are those which are not ready, and may become so.
+	Starting []ID
+}
+
 // id returns what the pod is known by from one update to the next.
 func (p *Pod) id() string { return cmp.Or(p.UID, p.Addresses[0]) }
 
 // Update is UpdatePods for endpoints that have one address and no UID.
 func (s *Store) Update(namespace, name string, ready map[string][]string) {
-	pods := make(map[string][]Pod, len(ready))
+	pods := make(map[string]Pods, len(ready))
 	for port, addresses := range ready {
+		var of Pods
 		for i := range addresses {
-			pods[port] = append(pods[port], Pod{Addresses: addresses[i : i+1 : i+1]})
+			of.Ready = append(of.Ready, Pod{Addresses: addresses[i : i+1 : i+1]})
 		}
+		pods[port] = of
 	}
 	s.UpdatePods(namespace, name, pods)
 }
 
-// UpdatePods replaces all that is known of a Service: ready maps the name of each
-// Service port to its ready pods. A port that ready does not name has none. A pod that
+// UpdatePods replaces all that is known of a Service: ports maps the name of each
+// Service port to its pods. A port that ports does not name has none. A pod that
 // stays keeps its state; one that goes and comes back starts anew, but that requests
 // with a limit which it still has count.
-func (s *Store) UpdatePods(namespace, name string, ready map[string][]Pod) {
+func (s *Store) UpdatePods(namespace, name string, ports map[string]Pods) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := service{namespace, name}
-	for port, pods := range ready {
-		if len(pods) > 0 {
+	for port, pods := range ports {
+		if len(pods.Ready) > 0 {
 			s.port(of, port).update(pods)
 		}
 	}
 	for port, p := range s.services[of] {
-		if len(ready[port]) > 0 {
+		if len(ports[port].Ready) > 0 {
 			continue
 		}
-		p.update(nil)
+		p.update(ports[port])
 		if !p.interned {
 			// Nobody has its handle: forgotten Services must cost nothing.
 			delete(s.services[of], port)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/session"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
@@ -34,6 +35,8 @@ type Exchange struct {
 	Awake bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream
+	// Session of the request; nil if its route keeps none.
+	Session *session.Session
 	// Head is how much memory the head of the request takes, in bytes.
 	Head int
 	// Heads is charged with Head while the request is in service, and not while it waits:

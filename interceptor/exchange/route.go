@@ -9,6 +9,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/interceptor/session"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -30,6 +31,9 @@ type Route struct {
 	// to the last byte of the response, upgraded connections included, ResponseHeader
 	// the wait for the upstream's header. 0 is no bound.
 	Readiness, Request, ResponseHeader time.Duration
+
+	// Session is how the route keeps sessions; nil is not at all.
+	Session *session.Rule
 
 	// Placeholder is answered at once while cold; nil is none.
 	Placeholder *StaticResponse

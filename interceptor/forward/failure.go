@@ -51,6 +51,9 @@ func (c *call) failure(err error) error {
 	if failed := c.body.SendingFailed(); failed != nil {
 		return failed
 	}
+	if s := new(clienterror.Error); errors.As(err, &s) {
+		return s
+	}
 	message := "the backend gave no valid answer"
 	if s := new(sendError); errors.As(err, &s) && s.reached == refused {
 		message = "the backend could not be reached"

@@ -214,7 +214,7 @@ func TestAnotherAddressOfThePod(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, address)
 		}
 		pod := endpoints.Pod{UID: "p", Addresses: []string{dead, backend.Listener.Addr().String()}}
-		f.store.UpdatePods("ns", "svc", map[string][]endpoints.Pod{"": {pod}})
+		f.store.UpdatePods("ns", "svc", map[string]endpoints.Pods{"": {Ready: []endpoints.Pod{pod}}})
 		f.start(t)
 		for range 3 {
 			if got := read(t, f.get(t, "/").Body); got != "hello" {

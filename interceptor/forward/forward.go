@@ -25,6 +25,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/session"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
@@ -126,7 +127,8 @@ type call struct {
 // the end. It returns
 //
 //   - an *clienterror.Error when nothing was committed: 502 if there was no
-//     connection or no valid answer, 504 if a timeout of the route was over;
+//     connection or no valid answer, 504 if a timeout of the route was over, 404 if the
+//     only pod that could serve the request is gone;
 //   - an error that wraps context.Canceled when the client has left;
 //   - an error that wraps http.ErrAbortHandler when the response was committed
 //     and its body could not be copied to the end.
@@ -159,6 +161,9 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	defer res.Body.Close()
 	x.Upstream.Slot.Answered()
 	c.body.Answered()
+	if x.Session != nil && x.Upstream.Target == x.Route.Target { // else it is the fallback's answer
+		x.Session.Answer(res.Header, x.Upstream.Slot.ID())
+	}
 	switch c.clock.answered(); {
 	case res.StatusCode < 100, res.StatusCode > 599: // RFC 9110, 15; net/http would panic at some
 		return c.failure(fmt.Errorf("the status %q is none", res.Status))
@@ -282,6 +287,8 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 				lost = tried
 			}
 			switch {
+			case c.x.Session.Pinned() && c.x.Upstream.Slot.Gone():
+				return nil, session.Over()
 			case tries.exhausted(c.x), len(lost) == attempts:
 				return nil, err
 			case tries.hop() && f.another(c.x, tried):
@@ -307,7 +314,7 @@ func (f *Forwarder) address(u exchange.Upstream) string {
 // another moves the exchange to another ready endpoint of its target. It reports
 // whether there is one that was not tried.
 func (f *Forwarder) another(x *exchange.Exchange, tried []string) bool {
-	if !f.direct {
+	if !f.direct || x.Session.Pinned() {
 		return false
 	}
 	slot, ok := x.Upstream.Slot.Another(tried...)

@@ -3,6 +3,7 @@ package middleware
 import (
 	"net/http"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
@@ -11,17 +12,22 @@ import (
 // the cold start.
 type EndpointResolver struct {
 	forward, cold exchange.Handler
+	parking       parking
 }
 
-// NewEndpointResolver returns the step before forward and cold.
-func NewEndpointResolver(forward, cold exchange.Handler) *EndpointResolver {
-	return &EndpointResolver{forward: forward, cold: cold}
+// NewEndpointResolver returns the step before forward and cold. budget is charged with
+// requests that wait for the pod of their session.
+func NewEndpointResolver(forward, cold exchange.Handler, budget *body.Budget) *EndpointResolver {
+	return &EndpointResolver{forward: forward, cold: cold, parking: parking{budget}}
 }
 
 // ServeExchange forwards to a ready endpoint if there is one.
 func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	release := x.Route.InFlight.Acquire()
 	defer release()
+	if x.Route.Session != nil {
+		return s.serveSession(w, r, x)
+	}
 	target := x.Route.Target
 	slot, ok := target.Endpoints.PickWithin(x.Route.ReleaseConcurrency)
 	if !ok {

@@ -1,15 +1,12 @@
 package middleware
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
-	"github.com/kedacore/http-add-on/pkg/httpserver"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -20,10 +17,10 @@ const loading = 10 * time.Second
 
 // Routing finds the route of a request.
 type Routing struct {
-	next   exchange.Handler
-	table  func() *routing.Table[*exchange.Route]
-	loaded <-chan struct{}
-	budget *body.Budget
+	next    exchange.Handler
+	table   func() *routing.Table[*exchange.Route]
+	loaded  <-chan struct{}
+	parking parking
 	// unrouted answers requests without a route and reports whether it did; nil answers none.
 	unrouted func(http.ResponseWriter, *http.Request) bool
 	// proxies are trusted to name the clients of their requests.
@@ -36,15 +33,18 @@ type Routing struct {
 func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route], loaded <-chan struct{}, budget *body.Budget,
 	unrouted func(http.ResponseWriter, *http.Request) bool, proxies routing.Proxies,
 ) *Routing {
-	return &Routing{next: next, table: table, loaded: loaded, budget: budget, unrouted: unrouted, proxies: proxies}
+	return &Routing{next: next, table: table, loaded: loaded, parking: parking{budget}, unrouted: unrouted, proxies: proxies}
 }
 
 // ServeExchange sets the route of the exchange, or fails with 404.
 func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	table := s.table()
 	if table == nil {
-		if err := s.wait(r.Context(), x); err != nil {
+		switch ok, err := s.parking.park(r, x, loading, s.loaded); {
+		case err != nil:
 			return err
+		case !ok: // not a 404: clients and caches take that for an answer
+			return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
 		}
 		table = s.table()
 	}
@@ -63,29 +63,4 @@ func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *excha
 // ruled returns what rules look at.
 func ruled(r *http.Request, proxies routing.Proxies) routing.Request {
 	return routing.Request{Host: r.Host, Path: r.URL.Path, Method: r.Method, Header: r.Header, Peer: r.RemoteAddr, Trusted: proxies}
-}
-
-// wait returns once there is a table.
-func (s *Routing) wait(ctx context.Context, x *exchange.Exchange) error {
-	// Not a 404: clients and caches take that for an answer.
-	failure := &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
-	cost := body.Held + x.Head + x.Body.Window()
-	if !s.budget.Reserve(cost) {
-		return failure
-	}
-	defer s.budget.Release(cost)
-	timer := time.NewTimer(loading)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for routes: %w", context.Cause(ctx))
-	case <-timer.C:
-		return failure
-	case <-s.loaded:
-	}
-	// net/http does not notice that a client has left while its body is unread.
-	if httpserver.ClientOf(ctx).Left() {
-		return fmt.Errorf("waiting for routes: the connection is closed: %w", context.Canceled)
-	}
-	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
+	"github.com/kedacore/http-add-on/interceptor/session"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
@@ -80,6 +81,7 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		})
 	}
 	n.coldStart(compiled, spec.ColdStart)
+	compiled.Session = n.session(obj)
 	if compiled.Fallback != nil && compiled.Readiness == 0 {
 		compiled.Readiness = route.FallbackReadiness
 	}
@@ -148,6 +150,31 @@ func (n *compilation) coldStart(to *exchange.Route, spec *v1beta1.ColdStartSpec)
 			to.Page = n.ownPage(compiled, from)
 		}
 	}
+}
+
+// session compiles how the route keeps sessions; nil is not at all.
+func (n *compilation) session(obj *v1beta1.InterceptorRoute) *session.Rule {
+	spec := obj.Spec.SessionPersistence
+	if spec == nil {
+		return nil
+	}
+	if problem := route.SessionProblem(spec); problem != nil {
+		n.problem("sessionPersistence: %s", problem.Message)
+		return nil
+	}
+	if n.defaults.NoSessions {
+		return nil
+	}
+	rule := &session.Rule{Timeout: timeout(spec.AbsoluteTimeout, 0), KeepAwake: timeout(spec.KeepAwake, 0), Now: time.Now}
+	switch {
+	case spec.Type == v1beta1.SessionPersistenceHeader:
+		rule.Header = http.CanonicalHeaderKey(spec.Header.Name)
+	case spec.Cookie != nil && spec.Cookie.Name != "":
+		rule.Cookie = spec.Cookie.Name
+	default:
+		rule.Cookie = session.CookieName(obj.Namespace, obj.Name)
+	}
+	return rule
 }
 
 func callbackOptions(spec *v1beta1.StreamingCallbackSpec) stream.Options {

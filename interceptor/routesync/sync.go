@@ -36,6 +36,8 @@ type Defaults struct {
 	Lease time.Duration
 	// MaxPending caps the held requests of a route; 0 is no cap.
 	MaxPending int
+	// NoSessions means that no request can be kept with a pod.
+	NoSessions bool
 }
 
 // Options of a Sync.

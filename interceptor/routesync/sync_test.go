@@ -582,3 +582,44 @@ func TestResponsesShareTheDataOfAConfigMap(t *testing.T) {
 		}
 	})
 }
+
+// Sessions need the address of a pod, and a route without them pays nothing for those of
+// others.
+func TestSessions(t *testing.T) {
+	for _, c := range []struct {
+		reason, spec   string
+		none           bool
+		cookie, header string
+		problem        bool
+	}{
+		{reason: "no sessions"},
+		{reason: "a cookie of the route's own", spec: "{type: Cookie}", cookie: "keda-session-"},
+		{reason: "a cookie", spec: "{type: Cookie, cookie: {name: s}}", cookie: "s"},
+		{reason: "a header, in any case", spec: "{type: Header, header: {name: mcp-session-id}}", header: "Mcp-Session-Id"},
+		{reason: "a header that frames messages", spec: "{type: Header, header: {name: Content-Length}}", problem: true},
+		{reason: "no direct pod routing", spec: "{type: Cookie}", none: true},
+		{reason: "neither", spec: "{type: Header, header: {name: Host}}", none: true, problem: true},
+	} {
+		more := ""
+		if c.spec != "" {
+			more = "sessionPersistence: " + c.spec
+		}
+		decoded, err := route.Decode(interceptorRoute(t, "app", "app.test", more).(*unstructured.Unstructured))
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled, _, problems := compiler{store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), defaults: Defaults{NoSessions: c.none}}.compile(decoded)
+		found := strings.Contains(strings.Join(problems, "\n"), "sessionPersistence: ")
+		if found != c.problem {
+			t.Errorf("%s: %q", c.reason, problems)
+		}
+		switch rule := compiled.Session; {
+		case c.cookie == "" && c.header == "":
+			if rule != nil {
+				t.Errorf("%s: %+v", c.reason, rule)
+			}
+		case rule == nil || !strings.HasPrefix(rule.Cookie, c.cookie) || (rule.Cookie == "") != (c.cookie == "") || rule.Header != c.header:
+			t.Errorf("%s: %+v", c.reason, rule)
+		}
+	}
+}

@@ -39,6 +39,7 @@ var standalone struct {
 	manifests    string
 	modelsim     string
 	genkit       string
+	fleet        string
 	client       *http.Client
 }
 
@@ -57,7 +58,7 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	for from, packages := range map[string][]string{filepath.Join("..", ".."): {"./standalone", "./examples/modelsim"}, "genkit": {"."}} {
+	for from, packages := range map[string][]string{filepath.Join("..", ".."): {"./standalone", "./examples/modelsim", "./tests/support/fleet"}, "genkit": {"."}} {
 		build := exec.Command("go", append([]string{"build", "-o", dir + "/"}, packages...)...)
 		build.Dir = from
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -68,6 +69,7 @@ func run(m *testing.M) (int, error) {
 	standalone.manifests = filepath.Join(dir, "manifests")
 	standalone.modelsim = filepath.Join(dir, "modelsim")
 	standalone.genkit = filepath.Join(dir, "genkit")
+	standalone.fleet = filepath.Join(dir, "fleet")
 	if err := os.Mkdir(standalone.manifests, 0o755); err != nil {
 		return 1, err
 	}

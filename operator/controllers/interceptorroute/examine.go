@@ -29,6 +29,7 @@ type examination struct {
 func (r *Reconciler) examine(ctx context.Context, object *v1beta1.InterceptorRoute) ([]metav1.Condition, error) {
 	x := &examination{Reconciler: r, route: object}
 	x.rules()
+	x.sessions()
 	for _, step := range []func(context.Context) error{x.target, x.fallback, x.responses} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -83,6 +84,15 @@ func (x *examination) rules() {
 		}
 	}
 	x.problems = append(x.problems, x.claims.Conflicts(x.route)...)
+}
+
+// sessions finds out whether the sessions of the route can be kept.
+func (x *examination) sessions() {
+	if spec := x.route.Spec.SessionPersistence; spec != nil {
+		if problem := route.SessionProblem(spec); problem != nil {
+			x.broken("sessionPersistence", problem)
+		}
+	}
 }
 
 func (x *examination) target(ctx context.Context) error {

@@ -109,7 +109,7 @@ func TestCompleteObjectsRoundTrip(t *testing.T) {
 			},
 			unset: []string{
 				"Spec.Target.PortName", "Spec.ColdStart.Fallback.Service.Port",
-				"Spec.ColdStart.Placeholder.Response.BodyFromConfigMap",
+				"Spec.ColdStart.Placeholder.Response.BodyFromConfigMap", "Spec.SessionPersistence.Cookie",
 			},
 		},
 	} {

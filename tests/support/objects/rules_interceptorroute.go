@@ -18,7 +18,8 @@ func interceptorRouteRules() []patches {
 	all = append(all, staticResponseRules("spec.coldStart.placeholder.response", "coldStart: {placeholder: {response: {%s}}}")...)
 	all = append(all, coldStartRules()...)
 	all = append(all, streamingCallbackRules()...)
-	return append(all, waitingPageRules()...)
+	all = append(all, waitingPageRules()...)
+	return append(all, sessionPersistenceRules()...)
 }
 
 func targetRules() []patches {
@@ -224,6 +225,44 @@ func waitingPageRules() []patches {
 	}
 	return append(all, durationRules(field+".refreshInterval", at("refreshInterval: %q"),
 		"must be a duration of 1s or more, such as 5s", "1s", "999ms", "0s")...)
+}
+
+func sessionPersistenceRules() []patches {
+	const (
+		field   = "spec.sessionPersistence"
+		header  = "'header' is required with type Header, and for it alone"
+		seconds = "must be a duration of whole seconds, 1s or more, such as 12h"
+	)
+	at := func(format string) string {
+		return fmt.Sprintf("sessionPersistence: {%s}", format)
+	}
+	name := func(length int) string { return strings.Repeat("n", length) }
+	all := []patches{
+		{field + ".type", "missing", at("type: Cookie"), at("keepAwake: 1h"), required},
+		{field + ".type", "unknown", at("type: Cookie"), at("type: Address"), notOneOf},
+		{field, "a cookie with type Header", at("type: Cookie, cookie: {name: s}"), at("type: Header, header: {name: S}, cookie: {name: s}"), "'cookie' is for type Cookie alone"},
+		{field, "a header with type Cookie", at("type: Header, header: {name: S}"), at("type: Cookie, header: {name: S}"), header},
+		{field, "no header with type Header", at("type: Header, header: {name: Mcp-Session-Id}"), at("type: Header"), header},
+		{field + ".cookie", "empty", at("type: Cookie, cookie: {name: s}"), at("type: Cookie, cookie: {}"), "should have at least 1 properties"},
+		{field + ".cookie.name", "empty", at("type: Cookie, cookie: {name: s}"), at(`type: Cookie, cookie: {name: ""}`), tooShort},
+		{field + ".cookie.name", "too long", at("type: Cookie, cookie: {name: " + name(256) + "}"), at("type: Cookie, cookie: {name: " + name(257) + "}"), tooLong},
+		{field + ".cookie.name", "no token", at("type: Cookie, cookie: {name: \"!#$%&'*+.^_`|~0-9A-Za-z\"}"), at("type: Cookie, cookie: {name: a=b}"), noMatch},
+		{field + ".cookie.name", "a space", at("type: Cookie, cookie: {name: ab}"), at("type: Cookie, cookie: {name: a b}"), noMatch},
+		{field + ".cookie.name", "not ASCII", at("type: Cookie, cookie: {name: e}"), at("type: Cookie, cookie: {name: é}"), noMatch},
+		{field + ".header.name", "missing", at("type: Header, header: {name: S}"), at("type: Header, header: {}"), required},
+		{field + ".header.name", "empty", at("type: Header, header: {name: S}"), at(`type: Header, header: {name: ""}`), tooShort},
+		{field + ".header.name", "too long", at("type: Header, header: {name: " + name(256) + "}"), at("type: Header, header: {name: " + name(257) + "}"), tooLong},
+		{field + ".header.name", "no token", at("type: Header, header: {name: X-A}"), at(`type: Header, header: {name: "X:A"}`), noMatch},
+		{field + ".absoluteTimeout", "33 characters", at("type: Cookie, absoluteTimeout: 1h"), at("type: Cookie, absoluteTimeout: 1.0000000000000000000000000000000s"), tooLong},
+	}
+	for _, reserved := range []string{"Content-Length", "transfer-encoding", "Set-Cookie", "HOST"} {
+		all = append(all, patches{field + ".header.name", "is " + reserved, at("type: Header, header: {name: X-A}"), at("type: Header, header: {name: " + reserved + "}"), "must not be a header that HTTP itself needs"})
+	}
+	for _, value := range []string{"0s", "999ms", "1500ms", "1.5s", "1s1ns", "1.0000001s", "0.0001h", "1ns", "-1s", "soon", "5"} {
+		all = append(all, patches{field + ".absoluteTimeout", "is " + value, at("type: Cookie, absoluteTimeout: 1.5m"), at("type: Cookie, absoluteTimeout: " + fmt.Sprintf("%q", value)), seconds})
+	}
+	return append(all, durationRules(field+".keepAwake", at("type: Cookie, keepAwake: %q"),
+		"must be a duration above 0s, such as 30m", "1ns", "0s", "0")...)
 }
 
 // durationRules are the rules of a duration field of ours: values out of bounds

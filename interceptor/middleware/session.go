@@ -1,0 +1,95 @@
+package middleware
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
+	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/session"
+)
+
+const (
+	// unsettled is how young a session is whose pod another interceptor may have seen become
+	// ready a moment before this one, and lag is how long this one waits to see it too.
+	unsettled = 10 * time.Second
+	lag       = time.Second
+	// recovery is how long a request waits whose pod is there, but not ready: by default a
+	// kubelet probes each 10 s.
+	recovery = 10 * time.Second
+)
+
+// serveSession serves a request of a route that keeps sessions.
+func (s *EndpointResolver) serveSession(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
+	route := x.Route
+	x.Session = route.Session.Begin(r)
+	defer keepAwake(x)
+	if x.Session.Ended() {
+		return session.Over()
+	}
+	var slot endpoints.Slot
+	pod, ok := x.Session.Pod()
+	if ok {
+		var err error
+		if slot, ok, err = s.pod(r, x, pod); err != nil {
+			return err
+		}
+	}
+	switch {
+	case ok:
+	case x.Session.Pinned():
+		return session.Over()
+	default:
+		if slot, ok = route.Target.Endpoints.PickWithin(route.ReleaseConcurrency); !ok {
+			return s.cold.ServeExchange(w, r, x)
+		}
+	}
+	x.Upstream = exchange.Upstream{Target: route.Target, Slot: slot}
+	return s.forward.ServeExchange(w, r, x)
+}
+
+// keepAwake holds the target awake after a request of a session.
+func keepAwake(x *exchange.Exchange) {
+	if rule := x.Route.Session; rule != nil && rule.KeepAwake > 0 && x.Session.Kept() {
+		x.Route.InFlight.KeepUntil(rule.Now().Add(rule.KeepAwake))
+	}
+}
+
+// pod picks the endpoint of a session's pod. It waits for one that may be ready in a moment,
+// if the client would lose its session without.
+func (s *EndpointResolver) pod(r *http.Request, x *exchange.Exchange, id endpoints.ID) (endpoints.Slot, bool, error) {
+	port := x.Route.Target.Endpoints
+	if slot, ok := port.PickID(id); ok {
+		return slot, true, nil
+	}
+	if !x.Session.Pinned() && !port.Ready() {
+		return endpoints.Slot{}, false, nil // it waits with all others, and prefers its pod
+	}
+	now := x.Route.Session.Now
+	for began := now(); ; {
+		starting, changed := port.Await(id)
+		if slot, ok := port.PickID(id); ok {
+			return slot, true, nil
+		}
+		var left time.Duration
+		switch {
+		case starting && x.Session.Pinned():
+			left = recovery
+		case x.Session.Fresh(unsettled):
+			left = lag
+		}
+		left -= now().Sub(began)
+		if request := x.Route.Request; request > 0 && left > 0 {
+			if left = min(left, request-now().Sub(x.Start)); left <= 0 {
+				return endpoints.Slot{}, false, &clienterror.Error{Status: http.StatusGatewayTimeout, Message: "the service did not become ready in time"}
+			}
+		}
+		if left <= 0 {
+			return endpoints.Slot{}, false, nil
+		}
+		if _, err := s.parking.park(r, x, left, changed); err != nil {
+			return endpoints.Slot{}, false, err
+		}
+	}
+}
