@@ -20,8 +20,7 @@ import (
 type Exchange struct {
 	// Start is when the request arrived.
 	Start time.Time
-	// TLS says that the request came in by the TLS listener; the upstream is
-	// then dialled with TLS too.
+	// TLS says that the request came in by the TLS listener.
 	TLS bool
 	// Trace of the request; nil while traces are off.
 	Trace *tracing.Trace
@@ -60,6 +59,10 @@ type Committed interface {
 	Interval() time.Duration
 	Tick() error
 }
+
+// Secure reports whether the upstream is spoken to by TLS: as the client came, unless the
+// target says that it speaks none.
+func (x *Exchange) Secure() bool { return x.TLS && !x.Upstream.Target.Plain }
 
 // Handler is one step of the chain. It returns an error instead of answering when it
 // failed before the response was committed; the edge turns that into a response, a log

@@ -90,6 +90,8 @@ type Target struct {
 	ServerName string
 	// Protocol on plain connections.
 	Protocol Protocol
+	// Plain means that connections are plain however the client came.
+	Plain bool
 	// Problem says why the target cannot be resolved (no such Service, no such
 	// port); empty if it can. For the log and conditions, not for clients.
 	Problem string

@@ -242,10 +242,10 @@ func (c *call) over() bool {
 // ends after it was idle says nothing of its endpoint, and does not count.
 func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	a := attempt{call: c, request: r}
-	var tries backoff
+	tries := backoff{service: !f.direct || !c.x.Upstream.Slot.Valid()}
 	var lost []string // the addresses that closed the connection
 	scheme := "http"
-	if c.x.TLS {
+	if c.x.Secure() {
 		scheme = "https"
 	}
 	for resends := 0; ; resends++ {
@@ -281,7 +281,9 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 		if !failed.reused || a.fresh {
 			tried := append(slices.Clip(lost), a.address)
 			if failed.reached == refused {
-				c.x.Upstream.Slot.Refused()
+				if f.direct { // else the Service refuses, and not the pod
+					c.x.Upstream.Slot.Refused()
+				}
 			} else {
 				c.x.Upstream.Slot.Lost()
 				lost = tried

@@ -172,7 +172,7 @@ func (s *shared) send(a *attempt) (*http.Response, error) {
 		Got1xxResponse:       t.informational,
 	}
 	t.url.Scheme, t.url.Host = "http", a.address
-	if a.x.TLS {
+	if a.x.Secure() {
 		t.url.Scheme = "https"
 	}
 	r := a.request.WithContext(httptrace.WithClientTrace(ctx, &t.trace))

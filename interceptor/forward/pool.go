@@ -36,9 +36,9 @@ const (
 func wayOf(a *attempt) way {
 	upgrade := a.request.Header["Upgrade"] != nil
 	switch {
-	case a.x.TLS && upgrade:
+	case a.x.Secure() && upgrade:
 		return secureUpgrade
-	case a.x.TLS:
+	case a.x.Secure():
 		return secure
 	case a.x.Upstream.Target.Protocol == exchange.H2C && !upgrade: // who speaks h2c speaks HTTP/1.1 too
 		return h2c

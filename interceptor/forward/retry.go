@@ -17,6 +17,9 @@ const (
 
 	firstPause = 5 * time.Millisecond
 	lastPause  = 200 * time.Millisecond
+	// servicePause is in place of lastPause where the Service is dialled: its address refuses
+	// until kube-proxy has seen the pod, about a second, and not because the pod has much to do.
+	servicePause = 25 * time.Millisecond
 
 	// hops is how many endpoints are tried in a row without a pause.
 	hops = 8
@@ -62,6 +65,8 @@ type backoff struct {
 	until time.Time // zero until the first failure
 	pause time.Duration
 	hops  int // since the last pause
+	// service means that the Service is dialled and not a pod.
+	service bool
 }
 
 // exhausted notes a failure, and reports whether there were failures for long enough.
@@ -71,6 +76,9 @@ func (b *backoff) exhausted(x *exchange.Exchange) bool {
 		b.until, b.pause = now.Add(patience), firstPause
 		if woken(x) {
 			b.until = now.Add(coldPatience)
+			if b.service && x.Route != nil && x.Start.Add(x.Route.Readiness).After(b.until) {
+				b.until = x.Start.Add(x.Route.Readiness)
+			}
 		}
 	}
 	return now.After(b.until)
@@ -85,7 +93,10 @@ func (b *backoff) hop() bool {
 // rest pauses. It returns false if the call ended meanwhile.
 func (b *backoff) rest(c *call) bool {
 	// The jitter keeps requests that failed together from trying together.
-	pause := b.pause/2 + rand.N(b.pause/2)
-	b.pause, b.hops = min(2*b.pause, lastPause), 0
+	pause, longest := b.pause/2+rand.N(b.pause/2), lastPause
+	if b.service {
+		longest = servicePause
+	}
+	b.pause, b.hops = min(2*b.pause, longest), 0
 	return c.pause(pause)
 }

@@ -207,8 +207,13 @@ func (n *compilation) target(ref v1beta1.TargetRef) *exchange.Target {
 	}
 	target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: ref.Service, Port: port.Name})
 	target.Address = fmt.Sprintf("%s:%d", name, port.Port)
-	if port.AppProtocol != nil && *port.AppProtocol == "kubernetes.io/h2c" {
-		target.Protocol = exchange.H2C
+	if port.AppProtocol != nil {
+		switch *port.AppProtocol {
+		case "kubernetes.io/h2c":
+			target.Protocol = exchange.H2C
+		case "http", "kubernetes.io/ws":
+			target.Plain = true
+		}
 	}
 	return target
 }
