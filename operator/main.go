@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	cfg.Flags = flags
-	log := zap.New(zap.UseFlagOptions(&logging))
+	log := app.Quiet(zap.New(zap.UseFlagOptions(&logging)))
 	useLogger(log)
 	cluster, err := ctrl.GetConfig()
 	if err != nil {

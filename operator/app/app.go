@@ -61,6 +61,8 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	if cfg.Flags.MetricsAuth && !cfg.Flags.MetricsSecure {
 		log.Info("Serving metrics without authentication: it needs TLS")
 	}
+	cluster = rest.CopyConfig(cluster)
+	cluster.WarningHandlerWithContext = warnings{}
 	m, err := ctrl.NewManager(cluster, managerOptions(cfg, namespace, log))
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
@@ -80,8 +82,9 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		status        = &conditions.Writer{Status: m.GetClient().Status(), Recorder: m.GetEventRecorder(recorderName), Now: time.Now}
 	)
 	httpScaledObjects := &httpscaledobject.Reconciler{
-		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),
-		KEDA: scaledObjects, Services: services, Limits: cfg.Routes.Limits,
+		Client: m.GetClient(), Status: status, Install: namespace, ScalerAddress: cfg.ScalerAddress(namespace),
+		AllNamespaces: cfg.WatchNamespace == "",
+		KEDA:          scaledObjects, Services: services, Limits: cfg.Routes.Limits,
 	}
 	interceptorRoutes := &interceptorroute.Reconciler{
 		Client: m.GetClient(), Live: m.GetAPIReader(), Status: status,

@@ -87,6 +87,19 @@ type Trigger struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
+// ScalerAddress returns where the triggers of a ScaledObject find our scaler: the address of
+// the first one that has any.
+func ScalerAddress(scaledObject *unstructured.Unstructured) string {
+	triggers, _, _ := unstructured.NestedSlice(scaledObject.Object, "spec", "triggers")
+	for _, item := range triggers {
+		trigger, _ := item.(map[string]any)
+		if address, _, _ := unstructured.NestedString(trigger, "metadata", MetadataScalerAddress); address != "" {
+			return address
+		}
+	}
+	return ""
+}
+
 // Reference is a route that a trigger measures.
 type Reference struct {
 	// Kind is InterceptorRoute or HTTPScaledObject.

@@ -40,6 +40,15 @@ const (
 	ConditionWakes = "Wakes"
 )
 
+// The types of conditions that an HTTPScaledObject has only while they are True.
+const (
+	// ConditionContested reports that an install of the add-on leaves the ScaledObject to another one.
+	ConditionContested = "Contested"
+	// ConditionWorkloadChanged reports that the object named another workload before, which keeps
+	// its replicas.
+	ConditionWorkloadChanged = "WorkloadChanged"
+)
+
 // Keys of the metadata of a KEDA trigger that calls the external scaler.
 const (
 	// TriggerInterceptorRoute names the InterceptorRoute to measure. It wins over the keys below.

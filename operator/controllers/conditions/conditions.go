@@ -84,6 +84,15 @@ func Verdict(kind string, problems []Problem, fine string) metav1.Condition {
 	return verdict
 }
 
+// None is a condition that an object does not have.
+func None(kind string) metav1.Condition { return metav1.Condition{Type: kind} }
+
+// Find returns a condition that an object has, nil if it has none of the kind.
+func Find(object *unstructured.Unstructured, kind string) *metav1.Condition {
+	all, _ := current(object)
+	return meta.FindStatusCondition(all, kind)
+}
+
 // Undecodable returns the conditions of an object that does not decode.
 func Undecodable(err error) []metav1.Condition {
 	problems := []Problem{{Reason: ReasonUndecodable, Message: fmt.Sprintf("the object cannot be read and is not in effect: %v", err)}}
@@ -132,6 +141,10 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, f
 	conditions, changed := current(object)
 	before := slices.Clone(conditions)
 	for _, verdict := range verdicts {
+		if verdict == None(verdict.Type) {
+			changed = meta.RemoveStatusCondition(&conditions, verdict.Type) || changed
+			continue
+		}
 		verdict.ObservedGeneration = object.GetGeneration()
 		verdict.LastTransitionTime = metav1.NewTime(w.Now())
 		if meta.SetStatusCondition(&conditions, verdict) {
@@ -166,6 +179,9 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, f
 	ready := meta.IsStatusConditionTrue(conditions, api.ConditionReady)
 	for _, verdict := range verdicts {
 		now := meta.FindStatusCondition(conditions, verdict.Type)
+		if now == nil {
+			continue
+		}
 		due, wait := w.due(pending{object.GetKind(), client.ObjectKeyFromObject(object), verdict.Type}, meta.FindStatusCondition(before, verdict.Type), now)
 		if wait > 0 && (again == 0 || wait < again) {
 			again = wait

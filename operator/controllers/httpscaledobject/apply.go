@@ -3,11 +3,13 @@ package httpscaledobject
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,13 +22,17 @@ import (
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
+	"github.com/kedacore/http-add-on/operator/controllers/conditions"
 	"github.com/kedacore/http-add-on/operator/keda"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// FieldOwner is whose fields those of a ScaledObject are that we apply. It must
-// never change: fields of another name would never be removed again.
+// FieldOwner is what the names begin with under which installs of the add-on apply
+// ScaledObjects. Behind a colon is the namespace of the install.
 const FieldOwner = "keda-http-add-on"
+
+// owner returns whose fields those of a ScaledObject are that this install applies.
+func (r *Reconciler) owner() string { return FieldOwner + ":" + r.Install }
 
 // refusal is an error that an early retry does not help. The condition reports it,
 // and a change of the object, or of what refused it, heals it.
@@ -62,6 +68,9 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 			return refuse("a ScaledObject of this name exists and has no trigger with the metadata %s: %s: it is somebody else's",
 				api.TriggerHTTPScaledObject, object.Name)
 		}
+		if err := r.contested(ctx, existing); err != nil {
+			return err
+		}
 		if err := r.adopt(ctx, existing); err != nil {
 			return err
 		}
@@ -71,7 +80,7 @@ func (r *Reconciler) apply(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 		return fmt.Errorf("encoding the ScaledObject: %w", err)
 	}
 	configuration := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: fields})
-	err = r.Client.Apply(ctx, configuration, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	err = r.Client.Apply(ctx, configuration, client.FieldOwner(r.owner()), client.ForceOwnership)
 	switch {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsForbidden(err):
 		return refuse("the ScaledObject was refused: %w", err)
@@ -117,20 +126,89 @@ func (r *Reconciler) existing(ctx context.Context, object *v1alpha1.HTTPScaledOb
 	return existing, nil
 }
 
-// adopt makes fields ours that an older version created or merge-patched.
-// Without it they would stay forever: leaving a field out removes it only if there
-// is no other owner.
-func (r *Reconciler) adopt(ctx context.Context, existing *unstructured.Unstructured) error {
-	creators := olderVersions(existing.GetManagedFields())
-	if creators.Len() == 0 {
+// otherInstall is the refusal to touch the ScaledObject of another install.
+type otherInstall struct{ error }
+
+// contested returns an otherInstall if the ScaledObject is that of another install which
+// there still is. Two that apply one ScaledObject would do so for ever, as each change of it
+// is one more reason to.
+func (r *Reconciler) contested(ctx context.Context, existing *unstructured.Unstructured) error {
+	address := keda.ScalerAddress(existing)
+	if address == r.ScalerAddress || len(r.otherInstalls(existing.GetManagedFields())) == 0 {
 		return nil
 	}
-	patch, err := csaupgrade.UpgradeManagedFieldsPatch(existing, creators, FieldOwner)
-	if err != nil {
+	if gone, err := r.gone(ctx, address); err != nil || gone {
+		return err
+	}
+	return otherInstall{fmt.Errorf("the ScaledObject is that of another install of the add-on, whose scaler is %s: %s, leaves it alone; "+
+		"let only one of them see the namespace", address, r.self())}
+}
+
+// self names this install in the condition that it writes.
+func (r *Reconciler) self() string { return "this one, whose scaler is " + r.ScalerAddress }
+
+// settled returns the end of the condition that this install has written while the
+// ScaledObject was another one's. That of another install stays.
+func (r *Reconciler) settled(raw *unstructured.Unstructured) []metav1.Condition {
+	was := conditions.Find(raw, api.ConditionContested)
+	if was == nil || !strings.Contains(was.Message, r.self()+",") {
+		return nil
+	}
+	return []metav1.Condition{conditions.None(api.ConditionContested)}
+}
+
+// gone reports whether it is certain that there is no scaler at an address any more.
+func (r *Reconciler) gone(ctx context.Context, address string) (bool, error) {
+	host, _, _ := strings.Cut(address, ":")
+	name, namespace, ok := strings.Cut(host, ".")
+	if !ok || !r.Services.Available() || !r.AllNamespaces {
+		return false, nil
+	}
+	namespace, _, _ = strings.Cut(namespace, ".")
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &corev1.Service{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("looking for the scaler of another install: %w", err)
+	}
+	return err != nil, nil
+}
+
+// otherInstalls returns the names under which other installs have applied a ScaledObject.
+func (r *Reconciler) otherInstalls(managed []metav1.ManagedFieldsEntry) sets.Set[string] {
+	names := sets.New[string]()
+	for _, entry := range managed {
+		install, _, _ := strings.Cut(entry.Manager, ":")
+		if install == FieldOwner && entry.Manager != r.owner() && entry.Operation == metav1.ManagedFieldsOperationApply {
+			names.Insert(entry.Manager)
+		}
+	}
+	return names
+}
+
+// adopt makes fields ours that an older version created or merge-patched, or another
+// install applied. Without it they would stay forever: leaving a field out removes it only if
+// there is no other owner.
+func (r *Reconciler) adopt(ctx context.Context, existing *unstructured.Unstructured) error {
+	managed := existing.GetManagedFields()
+	creators, installs := olderVersions(managed), r.otherInstalls(managed)
+	if creators.Len() == 0 && installs.Len() == 0 {
+		return nil
+	}
+	adopted := existing.DeepCopy()
+	for i := range managed {
+		if installs.Has(managed[i].Manager) { // upgraded like those of older versions
+			managed[i].Operation = metav1.ManagedFieldsOperationUpdate
+		}
+	}
+	adopted.SetManagedFields(managed)
+	if err := csaupgrade.UpgradeManagedFields(adopted, creators.Union(installs), r.owner()); err != nil {
 		return refuse("adopting the fields of the ScaledObject: %w", err)
 	}
-	if patch == nil {
-		return nil
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "replace", "path": "/metadata/managedFields", "value": adopted.GetManagedFields()},
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": existing.GetResourceVersion()},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the owners of fields: %w", err)
 	}
 	if err := r.Client.Patch(ctx, existing, client.RawPatch(types.JSONPatchType, patch)); err != nil {
 		return fmt.Errorf("adopting the fields of the ScaledObject: %w", err)

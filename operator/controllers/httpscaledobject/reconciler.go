@@ -29,6 +29,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -58,6 +59,8 @@ const (
 	ReasonCreateError = "CreateError"
 	ReasonSuperseded  = "Superseded"
 	ReasonSkipped     = "ScaledObjectSkipped"
+	ReasonContested   = "OtherInstall"
+	ReasonWorkload    = "WorkloadChanged"
 )
 
 // refusedAgain is after how long a refused object is tried again: admission may
@@ -70,8 +73,12 @@ type Reconciler struct {
 	Client client.Client
 	// Status writes conditions and events.
 	Status *conditions.Writer
+	// Install is the namespace of the operator, by which installs are told apart.
+	Install string
 	// ScalerAddress is where KEDA finds the scaler: host:port.
 	ScalerAddress string
+	// AllNamespaces means that Client sees all namespaces.
+	AllNamespaces bool
 	// KEDA is the availability of ScaledObjects, Services that of Services.
 	KEDA, Services *availability.Kind
 	// Limits of the matches of routes.
@@ -109,6 +116,13 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 	if apierrors.HasStatusCause(failed, corev1.NamespaceTerminatingCause) {
 		return result, nil // the object goes too, and an event would be refused with an error in the log
 	}
+	if other := (otherInstall{}); errors.As(failed, &other) {
+		// The other one writes all else: two that disagree would write for ever.
+		_, err := r.Status.Write(ctx, raw, nil, metav1.Condition{
+			Type: api.ConditionContested, Status: metav1.ConditionTrue, Reason: ReasonContested, Message: failed.Error(),
+		})
+		return reconcile.Result{RequeueAfter: refusedAgain}, err
+	}
 	if failed != nil {
 		creation = append(creation, conditions.Problem{Reason: ReasonCreateError, Message: failed.Error()})
 		if isRefusal(failed) {
@@ -137,14 +151,35 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
 		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
 	}
-	again, err := r.Status.Write(ctx, raw, status,
+	verdicts := append([]metav1.Condition{
 		conditions.Verdict(api.ConditionReady, creation, fine),
 		conditions.Verdict(api.ConditionRouted, append(routing, warnings...), "requests are routed to the target"),
-		wakes)
+		wakes, left(raw, object),
+	}, r.settled(raw)...)
+	again, err := r.Status.Write(ctx, raw, status, verdicts...)
 	if again > 0 && (result.RequeueAfter == 0 || again < result.RequeueAfter) {
 		result.RequeueAfter = again
 	}
 	return result, cmp.Or(failed, err)
+}
+
+// left returns the condition that names the workload which the object named before. Nothing
+// scales that any more: KEDA leaves it with the replicas that it has. Another change of the
+// object ends the condition.
+func left(raw *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) metav1.Condition {
+	none := conditions.None(api.ConditionWorkloadChanged)
+	before, _, _ := unstructured.NestedString(raw.Object, "status", "targetWorkload")
+	now := workload(&object.Spec.ScaleTargetRef)
+	if before == "" || before == now {
+		if was := conditions.Find(raw, none.Type); was != nil && was.ObservedGeneration == raw.GetGeneration() {
+			return *was
+		}
+		return none
+	}
+	return metav1.Condition{
+		Type: none.Type, Status: metav1.ConditionTrue, Reason: ReasonWorkload,
+		Message: fmt.Sprintf("%s was scaled before %s and keeps the replicas that it has: scale it down, or give it a ScaledObject", before, now),
+	}
 }
 
 // wakes returns the condition that reports whether anything would wake the workload.
