@@ -98,6 +98,18 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	if a.tracker == nil {
 		a.tracker = inflight.NewTracker(nil)
 	}
+	a.sync = routesync.New(routesync.Options{
+		Store: store, Tracker: a.tracker, Settings: cfg.Routes, Log: a.log.WithName("routes"), Quiet: deps.ExaminesRoutes,
+		Defaults: routesync.Defaults{
+			Readiness:      cfg.Timeouts.Readiness,
+			Request:        cfg.Timeouts.Request,
+			ResponseHeader: cfg.Timeouts.ResponseHeader,
+			Lease:          cfg.ColdStart.ActivationLease,
+			MaxPending:     cfg.ColdStart.MaxPendingRequests,
+			NoSessions:     !cfg.DirectPodRouting,
+		},
+	})
+	// Gauges read the routes as soon as there is telemetry.
 	if err := a.measure(); err != nil {
 		return nil, err
 	}
@@ -125,17 +137,6 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		DialContext:            deps.DialContext,
 		NetHTTP:                deps.NetHTTP,
 		Log:                    a.log.WithName("forward"),
-	})
-	a.sync = routesync.New(routesync.Options{
-		Store: store, Tracker: a.tracker, Settings: cfg.Routes, Log: a.log.WithName("routes"), Quiet: deps.ExaminesRoutes,
-		Defaults: routesync.Defaults{
-			Readiness:      cfg.Timeouts.Readiness,
-			Request:        cfg.Timeouts.Request,
-			ResponseHeader: cfg.Timeouts.ResponseHeader,
-			Lease:          cfg.ColdStart.ActivationLease,
-			MaxPending:     cfg.ColdStart.MaxPendingRequests,
-			NoSessions:     !cfg.DirectPodRouting,
-		},
 	})
 	a.handler = a.chain()
 	proxy := httpserver.Options{
