@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -22,12 +21,10 @@ import (
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// The indexes find routes by what they refer to, and ScaledObjects by the routes
-// that they refer to.
+// The indexes find routes by what they refer to.
 const (
 	serviceIndex   = "services"
 	configMapIndex = "configMaps"
-	routeIndex     = "routes"
 )
 
 // Setup adds the controller to a manager.
@@ -40,12 +37,10 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 			return fmt.Errorf("indexing InterceptorRoutes: %w", err)
 		}
 	}
-	r.KEDA.Prepare(func(ctx context.Context) error {
-		return index.IndexField(ctx, keda.NewScaledObject(), routeIndex, routeNames)
-	})
+	r.KEDA.Prepare(func(ctx context.Context) error { return scaledobjects.Index(ctx, index) })
 	objects := m.GetCache()
 	scaledObjects := availability.Source(r.KEDA, objects, keda.NewScaledObject(),
-		handler.TypedEnqueueRequestsFromMapFunc(routesOf), r.everything, scaledobjects.Changes[*unstructured.Unstructured]())
+		handler.TypedEnqueueRequestsFromMapFunc(scaledobjects.Routes), r.everything, scaledobjects.Changes[*unstructured.Unstructured]())
 	services := availability.Source(r.Services, objects, &corev1.Service{},
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.Service](r, serviceIndex)), r.everything)
 	configMaps := availability.Source(r.ConfigMaps, objects, &corev1.ConfigMap{},
@@ -87,24 +82,6 @@ func configMapNames(object client.Object) (names []string) {
 		}
 	}
 	return names
-}
-
-func routeNames(object client.Object) (names []string) {
-	scaledObject, _ := object.(*unstructured.Unstructured)
-	for _, reference := range keda.References(scaledObject) {
-		names = append(names, indexed(reference))
-	}
-	return names
-}
-
-// routesOf may name a route twice, which the queue does not mind.
-func routesOf(_ context.Context, scaledObject *unstructured.Unstructured) (requests []reconcile.Request) {
-	for _, reference := range keda.References(scaledObject) {
-		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{
-			Namespace: scaledObject.GetNamespace(), Name: reference.Name,
-		}})
-	}
-	return requests
 }
 
 // usersOf returns the routes that refer to an object.

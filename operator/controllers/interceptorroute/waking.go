@@ -1,10 +1,8 @@
 package interceptorroute
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,23 +65,11 @@ func (r *Reconciler) wakes(ctx context.Context, object *v1beta1.InterceptorRoute
 	return verdict(*worst), nil
 }
 
-// referring returns the ScaledObjects of which a trigger names an object of a kind
-// with the route's name, in a stable order. The cache owns them: they must not be
-// changed.
+// referring returns the ScaledObjects of which a trigger names an object of a kind with
+// the route's name.
 func (r *Reconciler) referring(ctx context.Context, object *v1beta1.InterceptorRoute, kind string) ([]unstructured.Unstructured, error) {
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(keda.ScaledObjectKind())
-	err := r.Client.List(ctx, list, client.InNamespace(object.Namespace), client.UnsafeDisableDeepCopy,
-		client.MatchingFields{routeIndex: indexed(keda.Reference{Kind: kind, Name: object.Name})})
-	if err != nil {
-		return nil, fmt.Errorf("listing ScaledObjects: %w", err)
-	}
-	slices.SortFunc(list.Items, func(a, b unstructured.Unstructured) int { return cmp.Compare(a.GetName(), b.GetName()) })
-	return list.Items, nil
+	return scaledobjects.Referring(ctx, r.Client, object.Namespace, keda.Reference{Kind: kind, Name: object.Name})
 }
-
-// indexed is a reference as the index has it.
-func indexed(r keda.Reference) string { return r.Kind + "/" + r.Name }
 
 // hasHTTPScaledObject reports whether there is one of the route's name that decodes.
 func (r *Reconciler) hasHTTPScaledObject(ctx context.Context, named client.Object) (bool, error) {
