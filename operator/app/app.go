@@ -29,6 +29,8 @@ import (
 	"github.com/kedacore/http-add-on/operator/controllers/httpscaledobject"
 	"github.com/kedacore/http-add-on/operator/controllers/interceptorroute"
 	"github.com/kedacore/http-add-on/operator/keda"
+	"github.com/kedacore/http-add-on/operator/wake"
+	"github.com/kedacore/http-add-on/pkg/kubesource"
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
 	"github.com/kedacore/http-add-on/pkg/route"
 )
@@ -94,6 +96,18 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		return nil, err
 	}
 	app := &App{manager: m, servers: servers, log: log, kinds: []*availability.Kind{scaledObjects, services, configMaps}}
+	wakes := &wake.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), KEDA: scaledObjects, Services: services, Now: time.Now}
+	if cfg.WakePhases {
+		wakes.Pods = kind(corev1.SchemeGroupVersion.WithKind("Pod"), "give the operator's role list and watch of it, and list of events; until then it reports no phases of wakes")
+		app.kinds = append(app.kinds, wakes.Pods)
+	}
+	objects, err := kubesource.New(cluster, kubesource.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := wakes.Setup(m, objects, log); err != nil {
+		return nil, err
+	}
 	for _, k := range app.kinds {
 		if err := m.Add(k); err != nil {
 			return nil, fmt.Errorf("adding a watch: %w", err)

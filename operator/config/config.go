@@ -25,6 +25,9 @@ const (
 	EnvRetryPeriod    = "KEDA_HTTP_OPERATOR_LEADER_ELECTION_RETRY_PERIOD"
 )
 
+// EnvWakePhases is ours.
+const EnvWakePhases = "KEDA_HTTP_OPERATOR_WAKE_PHASES_ENABLED"
+
 // Config is the settings of one operator, every default applied.
 type Config struct {
 	// ScalerService and ScalerPort are where KEDA finds the scaler, which is in
@@ -37,6 +40,8 @@ type Config struct {
 	WatchNamespace string
 	// Routes is what holds for all routes, as the interceptors must know it.
 	Routes route.Settings
+	// WakePhases reports how far wakes are, which takes a look at pods.
+	WakePhases bool
 	// LeaderElection among the replicas of the operator.
 	LeaderElection LeaderElection
 	// Flags of the command line.
@@ -98,6 +103,7 @@ func read(r *environment.Reader) Config {
 		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty is that of its pod.", spelledOld(EnvNamespace)),
 		WatchNamespace: r.Namespace(EnvWatchNamespace, "The only namespace whose routes are reconciled; empty is all.", spelledOld(EnvWatchNamespace)),
 		Routes:         route.ReadSettings(r),
+		WakePhases:     r.Flag(EnvWakePhases, "true", "Write the phases of wakes into status.wake; false needs no right to pods and events."),
 		LeaderElection: LeaderElection{
 			LeaseDuration: r.Period(EnvLeaseDuration, "15s", "After how long without a sign of life of the leader another replica takes over; with --leader-elect.", spelledOld(EnvLeaseDuration)),
 			RenewDeadline: r.Period(EnvRenewDeadline, "10s", "After how long without success in renewing its lease the leader gives up; less than the lease.", spelledOld(EnvRenewDeadline)),

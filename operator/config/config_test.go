@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		ScalerService: "scaler", ScalerPort: 8091,
+		ScalerService: "scaler", ScalerPort: 8091, WakePhases: true,
 		Routes:         route.Settings{Limits: route.Limits{PerObject: 4096, PerNamespace: 65_536}},
 		LeaderElection: LeaderElection{LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second},
 	}
@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 func TestEveryVariableIsRead(t *testing.T) {
 	got, err := Load(env(EnvScalerService, " a ", EnvScalerPort, "9090", EnvNamespace, "keda", EnvWatchNamespace, "apps",
 		EnvLeaseDuration, "1m", EnvRenewDeadline, "40s", EnvRetryPeriod, "5s", route.EnvMaxMatchesPerObject, "9",
-		route.EnvMaxMatchesPerNamespace, "0", route.EnvConfigMaps, "false", route.EnvConfigMapNamespaces, "web"))
+		route.EnvMaxMatchesPerNamespace, "0", route.EnvConfigMaps, "false", route.EnvConfigMapNamespaces, "web", EnvWakePhases, "false"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,7 @@ func TestPausedBy(t *testing.T) {
 }
 
 func TestReadyAndWhatIsKeptOfAStatus(t *testing.T) {
+	active := map[string]any{"type": "Active", "status": "True"}
 	ready := map[string]any{"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed", "message": "no target"}
 	tests := []struct {
 		reason       string
@@ -72,8 +73,8 @@ func TestReadyAndWhatIsKeptOfAStatus(t *testing.T) {
 		want         Condition
 	}{
 		{"no status", nil, nil, Condition{}},
-		{"ready among others", map[string]any{"lastActiveTime": "x", "conditions": []any{map[string]any{"type": "Active", "status": "True"}, ready}},
-			map[string]any{"conditions": []any{ready}}, Condition{"False", "ScaledObjectCheckFailed", "no target"}},
+		{"ready among others", map[string]any{"lastActiveTime": "x", "conditions": []any{map[string]any{"type": "Active", "status": "True", "reason": "ScalerActive"}, ready}},
+			map[string]any{"conditions": []any{ready, active}}, Condition{"False", "ScaledObjectCheckFailed", "no target"}},
 		{"not looked at yet", map[string]any{"conditions": []any{map[string]any{"type": "Active"}}}, nil, Condition{}},
 		{"nonsense", "x", nil, Condition{}},
 		{"nonsense inside", map[string]any{"conditions": []any{"x", map[string]any{"type": int64(1)}}}, nil, Condition{}},
@@ -83,8 +84,11 @@ func TestReadyAndWhatIsKeptOfAStatus(t *testing.T) {
 		if test.status != nil {
 			object.Object["status"] = test.status
 		}
-		before := Ready(object)
+		before, demand := Ready(object), Active(object)
 		TrimStatus(object)
+		if Active(object) != demand {
+			t.Errorf("%s: active %v, and trimmed %v", test.reason, demand, Active(object))
+		}
 		if before != test.want || Ready(object) != test.want {
 			t.Errorf("%s: %+v, and trimmed %+v, want %+v", test.reason, before, Ready(object), test.want)
 		}

@@ -14,6 +14,12 @@ const (
 	annotationPausedScaleOut = "autoscaling.keda.sh/paused-scale-out"
 )
 
+// The types of conditions that are read.
+const (
+	conditionReady  = "Ready"
+	conditionActive = "Active"
+)
+
 // ReasonCheckFailed is the reason of a Ready condition that is False because of
 // what a ScaledObject says, and will be so until somebody changes something. The
 // other reasons come from looks at triggers and workloads, and pass by themselves.
@@ -41,7 +47,7 @@ func PausedBy(scaledObject *unstructured.Unstructured) string {
 
 // Ready returns the Ready condition that KEDA wrote; zero if it wrote none yet.
 func Ready(scaledObject *unstructured.Unstructured) Condition {
-	ready := readyOf(scaledObject)
+	ready := conditionOf(scaledObject, conditionReady)
 	text := func(field string) string {
 		value, _ := ready[field].(string)
 		return value
@@ -49,20 +55,31 @@ func Ready(scaledObject *unstructured.Unstructured) Condition {
 	return Condition{Status: text("status"), Reason: text("reason"), Message: text("message")}
 }
 
-// TrimStatus drops all of the status of a ScaledObject that Ready does not read.
+// Active reports whether KEDA sees demand for the workload of a ScaledObject.
+func Active(scaledObject *unstructured.Unstructured) bool {
+	return conditionOf(scaledObject, conditionActive)["status"] == "True"
+}
+
+// TrimStatus drops all of the status of a ScaledObject that Ready and Active do not read.
 func TrimStatus(scaledObject *unstructured.Unstructured) {
-	ready := readyOf(scaledObject)
+	var kept []any
+	if ready := conditionOf(scaledObject, conditionReady); ready != nil {
+		kept = append(kept, ready)
+	}
+	if Active(scaledObject) {
+		kept = append(kept, map[string]any{"type": conditionActive, "status": "True"})
+	}
 	delete(scaledObject.Object, "status")
-	if ready != nil {
-		scaledObject.Object["status"] = map[string]any{"conditions": []any{ready}}
+	if kept != nil {
+		scaledObject.Object["status"] = map[string]any{"conditions": kept}
 	}
 }
 
-func readyOf(scaledObject *unstructured.Unstructured) map[string]any {
+func conditionOf(scaledObject *unstructured.Unstructured, kind string) map[string]any {
 	conditions, _, _ := unstructured.NestedFieldNoCopy(scaledObject.Object, "status", "conditions")
 	list, _ := conditions.([]any)
 	for _, item := range list {
-		if condition, _ := item.(map[string]any); condition["type"] == "Ready" {
+		if condition, _ := item.(map[string]any); condition["type"] == kind {
 			return condition
 		}
 	}

@@ -24,6 +24,11 @@ func HTTPScaledObjectKind() schema.GroupVersionKind {
 	return v1alpha1.GroupVersion.WithKind(api.KindHTTPScaledObject)
 }
 
+// Kinds returns the kinds of routes. Of two objects of a name the first kind is in force.
+func Kinds() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{InterceptorRouteKind(), HTTPScaledObjectKind()}
+}
+
 // NewObject returns an empty object of a kind, to read into or to watch. Both
 // kinds are read unstructured: a typed list fails as a whole on one object that
 // does not decode, and the schema of 0.16 accepts such objects.

@@ -53,7 +53,7 @@ func grant(ctx context.Context, role ...*unstructured.Unstructured) {
 }
 
 var _ = Describe("A role of 0.16", func() {
-	It("is enough to run, without a word about Services and ConfigMaps", func(ctx SpecContext) {
+	It("is enough to run, without a word about Services, ConfigMaps and pods", func(ctx SpecContext) {
 		ns := namespace(ctx)
 		rules := []rbacv1.PolicyRule{
 			{APIGroups: []string{"http.keda.sh"}, Resources: []string{"*"}, Verbs: []string{"*"}},
@@ -71,9 +71,10 @@ var _ = Describe("A role of 0.16", func() {
 		cfg, log := chartSettings(), &capture.Log{}
 		cfg.Flags.LeaderElect, cfg.WatchNamespace = false, ns
 		run(cfg, log, account(ns, "old"))
-		Eventually(func() int { return log.Count("Starting workers") }, patience).Should(Equal(2))
+		Eventually(func() int { return log.Count("Starting workers") }, patience).Should(Equal(3))
 		Expect(log.Count("Kind is not available", `"kind"="Service"`)).To(Equal(1))
 		Expect(log.Count("Kind is not available", `"kind"="ConfigMap"`)).To(Equal(1))
+		Expect(log.Count("Kind is not available", `"kind"="Pod"`)).To(Equal(1))
 		Expect(log.Count("Kind is not available", `"kind"="ScaledObject"`)).To(BeZero())
 		create(ctx, service(ns, "shop"), objects.HTTPScaledObject(ns, "shop", ns+".test"))
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))

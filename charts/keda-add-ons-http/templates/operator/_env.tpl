@@ -12,5 +12,9 @@
   value: {{ .Chart.Name }}-{{ .Values.scaler.service }}
 - name: KEDA_HTTP_OPERATOR_EXTERNAL_SCALER_PORT
   value: {{ int64 .Values.scaler.grpcPort | quote }}
+{{- if not (include "http.on" .Values.operator.wakePhases.enabled) }}
+- name: KEDA_HTTP_OPERATOR_WAKE_PHASES_ENABLED
+  value: "false"
+{{- end }}
 {{- include "http.routes.env" . }}
 {{- end }}

@@ -4,6 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
 // ConditionTypeReady is the condition that reports whether the object is in effect.
@@ -227,6 +228,10 @@ type HTTPScaledObjectStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Wake is how far the target's wake is; absent while it is ready or asleep.
+	// +optional
+	Wake *v1beta1.WakeStatus `json:"wake,omitempty"`
 }
 
 // HTTPScaledObject routes requests to a Service and has a ScaledObject made for
@@ -243,6 +248,8 @@ type HTTPScaledObjectStatus struct {
 // +kubebuilder:printcolumn:name="Ready",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].status"
 // +kubebuilder:printcolumn:name="Routed",type="string",JSONPath=".status.conditions[?(@.type==\"Routed\")].status"
 // +kubebuilder:printcolumn:name="Wakes",type="string",JSONPath=".status.conditions[?(@.type==\"Wakes\")].status"
+// +kubebuilder:printcolumn:name="Phase",type="string",JSONPath=".status.wake.phase"
+// +kubebuilder:printcolumn:name="Reason",type="string",JSONPath=".status.wake.reason"
 type HTTPScaledObject struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

@@ -5,6 +5,7 @@
 package v1alpha1
 
 import (
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 )
@@ -200,6 +201,11 @@ func (in *HTTPScaledObjectStatus) DeepCopyInto(out *HTTPScaledObjectStatus) {
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
+	}
+	if in.Wake != nil {
+		in, out := &in.Wake, &out.Wake
+		*out = new(v1beta1.WakeStatus)
+		(*in).DeepCopyInto(*out)
 	}
 }
 

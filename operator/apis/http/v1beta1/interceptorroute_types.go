@@ -612,6 +612,10 @@ type InterceptorRouteStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Wake is how far the target's wake is; absent while it is ready or asleep.
+	// +optional
+	Wake *WakeStatus `json:"wake,omitempty"`
 }
 
 // InterceptorRoute routes requests to a Service that may sleep at zero replicas,
@@ -625,6 +629,8 @@ type InterceptorRouteStatus struct {
 // +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
 // +kubebuilder:printcolumn:name="Routed",type="string",JSONPath=".status.conditions[?(@.type==\"Routed\")].status"
 // +kubebuilder:printcolumn:name="Wakes",type="string",JSONPath=".status.conditions[?(@.type==\"Wakes\")].status"
+// +kubebuilder:printcolumn:name="Phase",type="string",JSONPath=".status.wake.phase"
+// +kubebuilder:printcolumn:name="Reason",type="string",JSONPath=".status.wake.reason"
 type InterceptorRoute struct {
 	metav1.TypeMeta `json:",inline"`
 	// +required

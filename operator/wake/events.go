@@ -1,0 +1,110 @@
+package wake
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+const (
+	// eventsEach is how often the events of a target are listed that is stuck.
+	eventsEach = 15 * time.Second
+	// eventsASecond bounds the lists of all targets.
+	eventsASecond = 5
+	// maxEvents bounds a list.
+	maxEvents = 50
+	// listTimeout bounds the time of a list, which the controller waits for.
+	listTimeout = 2 * time.Second
+)
+
+// evidence is the events that explain why a wake is stuck.
+type evidence struct {
+	of     types.UID // the pod whose events they are; empty is the workload
+	phase  v1beta1.WakePhase
+	events []corev1.Event
+	// due is when they are listed next. The limit of all targets has granted that.
+	due time.Time
+}
+
+// explained adds to a verdict what events say. It lists them if that is due, and returns
+// when it will be.
+func (r *Reconciler) explained(ctx context.Context, namespace string, w *wake, v verdict, workload string) (verdict, time.Duration) {
+	of := types.UID("")
+	if v.pod != nil {
+		of = v.pod.UID
+	}
+	if w.of != of || w.evidence.phase != v.phase {
+		w.of, w.evidence.phase, w.events = of, v.phase, nil
+	}
+	switch v.reason {
+	case "", v1beta1.WakeUnschedulable, v1beta1.WakeCrashLoop:
+	default:
+		return v, 0 // the pod says it all
+	}
+	now := r.Now()
+	if w.due.IsZero() {
+		w.due = r.granted(now, w.started.Add(quietFor))
+	}
+	if !now.Before(w.due) {
+		if found, err := r.list(ctx, namespace, of, workload, w.started); err == nil {
+			w.events = found
+		}
+		w.due = r.granted(now, now.Add(eventsEach))
+	}
+	return explain(v, w.events), max(w.due.Sub(now), time.Millisecond)
+}
+
+// granted returns when the limit of all targets allows a list that is wanted at a time.
+func (r *Reconciler) granted(now, wanted time.Time) time.Time {
+	if wanted.Before(now) {
+		wanted = now
+	}
+	return wanted.Add(r.events.ReserveN(wanted, 1).DelayFrom(wanted))
+}
+
+// list returns the events of a pod, or those that say why a workload has none, in the
+// order of time.
+func (r *Reconciler) list(ctx context.Context, namespace string, pod types.UID, workload string, since time.Time) ([]corev1.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	selector := fields.OneTermEqualSelector("involvedObject.uid", string(pod))
+	if pod == "" {
+		selector = fields.OneTermEqualSelector("reason", eventFailedCreate)
+	}
+	var list corev1.EventList
+	err := r.Live.List(ctx, &list, client.InNamespace(namespace), client.MatchingFieldsSelector{Selector: selector}, client.Limit(maxEvents))
+	if err != nil {
+		return nil, err
+	}
+	events := slices.DeleteFunc(list.Items, func(e corev1.Event) bool {
+		made := e.InvolvedObject.Name
+		return pod == "" && (made != workload && !strings.HasPrefix(made, workload+"-") || at(&e).Before(since.Add(-quietFor)))
+	})
+	slices.SortStableFunc(events, func(a, b corev1.Event) int { return at(&a).Compare(at(&b)) })
+	kept := make([]corev1.Event, 0, len(events))
+	for i := range events {
+		kept = append(kept, corev1.Event{Reason: events[i].Reason, Message: shorten(events[i].Message)})
+	}
+	return kept, nil
+}
+
+// at is when an event was seen last.
+func at(e *corev1.Event) time.Time {
+	switch {
+	case e.Series != nil && !e.Series.LastObservedTime.IsZero():
+		return e.Series.LastObservedTime.Time
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	}
+	return e.CreationTimestamp.Time
+}

@@ -1,0 +1,223 @@
+package wake
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/route"
+)
+
+const (
+	// betweenWrites of all routes: 50 a second.
+	betweenWrites = 20 * time.Millisecond
+	// betweenWritesOfOne route.
+	betweenWritesOfOne = time.Second
+	// writeTimeout bounds a write, which the others wait for.
+	writeTimeout = 5 * time.Second
+)
+
+// object names a route of one of the two kinds.
+type object struct {
+	kind schema.GroupVersionKind
+	name types.NamespacedName
+}
+
+// writer writes wakes into the status of routes: the latest of each, one at a time, and
+// those with a reason first. It is the only one that writes them.
+type writer struct {
+	patch func(context.Context, object, *v1beta1.WakeStatus) error
+	log   logr.Logger
+
+	mu      sync.Mutex
+	pending map[object]*write
+	written map[object]bool      // those that have a wake by this writer
+	recent  map[object]time.Time // of writes in the last second
+	signal  chan struct{}
+}
+
+// write is one that is due.
+type write struct {
+	wake   *v1beta1.WakeStatus // nil removes it
+	queued time.Time
+	due    time.Time
+}
+
+func newWriter(patch func(context.Context, object, *v1beta1.WakeStatus) error, log logr.Logger) *writer {
+	return &writer{
+		patch: patch, log: log, signal: make(chan struct{}, 1),
+		pending: map[object]*write{}, written: map[object]bool{}, recent: map[object]time.Time{},
+	}
+}
+
+// set has the wake of a route written, not before a time.
+func (w *writer) set(to object, wake *v1beta1.WakeStatus, notBefore time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	next := &write{wake: wake, queued: now, due: notBefore}
+	if before := w.pending[to]; before != nil {
+		next.queued = before.queued
+	}
+	w.pending[to] = next
+	w.wakeUp()
+}
+
+// remove has the wake of a route removed. There is nothing to do if it was not written;
+// stored reports whether the route came from the API server with one.
+func (w *writer) remove(to object, stored bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !stored && !w.written[to] {
+		delete(w.pending, to)
+		return
+	}
+	if before := w.pending[to]; before == nil || before.wake != nil {
+		now := time.Now()
+		w.pending[to] = &write{queued: now, due: now}
+		w.wakeUp()
+	}
+}
+
+// forget drops what is known of a route that is gone.
+func (w *writer) forget(to object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.pending, to)
+	delete(w.written, to)
+}
+
+func (w *writer) wakeUp() {
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run writes until ctx ends.
+func (w *writer) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		to, next, wait := w.next()
+		if next != nil {
+			w.write(ctx, to, next)
+			wait = betweenWrites
+		}
+		signal := w.signal
+		if next != nil {
+			signal = nil // the time between writes is for everybody
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-signal:
+		case <-timer.C:
+		}
+	}
+}
+
+// next takes the write that comes first, or else returns the time until one is due.
+func (w *writer) next() (to object, first *write, wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for o, at := range w.recent {
+		if now.Sub(at) >= betweenWritesOfOne {
+			delete(w.recent, o)
+		}
+	}
+	wait = time.Hour
+	for o, candidate := range w.pending {
+		due := candidate.due
+		if at, found := w.recent[o]; found && at.Add(betweenWritesOfOne).After(due) {
+			due = at.Add(betweenWritesOfOne)
+		}
+		if left := due.Sub(now); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		if first == nil || candidate.before(first) {
+			to, first = o, candidate
+		}
+	}
+	if first != nil {
+		delete(w.pending, to)
+		w.recent[to] = now
+		w.written[to] = first.wake != nil
+		if first.wake == nil {
+			delete(w.written, to)
+		}
+	}
+	return to, first, wait
+}
+
+// before reports whether a write comes before another: what is wrong comes first.
+func (a *write) before(b *write) bool {
+	if stuck := a.stuck(); stuck != b.stuck() {
+		return stuck
+	}
+	return a.queued.Before(b.queued)
+}
+
+func (a *write) stuck() bool { return a.wake != nil && a.wake.Reason != "" }
+
+// write writes, or puts a write that failed back, unless a later one is there.
+func (w *writer) write(ctx context.Context, to object, what *write) {
+	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err := w.patch(bounded, to, what.wake)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return
+	case apierrors.IsNotFound(err):
+		w.forget(to)
+		return
+	}
+	w.log.V(1).Info("Writing the wake of a route failed", "kind", to.kind.Kind, "route", to.name.String(), "reason", err.Error())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if what.wake == nil {
+		w.written[to] = true
+	}
+	if w.pending[to] == nil {
+		w.pending[to] = what
+	}
+}
+
+// patchStatus returns what writes a wake by a merge patch. Fields that are empty are
+// removed explicitly.
+func patchStatus(status client.SubResourceWriter) func(context.Context, object, *v1beta1.WakeStatus) error {
+	return func(ctx context.Context, to object, wake *v1beta1.WakeStatus) error {
+		var fields any
+		if wake != nil {
+			empty := map[string]any{"reason": nil, "message": nil, "expectedReadyTime": nil}
+			set, err := json.Marshal(wake)
+			if err != nil {
+				return fmt.Errorf("encoding a wake: %w", err)
+			}
+			if err := json.Unmarshal(set, &empty); err != nil {
+				return fmt.Errorf("encoding a wake: %w", err)
+			}
+			fields = empty
+		}
+		patch, err := json.Marshal(map[string]any{"status": map[string]any{"wake": fields}})
+		if err != nil {
+			return fmt.Errorf("encoding a wake: %w", err)
+		}
+		o := route.NewObject(to.kind)
+		o.SetNamespace(to.name.Namespace)
+		o.SetName(to.name.Name)
+		return status.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
+	}
+}

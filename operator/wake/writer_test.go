@@ -1,0 +1,154 @@
+package wake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/pkg/route"
+)
+
+// record is what a writer has written, and when.
+type record struct {
+	*writer
+	start time.Time
+
+	mu    sync.Mutex
+	fail  int // how many of the next writes fail
+	lines []string
+}
+
+// take returns what was written since the last call, after a time.
+func (r *record) take(after time.Duration) []string {
+	time.Sleep(after)
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines := r.lines
+	r.lines = nil
+	return lines
+}
+
+// failNext makes a number of writes fail.
+func (r *record) failNext(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = n
+}
+
+// recording runs a writer in a bubble.
+func recording(t *testing.T, f func(*record)) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &record{start: time.Now()}
+		r.writer = newWriter(func(_ context.Context, to object, wake *v1beta1.WakeStatus) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.fail > 0 {
+				r.fail--
+				return errors.New("not now")
+			}
+			line := "none"
+			if wake != nil {
+				line = string(wake.Phase) + string(wake.Reason)
+			}
+			r.lines = append(r.lines, fmt.Sprintf("%v %s %s", time.Since(r.start), to.name.Name, line))
+			return nil
+		}, logr.Discard())
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { r.run(ctx); close(done) }()
+		f(r)
+		stop()
+		<-done
+	})
+}
+
+func (r *record) want(t *testing.T, after time.Duration, lines ...string) {
+	t.Helper()
+	if got := r.take(after); !slices.Equal(got, lines) {
+		t.Errorf("%v after the start: written %q, want %q", time.Since(r.start), got, lines)
+	}
+}
+
+func named(name string) object {
+	return object{route.InterceptorRouteKind(), types.NamespacedName{Namespace: "apps", Name: name}}
+}
+
+func in(phase v1beta1.WakePhase, reason v1beta1.WakeReason) *v1beta1.WakeStatus {
+	return &v1beta1.WakeStatus{Phase: phase, Reason: reason}
+}
+
+func TestTheLatestOfARouteIsWrittenOnceASecond(t *testing.T) {
+	recording(t, func(r *record) {
+		a := named("a")
+		r.set(a, in("Scheduling", ""), r.start)
+		r.want(t, 0, "0s a Scheduling")
+		r.set(a, in("Pulling", ""), r.start)
+		time.Sleep(500 * time.Millisecond)
+		r.set(a, in("Starting", ""), r.start)
+		r.want(t, 400*time.Millisecond)
+		r.want(t, 100*time.Millisecond, "1s a Starting")
+		r.remove(a, false)
+		r.want(t, time.Second, "2s a none")
+		r.remove(a, false)
+		r.want(t, time.Hour)
+	})
+}
+
+func TestNothingIsWrittenOfAShortWake(t *testing.T) {
+	recording(t, func(r *record) {
+		a := named("a")
+		r.set(a, in("Scheduling", ""), r.start.Add(quietFor))
+		time.Sleep(time.Second)
+		r.set(a, in("Loading", ""), r.start.Add(quietFor))
+		r.want(t, 900*time.Millisecond)
+		r.remove(a, false)
+		r.want(t, time.Hour)
+	})
+}
+
+func TestAWakeOfAnotherOperatorIsRemoved(t *testing.T) {
+	recording(t, func(r *record) {
+		r.remove(named("a"), true)
+		r.want(t, 0, "0s a none")
+	})
+}
+
+func TestWhatIsWrongComesFirstAndFiftyASecondAreWritten(t *testing.T) {
+	recording(t, func(r *record) {
+		const begin, routes = time.Second, 1000
+		for i := range routes {
+			r.set(named(fmt.Sprintf("a%d", i)), in("Pulling", ""), r.start.Add(begin))
+		}
+		r.set(named("wrong"), in("Pulling", v1beta1.WakeImagePullFailed), r.start.Add(begin))
+		lines := r.take(begin + routes*time.Second/50 - 1)
+		if len(lines) != routes || lines[0] != "1s wrong PullingImagePullFailed" {
+			t.Errorf("%d writes in %d s, the first one is %s", len(lines), routes/50, lines[0])
+		}
+		if lines := r.take(1); len(lines) != 1 {
+			t.Errorf("%d more writes, want 1", len(lines))
+		}
+	})
+}
+
+func TestAWriteThatFailedIsTriedAgainUnlessALaterOneIsThere(t *testing.T) {
+	recording(t, func(r *record) {
+		a := named("a")
+		r.failNext(1)
+		r.set(a, in("Pulling", ""), r.start)
+		r.want(t, 900*time.Millisecond)
+		r.want(t, 100*time.Millisecond, "1s a Pulling")
+		r.failNext(1)
+		r.remove(a, false)
+		r.want(t, 2*time.Second, "3s a none")
+	})
+}
