@@ -133,7 +133,7 @@ lint: ## Run golangci-lint, with the import rules, and actionlint
 COMMITS_BASE := 0950b45604a882c766a6c2117d9c2eb347f47b01
 
 .PHONY: lint-commits
-lint-commits: ## The messages of the commits since the rules for them hold
+lint-commits: ## Check the messages of the commits since COMMITS_BASE
 	go run ./hack/commits $(COMMITS_BASE)
 
 .PHONY: generate
