@@ -5,6 +5,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/objects"
@@ -55,3 +57,21 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	Entry("and ends gives its lease to the next", (*process).end, NodeTimeout(2*time.Minute)),
 	Entry("and is killed is replaced when its lease has run out", (*process).vanish, NodeTimeout(2*time.Minute)),
 )
+
+// An install that follows another one does not wait until the Lease has run out.
+var _ = It("releases its Lease at shutdown", func(ctx SpecContext) {
+	lease := &coordinationv1.Lease{}
+	name := client.ObjectKey{Namespace: "keda", Name: "http-add-on-operator.keda.sh"}
+	holder := func(g Gomega) string {
+		g.Expect(api.Get(ctx, name, lease)).To(Succeed())
+		if lease.Spec.HolderIdentity == nil {
+			return ""
+		}
+		return *lease.Spec.HolderIdentity
+	}
+	Eventually(holder, 2*patience).ShouldNot(BeEmpty())
+	acting.end()
+	Expect(holder(Default)).To(BeEmpty())
+	acting = start(chartSettings(), &capture.Log{}, account("keda", "keda-add-ons-http"))
+	Eventually(holder, 2*patience).ShouldNot(BeEmpty())
+}, NodeTimeout(2*time.Minute))
