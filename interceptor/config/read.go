@@ -53,7 +53,7 @@ func read(r *environment.Reader) Config {
 			MaxResponseHeaderBytes: r.Bytes(EnvMaxResponseHeaderBytes, "262144", "Largest head of a backend's response, in bytes; a longer one is answered with 502. 0 is the default."),
 		},
 		TLS: TLS{
-			Enabled:        r.Flag(EnvProxyTLSEnabled, "false", "Serve TLS on a port of its own beside the plain one; what comes in by TLS goes on to backends by TLS."),
+			Enabled:        r.Flag(EnvProxyTLSEnabled, "false", "Serve TLS on a port of its own beside the plain one; what comes in by TLS goes on to backends by TLS, unless their Service port has appProtocol http."),
 			Port:           r.ListenPort(EnvProxyTLSPort, "8443", "TCP port that clients connect to by TLS; 0 lets the system pick one."),
 			CertPath:       r.Text(EnvProxyTLSCertPath, "/certs/tls.crt", "File of the default certificate (PEM); read again when it changes. With a certificate store it need not exist."),
 			KeyPath:        r.Text(EnvProxyTLSKeyPath, "/certs/tls.key", "File of the default certificate's private key (PEM)."),
