@@ -194,3 +194,28 @@ func TestSwitchingProtocolsHasNoLength(t *testing.T) {
 		}
 	}
 }
+
+// TestLongListsArrive: no answer is too long for a client that is held, nor a list for one that
+// reads it as events.
+func TestLongListsArrive(t *testing.T) {
+	const (
+		text    = 64 << 10
+		n       = 300 // more than 16 MiB
+		path    = "/v1beta/models/g:streamGenerateContent"
+		element = `{"candidates":[{"content":{"parts":[{"text":"%s"}]}}]}`
+	)
+	one := fmt.Sprintf(element, strings.Repeat("x", text))
+	list := "[" + strings.Repeat(one+"\r\n,", n-1) + one + "]"
+	for query, want := range map[string]string{"": list, "?alt=sse": strings.Repeat("data: "+one+"\n\n", n)} {
+		t.Run(query, func(t *testing.T) {
+			w := newWorld(t, streamRoute("message: Waking, interval: 1h"))
+			asked := w.later(w.request(http.MethodPost, "app.test", path+query, `{"contents":[]}`))
+			w.held("default/app", 1)
+			w.ready("app", w.backend(answerWith(200, "application/json", list)))
+			got := <-asked
+			if body := got.body[max(0, len(got.body)-len(want)):]; got.err != nil || got.status != http.StatusOK || body != want {
+				t.Errorf("status %d, %d bytes of %d, %v", got.status, len(got.body), len(want), got.err)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -24,14 +25,17 @@ var gemini = Dialect{
 		empty := event([]byte(`{"candidates":[{"content":{` + parts + `"role":"model"},"index":0}]}`))
 		return script{first: empty, tick: empty, sent: 1}
 	},
-	// The older SDKs end a stream with an error event as if it were complete. What they
-	// cannot parse at the end of a stream is an error to them.
-	failure: func(_ *Request, p *problem, _ int, _ time.Time) []byte {
-		failed := geminiProblem(p)
-		return append(append(event(failed), failed...), '\n')
-	},
-	answer: geminiAnswer,
-	pieces: geminiPieces,
+	failure: func(_ *Request, p *problem, _ int, _ time.Time) []byte { return geminiFailure(p) },
+	answer:  geminiAnswer,
+	pieces:  geminiPieces,
+}
+
+// geminiFailure is an error event, and its document once more. The older SDKs end a stream with
+// an error event as if it were complete; what they cannot parse at the end of a stream is an
+// error to them.
+func geminiFailure(p *problem) []byte {
+	failed := geminiProblem(p)
+	return append(append(event(failed), failed...), '\n')
 }
 
 // geminiProblem is Google's error object (google.rpc.Status as JSON). Its code
@@ -82,23 +86,25 @@ func geminiStatus(status int) string {
 }
 
 // geminiAnswer is a whole answer as an event; the list that a stream without
-// alt=sse is, as one event each.
+// alt=sse is, as one event each. An error in it ends the list, as it ends the stream.
 func geminiAnswer(_ *Request, _ int, body []byte, to *events) (ok bool) {
+	failed := false
 	add := func(document []byte) {
-		if isGeminiAnswer(document) {
+		isObject := len(document) > 0 && document[0] == '{'
+		switch wrong := valueOf(document, "error") != nil; {
+		case failed, !isObject:
+		case !wrong:
+			// One may lack candidates: a prompt that was blocked has feedback instead.
 			ok = true
 			to.whole(document)
+		default:
+			if failed = true; ok {
+				to.text(string(geminiFailure(problemOf(http.StatusBadGateway, document))))
+			}
 		}
 	}
 	if !elements(body, func(start, end int) { add(body[start:end]) }) {
-		add(body)
+		add(bytes.TrimLeft(body, " \t\r\n"))
 	}
 	return ok
-}
-
-// isGeminiAnswer says that a document is an object and no error. An answer may
-// lack candidates: a prompt that was blocked has feedback instead.
-func isGeminiAnswer(document []byte) bool {
-	failed := false
-	return members(document, func(m member) { failed = failed || string(m.key) == "error" }) && !failed
 }

@@ -8,8 +8,9 @@ import (
 	"strconv"
 )
 
-// A whole answer that becomes one event need not be held: one that finds no room is rewritten
-// as it arrives. What is wrong with it then cuts the stream, as the event has begun.
+// A whole answer that becomes one event, or a list that becomes one of each element, need not
+// be held: one that finds no room is rewritten as it arrives. What is wrong with it then cuts
+// the stream, as the event has begun.
 
 // errPieces is an answer that turns out not to be the API's after its event has begun.
 var errPieces = errors.New("the answer is not JSON of the API")
@@ -22,6 +23,8 @@ type pieces struct {
 	// if it is not.
 	edit          func(p *pieces, key string, first byte) rewrite
 	found, failed bool
+	// lists makes each element of a list an event. Else a list is one.
+	lists bool
 	// end follows the document.
 	end string
 
@@ -35,10 +38,11 @@ type pieces struct {
 
 // level is an open container.
 type level struct {
-	key   string // under which it stands; empty in a list
-	list  bool
-	n     int // index of the element, or how many members there were
-	wrote int // how many of them went out
+	key    string // under which it stands; empty in a list
+	list   bool
+	events bool // its elements are events of their own
+	n      int  // index of the element, or how many members there were
+	wrote  int  // how many of them went out
 }
 
 // rewrite is what becomes of a value.
@@ -124,7 +128,9 @@ func (p *pieces) token(c byte) {
 	case in != nil && c == '}' && !in.list && (p.phase == afterValue || p.phase == beforeKey && in.n == 0),
 		in != nil && c == ']' && in.list && (p.phase == afterValue || p.phase == beforeValue && in.n == 0):
 		p.at = p.at[:len(p.at)-1]
-		p.emit(c)
+		if !in.events {
+			p.emit(c)
+		}
 		p.valueEnds()
 	case p.phase == afterValue && c == ',' && in != nil:
 		if p.phase = beforeKey; in.list {
@@ -155,10 +161,12 @@ func (p *pieces) begin(in *level, c byte) {
 	if in != nil {
 		in.n++
 	}
-	p.emit(c)
+	below := level{key: key, list: c == '[', events: p.lists && in == nil && c == '['}
+	if !below.events {
+		p.emit(c)
+	}
 	switch c {
 	case '{', '[':
-		below := level{key: key, list: c == '['}
 		if c == '{' && e.inject != "" {
 			p.out = append(p.out, e.inject...)
 			below.wrote = 1
@@ -177,7 +185,11 @@ func (p *pieces) begin(in *level, c byte) {
 // lead writes what stands before a value: the comma, the key, or all that is in its place.
 func (p *pieces) lead(in *level, e rewrite) {
 	if in != nil {
-		if in.wrote > 0 {
+		switch {
+		case in.wrote == 0:
+		case in.events:
+			p.out = append(p.out, "\n\ndata: "...)
+		default:
 			p.out = append(p.out, ',')
 		}
 		in.wrote++
@@ -293,11 +305,18 @@ func completionsPieces() *pieces {
 	}}
 }
 
-// geminiPieces is geminiAnswer for an object that is not held.
+// geminiPieces is geminiAnswer for an answer that is not held.
 func geminiPieces() *pieces {
-	return &pieces{edit: func(p *pieces, key string, first byte) rewrite {
-		p.found = p.found || len(p.at) == 1 && key == "candidates" && first == '['
-		p.failed = p.failed || len(p.at) == 0 && first != '{' || len(p.at) == 1 && key == "error"
+	return &pieces{lists: true, edit: func(p *pieces, key string, first byte) rewrite {
+		switch depth := len(p.at); {
+		case depth == 0:
+			p.failed = first != '{' && first != '['
+		case depth == 1 && p.at[0].list:
+			return rewrite{drop: first != '{'}
+		case depth == 1, depth == 2 && p.at[0].list:
+			p.found = p.found || key == "candidates" && first == '['
+			p.failed = p.failed || key == "error"
+		}
 		return rewrite{}
 	}}
 }

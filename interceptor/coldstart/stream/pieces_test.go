@@ -48,6 +48,7 @@ func TestPiecesAreTheWhole(t *testing.T) {
 		`{"choices":[{"message":{"content":null,"role":"assistant"},"role":"x","message2":{"role":null}}],"object":{"a":[1]},"role":null}`,
 		`{"object":null,"choices":[{"message":{"role":["a",{"b":"}"}],"content":""},"finish_reason":"stop"}],"error":null}`,
 		`{"candidates":[{"content":{"parts":[{"text":"Hi"}]}}],"n":-1.5e+3,"t":true,"f":false}`,
+		`[{"candidates":[{"a":1}]},{"b":[2]} , {"candidates" : []}]`, `[1,{"candidates":[]},"x",[{"error":1}],{"a":{"error":1}},null]`, `[{"candidates":[]}]`,
 		"[1, 2 , [ ], {\n}]", `"text"`, `{}`, ` {"a":1} ` + "\n",
 	} {
 		if !json.Valid([]byte(document)) {
@@ -74,15 +75,27 @@ func TestPiecesAreTheWhole(t *testing.T) {
 	}
 }
 
+// TestAnErrorEndsAList: what is behind it would make the answer look whole.
+func TestAnErrorEndsAList(t *testing.T) {
+	const failed = `{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}`
+	got, ok := heldWhole(geminiAnswer, []byte(`[{"candidates":[]}, `+failed+`, {"candidates":[1]}]`))
+	if want := "data: {\"candidates\":[]}\n\ndata: " + failed + "\n\n" + failed + "\n"; !ok || got != want {
+		t.Errorf("got %v\n%s\nwant\n%s", ok, got, want)
+	}
+	if got, ok := heldWhole(geminiAnswer, []byte(`[`+failed+`, {"candidates":[]}]`)); ok {
+		t.Errorf("a list that begins with an error is an answer: %s", got)
+	}
+}
+
 // FuzzPieces: what is no JSON is never complete, and no byte of it ends the event.
 func FuzzPieces(f *testing.F) {
-	for _, seed := range []string{chatJSON, `{"a":[1,{"b":null}]}`, `{"a"}`, `[1,]`, `{,}`, "{\"a\":\"\n\"}", `{"a":1}{`, `[}`, `{"a":1 2}`, `"\`, `{"a" "b"}`, `tru`} {
+	for _, seed := range []string{chatJSON, `{"a":[1,{"b":null}]}`, `{"a"}`, `[1,]`, `{,}`, "{\"a\":\"\n\"}", `{"a":1}{`, `[}`, `[{"candidates":[]},1,{}]`, `[[],{"candidates":[]}`, `{"a":1 2}`, `"\`, `{"a" "b"}`, `tru`} {
 		f.Add([]byte(seed), uint8(2))
 	}
 	f.Fuzz(func(t *testing.T, document []byte, n uint8) {
 		for _, d := range wholeInPieces {
 			p, got := inPieces(d.pieces, string(document), int(n)+1)
-			if strings.ContainsAny(got, "\r\n") {
+			if strings.ContainsAny(strings.ReplaceAll(got, "\n\ndata: ", ""), "\r\n") {
 				t.Errorf("%s: %q ends its event: %q", d.name, document, got)
 			}
 			if json.Valid(document) && p.phase == malformed {
@@ -111,12 +124,15 @@ func TestAnswersThatAreNotHeld(t *testing.T) {
 		head, tail string
 		want       string // the end of the answer; empty if it is cut
 	}{
-		"chat":           {&openAIChat, `{"choices":[{"index":0,"message":{"role":"assistant","content":"`, `"},"finish_reason":"stop"}]}`, `"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"},
-		"completions":    {&openAICompletions, `{"choices":[{"text":"`, "\"}]\n}", `"}]}` + "\n\ndata: [DONE]\n\n"},
-		"gemini":         {&gemini, `{"candidates":[{"content":{"parts":[{"text":"`, `"}]}}]}`, `"}]}}]}` + "\n\n"},
-		"ends too early": {&openAIChat, `{"choices":[{"index":0,"message":{"content":"`, `"}`, ""},
-		"is none":        {&openAIChat, `{"choices":[{"index":0,"message":{"content":"`, `"}}]} and more`, ""},
-		"is an error":    {&gemini, `{"candidates":[{"content":{"parts":[{"text":"`, `"}]}}],"error":{"code":500}}`, ""},
+		"chat":        {&openAIChat, `{"choices":[{"index":0,"message":{"role":"assistant","content":"`, `"},"finish_reason":"stop"}]}`, `"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n"},
+		"completions": {&openAICompletions, `{"choices":[{"text":"`, "\"}]\n}", `"}]}` + "\n\ndata: [DONE]\n\n"},
+		"gemini":      {&gemini, `{"candidates":[{"content":{"parts":[{"text":"`, `"}]}}]}`, `"}]}}]}` + "\n\n"},
+		"gemini, a list": {&gemini, `[{"candidates":[]},{"candidates":[{"content":{"parts":[{"text":"`, `"}]}}]},` + "\n" + `{"usageMetadata":{}}]`,
+			`"}]}}]}` + "\n\ndata: {\"usageMetadata\":{}}\n\n"},
+		"an error ends a list": {&gemini, `[{"candidates":[{"content":{"parts":[{"text":"`, `"}]}}]},{"error":{"code":503}}]`, ""},
+		"ends too early":       {&openAIChat, `{"choices":[{"index":0,"message":{"content":"`, `"}`, ""},
+		"is none":              {&openAIChat, `{"choices":[{"index":0,"message":{"content":"`, `"}}]} and more`, ""},
+		"is an error":          {&gemini, `{"candidates":[{"content":{"parts":[{"text":"`, `"}]}}],"error":{"code":500}}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			callback, err := Compile(Options{Message: "m"})
