@@ -1,6 +1,6 @@
 // Command interceptor is the data plane: a reverse proxy that routes, counts and
-// holds requests for Services whose workloads may sleep. It is configured by
-// environment variables; what is wrong with them is said at the start, all at once.
+// holds requests for Services whose workloads may sleep. Environment
+// variables configure it; at startup it reports all errors in them at once.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Command scaler is KEDA's external scaler for routes: it adds up the demand
 // that the interceptors report, answers KEDA's polls, and tells it at once when
-// somebody wants a route that sleeps. It is configured by environment variables;
-// what is wrong with them is said at the start, all at once.
+// somebody wants a route that sleeps. Environment variables configure it;
+// at startup it reports all errors in them at once.
 package main
 
 import (

@@ -1,5 +1,5 @@
 // Command modelsim simulates a model server: it needs no GPU and no model,
-// takes as long to load as it is told, and gives the same answer to the same
+// takes a configurable time to load, and gives the same answer to the same
 // question.
 //
 // It speaks these APIs, streaming and not:

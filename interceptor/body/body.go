@@ -1,7 +1,7 @@
 // Package body is the body of a request, from the moment in which it is accepted to
 // the backend that gets it. One type serves everybody who looks at it: the edge asks
 // whether it has ended, a cold request is read ahead within a budget, a dialect is
-// recognised by the whole of it, and the forwarder sends it, again if need be.
+// recognized by the whole of it, and the forwarder sends it, again if need be.
 //
 // The package knows HTTP, and neither routes nor backends.
 package body
@@ -92,7 +92,7 @@ func (b *Body) ReadAhead(budget *Budget, limit int64, object bool) *http.Request
 	return b.ahead.chain
 }
 
-// Settled is closed when it is known whether the body can be had whole.
+// Settled is closed once it is known whether the whole body fits in memory.
 func (b *Body) Settled() <-chan struct{} { return b.ahead.settled }
 
 // Whole returns the body, if it is in memory from its first byte to its end. The bytes
@@ -121,7 +121,7 @@ func (b *Body) Replay() ([]byte, bool) {
 
 // Failed is closed once holding the request is pointless; Err then returns why. A body
 // stalls if it makes no progress for 30 seconds; the rule holds for a body that says its
-// length and for a JSON object that must be had whole.
+// length and for a JSON object that must be complete.
 func (b *Body) Failed() <-chan struct{} {
 	if b == nil || b.ahead == nil {
 		return nil

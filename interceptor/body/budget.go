@@ -3,7 +3,7 @@ package body
 import "sync/atomic"
 
 // Budget bounds the memory of everything that waits at a time: requests, what is read
-// ahead or may arrive of their bodies, and answers that must be had whole. It is safe for
+// ahead or may arrive of their bodies, and answers that must be complete. It is safe for
 // concurrent use.
 type Budget struct {
 	max  int64

@@ -76,8 +76,8 @@ func (s *streaming) tick(p *pending) (next time.Duration, err error) {
 	return s.stream.Interval(), nil
 }
 
-// ready forwards the request and splices the answer into the stream. The client was told
-// to go on long ago, and cannot decode what it did not ask for in this response.
+// ready forwards the request and splices the answer into the stream. The client got
+// 100 Continue long ago, and the committed head names no encoding.
 func (s *streaming) ready(p *pending) error {
 	if s.stream == nil {
 		return s.hold.ready(p)

@@ -36,7 +36,7 @@ func read(r *environment.Reader) Config {
 			MaxPendingRequests: r.Number(EnvMaxPendingRequests, "0", "Most requests that are held at a time for one route that sets no cap itself, in each interceptor; 0 is no cap."),
 			ActivationLease:    r.Duration(EnvActivationLease, "0s", "How long a cold request asks for its target, even if its client was answered or left; 0s is the readiness timeout if there is one, else 10m."),
 			MaxBodyBytes:       r.Bytes(EnvMaxBodyBytes, "16777216", "Largest request body, in bytes, that is read to tell whether a cold request is streaming; a larger one is held without a stream."),
-			MaxBufferedBytes:   r.Bytes(EnvMaxBufferedBytes, "0", "Memory of everything that waits at a time, in bytes: requests, their bodies, and answers that must be had whole; what finds no room is answered with 503. 0 is half of what the memory limit leaves above the idle process."),
+			MaxBufferedBytes:   r.Bytes(EnvMaxBufferedBytes, "0", "Memory of everything that waits at a time, in bytes: requests, their bodies, and answers that must be complete; what finds no room is answered with 503. 0 is half of what the memory limit leaves above the idle process."),
 		},
 		Timeouts: Timeouts{
 			Readiness: r.Duration(EnvReadinessTimeout, "0s", "How long a request waits for a ready endpoint, on routes that do not say; 0s is no bound.",

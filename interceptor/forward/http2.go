@@ -140,8 +140,8 @@ func (s *shared) release() {
 func (s *shared) retire() {
 	p := s.pool
 	p.host.mu.Lock()
-	// Zero if there is no room for it. One that takes nothing although it has nothing was told
-	// to go away.
+	// Available is 0 if there is no room. A connection without requests that still has no
+	// room got a GOAWAY.
 	old := !time.Now().Before(s.idleUntil)
 	done := s.requests == 0 && (old || p.host.closed || s.Err() != nil || s.Available() == 0 && s.InFlight() == 0)
 	if done {

@@ -1,4 +1,4 @@
-// Package tracing is what the interceptor tells of single requests: a span for
+// Package tracing records single requests: a span for
 // each, with the cold start as events and a child, and a child for each attempt to
 // send it to a backend. Names and attributes are a
 // contract with dashboards. It must not know how spans leave the process, nor how

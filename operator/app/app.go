@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	kind := func(kind schema.GroupVersionKind, hint string) *availability.Kind {
 		return availability.New(kind, m.GetAPIReader(), cfg.WatchNamespace, hint, log)
 	}
-	const role = "give the operator's role get, list and watch of it; until then no condition tells of it"
+	const role = "give the operator's role get, list and watch of it; until then no condition reports it"
 	var (
 		scaledObjects = kind(keda.ScaledObjectKind(), "install KEDA: without it nothing scales")
 		services      = kind(corev1.SchemeGroupVersion.WithKind("Service"), role)

@@ -89,7 +89,7 @@ func NewReader(lookup Lookup) *Reader { return &Reader{lookup: lookup} }
 // name.
 func (r *Reader) Variables() []Variable { return r.variables }
 
-// Warnings are for the log: old names in use, what Warn was told, and what Unread found.
+// Warnings are for the log: old names in use, what Warn recorded, and what Unread found.
 func (r *Reader) Warnings() []string { return slices.Concat(r.warnings, r.unread) }
 
 // Err says all that is wrong, a line each, or is nil. What Unread found may be the reason.

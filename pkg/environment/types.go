@@ -161,8 +161,8 @@ func (r *Reader) List(name, description string, options ...Option) []string {
 		func(item string) (string, error) { return item, nil }, options...)
 }
 
-// ParseList reads what is separated by commas, each item by parse. All that is
-// wrong with the items is said.
+// ParseList reads what is separated by commas, each item by parse. It reports
+// the errors of all items.
 func ParseList[T any](r *Reader, v Variable, parse func(item string) (T, error), options ...Option) []T {
 	return Parse(r, v, func(value string) ([]T, error) {
 		var items []T

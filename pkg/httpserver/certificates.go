@@ -150,7 +150,7 @@ func (c *Certificates) reload() (changed bool, err error) {
 	return true, nil
 }
 
-// exists reports whether there is a file, or that cannot be told.
+// exists reports whether there is a file, or that is unknown.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, fs.ErrNotExist)

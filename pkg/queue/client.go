@@ -32,8 +32,8 @@ type Client struct {
 // Watch reads the stream at the given URL of an interceptor's /queue, and calls
 // handle for every event, in order and on the calling goroutine. The first event
 // is a snapshot. It returns when ctx ends, or the stream does (io.EOF), breaks,
-// is silent for 15 s (ErrSilent) or makes no sense; never nil. What was heard
-// stays true until the next snapshot.
+// is silent for 15 s (ErrSilent) or makes no sense; never nil. The counts received
+// stay valid until the next snapshot.
 func (c *Client) Watch(ctx context.Context, address string, handle func(Event)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -10,7 +10,7 @@ import (
 // in.
 const maxScaledObjectName = 63
 
-// DefaultMaxReplicas is how many replicas KEDA starts at most if nothing is said.
+// DefaultMaxReplicas is how many replicas KEDA starts at most by default.
 const DefaultMaxReplicas = 100
 
 // Unscalable returns why nothing can scale by an HTTPScaledObject: it contradicts itself, or

@@ -42,7 +42,7 @@ func parsePattern(host string) (p pattern, ok bool) {
 	return p, p.name != "" && len(p.name) <= MaxHost
 }
 
-// comparePatterns orders patterns so that duplicates are neighbours.
+// comparePatterns orders patterns so that duplicates are neighbors.
 func comparePatterns(a, b pattern) int {
 	return cmp.Or(-compareBools(a.any, b.any), cmp.Compare(a.name, b.name))
 }

@@ -117,7 +117,7 @@ func compileRoute[T any](e *edit, in *Route[T]) *route[T] {
 	return out
 }
 
-// compileRule normalises a rule. Its hosts and paths are without duplicates, so
+// compileRule normalizes a rule. Its hosts and paths are without duplicates, so
 // that a rule stands at a node once.
 func compileRule[T any](in *Rule) *rule[T] {
 	out := new(rule[T])
@@ -154,7 +154,7 @@ func distinctHeaders(all []headerMatch) []headerMatch {
 	})
 }
 
-// compareMatches orders matchers so that duplicates are neighbours.
+// compareMatches orders matchers so that duplicates are neighbors.
 func compareMatches(a, b headerMatch) int {
 	return cmp.Or(cmp.Compare(a.name, b.name), compareBools(a.anyValue, b.anyValue), cmp.Compare(a.value, b.value))
 }

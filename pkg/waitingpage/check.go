@@ -28,7 +28,7 @@ var functions = map[string]bool{
 	"eq": true, "ne": true, "lt": true, "le": true, "gt": true, "ge": true,
 }
 
-// errScript is said of a script that is not the same each time. Only scripts
+// errScript reports a script that is not the same each time. Only scripts
 // whose hash is known beforehand run, so that nothing that a field holds can.
 var errScript = errors.New("a script of the template holds an action: write the value into an attribute and read it from there")
 

@@ -42,9 +42,9 @@ type Options struct {
 	Service, Deployment string
 }
 
-// settleTimeout is how long an interceptor that is not heard keeps a scaler that
-// has just started from answering: it has to be heard, as KEDA takes what it is
-// told for all there is. It must be enough for the network of a new pod to be
+// settleTimeout is how long an interceptor that does not report keeps a scaler that
+// has just started from answering. The scaler waits because KEDA takes the sums as
+// complete. The time must be enough for the network of a new pod to be
 // there, and for a small container to read some hundred snapshots.
 const settleTimeout = 3 * time.Second
 
@@ -121,7 +121,7 @@ func (c *Collector) Synced() {
 }
 
 // Ready is closed when every interceptor that was listed at the start has
-// reported, or could not be heard in time: the sums are not too small then.
+// reported, or failed to do so in time: the sums are not too small then.
 func (c *Collector) Ready() <-chan struct{} { return c.ready }
 
 // Run hears the interceptors until ctx ends.

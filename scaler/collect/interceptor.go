@@ -41,7 +41,7 @@ type interceptor struct {
 	retry     time.Duration
 	hurried   chan struct{} // ends a pause, or the next one if there is none
 
-	// settled is closed by settle: it was heard, or is not waited for any more.
+	// settled is closed by settle: it has reported, or timed out.
 	settled chan struct{}
 	settle  func()
 }
@@ -57,7 +57,7 @@ func (c *Collector) interceptor(ctx context.Context, address string) *intercepto
 	return i
 }
 
-// run hears the interceptor until it is cancelled.
+// run reads the interceptor's reports until it is canceled.
 func (i *interceptor) run() {
 	defer i.cancel()
 	defer i.demand.Close()
@@ -167,7 +167,7 @@ func (i *interceptor) heard(start time.Time) {
 	i.settle()
 }
 
-// failed notes why nothing is heard any more. An interceptor that is about to go
+// failed records why the reports stopped. An interceptor that is about to go
 // ends its stream properly; if it is gone for good it will be listed no more.
 func (i *interceptor) failed(err error) {
 	i.collector.metrics.errors.Add(i.ctx, 1)

@@ -31,7 +31,7 @@ func pass(d time.Duration) {
 }
 
 // process is an interceptor's: its admin port, and what it counts. The zero
-// behaviour is that of ours.
+// behavior is that of our interceptor.
 type process struct {
 	old   bool // 0.16: no streams
 	hangs bool // it takes connections and answers nothing

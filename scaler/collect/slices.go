@@ -11,7 +11,7 @@ import (
 
 // Slices lists interceptors by the EndpointSlices of their Service, ready or
 // not: one that drains still holds requests, and one that has just started must
-// be heard before it gets the first. It is safe for concurrent use.
+// report before it gets the first. It is safe for concurrent use.
 type Slices struct {
 	port      int
 	collector *Collector

@@ -141,7 +141,7 @@ func (p *pacer) turn(now time.Time) time.Time {
 	for key, hit := range p.demand.Hits() {
 		r := p.routes[key]
 		if r == nil {
-			continue // a stream that opens is told by subscribe
+			continue // subscribe notifies a stream that opens
 		}
 		switch hit {
 		case demand.Cold:

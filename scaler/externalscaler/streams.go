@@ -12,9 +12,9 @@ import (
 
 // StreamIsActive implements pb.ExternalScalerServer. It says true and nothing
 // else: KEDA takes inactivity from IsActive only. A route that does not exist, or
-// not any more, has a stream too: KEDA would take up to a minute to open it anew,
-// and a route that is made again would wake late. That it is missing is said by
-// the other calls.
+// not any more, has a stream too: KEDA would take up to a minute to reopen it,
+// and a recreated route would wake late. The other calls report that the route is
+// missing.
 func (s *Server) StreamIsActive(ref *pb.ScaledObjectRef, stream grpc.ServerStreamingServer[pb.IsActiveResponse]) error {
 	t, err := parse(ref)
 	if err != nil {

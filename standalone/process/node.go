@@ -21,8 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Endpoints is told the ready addresses of each Service, by port name. It
-// replaces all that was told of that Service before.
+// Endpoints receives the ready addresses of each Service, by port name. They
+// replace all earlier ones of that Service.
 type Endpoints interface {
 	Update(namespace, service string, ready map[string][]string)
 }

@@ -21,7 +21,7 @@ func byName(a, b types.NamespacedName) int {
 type service struct {
 	object    *corev1.Service
 	workloads []*workload
-	// published are the addresses that the endpoints were told last; nil if none were.
+	// published are the addresses that the endpoints received last; nil before the first.
 	published map[string][]string
 }
 

@@ -154,7 +154,7 @@ func TestHeadsOfResponses(t *testing.T) {
 	}
 }
 
-// A stream asks its backend for an answer that may have to be had whole, and decodes it.
+// A stream asks its backend for an answer that may have to be complete, and decodes it.
 func TestCompressedBombs(t *testing.T) {
 	var bomb bytes.Buffer
 	compressor := gzip.NewWriter(&bomb)

@@ -1,6 +1,6 @@
-// Package eta is how far the wake of a target is, and how that is said: in
+// Package eta estimates how far the wake of a target is, and words it: in
 // texts of a route, on pages, and in Retry-After. It knows neither routes nor
-// who measures, and writes to nobody.
+// who measures, and does no I/O.
 package eta
 
 import (
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// maxRetryAfter bounds what a client is told to wait: a wake may be quicker than
-// the last ones, and demand must not be forgotten between two tries.
+// maxRetryAfter bounds Retry-After: a wake may be quicker than the last ones, and
+// demand must not expire between two tries.
 const maxRetryAfter = time.Minute
 
 // Progress is how far a wake is.

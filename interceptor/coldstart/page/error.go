@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// retry is when a browser asks again that met a failure which may pass, however long
-// others are told to wait: a person looks at it.
+// retry is when a browser asks again after a failure that may pass. Retry-After may be
+// longer: a person looks at this page.
 const retry = 10 * time.Second
 
 // WriteError answers a navigation or a form with an error page in the style of the waiting

@@ -21,7 +21,7 @@ const (
 	abortAfterFailure
 )
 
-// client is a library that is recognised by its headers, and by its body where they say
+// client is a library that is recognized by its headers, and by its body where they say
 // too little.
 type client struct {
 	name, version string // the version that was measured

@@ -90,7 +90,7 @@ const maxBlanks = 4 << 10
 // byteOrderMark may precede any text, and belongs to no answer.
 var byteOrderMark = []byte("\ufeff")
 
-// formOf recognises a body by its beginning, whatever its Content-Type says. all means that
+// formOf recognizes a body by its beginning, whatever its Content-Type says. all means that
 // there is no more of it than b. At most maxLine bytes are looked at.
 func (d *Dialect) formOf(b []byte, all bool) form {
 	all = all || len(b) >= maxLine

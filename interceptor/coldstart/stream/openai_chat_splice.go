@@ -117,7 +117,7 @@ func isFirst(choice []byte) bool {
 }
 
 // memberSpan is where an object has a member, with the comma that parts it from
-// its neighbour; the zero span if it has none.
+// its neighbor; the zero span if it has none.
 func memberSpan(object []byte, key string) (at span) {
 	before := 0 // the end of the member before, if there is one
 	members(object, func(m member) {

@@ -59,7 +59,7 @@ type Splicer struct {
 }
 
 // Splice returns the writer for the answer to r, the client's request. An answer that must
-// be had whole takes its memory from m. The caller calls Close when the handler has
+// be complete first takes its memory from m. The caller calls Close when the handler has
 // returned.
 func (s *Stream) Splice(r *http.Request, m Memory) *Splicer {
 	s.client.lift()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What is here serves answers that must be had whole before anything goes out:
+// This file serves answers that must be complete before any part goes out:
 // those that become events, and those that become a failure.
 
 const (

@@ -76,7 +76,7 @@ type condition struct {
 }
 
 var (
-	// chats recognises a chat by its body. The feature was first defined as a list of
+	// chats recognizes a chat by its body. The feature was first defined as a list of
 	// messages on any path, which may be empty.
 	chats = &condition{"`\"stream\": true`, and `messages` is a list of objects with a `role`",
 		func(f *facts) bool { return f.stream == isTrue && f.messages }}
@@ -98,7 +98,7 @@ type required struct {
 	kinds  kind
 }
 
-// asks is the condition of an API that streams when it is told to, and requires one of some
+// asks is the condition of an API that streams on request, and requires one of some
 // members. Applications use paths and a member "stream" like those of APIs.
 func asks(needed ...required) *condition {
 	words := make([]string, len(needed))

@@ -62,8 +62,8 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 	return scaledObject
 }
 
-// instanceLabel is what Argo CD finds its objects by, unless it is told to use an
-// annotation. It takes one without an owner for an object that nobody wants any more.
+// instanceLabel is how Argo CD finds its objects by default; a setting makes it use an
+// annotation. Argo CD takes an object without an owner for one to prune.
 const instanceLabel = "app.kubernetes.io/instance"
 
 // without returns what is copied to a ScaledObject: all but what tools keep on an object

@@ -11,7 +11,7 @@
 //	sandbox.go   how a container's process is started: root file system, mounts
 //	kubelet.go   binds pods to the one node, runs them, reports their status
 //	pod.go       the life of one pod: start, probes, restarts, termination
-//	podstatus.go what the API server is told of it
+//	podstatus.go what the API server records of it
 //	probe.go     httpGet, tcpSocket and grpc probes
 //	podspec.go   what a pod's specification means here: environment, volumes, images
 //	services.go  cluster IPs: one TCP proxy for each port (kube-proxy)
@@ -20,7 +20,7 @@
 //	cluster.go   Start and Stop
 //	scenario.go  what a scenario does with a cluster: apply, wait, kill, ask
 //
-// A pod is one container. What is not honoured: resource limits (but see [Usage]),
+// A pod is one container. What is not honored: resource limits (but see [Usage]),
 // users and capabilities (everything is root in a user namespace), exec probes,
 // hooks, init containers, changes of mounted Secrets, and kubectl logs, exec and
 // port-forward; logs are files in the run's folder.

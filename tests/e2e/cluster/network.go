@@ -39,7 +39,7 @@ func setUpNetwork(folder string) error {
 	}
 	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
 	bridge.Name = bridgeName
-	// Without an address of its own it takes the lowest of its ports': neighbours
+	// Without an address of its own it takes the lowest of its ports': neighbors
 	// would lose it when pods come and go.
 	bridge.HardwareAddr = net.HardwareAddr{0x02, 0, 10, 250, 0, 1}
 	services, err := netlink.ParseIPNet(serviceNetwork)
