@@ -323,6 +323,7 @@ func TestEveryValueMatters(t *testing.T) {
 		"interceptor.pdb.enabled":                "is on by default",
 		"interceptor.metrics.prometheus.enabled": "is on by default",
 		"routes.configMaps.enabled":              "is on by default",
+		"operator.wakePhases.enabled":            "is on by default",
 	}
 	helm := tool(t, "helm")
 	full := settings(t, "testdata/values/full.yaml")
