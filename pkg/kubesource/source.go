@@ -77,7 +77,7 @@ func (s *Source) Run(ctx context.Context, synced func(), watches ...Watch) error
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", w.object, err)
 		}
-		informer := cache.NewSharedIndexInformer(objects, w.object, s.options.Resync, nil)
+		informer := cache.NewSharedIndexInformer(persistent(objects), w.object, s.options.Resync, nil)
 		if err := informer.SetTransform(w.transform); err != nil {
 			return fmt.Errorf("watching %T: %w", w.object, err)
 		}
