@@ -2,7 +2,6 @@ package coldstart
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -211,18 +210,6 @@ func (p *pending) follow() {
 	demand(p.x)
 }
 
-// left returns an error if the client has left. The kernel may know that before net/http.
-func (p *pending) left() error {
-	ctx := p.r.Context()
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	if httpserver.ClientOf(ctx).Left() {
-		return fmt.Errorf("the connection is closed: %w", context.Canceled)
-	}
-	return nil
-}
-
 // turn ends the wait with an endpoint, or without one if the request was shed.
 func (p *pending) turn(slot endpoints.Slot, ok bool) error {
 	if !ok {
@@ -234,7 +221,7 @@ func (p *pending) turn(slot endpoints.Slot, ok bool) error {
 // ready ends the wait with an endpoint. One that arrives for a client that has left goes
 // to the next request.
 func (p *pending) ready(slot endpoints.Slot) error {
-	if err := p.left(); err != nil {
+	if err := httpserver.Departure(p.r.Context()); err != nil {
 		slot.Release()
 		return p.cancel(err)
 	}
@@ -248,7 +235,7 @@ func (p *pending) ready(slot endpoints.Slot) error {
 
 // expire ends the wait without an endpoint.
 func (p *pending) expire() error {
-	if err := p.left(); err != nil {
+	if err := httpserver.Departure(p.r.Context()); err != nil {
 		return p.cancel(err)
 	}
 	p.finish(metrics.OutcomeTimeout)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // reached is how far an attempt that failed has come.
@@ -47,6 +48,8 @@ func (c *call) failure(err error) error {
 		return timedOut(err)
 	case c.in.Context().Err() != nil:
 		return fmt.Errorf("forwarding: %w", c.in.Context().Err())
+	case errors.Is(err, httpserver.ErrLeft):
+		return fmt.Errorf("forwarding: %w", err)
 	}
 	if failed := c.body.SendingFailed(); failed != nil {
 		return failed

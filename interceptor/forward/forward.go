@@ -239,7 +239,8 @@ func (c *call) over() bool {
 // one again after a pause. A request that was sent on a connection which then ended
 // without a byte of an answer is sent again too if that is harmless, a few times and
 // to an endpoint only once, unless it is the only one: then twice. A connection that
-// ends after it was idle says nothing of its endpoint, and does not count.
+// ends after it was idle says nothing of its endpoint, and does not count. Nothing is sent
+// for a client that has left.
 func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	a := attempt{call: c, request: r}
 	tries := backoff{service: !f.direct || !c.x.Upstream.Slot.Valid()}
@@ -249,6 +250,9 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 		scheme = "https"
 	}
 	for resends := 0; ; resends++ {
+		if err := httpserver.Departure(c.in.Context()); err != nil {
+			return nil, err
+		}
 		a.address = f.address(c.x.Upstream)
 		if c.body != nil {
 			sent, err := c.body.Attempt()

@@ -34,9 +34,8 @@ func (p parking) park(r *http.Request, x *exchange.Exchange, within time.Duratio
 		return false, nil
 	case <-changed:
 	}
-	// net/http does not notice that a client has left while its body is unread.
-	if httpserver.ClientOf(ctx).Left() {
-		return false, fmt.Errorf("waiting for news of the cluster: the connection is closed: %w", context.Canceled)
+	if err := httpserver.Departure(ctx); err != nil {
+		return false, fmt.Errorf("waiting for news of the cluster: %w", err)
 	}
 	return true, nil
 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -59,6 +60,21 @@ type clientKey struct{}
 func ClientOf(ctx context.Context) *Client {
 	c, _ := ctx.Value(clientKey{}).(*Client)
 	return c
+}
+
+// ErrLeft is the departure of a client that net/http has not noticed.
+var ErrLeft = fmt.Errorf("the client has closed the connection: %w", context.Canceled)
+
+// Departure returns an error if nobody waits for the answer to a request any more: the
+// cause of the end of its context, or ErrLeft.
+func Departure(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if ClientOf(ctx).Left() {
+		return ErrLeft
+	}
+	return nil
 }
 
 // Left asks the kernel whether the client has closed its end, or half of it. Bytes that

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,12 +21,26 @@ func readable(socket syscall.RawConn) bool {
 	return err == nil && events&unix.POLLIN != 0
 }
 
+// question is what poll asks, with the function that asks: they would be allocated each time.
+type question struct {
+	fds [1]unix.PollFd
+	ask func(fd uintptr)
+}
+
+var questions = sync.Pool{New: func() any {
+	q := new(question)
+	q.ask = func(fd uintptr) {
+		q.fds[0].Fd = int32(fd)
+		_, _ = unix.Poll(q.fds[:], 0) // a failure leaves no events
+	}
+	return q
+}}
+
 // poll asks the kernel which of the events, and failures, a socket has.
 func poll(socket syscall.RawConn, events int16) (int16, error) {
-	ask := []unix.PollFd{{Events: events}}
-	err := socket.Control(func(fd uintptr) {
-		ask[0].Fd = int32(fd)
-		_, _ = unix.Poll(ask, 0) // a failure leaves no events
-	})
-	return ask[0].Revents, err
+	q := questions.Get().(*question)
+	defer questions.Put(q)
+	q.fds[0] = unix.PollFd{Events: events}
+	err := socket.Control(q.ask)
+	return q.fds[0].Revents, err
 }

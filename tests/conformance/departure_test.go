@@ -196,6 +196,30 @@ func TestWarmClientsThatLeaveAreNoticed(t *testing.T) {
 	}
 }
 
+// The second request of a connection begins when the first one is answered: its client has
+// left by then, which net/http cannot see behind what it has not read.
+func TestWarmRequestsOfClientsThatHaveLeftAreNotForwarded(t *testing.T) {
+	w := newWorld(t, plainRoute)
+	arrived, release := make(chan string, 2), make(chan struct{})
+	w.ready("app", w.backend(func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- r.URL.Path
+		<-release
+	}))
+	conn := w.dial()
+	fmt.Fprint(conn, "GET /first HTTP/1.1\r\nHost: app.test\r\n\r\n")
+	<-arrived
+	fmt.Fprint(conn, "GET /second HTTP/1.1\r\nHost: app.test\r\n\r\n"+strings.Repeat("x", 64<<10))
+	if err := socket(conn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("the departure to reach the kernel", func() bool { return !established(t, []net.Conn{conn}) })
+	close(release)
+	_, _ = io.Copy(io.Discard, conn) // until the interceptor closes it, with a reset for what it has not read
+	if len(arrived) != 0 {
+		t.Error("a request was forwarded for a client that has left")
+	}
+}
+
 // net/http keeps a connection of HTTP/2 that ends with an open stream for 620 seconds, and
 // with it what is unread of the stream.
 func TestUnreadBodiesAreFreedWithTheirConnections(t *testing.T) {
