@@ -6,6 +6,7 @@ SHELL := bash
 # All commands use the same flags, so that they share the build cache.
 export GOFLAGS := -trimpath -buildvcs=false
 FUZZTIME ?= 30s
+CHAOS_TIME ?= 1h
 BENCHTIME ?= 1s
 # Flags of tests/bench/compare, such as -only warm -rounds 5.
 BENCHFLAGS ?=
@@ -84,6 +85,17 @@ test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in
 e2e: cc ## Test on a real cluster of processes with control plane, KEDA and chart; builds its tools on first use (about 25 minutes)
 	go test -race -count=1 -v -timeout 60m -tags e2e ./tests/e2e
 
+.PHONY: chaos
+chaos: ## Kill, cut off and freeze parts of a cluster during cold starts, for CHAOS_TIME (1h); CHAOS_SEED repeats a run
+	CHAOS_TIME=$(CHAOS_TIME) go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos
+
+.PHONY: chaos-defects
+chaos-defects: ## Prove that chaos notices each defect of tests/chaos/defects.go (20 minutes)
+	@for defect in $$(sed -nE 's/^\t"([a-z-]+)": \{$$/\1/p' tests/chaos/defects.go); do \
+		echo "chaos with the defect $$defect"; \
+		CHAOS_DEFECT=$$defect CHAOS_TIME=2m go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos; \
+	done
+
 .PHONY: e2e-up
 e2e-up: ## Start a cluster for experiments, and print how to reach it
 	go build -tags e2e -o bin/e2e-up ./tests/e2e/up
@@ -109,13 +121,10 @@ bench-traefik: ## Build Traefik for bench-compare from its Go module (about 4 mi
 	mkdir -p bin && cp $(call tool,traefik,traefik) bin/traefik
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME
-	@grep -rlE '^func Fuzz' --include '*_test.go' . | while read -r file; do \
-		grep -oE '^func Fuzz[A-Za-z0-9]+' "$$file" | awk '{print $$2}' | while read -r target; do \
-			echo "fuzzing $$target in $$(dirname "$$file")"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
-		done; \
-	done
+fuzz: ## Run every fuzz target for FUZZTIME, as many at a time as there are processors
+	@grep -rnoE '^func Fuzz[A-Za-z0-9]+' --include '*_test.go' . | sed -E 's|/[^/]*_test.go:[0-9]+:func | |' | \
+		xargs -P $$(nproc) -n 2 bash -c 'echo "fuzzing $$1 in $$0 for $(FUZZTIME)"; \
+			out=$$(go test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0" 2>&1) && echo "$$1: $$(grep "fuzz: elapsed" <<<"$$out" | tail -1)" || { echo "$$out"; exit 1; }'
 
 .PHONY: vulncheck
 vulncheck: ## Report known vulnerabilities in code that the binaries call, from vuln.go.dev (before a release)

@@ -35,6 +35,8 @@ type Options struct {
 	Folder string
 	// Values are settings of the chart, as for helm --set.
 	Values []string
+	// Programs are run in place of ours of the same name, such as "scaler".
+	Programs map[string]string
 	// Out gets a line for each step.
 	Out io.Writer
 }
@@ -54,6 +56,7 @@ type Cluster struct {
 	Folder string
 
 	tools      Tools
+	programs   map[string]string
 	out        io.Writer
 	authority  *authority
 	clientset  kubernetes.Interface
@@ -72,7 +75,7 @@ func Start(ctx context.Context, tools Tools, options Options) (*Cluster, error) 
 	}
 	c := &Cluster{
 		Folder: options.Folder, Kubeconfig: filepath.Join(options.Folder, "kubeconfig"),
-		tools: tools, out: options.Out, authority: authority,
+		tools: tools, programs: options.Programs, out: options.Out, authority: authority,
 		HTTP: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, network, Proxy)

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -122,7 +123,7 @@ func (c *Cluster) writeKubeconfig() error {
 
 // startNode starts the kubelet, the proxy of Services and the name server.
 func (c *Cluster) startNode(ctx context.Context) error {
-	compiler := &compiler{client: c.clientset, ca: c.authority.pem(), images: images(c.tools)}
+	compiler := &compiler{client: c.clientset, ca: c.authority.pem(), images: images(c.tools, c.programs)}
 	var err error
 	if c.kubelet, err = newKubelet(c.background, c.clientset, compiler, c.Folder, c.out); err != nil {
 		return err
@@ -162,9 +163,9 @@ func (c *Cluster) startNode(ctx context.Context) error {
 }
 
 // images are all that a pod can run.
-func images(tools Tools) map[string]image {
+func images(tools Tools, programs map[string]string) map[string]image {
 	ours := func(name string) image {
-		return image{program: filepath.Join(tools.Bin, name), entrypoint: "/ko-app/" + name}
+		return image{program: cmp.Or(programs[name], filepath.Join(tools.Bin, name)), entrypoint: "/ko-app/" + name}
 	}
 	return map[string]image{
 		"ghcr.io/kedacore/http-add-on-interceptor": ours("interceptor"),

@@ -19,6 +19,7 @@
 //	controlplane.go, pki.go, process.go, keda.go, addon.go: what is started, and how
 //	cluster.go   Start and Stop
 //	scenario.go  what a scenario does with a cluster: apply, wait, kill, ask
+//	disturb.go   crashes of the control plane, partitions, pods without a network
 //
 // A pod is one container. What is not honored: resource limits (but see [Usage]),
 // users and capabilities (everything is root in a user namespace), exec probes,

@@ -143,11 +143,15 @@ func (k *kubelet) bind(unbound *corev1.Pod) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: unbound.Namespace, Name: unbound.Name, UID: unbound.UID},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: nodeName},
 	}
-	if err := k.client.CoreV1().Pods(unbound.Namespace).Bind(k.ctx, binding, metav1.CreateOptions{}); err != nil {
-		k.mu.Lock()
-		delete(k.bound, unbound.UID) // the next change of the pod tries again
-		k.mu.Unlock()
+	for retry := 100 * time.Millisecond; ; retry *= 2 {
+		err := k.client.CoreV1().Pods(unbound.Namespace).Bind(k.ctx, binding, metav1.CreateOptions{})
+		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+			return
+		}
 		k.complain(unbound, "binding", err)
+		if !wait(k.ctx, min(retry, time.Second)) {
+			return
+		}
 	}
 }
 

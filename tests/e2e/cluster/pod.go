@@ -33,9 +33,11 @@ type pod struct {
 
 	status  corev1.PodStatus
 	changed bool // status is not what the API server has
+	failing bool // to write it, which was complained of
 
 	mu       sync.Mutex
-	process  *container // nil while none runs
+	network  *podNetwork // nil before and after its life
+	process  *container  // nil while none runs
 	peak     int64
 	restarts int32
 }
@@ -72,6 +74,7 @@ func (p *pod) run(ctx context.Context) {
 		p.kubelet.complain(p.object, "making the network of", err)
 		return
 	}
+	p.setNetwork(network)
 	backoff := 500 * time.Millisecond
 	for {
 		started := time.Now()
@@ -91,6 +94,7 @@ func (p *pod) run(ctx context.Context) {
 		}
 		backoff = min(2*backoff, 10*time.Second)
 	}
+	p.setNetwork(nil)
 	if err := network.close(); err != nil {
 		p.kubelet.complain(p.object, "ending", err)
 	}
@@ -182,6 +186,22 @@ func (p *pod) setProcess(process *container) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.process = process
+}
+
+func (p *pod) setNetwork(network *podNetwork) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.network = network
+}
+
+// onNetwork calls f with the network of the pod, which is there until f returns.
+func (p *pod) onNetwork(f func(*podNetwork) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.network == nil {
+		return errors.New("the pod has no network")
+	}
+	return f(p.network)
 }
 
 // measure looks at the memory that counts against a limit: not pages of the program's

@@ -87,10 +87,13 @@ func (p *pod) publish(ctx context.Context) {
 		_, err = p.kubelet.client.CoreV1().Pods(p.object.Namespace).Patch(ctx, p.object.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 	}
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		p.kubelet.complain(p.object, "writing the status of", err)
+		if !p.failing {
+			p.kubelet.complain(p.object, "writing the status of", err)
+		}
+		p.failing = true
 		return
 	}
-	p.changed = false
+	p.changed, p.failing = false, false
 }
 
 func (p *pod) setCondition(kind corev1.PodConditionType, is bool) {
