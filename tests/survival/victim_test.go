@@ -35,6 +35,8 @@ const (
 	limit, goLimit = 64 << 20, limit / 10 * 9
 	// patience bounds what must happen; nothing waits for it when all is well.
 	patience = 60 * time.Second
+	// slack is what a machine that does much else may add to the bystanders' 99th percentile.
+	slack = 10 * time.Second
 )
 
 // binary is the interceptor.
@@ -232,7 +234,7 @@ func (v *victim) survived() {
 		if failed != nil {
 			v.t.Errorf("a request of %s failed: %v", b, failed)
 		}
-		if most := max(10*before, 2*time.Second); during > most {
+		if most := max(10*before, slack); during > most {
 			v.t.Errorf("the p99 of %s was %v, of %v before", b, during, before)
 		}
 	}
