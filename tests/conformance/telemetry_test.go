@@ -28,7 +28,9 @@ func traced(t *testing.T, protocol, endpoint, objects string) *world {
 	t.Helper()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
-	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
+	// Its reader (v1.46) writes to itself after it has begun, which a first interval of
+	// milliseconds meets on a busy machine.
+	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
 	return newWorld(t, objects,
 		"OTEL_EXPORTER_OTLP_METRICS_ENABLED", "true", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", protocol,
 		"OTEL_EXPORTER_OTLP_TRACES_ENABLED", "true", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol,
