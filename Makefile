@@ -75,7 +75,7 @@ screenshots: cc browsers ## Take the screenshots in docs/images
 
 .PHONY: test-charts
 test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and uninstall on a real kube-apiserver
-	go test -race -timeout 20m -tags charts ./tests/charts
+	go test -race -timeout 30m -tags charts ./tests/charts
 
 .PHONY: test-prometheus
 test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in a real Prometheus (2 minutes)

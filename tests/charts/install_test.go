@@ -181,6 +181,15 @@ func TestLifeOfARelease(t *testing.T) {
 	helm("uninstall", "http-add-on")
 	kubectl("", "get", "interceptorroute/kept", "--namespace=default")
 
+	// The definitions stay, and belong to the release: another one must be told to take them.
+	again := exec.CommandContext(t.Context(), binary, "install", "other", chart, "--namespace", "keda", "--kubeconfig", cluster.Kubeconfig)
+	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "invalid ownership metadata") {
+		t.Errorf("another release name: %v\n%s", err, out)
+	}
+	helm("install", "other", chart, "--take-ownership")
+	helm("uninstall", "other")
+	kubectl("", "get", "interceptorroute/kept", "--namespace=default")
+
 	built, err := output(exec.CommandContext(t.Context(), tool(t, "kustomize"), "build", root+"/config/default"))
 	if err != nil {
 		t.Fatal(err)
