@@ -60,7 +60,7 @@ func (l *livePage) tick(p *pending) (time.Duration, error) {
 	if p.x.Route.Target.Endpoints.Ready() {
 		return woken, l.live.Reload()
 	}
-	open, err := l.live.Tick()
+	open, err := l.live.Tick(p.progress().Stage)
 	if !open {
 		p.asksAgain(l.page)
 		return answered, err

@@ -302,10 +302,15 @@ func (p *pending) leave() {
 // cannot be estimated.
 func (p *pending) progress() eta.Progress {
 	if p.x.Awake {
-		return eta.Progress{Elapsed: p.now().Sub(p.x.Start)}
+		return eta.Progress{Elapsed: p.now().Sub(p.x.Start), Stage: eta.Stage{Phase: eta.Ready}}
 	}
 	elapsed, estimate := p.x.Route.InFlight.Wake()
-	return eta.Progress{Elapsed: elapsed, Estimate: estimate}
+	now := eta.Progress{Elapsed: elapsed, Estimate: estimate}
+	report := p.x.Route.Reported.Load(p.x.Route.Target.Endpoints.Lost())
+	if now.Stage = report.Stage; !report.Expected.IsZero() {
+		now.Left = max(report.Expected.Sub(p.now()), 0)
+	}
+	return now
 }
 
 // timedOut is the failure of a request that has waited long enough. A target that cannot

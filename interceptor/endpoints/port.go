@@ -17,6 +17,8 @@ type Port struct {
 
 	ready  atomic.Pointer[[]*endpoint] // nil: none; else not empty and never written to
 	cursor atomic.Uint32               // where the next scan begins, so that equals take turns
+	// lost is when the last ready endpoint went, in nanoseconds since the epoch.
+	lost atomic.Int64
 	// limited is how many requests that have a limit wait, or came from the line and
 	// are not over. Written under the lock.
 	limited atomic.Int64
@@ -37,6 +39,10 @@ const scanned = 8
 
 // Ready says whether the port has a ready endpoint: one atomic load.
 func (p *Port) Ready() bool { return p.ready.Load() != nil }
+
+// Lost returns when the port had a ready endpoint for the last time, its making if it never
+// had one. It is for ports that are not ready.
+func (p *Port) Lost() time.Time { return p.epoch.Add(time.Duration(p.lost.Load())) }
 
 // Count returns how many endpoints are ready.
 func (p *Port) Count() int { return len(p.endpoints()) }
@@ -205,6 +211,9 @@ func (p *Port) update(all Pods) {
 		p.away[id] = e
 	}
 	if len(next) == 0 {
+		if p.Ready() {
+			p.lost.Store(p.now())
+		}
 		p.ready.Store(nil)
 		p.pace()
 		return

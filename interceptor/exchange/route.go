@@ -27,6 +27,9 @@ type Route struct {
 	// InFlight counts the requests of this route and holds its activation lease.
 	InFlight *inflight.Route
 
+	// Reported is what the cluster reports of the target's wakes; nil is nothing ever.
+	Reported *Reported
+
 	// Readiness bounds the wait for an endpoint, Request everything from the arrival
 	// to the last byte of the response, upgraded connections included, ResponseHeader
 	// the wait for the upstream's header. 0 is no bound.

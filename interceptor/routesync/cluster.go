@@ -58,7 +58,9 @@ func (s *ClusterSource) Run(ctx context.Context, sink Sink) error {
 		bodies.Labels, bodies.Namespace = route.ResponseBodies(), namespace
 		watches = append(watches, kubesource.For[kubesource.Object](&corev1.ConfigMap{}, bodies))
 	}
-	return s.objects.Run(ctx, sink.Synced, append(watches, kubesource.Routes(objects)...)...)
+	routes := objects
+	routes.Wake = sink.Wake
+	return s.objects.Run(ctx, sink.Synced, append(watches, kubesource.Routes(routes)...)...)
 }
 
 // trimSlice drops what makes the slices of a large cluster heavy and routes do not

@@ -31,6 +31,7 @@ const defaultLease = 10 * time.Minute
 type compiler struct {
 	store      *endpoints.Store
 	tracker    *inflight.Tracker
+	reports    *reports
 	defaults   Defaults
 	settings   route.Settings
 	services   map[routing.Key]*corev1.Service
@@ -56,6 +57,7 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		Name:           obj.Name,
 		InFlight:       c.tracker.Route(routing.Key{Namespace: obj.Namespace, Name: obj.Name}.String()),
 		Target:         n.target(spec.Target),
+		Reported:       n.reported(routing.Key{Namespace: obj.Namespace, Name: obj.Name}),
 		Readiness:      timeout(spec.Timeouts.Readiness, c.defaults.Readiness),
 		Request:        timeout(spec.Timeouts.Request, c.defaults.Request),
 		ResponseHeader: timeout(spec.Timeouts.ResponseHeader, c.defaults.ResponseHeader),
@@ -89,6 +91,14 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		compiled.Lease = n.lease(compiled.Readiness)
 	}
 	return compiled, n.uses, n.problems
+}
+
+// reported returns where the reports of a route are; nil if nothing reports.
+func (n *compilation) reported(key routing.Key) *exchange.Reported {
+	if n.reports == nil {
+		return nil
+	}
+	return n.reports.route(key)
 }
 
 // Check returns a function that says what would not be in effect of a route, its rules aside,

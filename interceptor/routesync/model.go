@@ -237,6 +237,9 @@ func (m *model) forget(key routing.Key) {
 		return
 	}
 	delete(m.live, key)
+	if m.compiler.reports != nil {
+		m.compiler.reports.forget(key)
+	}
 	m.forgotten = append(m.forgotten, key.String())
 	// Those without requests go, but not this one: a request may have matched it a
 	// moment ago.

@@ -27,6 +27,9 @@ type Sink interface {
 	Set(obj kubesource.Object)
 	// Delete takes an object that is gone.
 	Delete(obj kubesource.Object)
+	// Wake takes a route whose status.wake is new or has changed. It is called besides Set,
+	// and without it if nothing else has changed.
+	Wake(obj kubesource.Object)
 	// Synced is called once, after everything that existed at the start has been
 	// reported. Nothing is published before.
 	Synced()

@@ -70,6 +70,8 @@ type Sync struct {
 	loaded   chan struct{} // closed when there is a table
 	problems atomic.Pointer[map[ObjectRef]string]
 
+	reports reports
+
 	// model is owned by Run's goroutine.
 	model *model
 }
@@ -82,8 +84,8 @@ func New(o Options) *Sync {
 		signal:  make(chan struct{}, 1),
 		loaded:  make(chan struct{}),
 		pending: map[ObjectRef]kubesource.Object{},
-		model:   newModel(compiler{store: o.Store, tracker: o.Tracker, defaults: o.Defaults, settings: o.Settings}),
 	}
+	s.model = newModel(compiler{reports: &s.reports, store: o.Store, tracker: o.Tracker, defaults: o.Defaults, settings: o.Settings})
 	s.problems.Store(&map[ObjectRef]string{})
 	return s
 }

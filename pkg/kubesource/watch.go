@@ -1,6 +1,7 @@
 package kubesource
 
 import (
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,6 +35,9 @@ type Handler[T Object] struct {
 	Set func(T)
 	// Delete takes the last known state of an object that is gone.
 	Delete func(T)
+	// Wake takes a route whose status.wake is new or has changed, after Set if that is called
+	// too. Nil drops status.wake.
+	Wake func(T)
 	// Trim drops what is not needed before an object is kept in memory. Managed
 	// fields and annotations are always dropped. Nil keeps the rest.
 	Trim func(T)
@@ -49,8 +53,8 @@ func For[T Object](object T, h Handler[T]) Watch {
 }
 
 // Routes returns watches of InterceptorRoutes and HTTPScaledObjects, which are
-// *unstructured.Unstructured. Their status is not kept, and a change of it is not
-// delivered.
+// *unstructured.Unstructured. Of their status only status.wake is kept, without its
+// message, and only if the handler has a Wake; another change of it is not delivered.
 func Routes[T Object](h Handler[T]) []Watch {
 	return []Watch{
 		newWatch(route.NewObject(route.InterceptorRouteKind()), h, newSpec),
@@ -75,7 +79,7 @@ func newWatch[T Object](object Object, h Handler[T], changed func(before, after 
 			o.SetManagedFields(nil)
 			o.SetAnnotations(nil)
 			if u, ok := obj.(*unstructured.Unstructured); ok {
-				delete(u.Object, "status")
+				trimStatus(u, h.Wake != nil)
 			}
 			if h.Trim != nil {
 				h.Trim(o)
@@ -93,15 +97,44 @@ func newWatch[T Object](object Object, h Handler[T], changed func(before, after 
 		}
 	}
 	w.handler = cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { call(h.Set, obj) },
+		AddFunc: func(obj any) {
+			call(h.Set, obj)
+			if h.Wake != nil && wakeOf(obj) != nil {
+				call(h.Wake, obj)
+			}
+		},
 		UpdateFunc: func(before, after any) {
 			if changed(before.(Object), after.(Object)) {
 				call(h.Set, after)
+			}
+			if h.Wake != nil && !equality.Semantic.DeepEqual(wakeOf(before), wakeOf(after)) {
+				call(h.Wake, after)
 			}
 		},
 		DeleteFunc: func(obj any) { call(h.Delete, obj) },
 	}
 	return w
+}
+
+// trimStatus drops the status of a route, except for its wake if that is kept. What the
+// message says is for people who may read the object, and must not come near clients.
+func trimStatus(u *unstructured.Unstructured, keepWake bool) {
+	wake, _ := wakeOf(u).(map[string]any)
+	delete(u.Object, "status")
+	if keepWake && wake != nil {
+		delete(wake, "message")
+		u.Object["status"] = map[string]any{"wake": wake}
+	}
+}
+
+// wakeOf returns status.wake of an object; nil if it has none.
+func wakeOf(obj any) any {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return nil
+	}
+	wake, _, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "wake")
+	return wake
 }
 
 // resourceOf returns the resource of a kind. Those that we watch have the plural

@@ -77,3 +77,52 @@ func TestWhatIsNotReadIsNotKept(t *testing.T) {
 		t.Errorf("kept %v, trimmed %d times", u.Object, trimmed)
 	}
 }
+
+// A wake goes to whoever asks for it, by itself and without what people may read only.
+func TestWakesOfRoutes(t *testing.T) {
+	var got []string
+	w := Routes(Handler[*unstructured.Unstructured]{
+		Set:    func(*unstructured.Unstructured) { got = append(got, "set") },
+		Delete: func(*unstructured.Unstructured) {},
+		Wake: func(u *unstructured.Unstructured) {
+			phase, _, _ := unstructured.NestedString(u.Object, "status", "wake", "phase")
+			got = append(got, "wake "+phase)
+		},
+	})[0]
+	route := func(version, phase string, generation int64) *unstructured.Unstructured {
+		u := interceptorRoute("a", version, generation)
+		if phase != "" {
+			u.Object["status"] = map[string]any{"conditions": []any{}, "wake": map[string]any{"phase": phase, "message": "secret"}}
+		}
+		kept, err := w.transform(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, found, _ := unstructured.NestedString(u.Object, "status", "wake", "message"); found {
+			t.Error("the message is kept")
+		}
+		return kept.(*unstructured.Unstructured)
+	}
+	for _, test := range []struct {
+		reason        string
+		before, after *unstructured.Unstructured
+		want          []string
+	}{
+		{"new", nil, route("1", "", 1), []string{"set"}},
+		{"new, and it wakes", nil, route("1", "Pulling", 1), []string{"set", "wake Pulling"}},
+		{"begins", route("1", "", 1), route("2", "Pulling", 1), []string{"wake Pulling"}},
+		{"another condition", route("1", "Pulling", 1), route("2", "Pulling", 1), nil},
+		{"ends", route("1", "Pulling", 1), route("2", "", 1), []string{"wake "}},
+		{"with a new spec", route("1", "Pulling", 1), route("2", "Loading", 2), []string{"set", "wake Loading"}},
+	} {
+		got = nil
+		if test.before == nil {
+			w.handler.OnAdd(test.after, true)
+		} else {
+			w.handler.OnUpdate(test.before, test.after)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: delivered %q, want %q", test.reason, got, test.want)
+		}
+	}
+}

@@ -39,6 +39,10 @@ type Fields struct {
 	Estimate string
 	// EstimateSeconds is the same as a number; 0 if it is unknown.
 	EstimateSeconds int
+	// Phase of the wake: requested, scheduling, pulling, starting, loading or ready.
+	Phase string
+	// Reason is a sentence on why the wake does not get on; empty if none is known.
+	Reason string
 }
 
 // Template is a page that may be executed. It is immutable and safe for

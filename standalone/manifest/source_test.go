@@ -22,6 +22,7 @@ type sink chan string
 
 func (s sink) Set(o kubesource.Object)    { s <- "set " + o.GetName() }
 func (s sink) Delete(o kubesource.Object) { s <- "delete " + o.GetName() }
+func (s sink) Wake(kubesource.Object)     {}
 func (s sink) Synced()                    { s <- "synced" }
 
 func (s sink) expect(t *testing.T, want ...string) {

@@ -180,7 +180,7 @@ func serveLive(p *page.Page, w http.ResponseWriter, r *http.Request, now eta.Pro
 		case <-r.Context().Done():
 			return r.Context().Err()
 		case <-ticker.C:
-			if open, err := live.Tick(); err != nil || !open {
+			if open, err := live.Tick(eta.Stage{}); err != nil || !open {
 				return err
 			}
 		}

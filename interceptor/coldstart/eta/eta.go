@@ -18,6 +18,11 @@ type Progress struct {
 	Elapsed time.Duration
 	// Estimate is how long a wake usually takes; 0 is unknown.
 	Estimate time.Duration
+	// Left is when the cluster expects the target, counted from now; 0 is unknown. It is
+	// better than what is left of the estimate.
+	Left time.Duration
+	// Stage is what the cluster reports.
+	Stage Stage
 }
 
 // Overdue says that the wake takes longer than one usually does.
@@ -27,8 +32,11 @@ func (p Progress) Overdue() bool { return p.Estimate > 0 && p.Elapsed > p.Estima
 // far as that is known, else after the given time. It is between a second and a
 // minute where it is known.
 func (p Progress) RetryAfter(otherwise time.Duration) time.Duration {
-	left := p.Estimate - p.Elapsed
-	if p.Estimate <= 0 || left <= 0 {
+	left := p.Left
+	if left <= 0 && p.Estimate > 0 {
+		left = p.Estimate - p.Elapsed
+	}
+	if left <= 0 {
 		return otherwise
 	}
 	return min(max(left, time.Second), maxRetryAfter)

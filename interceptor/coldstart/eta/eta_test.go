@@ -42,14 +42,14 @@ func TestRetryAfter(t *testing.T) {
 		{"at most a minute", 0, 10 * time.Minute, time.Minute},
 		{"overdue: nobody knows", 41 * time.Second, 40 * time.Second, otherwise},
 	} {
-		if got := (Progress{c.elapsed, c.estimate}).RetryAfter(otherwise); got != c.want {
+		if got := (Progress{Elapsed: c.elapsed, Estimate: c.estimate}).RetryAfter(otherwise); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.reason, got, c.want)
 		}
 	}
 }
 
 func TestText(t *testing.T) {
-	known, none := Progress{12 * time.Second, 40 * time.Second}, Progress{Elapsed: 12 * time.Second}
+	known, none := Progress{Elapsed: 12 * time.Second, Estimate: 40 * time.Second}, Progress{Elapsed: 12 * time.Second}
 	for _, c := range []struct{ reason, text, known, unknown string }{
 		{"nothing", "", "", ""},
 		{"a text", "Waking up, [please] {wait}…", "Waking up, [please] {wait}…", "Waking up, [please] {wait}…"},
@@ -83,6 +83,40 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestPhaseAndReason(t *testing.T) {
+	nothing, stuck := Progress{}, Progress{Stage: Stage{Pulling, ImagePullFailed}}
+	for _, c := range []struct{ text, nothing, stuck string }{
+		{"{phase}…", "requested…", "pulling…"},
+		{"Wait.[ {reason}]", "Wait.", "Wait. Its image cannot be downloaded."},
+		{"Wait. {reason}", "Wait. ", "Wait. Its image cannot be downloaded."},
+		{"[{reason} {estimate}]", "", ""},
+		{"[{estimate}][{reason}]{phase}", "requested", "Its image cannot be downloaded.pulling"},
+	} {
+		text := ParseText(c.text, html.EscapeString)
+		if got := string(text.Append(nil, nothing)); got != c.nothing {
+			t.Errorf("%q without a report: %q, want %q", c.text, got, c.nothing)
+		}
+		if got := string(text.Append(nil, stuck)); got != c.stuck {
+			t.Errorf("%q: %q, want %q", c.text, got, c.stuck)
+		}
+	}
+	if got := (Progress{Elapsed: time.Hour, Estimate: time.Second, Left: 7 * time.Second}).RetryAfter(0); got != 7*time.Second {
+		t.Errorf("retry after %v: what the cluster expects is better than the estimate", got)
+	}
+}
+
+// What clients get must need no escaping: it goes into JSON and into pages as it is.
+func TestWordsForClientsHoldNoNameAndNoNumber(t *testing.T) {
+	for _, text := range append(phases[:], reasons[:]...) {
+		if strings.ContainsAny(text, "0123456789<>&\"'\\/:{}[]") {
+			t.Errorf("%q", text)
+		}
+	}
+	if len(phases) != int(Ready)+1 || len(reasons) != int(Paused)+1 {
+		t.Errorf("%d phases and %d reasons", len(phases), len(reasons))
+	}
+}
+
 // FuzzText: no text makes it fail, and what has no placeholder stays as it is.
 func FuzzText(f *testing.F) {
 	for _, s := range []string{"[{estimate}]", "{elapsed}[ of {estimate}]", "[[{estimate}]", "]{estimate}["} {
@@ -90,7 +124,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		text := ParseText(s, func(s string) string { return s })
-		got := string(text.Append(nil, Progress{time.Second, time.Minute}))
+		got := string(text.Append(nil, Progress{Elapsed: time.Second, Estimate: time.Minute}))
 		switch {
 		case !text.Dynamic() && got != s:
 			t.Errorf("%q became %q", s, got)

@@ -1,20 +1,25 @@
 package eta
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The placeholders of a text.
 const (
 	elapsed  = "{elapsed}"
 	estimate = "{estimate}"
+	phase    = "{phase}"
+	reason   = "{reason}"
 )
 
 // unknown stands for an estimate that nobody has, in a text that did not say
 // what to leave out then.
 const unknown = "…"
 
-// Text is a text that may hold {elapsed} and {estimate}. What stands in square
-// brackets around an {estimate} is left out, with the brackets, while there is no
-// estimate: "{elapsed}[ of about {estimate}]" is "12 s" or "12 s of about 40 s".
+// Text is a text that may hold {elapsed}, {estimate}, {phase} and {reason}. What stands in
+// square brackets around an {estimate} or a {reason} is left out, with the brackets, while
+// there is none: "{elapsed}[ of about {estimate}]" is "12 s" or "12 s of about 40 s".
 // Brackets around anything else, and other braces, are text. Brackets do not nest.
 //
 // A Text is immutable. The zero Text is empty.
@@ -24,9 +29,17 @@ type Text struct{ pieces []piece }
 type piece struct {
 	kind kind
 	text string // of a literal
-	// known says that the piece is shown only while there is an estimate.
-	known bool
+	// needs is what there must be for the piece to be shown.
+	needs needs
 }
+
+// needs is a set of what may not be known.
+type needs uint8
+
+const (
+	needsEstimate needs = 1 << iota
+	needsReason
+)
 
 type kind uint8
 
@@ -34,6 +47,8 @@ const (
 	literal kind = iota
 	elapsedTime
 	estimatedTime
+	phaseWord
+	reasonSentence
 )
 
 // ParseText reads a text. Each stretch of it that stands for itself goes through
@@ -44,54 +59,64 @@ func ParseText(s string, escape func(string) string) Text {
 	for s != "" {
 		open, end, ok := optional(s)
 		if !ok {
-			t.add(s, false, escape)
+			t.add(s, 0, escape)
 			break
 		}
-		t.add(s[:open], false, escape)
-		t.add(s[open+1:end], true, escape)
+		t.add(s[:open], 0, escape)
+		t.add(s[open+1:end], needed(s[open+1:end]), escape)
 		s = s[end+1:]
 	}
 	return t
 }
 
-// optional finds the first pair of brackets around an {estimate}.
+// needed returns what there must be for a text in brackets to be shown.
+func needed(s string) (all needs) {
+	if strings.Contains(s, estimate) {
+		all |= needsEstimate
+	}
+	if strings.Contains(s, reason) {
+		all |= needsReason
+	}
+	return all
+}
+
+// optional finds the first pair of brackets around an {estimate} or a {reason}.
 func optional(s string) (open, end int, ok bool) {
-	at := strings.Index(s, estimate)
+	at, length := strings.Index(s, estimate), len(estimate)
+	if other := strings.Index(s, reason); other >= 0 && (at < 0 || other < at) {
+		at, length = other, len(reason)
+	}
 	if at < 0 {
 		return 0, 0, false
 	}
+	past := at + length
 	open = strings.LastIndexAny(s[:at], "[]")
-	length := strings.IndexAny(s[at:], "[]")
-	if open >= 0 && s[open] == '[' && length >= 0 && s[at+length] == ']' {
-		return open, at + length, true
+	closing := strings.IndexAny(s[at:], "[]")
+	if open >= 0 && s[open] == '[' && closing >= 0 && s[at+closing] == ']' {
+		return open, at + closing, true
 	}
 	// This one stands for itself; a later one may be optional.
-	past := at + len(estimate)
 	open, end, ok = optional(s[past:])
 	return past + open, past + end, ok
 }
 
 // add appends a stretch without brackets of ours.
-func (t *Text) add(s string, known bool, escape func(string) string) {
+func (t *Text) add(s string, needs needs, escape func(string) string) {
 	for s != "" {
-		next, placeholder := len(s), literal
-		for name, k := range map[string]kind{elapsed: elapsedTime, estimate: estimatedTime} {
+		next, placeholder, length := len(s), literal, 0
+		for name, k := range map[string]kind{elapsed: elapsedTime, estimate: estimatedTime, phase: phaseWord, reason: reasonSentence} {
 			if at := strings.Index(s, name); at >= 0 && at < next {
-				next, placeholder = at, k
+				next, placeholder, length = at, k, len(name)
 			}
 		}
 		if next > 0 {
-			t.pieces = append(t.pieces, piece{kind: literal, text: escape(s[:next]), known: known})
+			t.pieces = append(t.pieces, piece{kind: literal, text: escape(s[:next]), needs: needs})
 		}
-		switch placeholder {
-		case literal:
+		if placeholder == literal {
 			return
-		case elapsedTime:
-			s = s[next+len(elapsed):]
-		case estimatedTime:
-			s = s[next+len(estimate):]
 		}
-		t.pieces = append(t.pieces, piece{kind: placeholder, known: known})
+		s = s[next+length:]
+		t.pieces = append(t.pieces, piece{kind: placeholder, needs: needs})
 	}
 }
 
@@ -106,21 +131,25 @@ func (t Text) Dynamic() bool {
 }
 
 // ShowsEstimate reports whether the text has a place for the estimate.
-func (t Text) ShowsEstimate() bool {
-	for _, p := range t.pieces {
-		if p.kind == estimatedTime {
-			return true
-		}
-	}
-	return false
+func (t Text) ShowsEstimate() bool { return t.shows(estimatedTime) }
+
+// ShowsPhase reports whether the text has a place for the phase.
+func (t Text) ShowsPhase() bool { return t.shows(phaseWord) }
+
+func (t Text) shows(k kind) bool {
+	return slices.ContainsFunc(t.pieces, func(p piece) bool { return p.kind == k })
 }
 
 // Append appends the text as it reads now.
 func (t Text) Append(to []byte, now Progress) []byte {
-	about := now.EstimateText()
+	about, why := now.EstimateText(), now.Stage.Reason.String()
 	for _, p := range t.pieces {
 		switch {
-		case p.known && about == "":
+		case p.needs&needsEstimate != 0 && about == "", p.needs&needsReason != 0 && why == "":
+		case p.kind == phaseWord:
+			to = append(to, now.Stage.Phase.String()...)
+		case p.kind == reasonSentence:
+			to = append(to, why...)
 		case p.kind == literal:
 			to = append(to, p.text...)
 		case p.kind == elapsedTime:

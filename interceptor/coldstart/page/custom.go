@@ -64,6 +64,7 @@ func (p *Page) fields(now eta.Progress) waitingpage.Fields {
 	f := waitingpage.Fields{
 		Title: p.title, Message: string(p.words.Append(nil, now)), RefreshInterval: p.refresh,
 		Elapsed: now.ElapsedText(), ElapsedSeconds: int(now.Elapsed / time.Second),
+		Phase: now.Stage.Phase.String(), Reason: now.Stage.Reason.String(),
 	}
 	if f.Estimate = now.EstimateText(); f.Estimate != "" {
 		f.EstimateSeconds = wholeSeconds(now.Estimate)

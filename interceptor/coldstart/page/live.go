@@ -61,9 +61,9 @@ func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*
 	return l, l.out.write(body)
 }
 
-// Tick shows the time that has passed. It reports false when the page has been open
+// Tick shows the time that has passed, and the stage of the wake. It reports false when the page has been open
 // long enough and was closed.
-func (l *Live) Tick() (open bool, err error) {
+func (l *Live) Tick(stage eta.Stage) (open bool, err error) {
 	passed := time.Since(l.opened).Round(time.Second)
 	if passed >= liveFor {
 		return false, l.end(again, l.page.refresh+1)
@@ -71,7 +71,7 @@ func (l *Live) Tick() (open bool, err error) {
 	// The user's page shows no time, but a write finds a dead connection.
 	shown := []byte("\n")
 	if !l.own {
-		shown = clock(eta.Progress{Elapsed: l.began.Elapsed + passed, Estimate: l.began.Estimate})
+		shown = l.page.clock(eta.Progress{Elapsed: l.began.Elapsed + passed, Estimate: l.began.Estimate, Stage: stage})
 	}
 	return true, l.out.write(shown)
 }
@@ -96,6 +96,15 @@ func (l *Live) end(piece string, seconds int) error {
 	return l.out.write(append([]byte(piece), l.page.frame.closing...))
 }
 
+// clock is a clock with the phase, if the cluster reports one and the route's own message has
+// no place for it.
+func (p *Page) clock(now eta.Progress) []byte {
+	if p.message.ShowsPhase() {
+		now.Stage = eta.Stage{}
+	}
+	return clock(now)
+}
+
 // clock is an elapsed time in markup, with a bar while it is within the estimate.
 // The style sheet hides all but the last one; minutes and seconds need no
 // translation.
@@ -105,7 +114,14 @@ func clock(now eta.Progress) []byte {
 		b = fmt.Appendf(b, "<progress value=.%02d></progress>", min(99, 100*now.Elapsed/now.Estimate))
 	}
 	seconds := int(now.Elapsed / time.Second)
-	return fmt.Appendf(b, "%d:%02d</p>", seconds/60, seconds%60)
+	b = fmt.Appendf(b, "%d:%02d", seconds/60, seconds%60)
+	if now.Stage.Phase != eta.Requested {
+		b = fmt.Appendf(b, " · %s", now.Stage.Phase)
+	}
+	if now.Stage.Reason != eta.None && now.Estimate <= 0 {
+		b = append(b, "<br>Taking longer than usual."...)
+	}
+	return append(b, "</p>"...)
 }
 
 // deadlineWriter writes to a client under a deadline and flushes at once.

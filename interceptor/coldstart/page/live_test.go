@@ -95,7 +95,7 @@ func serveLive(p *Page, w http.ResponseWriter, r *http.Request, now eta.Progress
 		case <-r.Context().Done():
 			return r.Context().Err()
 		case <-ticker.C:
-			if open, err := live.Tick(); err != nil || !open {
+			if open, err := live.Tick(eta.Stage{}); err != nil || !open {
 				return err
 			}
 		}
@@ -254,6 +254,9 @@ func TestClock(t *testing.T) {
 		{Elapsed: time.Second, Estimate: 40 * time.Second}: "<p><progress value=.02></progress>0:01</p>",
 		{Elapsed: time.Minute, Estimate: time.Minute}:      "<p><progress value=.99></progress>1:00</p>",
 		{Elapsed: time.Minute, Estimate: 59 * time.Second}: "<p>1:00</p>",
+
+		{Stage: eta.Stage{Phase: eta.Loading}}:                              "<p>0:00 · loading</p>",
+		{Stage: eta.Stage{Phase: eta.Pulling, Reason: eta.ImagePullFailed}}: "<p>0:00 · pulling<br>Taking longer than usual.</p>",
 	} {
 		if got := string(clock(now)); got != want {
 			t.Errorf("clock(%v) = %s, want %s", now, got, want)

@@ -206,7 +206,7 @@ func (p *Page) begin(r *http.Request, now eta.Progress) (body []byte, own bool) 
 	body = append(body, "</div>"...)
 	body = append(body, p.frame.scriptFor(r, p.refresh)...)
 	body = append(body, p.frame.timer...)
-	return append(body, clock(now)...), false
+	return append(body, p.clock(now)...), false
 }
 
 // setHeader sets the headers that the finite and the live page have in common.

@@ -32,6 +32,7 @@ func (s seen) Set(o kubesource.Object) {
 	}
 }
 func (s seen) Delete(kubesource.Object) {}
+func (s seen) Wake(kubesource.Object)   {}
 func (s seen) Synced()                  { close(s.synced) }
 
 var _ = Describe("The right to read ConfigMaps", func() {

@@ -206,7 +206,7 @@ type HTTPScaledObjectSpec struct {
 
 	// ColdStartMessage is what browsers read on the page that they get while
 	// the target wakes; empty is the default text, unset is no page. It may hold
-	// {elapsed} and {estimate}.
+	// {elapsed}, {estimate}, {phase} and {reason}.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	ColdStartMessage *string `json:"coldStartMessage,omitempty"`

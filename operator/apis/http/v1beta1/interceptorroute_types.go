@@ -318,8 +318,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.message) || (has(self.display) && self.display == 'None')",message="'message' is required unless 'display' is None"
 type StreamingCallbackSpec struct {
 	// Message is the text of the first event. {elapsed} is how long the target
-	// has been waking, {estimate} how long it usually takes; a part in [brackets]
-	// is left out while its estimate is not known.
+	// has been waking, {estimate} how long it usually takes, {phase} how far it is and
+	// {reason} what keeps it; a part in [brackets] is left out while its estimate or
+	// reason is not known.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -388,7 +389,7 @@ const (
 // WaitingPageSpec is the page that a browser shows until the application is ready.
 type WaitingPageSpec struct {
 	// Message of the page; by default "The application is starting." It may hold
-	// {elapsed} and {estimate} as the message of a streaming callback.
+	// {elapsed}, {estimate}, {phase} and {reason} as the message of a streaming callback.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`

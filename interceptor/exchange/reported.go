@@ -1,0 +1,46 @@
+package exchange
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
+)
+
+// Reported is what the cluster has last reported of the wakes of a route. It outlives the
+// compiled routes, which are replaced with each edit, and changes without them. It is safe
+// for concurrent use; a nil Reported has nothing.
+type Reported struct{ current atomic.Pointer[Report] }
+
+// Report is one report, immutable.
+type Report struct {
+	// Kind of the object that it is from.
+	Kind string
+	// Stage of the wake.
+	Stage eta.Stage
+	// Expected is when the target is expected; zero is unknown.
+	Expected time.Time
+	// At is when the report came here.
+	At time.Time
+}
+
+// Set replaces the report. Nil removes that of a kind, if it is one of that kind.
+func (r *Reported) Set(kind string, report *Report) {
+	if before := r.current.Load(); report == nil && before != nil && before.Kind != kind {
+		return
+	}
+	r.current.Store(report)
+}
+
+// Load returns the report, the zero Report if there is none, or if it came before a time:
+// that of a wake that is over.
+func (r *Reported) Load(after time.Time) Report {
+	if r == nil {
+		return Report{}
+	}
+	report := r.current.Load()
+	if report == nil || report.At.Before(after) {
+		return Report{}
+	}
+	return *report
+}
