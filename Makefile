@@ -73,6 +73,11 @@ tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json |
 screenshots: cc browsers ## Take the screenshots in docs/images
 	go test -count=1 -timeout 5m -tags browser ./tests/browser -run TestPicturesOfThePages -args -screenshots $(CURDIR)/docs/images
 
+.PHONY: recording
+recording: ## Record a cold start of standalone into docs/images/cold-start.svg
+	CGO_ENABLED=0 go build -o bin/ ./standalone ./examples/modelsim ./examples/webapp
+	go run ./hack/recording bin/standalone docs/images/cold-start.svg
+
 .PHONY: test-charts
 test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and uninstall on a real kube-apiserver
 	go test -race -timeout 30m -tags charts ./tests/charts
