@@ -26,7 +26,7 @@ const (
 
 // persistent returns a ListWatch that waits for an API server that cannot be reached.
 // Informers would try less and less often, each minute in the end: who knows endpoints that
-// are gone, and none of the new ones, must hear of them sooner.
+// are gone, and none of the new ones, must learn of them sooner.
 func persistent(l *cache.ListWatch) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {

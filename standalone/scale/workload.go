@@ -7,9 +7,9 @@ import (
 	"github.com/kedacore/http-add-on/pkg/demand"
 )
 
-// stabilisation is how long fewer replicas must be enough before there are
+// stabilization is how long fewer replicas must be enough before there are
 // fewer. HPA waits 5 minutes for it; a local process is soon back.
-const stabilisation = 15 * time.Second
+const stabilization = 15 * time.Second
 
 // workload is one Target over time. The scaler's goroutine owns it.
 type workload struct {
@@ -17,7 +17,7 @@ type workload struct {
 	created    time.Time
 	lastActive time.Time // zero: never
 	replicas   int
-	advice     []advice // oldest first, none older than stabilisation
+	advice     []advice // oldest first, none older than stabilization
 }
 
 type advice struct {
@@ -49,7 +49,7 @@ func (w *workload) decide(now time.Time, all *demand.Aggregate, hits map[string]
 	default: // cooling down
 		wanted = min(w.replicas, 1)
 	}
-	w.replicas = min(max(w.stabilise(now, wanted), t.Min), t.Max)
+	w.replicas = min(max(w.stabilize(now, wanted), t.Min), t.Max)
 	return w.replicas
 }
 
@@ -84,10 +84,10 @@ func replicasFor(value float64, target int64) int {
 	return int(math.Ceil(value/float64(target) - tolerance))
 }
 
-// stabilise allows more replicas at once, and fewer only once they were enough for
+// stabilize allows more replicas at once, and fewer only once they were enough for
 // a while.
-func (w *workload) stabilise(now time.Time, wanted int) int {
-	for len(w.advice) > 0 && now.Sub(w.advice[0].at) >= stabilisation {
+func (w *workload) stabilize(now time.Time, wanted int) int {
+	for len(w.advice) > 0 && now.Sub(w.advice[0].at) >= stabilization {
 		w.advice = w.advice[1:]
 	}
 	// An older and lower advice can no longer be the greatest.

@@ -194,7 +194,7 @@ func (p *Splicer) sniff(all bool) error {
 		}
 		p.mode = converting
 	case neither:
-		if p.labelled() && !bytes.HasPrefix(bytes.TrimSpace(held), []byte("<")) {
+		if p.labeled() && !bytes.HasPrefix(bytes.TrimSpace(held), []byte("<")) {
 			// A field that is unknown, or has no colon, is valid in an event stream.
 			return p.pass(held, nil)
 		}
@@ -269,7 +269,7 @@ func (p *Splicer) Close(err error, status int, message string) error {
 		p.WriteHeader(http.StatusOK) // a handler that writes nothing means that
 	}
 	if p.mode == sniffing && err == nil {
-		if len(p.buf) == 0 && (p.labelled() || p.stream.request.dialect == &eventSource) {
+		if len(p.buf) == 0 && (p.labeled() || p.stream.request.dialect == &eventSource) {
 			return nil // a stream without events
 		}
 		if err := p.sniff(true); err != nil && !errors.Is(err, errEnough) {
@@ -300,8 +300,8 @@ func (p *Splicer) Discard() {
 	p.release()
 }
 
-// labelled reports whether the Content-Type is that of the dialect's streams.
-func (p *Splicer) labelled() bool {
+// labeled reports whether the Content-Type is that of the dialect's streams.
+func (p *Splicer) labeled() bool {
 	media, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
 	return err == nil && media == p.stream.request.dialect.mediaType()
 }

@@ -35,9 +35,9 @@ type series struct {
 
 type measurement struct{ CPU, P99, PeakRSS float64 }
 
-// colours tell the contenders apart, for people who cannot tell all colours, too
+// palette distinguishes the contenders, also for people who cannot tell all colors apart
 // (the palette of Okabe and Ito).
-var colours = []color.Color{
+var palette = []color.Color{
 	color.RGBA{0xD5, 0x5E, 0x00, 0xff}, color.RGBA{0x00, 0x72, 0xB2, 0xff}, color.RGBA{0x00, 0x9E, 0x73, 0xff},
 	color.RGBA{0xE6, 0x9F, 0x00, 0xff}, color.RGBA{0xCC, 0x79, 0xA7, 0xff},
 }
@@ -99,7 +99,7 @@ func draw(path, title string, r results, all []series, value func(measurement) f
 		if err != nil {
 			return err
 		}
-		bars.Color, bars.LineStyle.Width = colours[n%len(colours)], 0
+		bars.Color, bars.LineStyle.Width = palette[n%len(palette)], 0
 		bars.Offset = width * (vg.Length(n) - vg.Length(len(r.Contenders)-1)/2)
 		p.Add(bars)
 		p.Legend.Add(c.Name, bars)
