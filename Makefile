@@ -142,6 +142,13 @@ lint: ## Run golangci-lint, with the import rules, and actionlint
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
+# PROSE=suggestion also lists what nobody has mended yet.
+PROSE ?= error
+
+.PHONY: lint-prose
+lint-prose: cc ## Pages, comments and messages by the rules of docs/contributing/style.md
+	hack/prose/lint.sh $(call tool,prose,vale) $(PROSE)
+
 # The last commit before the rules for messages held. If main has taken a message that breaks them, move it there:
 # nobody rewrites main.
 COMMITS_BASE := 0dcaf4e2d00622193a032038bd93002d85b2ed90
