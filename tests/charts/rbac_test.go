@@ -65,7 +65,9 @@ func TestWhatEachAccountMayDo(t *testing.T) {
 			"cluster: create events.k8s.io/events",
 			"cluster: create,delete,list,patch,watch keda.sh/scaledobjects",
 			"cluster: get /configmaps",
+			"cluster: list /events", // of a wake that is stuck
 			"cluster: list,watch /configmaps,services",
+			"cluster: list,watch /pods", // of targets that wake
 			"cluster: list,watch http.keda.sh/httpscaledobjects,interceptorroutes",
 			"cluster: patch http.keda.sh/httpscaledobjects",
 			"cluster: patch http.keda.sh/httpscaledobjects/status,interceptorroutes/status",
