@@ -89,6 +89,9 @@ func TestTheReasonOfAResetUploadIsTheReset(t *testing.T) {
 				if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Errorf("the reason is: %v", err)
 				}
+				if err != nil && strings.Contains(err.Error(), "read already") {
+					t.Errorf("the reason is the consequence: %v", err)
+				}
 			})
 		}
 	}

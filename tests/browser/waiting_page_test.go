@@ -104,6 +104,24 @@ func TestTheBrowserIsOnTheApplicationWhenItIsReady(t *testing.T) {
 	}
 }
 
+// A fragment may name a place of the page or be a route of the application. Every second page
+// is complete from the start, so that its own refresh leads to the application.
+func TestAddressesWithFragmentsArrive(t *testing.T) {
+	t.Parallel()
+	visitors(t, func(t *testing.T, v visitor) {
+		tb := v.open(t)
+		for i, address := range []string{"/#section", "/docs#install", "/?x=1#/route/7", "/docs#", "/a%20b?x=%23#a%20b?c=d&e#f"} {
+			v.address = address
+			s := newPagesOf(t, page.Options{Finite: i%2 > 0, RefreshInterval: time.Second}, "")
+			tb.visit(t, strings.TrimSuffix(s.url(), "/")+address)
+			tb.shows(t, http.StatusServiceUnavailable)
+			s.ready(t)
+			tb.shows(t, http.StatusOK)
+			v.arrived(t, tb)
+		}
+	})
+}
+
 func TestACutPageRecovers(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v visitor, newSystem makeSystem) {

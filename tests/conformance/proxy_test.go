@@ -52,6 +52,66 @@ func TestProtocolsThroughAColdStart(t *testing.T) {
 		w.eventually("the WebSocket is over", func() bool { return w.tracker.Route("default/app").InFlight() == 0 })
 	})
 
+	// The JDK's client offers h2c with every request in plain text, and some others without
+	// settings. It is no upgrade: the client waits as it does without.
+	for _, settings := range []string{"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n", ""} {
+		for _, protocol := range []string{"", "kubernetes.io/h2c"} {
+			t.Run(fmt.Sprintf("an offer of h2c, settings %t, to a backend of %q", settings != "", protocol), func(t *testing.T) {
+				objects := route("coldStart: {waitingPage: {}, streamingCallback: {display: None, interval: 100ms}}")
+				got := make(chan *http.Request, 1)
+				backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					got <- r
+					answerWith(200, "text/event-stream", answerStream)(w, r)
+				}))
+				backend.Config.Protocols = new(http.Protocols)
+				backend.Config.Protocols.SetHTTP1(protocol == "")
+				backend.Config.Protocols.SetUnencryptedHTTP2(protocol != "")
+				backend.Start()
+				t.Cleanup(backend.Close)
+				if protocol != "" {
+					objects = strings.Replace(objects, "port: 80}]", "port: 80, appProtocol: "+protocol+"}]", 1)
+				}
+				w := newWorld(t, objects)
+				offer := "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" + settings
+				page := w.dial()
+				fmt.Fprintf(page, "GET / HTTP/1.1\r\nHost: app.test\r\nAccept: text/html\r\n%s\r\n", offer)
+				response, err := http.ReadResponse(bufio.NewReader(page), nil)
+				if err != nil || response.StatusCode != http.StatusServiceUnavailable || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
+					t.Errorf("the page: %v, %v", response, err)
+				}
+				const question = `{"stream":true,"messages":[]}`
+				conn := w.dial()
+				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.test\r\nContent-Length: %d\r\n%s\r\n%s", chatPath, len(question), offer, question)
+				response, err = http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil || response.StatusCode != http.StatusOK {
+					t.Fatalf("the stream: %v, %v", response, err)
+				}
+				events := bufio.NewReader(response.Body)
+				for range 3 {
+					if got := line(t, events); got != ": keepalive" {
+						t.Fatalf("the stream begins with %q", got)
+					}
+				}
+				w.ready("app", backend.Listener.Addr().String())
+				if rest, err := io.ReadAll(events); !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+					t.Errorf("the answer is %q, %v", rest, err)
+				}
+				if r := <-got; r.Header["Upgrade"] != nil || r.Header["Http2-Settings"] != nil || r.Header["Connection"] != nil {
+					t.Errorf("the offer reached the backend: %v", r.Header)
+				}
+				conn = w.dial()
+				fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: app.test\r\n%s\r\n", offer)
+				response, err = http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil || response.StatusCode != http.StatusOK {
+					t.Fatalf("warm: %v, %v", response, err)
+				}
+				if r := <-got; r.Header["Upgrade"] != nil || r.Header["Http2-Settings"] != nil {
+					t.Errorf("the offer reached the warm backend: %v", r.Header)
+				}
+			})
+		}
+	}
+
 	t.Run("a path that net/http would write anew", func(t *testing.T) {
 		w := newWorld(t, plainRoute)
 		conn := w.dial()

@@ -7,9 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 func streamRoute(callback string) string {
@@ -149,6 +152,53 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A 2xx that is neither a stream nor the API's JSON is the only answer that is lost: it is
+// counted. Failures, which clients read, and what passes or is converted are not.
+func TestLostAnswersAreCounted(t *testing.T) {
+	scraped := listen.Loopback(t)
+	w := newWorldWith(t, streamRoute(`message: Waking, interval: 1h`), listeners{metrics: scraped}, "OTEL_PROM_EXPORTER_ENABLED", "true")
+	lost := func() string {
+		response, err := w.client.Get("http://" + scraped.Addr().String() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`(?m)^interceptor_cold_start_lost_answers_total\{.*route_name="app".*\} (\d+)$`).FindSubmatch(body)
+		if found == nil {
+			return "0"
+		}
+		return string(found[1])
+	}
+	for _, c := range []struct {
+		reason      string
+		status      int
+		contentType string
+		body, lost  string
+	}{
+		{"a stream", 200, "text/event-stream", answerStream, "0"},
+		{"a stream that is labelled as a page", 200, "text/html", answerStream, "0"},
+		{"JSON of the API", 200, "application/json", `{"choices":[{"message":{"content":"Hi"}}]}`, "0"},
+		{"an error", 503, "text/html", "<h1>busy</h1>", "0"},
+		{"a page", 200, "text/html", "<h1>Log in</h1>", "1"},
+		{"sound", 200, "audio/mpeg", "\xff\xfb\x90", "2"},
+		{"other JSON", 200, "application/json", `{"ok":true}`, "3"},
+		{"nothing", 204, "", "", "4"},
+	} {
+		w.ready("app")
+		_, events := w.chat(`{"stream":true,"messages":[]}`)
+		line(t, events)
+		w.ready("app", w.backend(answerWith(c.status, c.contentType, c.body)))
+		if _, err := io.ReadAll(events); err != nil {
+			t.Errorf("%s: reading the stream: %v", c.reason, err)
+		}
+		w.eventually(c.reason+": lost answers: "+c.lost, func() bool { return lost() == c.lost })
 	}
 }
 

@@ -265,6 +265,10 @@ func TestCompressedAnswers(t *testing.T) {
 		{"padding behind gzip", "gzip", whole("gzip", chatJSON) + "\x00\x00\x00", 200, plain, false},
 		{"a member of gzip cut in its header", "gzip", whole("gzip", chatChunk2) + "\x1f", 200, chatChunk2, true},
 		{"a member of gzip cut in its text", "gzip", whole("gzip", chatChunk2) + compressed(t, "gzip", chatChunk2)[0], 200, chatChunk2 + chatChunk2, true},
+		{"JSON in deflate", "deflate", whole("deflate", chatJSON), 200, plain, false},
+		{"JSON in bare deflate", "deflate", whole("raw deflate", chatJSON), 200, plain, false},
+		{"a little gzip that becomes a long error", "gzip", whole("gzip", strings.Repeat("x", 2*maxFailure)), 500,
+			chatFailure(strings.Repeat("x", 4096), "server_error", `"500"`), false},
 		{"cut gzip in a stream", "gzip", compressed(t, "gzip", chatChunk2)[0], 200, chatChunk2, true},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
@@ -865,10 +869,14 @@ func (l *little) Reserve(n int) bool {
 func (l *little) Release(n int) { l.left += n }
 
 // TestWholeAnswersShareMemory: one that finds none left is a failure, and all of
-// it comes back.
+// it comes back. What a compressed one becomes counts.
 func TestWholeAnswersShareMemory(t *testing.T) {
 	const all = 256 << 10
-	for size, fits := range map[int]bool{10 << 10: true, 160 << 10: false} {
+	for _, test := range []struct {
+		coding string
+		size   int
+		fits   bool
+	}{{"", 10 << 10, true}, {"", 160 << 10, false}, {"gzip", 10 << 10, true}, {"gzip", 160 << 10, false}, {"deflate", 160 << 10, false}} {
 		c, err := Compile(Options{Message: "m"})
 		if err != nil {
 			t.Fatal(err)
@@ -881,19 +889,23 @@ func TestWholeAnswersShareMemory(t *testing.T) {
 		}
 		p := s.Splice(httptest.NewRequest("POST", "/", nil), memory)
 		p.Header().Set("Content-Type", "application/json")
-		answer := strings.NewReader(`{"type":"message","content":[{"type":"text","text":"` + strings.Repeat("x", size) + `"}]}`)
-		_, _ = io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{answer}, make([]byte, 1000)) // Close says what came of it
-		if fits && memory.left > all-2*size {
-			t.Errorf("%d bytes are held for an answer of %d", all-memory.left, size)
+		answer := `{"type":"message","content":[{"type":"text","text":"` + strings.Repeat("x", test.size) + `"}]}`
+		if test.coding != "" {
+			p.Header().Set("Content-Encoding", test.coding)
+			answer = strings.Join(compressed(t, test.coding, answer), "")
+		}
+		_, _ = io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{strings.NewReader(answer)}, make([]byte, 1000)) // Close says what came of it
+		if test.fits && memory.left > all-2*test.size {
+			t.Errorf("%+v: %d bytes are held", test, all-memory.left)
 		}
 		if err := p.Close(nil, 0, ""); err != nil {
 			t.Error(err)
 		}
-		if strings.Contains(w.Body.String(), "xxx") != fits || strings.Contains(w.Body.String(), "too many answers are held back") == fits {
-			t.Errorf("%d bytes: got %.200s", size, w.Body)
+		if strings.Contains(w.Body.String(), "xxx") != test.fits || strings.Contains(w.Body.String(), "too many answers are held back") == test.fits {
+			t.Errorf("%+v: got %.200s", test, w.Body)
 		}
 		if memory.left != all {
-			t.Errorf("%d bytes: %d did not come back", size, all-memory.left)
+			t.Errorf("%+v: %d bytes did not come back", test, all-memory.left)
 		}
 	}
 }

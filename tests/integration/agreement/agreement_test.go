@@ -113,6 +113,28 @@ var _ = Describe("interceptor, scaler and operator", Ordered, func() {
 			conditions: map[string][]string{"InterceptorRoute/a": {`no request matches the host "http://a.NS.test": it is a URL`}},
 			logged:     map[string]string{"a": `no request matches the host \"http://a.NS.test\": it is a URL`},
 		}),
+		Entry("wildcards that are none", conclusions{
+			objects:  interceptorRoute("a", "hosts: ['a.*.NS.test', 'foo*.NS.test', b.NS.test]", "") + service("a", "{port: 80}"),
+			requests: map[string]string{"a.x.NS.test": "", "foox.NS.test": "", "b.NS.test": "a"},
+			conditions: map[string][]string{"InterceptorRoute/a": {
+				`no request matches the host "a.*.NS.test": `, `no request matches the host "foo*.NS.test": `,
+			}},
+			logged: map[string]string{"a": `no request matches the host \"foo*.NS.test\": `},
+		}),
+		Entry("paths that no request has", conclusions{
+			objects:  interceptorRoute("a", `hosts: [a.NS.test], paths: [{value: "/api/*"}, {value: "/a?x=1"}, {value: /caf%C3%A9}]`, "") + service("a", "{port: 80}"),
+			requests: map[string]string{"a.NS.test/api/x": "", "a.NS.test/a?x=1": "", "a.NS.test/caf%c3%a9/b": "a"},
+			conditions: map[string][]string{"InterceptorRoute/a": {
+				`no request matches the path "/api/*": `, `no request matches the path "/a?x=1": `,
+			}},
+			logged: map[string]string{"a": `no request matches the path \"/a?x=1\": `},
+		}),
+		Entry("nothing but a path that no request has", conclusions{
+			objects:    interceptorRoute("a", `hosts: [a.NS.test], paths: [{value: "/api/*"}]`, "") + service("a", "{port: 80}"),
+			requests:   map[string]string{"a.NS.test/api/x": "", "a.NS.test": ""},
+			conditions: map[string][]string{"InterceptorRoute/a": {`False InvalidRules: no request matches the path "/api/*": `}},
+			logged:     map[string]string{"a": `no request matches the path \"/api/*\": `},
+		}),
 		Entry("a port of another protocol", conclusions{
 			objects:    interceptorRoute("a", "hosts: [a.NS.test]", "") + service("a", "{name: quic, port: 80, protocol: UDP}"),
 			requests:   map[string]string{"a.NS.test": "a"},
