@@ -100,22 +100,24 @@ var _ = Describe("kubectl get", func() {
 	It("prints the columns of an InterceptorRoute", func(ctx SpecContext) {
 		route := `{apiVersion: http.keda.sh/v1beta1, kind: InterceptorRoute, metadata: {name: columns},
 			spec: {target: {service: shop, port: 80}, scalingMetric: {concurrency: {targetValue: 1}}}}`
-		Expect(columns(ctx, route, "interceptorroute/columns", `{"status":{"conditions":[`+readyJSON+`]}}`)).To(HaveExactElements(
-			[]string{"NAME", "TARGETSERVICE", "READY", "AGE", "ROUTED", "WAKES"},
-			HaveExactElements("columns", "shop", "True", Not(BeEmpty())),
+		Expect(columns(ctx, route, "interceptorroute/columns", `{"status":{"conditions":[`+readyJSON+`],`+wakeJSON+`}}`)).To(HaveExactElements(
+			[]string{"NAME", "TARGETSERVICE", "READY", "AGE", "ROUTED", "WAKES", "PHASE", "REASON"},
+			HaveExactElements("columns", "shop", "True", Not(BeEmpty()), "Starting", "CrashLoop"),
 		))
 	})
 
 	It("prints the columns of an HTTPScaledObject by its short name", func(ctx SpecContext) {
 		object := `{apiVersion: http.keda.sh/v1alpha1, kind: HTTPScaledObject, metadata: {name: columns},
 			spec: {scaleTargetRef: {service: shop}, replicas: {min: 0, max: 3}}}`
-		status := `{"status":{"targetWorkload":"apps/v1/Deployment/shop","targetService":"shop:80","conditions":[` + readyJSON + `]}}`
+		status := `{"status":{"targetWorkload":"apps/v1/Deployment/shop","targetService":"shop:80","conditions":[` + readyJSON + `],` + wakeJSON + `}}`
 		Expect(columns(ctx, object, "httpso/columns", status)).To(HaveExactElements(
-			[]string{"NAME", "TARGETWORKLOAD", "TARGETSERVICE", "MINREPLICAS", "MAXREPLICAS", "AGE", "READY", "ROUTED", "WAKES"},
-			HaveExactElements("columns", "apps/v1/Deployment/shop", "shop:80", "0", "3", Not(BeEmpty()), "True"),
+			[]string{"NAME", "TARGETWORKLOAD", "TARGETSERVICE", "MINREPLICAS", "MAXREPLICAS", "AGE", "READY", "ROUTED", "WAKES", "PHASE", "REASON"},
+			HaveExactElements("columns", "apps/v1/Deployment/shop", "shop:80", "0", "3", Not(BeEmpty()), "True", "Starting", "CrashLoop"),
 		))
 	})
 })
+
+const wakeJSON = `"wake":{"phase":"Starting","reason":"CrashLoop","startedAt":"2026-01-01T00:00:00Z","phaseSince":"2026-01-01T00:00:00Z"}`
 
 const readyJSON = `{"type":"Ready","status":"True","reason":"Reconciled","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}`
 
