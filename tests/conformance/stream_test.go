@@ -200,6 +200,10 @@ func TestLostAnswersAreCounted(t *testing.T) {
 		}
 		w.eventually(c.reason+": lost answers: "+c.lost, func() bool { return lost() == c.lost })
 	}
+	// The line names the route, the status and the type.
+	if lines := w.log.with("replaced by a failure", `"default/app"`, `"contentType"="text/html"`, `"status"=200`); len(lines) != 1 {
+		t.Errorf("the page is logged %d times: %q", len(lines), lines)
+	}
 }
 
 // Servers redirect a path with a slash too many. A client whose response is committed cannot

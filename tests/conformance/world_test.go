@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +72,35 @@ type world struct {
 	admin   string
 	client  *http.Client
 	skipped *atomic.Int64 // how far the tracker's clock is ahead
+	log     *logbook
+}
+
+// logbook keeps what an interceptor logs.
+type logbook struct {
+	*testing.T
+	mu    sync.Mutex
+	lines []string
+}
+
+// Log implements testr.TestingT.
+func (b *logbook) Log(args ...any) {
+	b.T.Helper()
+	b.T.Log(args...)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, fmt.Sprint(args...))
+}
+
+// with returns the lines that have all of some texts.
+func (b *logbook) with(texts ...string) (lines []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, line := range b.lines {
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // Run implements routesync.Source: it tells the world's objects, and then
@@ -96,7 +127,7 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 	t.Helper()
 	skipped := new(atomic.Int64)
 	w := &world{
-		t: t, store: endpoints.NewStore(), skipped: skipped,
+		t: t, store: endpoints.NewStore(), skipped: skipped, log: &logbook{T: t},
 		tracker: inflight.NewTracker(func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }),
 		sink:    make(chan routesync.Sink, 1), objects: parse(t, objects),
 	}
@@ -110,7 +141,7 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	w.app, err = app.New(cfg, app.Deps{
 		Source: w, Proxy: proxy, ProxyTLS: more.tls, Metrics: more.metrics, Admin: admin, Store: w.store, Tracker: w.tracker, NetHTTP: netHTTP,
-		Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1}),
+		Log: testr.NewWithInterface(w.log, testr.Options{Verbosity: 1}),
 	})
 	if err != nil {
 		t.Fatalf("making the interceptor: %v", err)
