@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestTable asks the table for requests of real APIs: what they get while their target
@@ -235,6 +238,7 @@ func TestOllamaOfAPage(t *testing.T) {
 func TestDocumentedTable(t *testing.T) {
 	documented(t, "<!-- table of streams -->\n", documentedTable())
 	documented(t, "<!-- table of errors -->\n", documentedErrors())
+	documented(t, "<!-- table of answers -->\n", documentedAnswers())
 }
 
 // documented checks a table of docs/cold-start.md.
@@ -288,12 +292,116 @@ func documentedErrors() string {
 	return b.String()
 }
 
+// dialects are the names of the dialects for people.
+var dialects = map[*Dialect]string{
+	&openAIChat: "OpenAI chat", &openAICompletions: "OpenAI completions", &openAIResponses: "OpenAI responses", &anthropic: "Anthropic",
+	&gemini: "Gemini", &ollamaChat: "Ollama", &ollamaGenerate: "Ollama", &eventSource: "comments",
+}
+
+// What the client gets, in the words of the documentation.
+const (
+	asItIs      = "the same bytes"
+	oneEvent    = "one event"
+	eventsOfAPI = "the API's events"
+	endOfStream = "the end of the stream"
+	errorEvent  = "an error event"
+	errorAndCut = "an error event, then the connection is aborted"
+	justCut     = "the connection is aborted"
+)
+
+// fails returns what the client gets in place of an answer.
+func fails(d *Dialect) string {
+	switch {
+	case d.failure == nil:
+		return justCut
+	case d.cutsFailures:
+		return errorAndCut
+	}
+	return errorEvent
+}
+
+// converts returns what the client gets of a whole answer, and of one that is too large to be
+// held.
+func converts(d *Dialect) (whole, large string) {
+	switch {
+	case d.answer == nil:
+		return oneEvent, oneEvent
+	case d.pieces == nil:
+		return eventsOfAPI, fails(d)
+	}
+	return eventsOfAPI, eventsOfAPI
+}
+
+// nothing returns what the client gets of an answer without a body.
+func nothing(d *Dialect) string {
+	if d.answer == nil {
+		return endOfStream
+	}
+	return fails(d)
+}
+
+// documentedAnswers renders what the client gets of each kind of answer.
+func documentedAnswers() string {
+	var b strings.Builder
+	b.WriteString("| dialect | the API's stream | its JSON | its JSON, over 16 MiB | nothing | another 2xx, an error |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, d := range []*Dialect{&openAIChat, &openAICompletions, &openAIResponses, &anthropic, &gemini, &ollamaChat, &eventSource} {
+		whole, large := converts(d)
+		b.WriteString("| " + strings.Join([]string{dialects[d], asItIs, whole, large, nothing(d), fails(d)}, " | ") + " |\n")
+	}
+	return b.String()
+}
+
+// TestDocumentedAnswers plays what the table of answers promises.
+func TestDocumentedAnswers(t *testing.T) {
+	for _, c := range []struct {
+		dialect       *Dialect
+		body          string
+		media, stream string
+		whole, event  string // event is in the API's events only
+	}{
+		{&openAIChat, toolsBody, eventStream, chatChunk1 + chatChunk2, chatJSON, `"object":"chat.completion.chunk"`},
+		{&openAICompletions, `{"stream":true,"suffix":"x"}`, eventStream, "data: {\"choices\":[{\"text\":\"Hello\"}]}\n\ndata: [DONE]\n\n",
+			`{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hello"}]}`, "[DONE]"},
+		{&openAIResponses, `{"stream":true}`, eventStream, "event: response.created\ndata: {\"type\":\"response.created\"}\n\n",
+			`{"id":"resp_1","object":"response","output":[]}`, "event: response.completed"},
+		{&anthropic, `{"stream":true}`, eventStream, "event: message_start\ndata: {\"type\":\"message_start\"}\n\n",
+			`{"id":"msg_1","type":"message","content":[]}`, "event: message_stop"},
+		{&gemini, `{}`, eventStream, "data: {\"candidates\":[]}\r\n\r\n", `{"candidates": [{"content": {"parts": [{"text": "Hello"}]}}]}`, "data: "},
+		{&ollamaChat, `{"messages":[{"content":"hi"}],"tools":[{}]}`, "application/x-ndjson", `{"message":{"content":"Hello"},"done":false}` + "\n",
+			`{"message":{"role":"assistant","content":"Hello"}, "done":true}`, `"done":false`},
+		{&eventSource, ``, eventStream, "id: 1\ndata: hello\n\n", `{"hello":1}`, "data: "},
+	} {
+		whole, _ := converts(c.dialect)
+		for _, answered := range []struct {
+			kind, want string
+			answer     func(http.ResponseWriter)
+		}{
+			{"the API's stream", asItIs, answer(200, c.media, c.stream)},
+			{"its JSON", whole, answer(200, "application/json", c.whole)},
+			{"nothing", nothing(c.dialect), answer(200, "", "")},
+			{"another 2xx", fails(c.dialect), answer(200, "text/html", "<h1>Log in</h1>")},
+			{"an error", fails(c.dialect), answer(503, "text/plain", "busy-marker")},
+		} {
+			got := play(t, part{dialect: c.dialect, body: c.body, spec: Options{Display: DisplayNone, Interval: 30 * time.Second}, wait: time.Second, answer: answered.answer})
+			text, aborted := got.Body.String(), errors.Is(got.err, http.ErrAbortHandler)
+			is := map[string]bool{
+				asItIs:      strings.HasSuffix(text, c.stream) && got.err == nil,
+				oneEvent:    strings.HasSuffix(text, "data: "+c.whole+"\n\n") && got.err == nil,
+				eventsOfAPI: strings.Contains(text, c.event) && got.err == nil,
+				endOfStream: !strings.Contains(text, "data:") && got.err == nil,
+				errorEvent:  strings.Contains(text, "error") && !aborted,
+				errorAndCut: strings.Contains(text, "error") && aborted,
+				justCut:     !strings.Contains(text, "error") && aborted,
+			}
+			if !is[answered.want] {
+				t.Errorf("%s, %s: want %s, got %q, %v", dialects[c.dialect], answered.kind, answered.want, text, got.err)
+			}
+		}
+	}
+}
+
 // documentedTable renders the rules for people.
 func documentedTable() string {
-	dialects := map[*Dialect]string{
-		&openAIChat: "OpenAI chat", &openAICompletions: "OpenAI completions", &openAIResponses: "OpenAI responses", &anthropic: "Anthropic",
-		&gemini: "Gemini", &ollamaChat: "Ollama", &ollamaGenerate: "Ollama", &eventSource: "comments",
-	}
 	var b strings.Builder
 	b.WriteString("| path ends in | the body has | what the client gets |\n| --- | --- | --- |\n")
 	for i := range rules {
