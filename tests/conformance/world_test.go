@@ -84,7 +84,7 @@ type logbook struct {
 
 // Log implements testr.TestingT.
 func (b *logbook) Log(args ...any) {
-	b.T.Helper()
+	b.Helper()
 	b.T.Log(args...)
 	b.mu.Lock()
 	defer b.mu.Unlock()
