@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 )
 
 // ID names a pod to clients, alike in all interceptors. It is the first 8 bytes of the
@@ -72,6 +73,19 @@ func (p *Port) Await(id ID) (starting bool, changed <-chan struct{}) {
 		starting = starting || other == id
 	}
 	return starting, p.changed
+}
+
+// Has reports whether a pod is ready or starting. It takes no lock for one that is ready.
+func (p *Port) Has(id ID) bool {
+	ready := func() bool {
+		return slices.ContainsFunc(p.endpoints(), func(e *endpoint) bool { return e.pod == id })
+	}
+	if ready() {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.starting, id) || ready() // by now
 }
 
 // ID returns the ID of the Slot's pod. The Slot must be Valid.

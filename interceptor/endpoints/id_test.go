@@ -107,6 +107,9 @@ func TestAwait(t *testing.T) {
 		if starting != step.starting {
 			t.Errorf("%s: starting is %t", step.reason, starting)
 		}
+		if has := port.Has(id); has != (starting || step.reason == "it is ready") {
+			t.Errorf("%s: the port has it: %t", step.reason, has)
+		}
 		select {
 		case <-changed:
 			t.Errorf("%s: news before anything changed", step.reason)

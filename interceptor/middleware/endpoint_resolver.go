@@ -23,11 +23,11 @@ func NewEndpointResolver(forward, cold exchange.Handler, budget *body.Budget) *E
 
 // ServeExchange forwards to a ready endpoint if there is one.
 func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	release := x.Route.InFlight.Acquire()
-	defer release()
 	if x.Route.Session != nil {
 		return s.serveSession(w, r, x)
 	}
+	release := x.Route.InFlight.Acquire()
+	defer release()
 	target := x.Route.Target
 	slot, ok := target.Endpoints.PickWithin(x.Route.ReleaseConcurrency)
 	if !ok {

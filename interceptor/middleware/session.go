@@ -24,10 +24,12 @@ const (
 func (s *EndpointResolver) serveSession(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	route := x.Route
 	x.Session = route.Session.Begin(r)
-	defer keepAwake(x)
-	if x.Session.Ended() {
-		return session.Over()
+	if over(x) {
+		return session.Over() // not counted: each count wakes a target that sleeps
 	}
+	release := route.InFlight.Acquire()
+	defer release()
+	defer keepAwake(x)
 	var slot endpoints.Slot
 	pod, ok := x.Session.Pod()
 	if ok {
@@ -47,6 +49,19 @@ func (s *EndpointResolver) serveSession(w http.ResponseWriter, r *http.Request, 
 	}
 	x.Upstream = exchange.Upstream{Target: route.Target, Slot: slot}
 	return s.forward.ServeExchange(w, r, x)
+}
+
+// over reports whether no pod can serve the request any more. It does not wait for news of the
+// pod of a young session: its target was awake a moment ago.
+func over(x *exchange.Exchange) bool {
+	switch {
+	case x.Session.Ended():
+		return true
+	case !x.Session.Pinned() || x.Session.Fresh(unsettled):
+		return false
+	}
+	pod, _ := x.Session.Pod()
+	return !x.Route.Target.Endpoints.Has(pod)
 }
 
 // keepAwake holds the target awake after a request of a session.

@@ -68,9 +68,10 @@ func TestARequestWaitsForThePodOfItsSession(t *testing.T) {
 					rule.Header = "Sid"
 					r.Header.Set("Sid", "id."+place)
 				}
+				tracker := inflight.NewTracker(time.Now)
 				x := &exchange.Exchange{Start: time.Now(), Route: &exchange.Route{
 					Target: &exchange.Target{Endpoints: port}, Session: rule, Request: test.request,
-					InFlight: inflight.NewTracker(time.Now).Route("ns/app"),
+					InFlight: tracker.Route("ns/app"),
 				}}
 				names := map[endpoints.ID]string{own.ID(): "own", other.ID(): "other"}
 				got := ""
@@ -89,6 +90,10 @@ func TestARequestWaitsForThePodOfItsSession(t *testing.T) {
 				}
 				if took := time.Since(start); status != test.status || got != test.want || took != test.after {
 					t.Errorf("status %d by %q after %v, want %d by %q after %v", status, got, took, test.status, test.want, test.after)
+				}
+				counted := tracker.Counts()["ns/app"].RequestCount
+				if wakes := test.status != http.StatusNotFound || test.after > 0; counted != 0 != wakes {
+					t.Errorf("%d requests are counted, and may wake the target: %t", counted, wakes)
 				}
 				time.Sleep(time.Minute) // pods that come late
 			})
