@@ -89,15 +89,15 @@ func (s *Store) UpdatePods(namespace, name string, ports map[string]Pods) {
 	defer s.mu.Unlock()
 	of := service{namespace, name}
 	for port, pods := range ports {
-		if len(pods.Ready) > 0 {
+		if len(pods.Ready)+len(pods.Starting) > 0 {
 			s.port(of, port).update(pods)
 		}
 	}
 	for port, p := range s.services[of] {
-		if len(ports[port].Ready) > 0 {
+		if len(ports[port].Ready)+len(ports[port].Starting) > 0 {
 			continue
 		}
-		p.update(ports[port])
+		p.update(Pods{})
 		if !p.interned {
 			// Nobody has its handle: forgotten Services must cost nothing.
 			delete(s.services[of], port)

@@ -68,8 +68,18 @@ func TestEndpointsMayBeKnownBeforeTheRoute(t *testing.T) {
 	}
 }
 
+func TestStartingPodsMayBeKnownBeforeTheRoute(t *testing.T) {
+	s := NewStore()
+	id := IDOf("a")
+	s.UpdatePods("ns", "web", map[string]Pods{web().Port: {Starting: []ID{id}}})
+	if starting, _ := s.Port(web()).Await(id); !starting {
+		t.Error("the pod that came before the handle is lost")
+	}
+}
+
 func TestForgottenServicesCostNothing(t *testing.T) {
 	s := NewStore()
+	s.UpdatePods("ns", "web", map[string]Pods{web().Port: {Starting: []ID{IDOf("a")}}})
 	set(s, "10.0.0.1:80")
 	s.Update("ns", "web", nil)
 	if n := len(s.services); n != 0 {
