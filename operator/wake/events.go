@@ -30,8 +30,10 @@ type evidence struct {
 	of     types.UID // the pod whose events they are; empty is the workload
 	phase  v1beta1.WakePhase
 	events []corev1.Event
-	// due is when they are listed next. The limit of all targets has granted that.
-	due time.Time
+	// due is when they are listed next. Once that is reached, the limit of all targets grants
+	// a time, which may be later.
+	due     time.Time
+	granted bool
 }
 
 // explained adds to a verdict what events say. It lists them if that is due, and returns
@@ -51,23 +53,28 @@ func (r *Reconciler) explained(ctx context.Context, namespace string, w *wake, v
 	}
 	now := r.Now()
 	if w.due.IsZero() {
-		w.due = r.granted(now, w.started.Add(quietFor))
+		w.due = w.started.Add(quietFor)
 	}
-	if !now.Before(w.due) {
+	if r.mayList(w, now) {
 		if found, err := r.list(ctx, namespace, of, workload, w.started); err == nil {
 			w.events = found
 		}
-		w.due = r.granted(now, now.Add(eventsEach))
+		w.due, w.granted = now.Add(eventsEach), false
 	}
 	return explain(v, w.events), max(w.due.Sub(now), time.Millisecond)
 }
 
-// granted returns when the limit of all targets allows a list that is wanted at a time.
-func (r *Reconciler) granted(now, wanted time.Time) time.Time {
-	if wanted.Before(now) {
-		wanted = now
+// mayList reports whether the events of a wake may be listed now. It asks the limit of all
+// targets only when they are due: a wake that is over before costs the others nothing, and the
+// limit holds only for times that rise.
+func (r *Reconciler) mayList(w *wake, now time.Time) bool {
+	if now.Before(w.due) {
+		return false
 	}
-	return wanted.Add(r.events.ReserveN(wanted, 1).DelayFrom(wanted))
+	if !w.granted {
+		w.due, w.granted = now.Add(r.events.ReserveN(now, 1).DelayFrom(now)), true
+	}
+	return !now.Before(w.due)
 }
 
 // list returns the events of a pod, or those that say why a workload has none, in the
