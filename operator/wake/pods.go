@@ -34,9 +34,10 @@ type pods struct {
 	// pods of a namespace are known.
 	changed func(namespace string, pod *corev1.Pod)
 
-	group sync.WaitGroup
-	mu    sync.Mutex
-	open  map[string]*podsOf
+	group  sync.WaitGroup
+	mu     sync.Mutex
+	open   map[string]*podsOf
+	closed bool
 }
 
 // podsOf are the pods of a namespace.
@@ -59,7 +60,7 @@ func (p *pods) hold(ctx context.Context, namespace, route string) bool {
 	defer p.mu.Unlock()
 	n := p.open[namespace]
 	if n == nil {
-		if len(p.open) >= maxNamespaces && !p.evict() {
+		if p.closed || len(p.open) >= maxNamespaces && !p.evict() {
 			return false
 		}
 		n = p.start(ctx, namespace)
@@ -111,9 +112,11 @@ func (p *pods) release(namespace, route string) {
 	}
 }
 
-// close ends all watches and waits for them.
+// close ends all watches and waits for them. There are no more of them afterwards: the
+// controller may still be at work.
 func (p *pods) close() {
 	p.mu.Lock()
+	p.closed = true
 	for namespace, n := range p.open {
 		p.end(namespace, n)
 	}
