@@ -252,6 +252,9 @@ func (p *Splicer) send(b []byte) error {
 func (p *Splicer) Close(err error, status int, message string) error {
 	p.failure = problem{status: status, message: truncate(message)}
 	defer p.Discard()
+	if !p.out.Load() {
+		p.stream.client.lift() // for the end of an answer without bytes
+	}
 	if p.decoder != nil && p.broken == nil {
 		if broken := p.decoder.close(p.take); broken != nil && err == nil && !errors.Is(broken, errEnough) {
 			p.broken = fmt.Errorf("decoding the answer: %w", broken)

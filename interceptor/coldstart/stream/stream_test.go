@@ -287,6 +287,42 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { close(l.closed); return nil }
 func (l *oneConn) Addr() net.Addr { return &net.IPAddr{} }
 
+// The forwarder sends keepalives while it waits for a backend that is busy. Their deadline must
+// not be that of the end of an answer.
+func TestNoDeadlineIsLeftAtTheEndOfAnAnswer(t *testing.T) {
+	for _, body := range []string{"", "data: {}\n\n"} {
+		callback, err := Compile(Options{Message: "m"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &deadlined{header: http.Header{}}
+		s, err := callback.Open(w, Request{dialect: &openAIChat, http1: true}, unknown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		splicer := s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
+		if err := s.Tick(); err != nil {
+			t.Fatal(err)
+		}
+		splicer.Header().Set("Content-Type", "text/event-stream")
+		if _, err := splicer.Write([]byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		if err := splicer.Close(nil, 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		last := ""
+		for _, call := range w.calls {
+			if strings.Contains(call, "deadline") {
+				last = call
+			}
+		}
+		if last != "no deadline" {
+			t.Errorf("after %q: %q is left", body, last)
+		}
+	}
+}
+
 // TestDeadlineOfKeepalives: each write of a stream is bounded. On HTTP/1.1 one
 // deadline serves several keepalives, and none is left when the wait is over.
 func TestDeadlineOfKeepalives(t *testing.T) {
