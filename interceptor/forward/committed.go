@@ -1,9 +1,13 @@
 package forward
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 const (
@@ -43,8 +47,8 @@ func (c *call) again(r *http.Request, res *http.Response) (bool, error) {
 			return false, nil
 		}
 		_ = res.Body.Close() // never fails
-		if !c.pause(wait) {
-			return false, errTimeout
+		if err := c.pause(wait); err != nil {
+			return false, err
 		}
 		c.clock.Resume() // it is the backend's turn anew
 		return true, nil
@@ -72,9 +76,9 @@ func retryAfter(header http.Header, now time.Time) (wait time.Duration, ok bool)
 	return max(minBusy, at.Sub(now)), err == nil
 }
 
-// pause waits, and keeps a client whose response is committed on the line. It reports false
-// if the call ended meanwhile.
-func (c *call) pause(d time.Duration) bool {
+// pause waits, and keeps a client whose response is committed on the line. It returns why the
+// call ended meanwhile.
+func (c *call) pause(d time.Duration) error {
 	var due <-chan time.Time
 	if client := c.x.Committed; client != nil {
 		if c.committed.keepalive == nil {
@@ -87,15 +91,15 @@ func (c *call) pause(d time.Duration) bool {
 	for {
 		select {
 		case <-timer.C:
-			return true
+			return nil
 		case <-due:
-			if c.x.Committed.Tick() != nil {
-				return false
+			if err := c.x.Committed.Tick(); err != nil {
+				return fmt.Errorf("%w: %w", httpserver.ErrLeft, err)
 			}
 		case <-c.in.Context().Done():
-			return false
+			return context.Cause(c.in.Context())
 		case <-c.clock.done():
-			return false
+			return errTimeout
 		}
 	}
 }

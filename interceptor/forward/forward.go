@@ -300,8 +300,10 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			case tries.hop() && f.another(c.x, tried):
 			case failed.reached != refused && len(lost) > 1:
 				return nil, err
-			case !tries.rest(c):
-				return nil, err
+			default:
+				if ended := tries.rest(c); ended != nil {
+					return nil, fmt.Errorf("%w: %w", ended, err)
+				}
 			}
 		}
 		a.fresh = failed.reused

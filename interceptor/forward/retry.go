@@ -90,8 +90,8 @@ func (b *backoff) hop() bool {
 	return b.hops <= hops
 }
 
-// rest pauses. It returns false if the call ended meanwhile.
-func (b *backoff) rest(c *call) bool {
+// rest pauses. It returns why the call ended meanwhile.
+func (b *backoff) rest(c *call) error {
 	// The jitter keeps requests that failed together from trying together.
 	pause, longest := b.pause/2+rand.N(b.pause/2), lastPause
 	if b.service {

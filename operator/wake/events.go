@@ -92,8 +92,7 @@ func (r *Reconciler) list(ctx context.Context, namespace string, pod types.UID, 
 		return nil, err
 	}
 	events := slices.DeleteFunc(list.Items, func(e corev1.Event) bool {
-		made := e.InvolvedObject.Name
-		return pod == "" && (made != workload && !strings.HasPrefix(made, workload+"-") || at(&e).Before(since.Add(-quietFor)))
+		return pod == "" && (!makes(&e.InvolvedObject, workload) || at(&e).Before(since.Add(-quietFor)))
 	})
 	slices.SortStableFunc(events, func(a, b corev1.Event) int { return at(&a).Compare(at(&b)) })
 	kept := make([]corev1.Event, 0, len(events))
@@ -101,6 +100,16 @@ func (r *Reconciler) list(ctx context.Context, namespace string, pod types.UID, 
 		kept = append(kept, corev1.Event{Reason: events[i].Reason, Message: shorten(events[i].Message)})
 	}
 	return kept, nil
+}
+
+// makes reports whether an object makes the pods of a workload: the workload itself, or the
+// ReplicaSet of a Deployment, whose name ends in a hash.
+func makes(object *corev1.ObjectReference, workload string) bool {
+	if object.Kind != "ReplicaSet" {
+		return object.Name == workload
+	}
+	hash, ok := strings.CutPrefix(object.Name, workload+"-")
+	return ok && !strings.Contains(hash, "-")
 }
 
 // at is when an event was seen last.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
 )
 
 func TestEventsOfAllTargetsAreListedFiveTimesASecond(t *testing.T) {
@@ -50,5 +51,23 @@ func TestAShortWakeTakesNoListFromOthers(t *testing.T) {
 	now = now.Add(quietFor)
 	if !r.mayList(&wake{evidence: evidence{due: now}}, now) {
 		t.Error("wakes that are over delay the list of one that is stuck")
+	}
+}
+
+func TestWhatMakesThePodsOfAWorkload(t *testing.T) {
+	for _, c := range []struct {
+		kind, name string
+		want       bool
+	}{
+		{"ReplicaSet", "api-5d4f8c7b9", true},
+		{"StatefulSet", "api", true},
+		{"ReplicaSet", "api-canary-5d4f8c7b9", false},
+		{"StatefulSet", "api-canary", false},
+		{"ReplicaSet", "api", false},
+		{"ReplicaSet", "apis-5d4f8c7b9", false},
+	} {
+		if got := makes(&corev1.ObjectReference{Kind: c.kind, Name: c.name}, "api"); got != c.want {
+			t.Errorf("%s %s: %v, want %v", c.kind, c.name, got, c.want)
+		}
 	}
 }

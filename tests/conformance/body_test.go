@@ -203,7 +203,6 @@ func TestPlaceholderDoesNotWaitForABodyThatIsNoStream(t *testing.T) {
 		{"a body that says that it is too long", "Content-Length: 1000000000\r\n\r\n{"},
 		{"a small body that asks for no stream", "Content-Length: 16\r\n\r\n{\"stream\":false}"},
 		{"no body", "Content-Length: 0\r\n\r\n"},
-		{"gRPC-Web", "Content-Type: application/grpc-web\r\nContent-Length: 0\r\n\r\n"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			w := newWorld(t, both)

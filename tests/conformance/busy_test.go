@@ -102,4 +102,7 @@ func TestClientThatLeavesABusyBackend(t *testing.T) {
 	w.eventually("the backend was asked", func() bool { return asked.Load() == 1 })
 	_ = response.Body.Close()
 	w.eventually("nothing is in flight", func() bool { return w.counts()["default/app"].Concurrency == 0 })
+	if lines := w.log.with("request failed"); len(lines) > 0 {
+		t.Errorf("the departure is logged as a failure: %q", lines)
+	}
 }

@@ -130,7 +130,7 @@ func (r *Reconciler) existing(ctx context.Context, object *v1alpha1.HTTPScaledOb
 type otherInstall struct{ error }
 
 // contested returns an otherInstall if the ScaledObject is that of another install which
-// there still is. Two that apply one ScaledObject would do so for ever, as each change of it
+// there still is. Two that apply one ScaledObject would do so forever, as each change of it
 // is one more reason to.
 func (r *Reconciler) contested(ctx context.Context, existing *unstructured.Unstructured) error {
 	address := keda.ScalerAddress(existing)

@@ -117,7 +117,7 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 		return result, nil // the object goes too, and an event would be refused with an error in the log
 	}
 	if other := (otherInstall{}); errors.As(failed, &other) {
-		// The other one writes all else: two that disagree would write for ever.
+		// The other one writes all else: two that disagree would write forever.
 		_, err := r.Status.Write(ctx, raw, nil, metav1.Condition{
 			Type: api.ConditionContested, Status: metav1.ConditionTrue, Reason: ReasonContested, Message: failed.Error(),
 		})
