@@ -279,7 +279,13 @@ func (a *ahead) received(n int, err error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		a.settle(!a.flowing && len(a.buf) < a.most)
+		limit := a.limit
+		if a.known { // it is of no interest, but can be sent again like that of any held request
+			limit = min(limit, ReadAheadLimit)
+		}
+		whole := !a.flowing && len(a.buf) < a.most && len(a.buf) <= limit
+		a.settle(whole)
+		a.whole = whole
 	case err != nil:
 		// A reset, a half-sent body, a broken encoding.
 		a.fail(fmt.Errorf("reading request body: %w: %w", context.Canceled, err))

@@ -179,6 +179,7 @@ func TestUnreadBytesOfHTTP1AreReadOn(t *testing.T) {
 		{reason: "over the limit", length: "Content-Length: 300000", size: 300_000},
 		{reason: "over the limit, of unknown length", size: 300_000},
 		{reason: "no object where one is looked for", length: "Content-Length: 90000", size: 90_000, object: true},
+		{reason: "no object where one is looked for, as small as what is held", length: "Content-Length: 60000", size: 60_000, object: true, whole: true},
 		{reason: "within the limit", length: "Content-Length: 90000", size: 90_000, whole: true},
 		{reason: "over the budget", length: "Content-Length: 300000", size: 300_000, budget: 100_000, fails: true},
 		{reason: "over the budget, of unknown length", size: 300_000, budget: 100_000, fails: true},

@@ -125,14 +125,32 @@ type committed struct {
 func (c committed) Redirected(from *url.URL, location string) *url.URL {
 	p := c.pending
 	base := url.URL{Scheme: "http", Host: p.r.Host, Path: from.Path, RawPath: from.RawPath}
-	to, err := base.Parse(location)
-	if err != nil || location == "" || !strings.EqualFold(to.Host, p.r.Host) {
+	given, err := url.Parse(location)
+	if err != nil || location == "" {
 		return nil
+	}
+	to := base.ResolveReference(given)
+	if !strings.EqualFold(withoutDefaultPort(to.Host), withoutDefaultPort(p.r.Host)) {
+		return nil
+	}
+	if strings.HasPrefix(given.Path, "/") && !strings.Contains(given.Path, "/.") {
+		// ResolveReference encodes the path anew.
+		to.Path, to.RawPath = given.Path, given.RawPath
 	}
 	if route, ok := p.match(p.r, to.Host, to.Path); !ok || route.Namespace != p.x.Route.Namespace || route.Name != p.x.Route.Name {
 		return nil
 	}
 	return &url.URL{Path: to.Path, RawPath: to.RawPath, RawQuery: to.RawQuery}
+}
+
+// withoutDefaultPort returns a host without the port of HTTP or HTTPS: what ends TLS in front
+// of the interceptor hides which of them the client speaks.
+func withoutDefaultPort(host string) string {
+	host, cut := strings.CutSuffix(host, ":443")
+	if !cut {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return host
 }
 
 // failed ends the stream with the failure.

@@ -36,13 +36,17 @@ func (w *world) resetting() (address string, seen *atomic.Int64) {
 
 func TestHeldRequestsSurviveAPodThatIsNotUpYet(t *testing.T) {
 	const body = "the whole body"
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
-		t.Run(method, func(t *testing.T) {
-			w := newWorld(t, plainRoute)
+	streaming := streamRoute(`message: Waking, interval: 1h`) // which looks for a JSON object in a POST
+	for _, c := range []struct{ method, objects string }{
+		{http.MethodGet, plainRoute}, {http.MethodPost, plainRoute}, {http.MethodPut, plainRoute},
+		{http.MethodPost, streaming}, {http.MethodPut, streaming},
+	} {
+		t.Run(c.method, func(t *testing.T) {
+			w := newWorld(t, c.objects)
 			dead, seen := w.resetting()
 			var answers []<-chan answer
 			for i := range 8 {
-				answers = append(answers, w.later(w.request(method, "app.test", "/", body)))
+				answers = append(answers, w.later(w.request(c.method, "app.test", "/", body)))
 				w.held("default/app", int64(i+1))
 			}
 			w.ready("app", dead, w.backend(echo))

@@ -218,6 +218,10 @@ func TestRedirectAfterTheCommitIsFollowed(t *testing.T) {
 		{"to an absolute path", "/v1/redirected", http.StatusTemporaryRedirect, `"content":"Hi"`},
 		{"to a relative path", "../redirected?a=b", http.StatusPermanentRedirect, `"content":"Hi"`},
 		{"to a URL, by http behind something that ends TLS", "https://app.test/v1/redirected", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"to the port that is HTTP's anyway", "http://app.test:80/v1/redirected", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"to the port that is HTTPS' anyway", "https://app.test:443/v1/redirected", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"to a path that net/url encodes otherwise", "/v1/a%2Fb|c", http.StatusTemporaryRedirect, `"content":"Hi"`},
+		{"to another port", "http://app.test:81/v1/redirected", http.StatusTemporaryRedirect, `"error":`},
 		{"twice", "/v1/again", http.StatusTemporaryRedirect, `"content":"Hi"`},
 		{"to itself", chatPath, http.StatusTemporaryRedirect, `"error":`},
 		{"to another host", "http://other.test/v1/redirected", http.StatusTemporaryRedirect, `"error":`},
@@ -240,6 +244,8 @@ func TestRedirectAfterTheCommitIsFollowed(t *testing.T) {
 				case r.URL.Path == chatPath:
 					w.Header().Set("Location", c.location)
 					w.WriteHeader(c.status)
+				case strings.Contains(r.URL.Path, "|") && r.RequestURI != "/v1/a%2Fb|c":
+					t.Errorf("the redirect leads to %s", r.RequestURI)
 				case r.Method == http.MethodPost && strings.Contains(string(body), `"model":"m"`):
 					answerWith(200, "text/event-stream", answerStream)(w, r)
 				}

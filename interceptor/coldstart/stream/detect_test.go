@@ -92,3 +92,26 @@ func TestDetect(t *testing.T) {
 		})
 	}
 }
+
+// HTTP/1.0 ends every answer by a close: where a failure is a cut, a client would take it for
+// the end of an empty stream.
+func TestCommentsNeedHTTP11(t *testing.T) {
+	for _, c := range []struct {
+		method, target, body string
+		major, minor         int
+		want                 bool
+	}{
+		{"GET", "/events", "", 1, 0, false},
+		{"GET", "/events", "", 1, 1, true},
+		{"GET", "/events", "", 2, 0, true},
+		{"POST", "/events", `{"a":1}`, 1, 0, false},
+		{"POST", "/v1/chat/completions", chatBody, 1, 0, true}, // which has an event for a failure
+	} {
+		r := httptest.NewRequest(c.method, c.target, nil)
+		r.ProtoMajor, r.ProtoMinor = c.major, c.minor
+		r.Header.Set("Accept", eventStream)
+		if _, got := Detect(r).Parse(r, []byte(c.body)); got != c.want {
+			t.Errorf("%s %s, HTTP/%d.%d: %v, want %v", c.method, c.target, c.major, c.minor, got, c.want)
+		}
+	}
+}

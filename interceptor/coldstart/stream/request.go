@@ -34,8 +34,8 @@ func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 		known = nil
 	}
 	d := c.dialect(known)
-	if d == nil || !d.accepted(r.Header) {
-		return Request{}, false
+	if d == nil || !d.accepted(r.Header) || d.failure == nil && !r.ProtoAtLeast(1, 1) {
+		return Request{}, false // HTTP/1.0 ends every answer by a close, so that a cut looks like an end
 	}
 	return d.request(r, &f), true
 }
