@@ -5,33 +5,14 @@ package charts_test
 import (
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
-
-	"github.com/kedacore/http-add-on/tests/support/controlplane"
 )
 
 // GitOps tools apply the same manifests again and again while KEDA scales the interceptors.
 // They must find no drift, and leave KEDA's count alone. An HPA writes to the scale
 // subresource, as kubectl scale does.
 func TestGitOpsLoops(t *testing.T) {
-	cluster, err := controlplane.Start(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	kubectl := func(stdin string, args ...string) string {
-		t.Helper()
-		out, err := cluster.Kubectl(t.Context(), stdin, args...)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return strings.TrimSpace(out)
-	}
+	cluster, kubectl := startCluster(t)
 	kubectl(scaledObjects, "create", "-f", "-")
 	kubectl("", "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
 	kubectl("", "create", "namespace", "keda")

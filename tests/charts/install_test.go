@@ -72,10 +72,10 @@ spec:
   scalingMetric: {concurrency: {targetValue: 10}}
 `
 
-// A life of the chart on a real API server: an upgrade from 0.16, a dry run, an
-// installation, an upgrade with every value set, and an end that leaves the routes
-// alone.
-func TestLifeOfARelease(t *testing.T) {
+// startCluster starts an API server for a test, and returns it with its kubectl, which fails the
+// test if it fails.
+func startCluster(t *testing.T) (cluster *controlplane.ControlPlane, kubectl func(stdin string, args ...string) string) {
+	t.Helper()
 	cluster, err := controlplane.Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -85,14 +85,21 @@ func TestLifeOfARelease(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	kubectl := func(stdin string, args ...string) string {
+	return cluster, func(stdin string, args ...string) string {
 		t.Helper()
 		out, err := cluster.Kubectl(t.Context(), stdin, args...)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v\n%s", err, out)
 		}
 		return strings.TrimSpace(out)
 	}
+}
+
+// A life of the chart on a real API server: an upgrade from 0.16, a dry run, an
+// installation, an upgrade with every value set, and an end that leaves the routes
+// alone.
+func TestLifeOfARelease(t *testing.T) {
+	cluster, kubectl := startCluster(t)
 	binary := tool(t, "helm")
 	helm := func(args ...string) string {
 		t.Helper()
