@@ -241,6 +241,7 @@ func TestStreamsOutliveTheirRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
+		synctest.Wait() // a stream that opens amid a report is told of it twice
 		cold := queue.Count{Concurrency: 1, RequestCount: 1, Cold: true}
 		for range 3 {
 			w.routes.Set(interceptorRoute("llm", concurrency(1)))
