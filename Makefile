@@ -52,7 +52,7 @@ test-survival: ## Attack the interceptor's binary within 64 MiB (3 minutes)
 
 .PHONY: test-clients
 test-clients: tests/clients/node/node_modules/.package-lock.json ## Send the vendors' SDKs for Go and Node through real cold starts
-	cd tests/clients && go test -timeout 15m .
+	cd tests/clients && go test -count=1 -timeout 15m .
 
 .PHONY: test-clients-latest
 test-clients-latest: tests/clients/node/node_modules/.package-lock.json ## Repeat test-clients with the newest libraries and list what changed (once a week)
@@ -64,7 +64,7 @@ tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-l
 
 .PHONY: test-browser
 test-browser: cc browsers tests/browser/node_modules/.package-lock.json ## Test every page in Chromium and Firefox, and check it with axe-core (about 4 minutes)
-	go test -timeout 15m -parallel 8 -tags browser ./tests/browser/...
+	go test -count=1 -timeout 15m -parallel 8 -tags browser ./tests/browser/...
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | node
 	cd tests/browser && npm ci --no-progress --prefer-offline
