@@ -175,8 +175,15 @@ func (m *Metrics) WakeIgnored(ctx context.Context, route *exchange.Route, rule s
 
 // ColdStart records how long a cold request waited, and how that ended.
 func (m *Metrics) ColdStart(ctx context.Context, route *exchange.Route, outcome Outcome, waited time.Duration) {
-	m.coldStart.Record(ctx, waited.Seconds(), metric.WithAttributeSet(attribute.NewSet(
-		attribute.String(labelOutcome, string(outcome)), attribute.String(labelName, route.Name), attribute.String(labelNamespace, route.Namespace))))
+	record, ok := route.Series.Load(outcome)
+	if !ok {
+		// A set needs 5 KiB of stack while it is made. Each of thousands of requests that are
+		// released together would grow its stack for it.
+		set := metric.WithAttributeSet(attribute.NewSet(attribute.String(labelOutcome, string(outcome)),
+			attribute.String(labelName, route.Name), attribute.String(labelNamespace, route.Namespace)))
+		record, _ = route.Series.LoadOrStore(outcome, []metric.RecordOption{set})
+	}
+	m.coldStart.Record(ctx, waited.Seconds(), record.([]metric.RecordOption)...)
 }
 
 // status returns the status, or its class for one that no one has registered: a backend may
