@@ -250,7 +250,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 		scheme = "https"
 	}
 	for resends := 0; ; resends++ {
-		if err := httpserver.Departure(c.in.Context()); err != nil {
+		if err := context.Cause(c.in.Context()); err != nil {
 			return nil, err
 		}
 		a.address = f.address(c.x.Upstream)

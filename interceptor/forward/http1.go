@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 const (
@@ -246,15 +248,21 @@ func (c *conn) forgive() {
 	}
 }
 
-// usable reports whether the connection can take a request. One that was idle can if its
-// backend has not closed it, and has sent nothing: an unsolicited answer would become that of
-// the next request.
-func (c *conn) usable() bool {
-	if c.used && !c.silent() {
-		_ = c.wire.Close()
-		return false
+// check implements sender. A connection that was idle can take a request if its backend has
+// not closed it, and has sent nothing: an unsolicited answer would become that of the next
+// request.
+func (c *conn) check(client *httpserver.Client) (left, usable bool) {
+	unread := c.used
+	if unread && c.plain {
+		left, unread = client.Look(c.wire.raw)
+	} else {
+		left = client.Left()
 	}
-	return true
+	if !left && unread && !c.silent() {
+		_ = c.wire.Close()
+		return false, false
+	}
+	return left, true
 }
 
 // silent reports whether an idle connection has nothing to read, not even its end.

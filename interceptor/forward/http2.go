@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 const (
@@ -153,6 +155,9 @@ func (s *shared) retire() {
 		_ = s.Close()
 	}
 }
+
+// check implements sender. The transport notices the end of the connection.
+func (s *shared) check(client *httpserver.Client) (left, usable bool) { return client.Left(), true }
 
 // send sends the request of an attempt, with the hooks of net/http that tell how far it
 // comes.

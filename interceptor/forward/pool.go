@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 const (
@@ -66,6 +67,9 @@ type pool struct {
 // sender is a connection.
 type sender interface {
 	send(a *attempt) (*http.Response, error) // as client.send
+	// check looks whether the client of a request has left, and whether the connection can
+	// take the request if not. One that cannot is closed.
+	check(client *httpserver.Client) (left, usable bool)
 }
 
 // waiter is a request that waits for a connection.
@@ -81,20 +85,21 @@ type delivery struct {
 }
 
 // send sends the request of an attempt once and returns the response, whose body the caller
-// closes. A response to an upgrade has a body that is an io.ReadWriteCloser. The error is a
-// *sendError.
+// closes. A response to an upgrade has a body that is an io.ReadWriteCloser. The error is
+// httpserver.ErrLeft or a *sendError.
 func (c *client) send(a *attempt) (*http.Response, error) {
 	p := &c.hostOf(a).pools[wayOf(a)]
 	if a.fresh {
 		p.purge()
 	}
 	connection, err := p.get(a.call)
-	if err != nil {
-		failed := &sendError{err: err}
-		if errors.As(err, new(*dialError)) {
-			failed.reached = refused
-		}
-		return nil, failed
+	switch {
+	case errors.Is(err, httpserver.ErrLeft):
+		return nil, err
+	case errors.As(err, new(*dialError)):
+		return nil, &sendError{err: err, reached: refused}
+	case err != nil:
+		return nil, &sendError{err: err}
 	}
 	return connection.send(a)
 }
@@ -124,7 +129,8 @@ func (c *client) hostOf(a *attempt) *host {
 }
 
 // get returns a connection for one request: one that has room, or the first that gets some or
-// is opened. The error is a *dialError unless the call is over.
+// is opened. The error is a *dialError unless the call is over. net/http notices a departure
+// on another goroutine, which may be too late for a request that arrives together with it.
 func (p *pool) get(call *call) (sender, error) {
 	for {
 		c, w := p.take()
@@ -143,7 +149,11 @@ func (p *pool) get(call *call) (sender, error) {
 				return nil, errTimeout
 			}
 		}
-		if own, ok := c.(*conn); !ok || own.usable() {
+		switch left, usable := c.check(httpserver.ClientOf(call.in.Context())); {
+		case left:
+			p.giveBack(c)
+			return nil, httpserver.ErrLeft
+		case usable:
 			return c, nil
 		}
 	}
@@ -253,7 +263,14 @@ func (p *pool) leave(w *waiter) {
 	if waits {
 		return
 	}
-	switch c := (<-w.ready).connection.(type) {
+	if d := <-w.ready; d.err == nil {
+		p.giveBack(d.connection)
+	}
+}
+
+// giveBack takes back a connection that was not used.
+func (p *pool) giveBack(c sender) {
+	switch c := c.(type) {
 	case *conn:
 		p.put(c)
 	case *shared:

@@ -83,6 +83,15 @@ func (c *Client) Left() bool {
 	return c != nil && c.socket != nil && hungUp(c.socket)
 }
 
+// Look is Left, and asks in the same system call about another socket: unread is false if
+// nothing waits to be read there, not even its end. It is true if that cannot be told.
+func (c *Client) Look(other syscall.RawConn) (left, unread bool) {
+	if c == nil || c.socket == nil {
+		return false, true
+	}
+	return look(c.socket, other)
+}
+
 // unread reports whether the kernel has the beginning of a request that no one has read.
 func (c *Client) unread() bool {
 	return c.head.Load() == 0 && !c.over.Load() && readable(c.socket) && !hungUp(c.socket)

@@ -21,26 +21,55 @@ func readable(socket syscall.RawConn) bool {
 	return err == nil && events&unix.POLLIN != 0
 }
 
-// question is what poll asks, with the function that asks: they would be allocated each time.
+// look asks about two sockets in one system call: whether the peer of the first has hung up,
+// and whether the second would be read without waiting, be it to its end.
+func look(first, second syscall.RawConn) (left, unread bool) {
+	q := questions.Get().(*question)
+	defer questions.Put(q)
+	q.second = second
+	events, err := q.poll(first, unix.POLLRDHUP)
+	left = err != nil || events&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	unread = q.err != nil || q.fds[1].Revents != 0
+	q.second = nil
+	return left, unread
+}
+
+// question is what poll asks, with the functions that ask: they would be allocated each time.
 type question struct {
-	fds [1]unix.PollFd
-	ask func(fd uintptr)
+	fds    [2]unix.PollFd
+	second syscall.RawConn // nil for none
+	err    error           // of the second socket
+
+	askFirst, askSecond func(fd uintptr)
 }
 
 var questions = sync.Pool{New: func() any {
 	q := new(question)
-	q.ask = func(fd uintptr) {
+	q.askFirst = func(fd uintptr) {
 		q.fds[0].Fd = int32(fd)
-		_, _ = unix.Poll(q.fds[:], 0) // a failure leaves no events
+		if q.second == nil {
+			_, _ = unix.Poll(q.fds[:1], 0) // a failure leaves no events
+			return
+		}
+		q.err = q.second.Control(q.askSecond)
+	}
+	q.askSecond = func(fd uintptr) {
+		q.fds[1] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}
+		_, _ = unix.Poll(q.fds[:], 0)
 	}
 	return q
 }}
 
 // poll asks the kernel which of the events, and failures, a socket has.
+func (q *question) poll(socket syscall.RawConn, events int16) (int16, error) {
+	q.fds[0] = unix.PollFd{Events: events}
+	err := socket.Control(q.askFirst)
+	return q.fds[0].Revents, err
+}
+
+// poll asks the kernel which of the events, and failures, a socket has.
 func poll(socket syscall.RawConn, events int16) (int16, error) {
 	q := questions.Get().(*question)
 	defer questions.Put(q)
-	q.fds[0] = unix.PollFd{Events: events}
-	err := socket.Control(q.ask)
-	return q.fds[0].Revents, err
+	return q.poll(socket, events)
 }
