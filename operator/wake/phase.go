@@ -22,16 +22,20 @@ var phases = []v1beta1.WakePhase{v1beta1.WakeScheduling, v1beta1.WakePulling, v1
 type verdict struct {
 	phase  v1beta1.WakePhase
 	reason v1beta1.WakeReason
-	// message explains the reason to whoever may read the pod.
+	// message explains the reason, or what the pod waits for, to whoever may read the pod.
 	message string
 	// pod that is furthest; nil if there is none.
 	pod *corev1.Pod
 	// restarts of the container that the reason is about.
 	restarts int32
+	// sandboxed means that the volumes and the network of the pod are there. Older kubelets
+	// report that only after the images.
+	sandboxed bool
 }
 
 // judge returns the verdict about the pods of a target, which is that about the pod that
-// is furthest. Of two equally far ones it is the one that nothing keeps from getting on.
+// is furthest. Of two equally far ones it is the one that nothing keeps from getting on,
+// then the one that waits for its image and no longer for its sandbox.
 // Pods that are going or over do not count.
 func judge(pods []*corev1.Pod) verdict {
 	furthest := verdict{phase: v1beta1.WakeScheduling}
@@ -60,6 +64,9 @@ func further(a, b verdict) bool {
 	if stuck := a.reason != ""; stuck != (b.reason != "") {
 		return !stuck
 	}
+	if a.sandboxed != b.sandboxed {
+		return a.sandboxed
+	}
 	return a.pod.Name < b.pod.Name
 }
 
@@ -77,10 +84,27 @@ func judgePod(pod *corev1.Pod) verdict {
 		}
 		return v
 	}
+	sandbox := status(pod, corev1.PodReadyToStartContainers).Status
+	v.sandboxed = sandbox == corev1.ConditionTrue
 	if len(pod.Status.ContainerStatuses) == 0 {
 		v.phase = v1beta1.WakePulling // the kubelet has not looked yet
 		return v
 	}
+	v = judgeContainers(v)
+	switch {
+	case v.phase != v1beta1.WakePulling || v.reason != "" || sandbox == "":
+	case v.sandboxed:
+		v.message = "waiting for its image"
+	default:
+		v.message = "waiting for its volumes, its network or its image"
+	}
+	return v
+}
+
+// judgeContainers fills in what the containers of a pod say: the init container that the
+// others wait for, else the one that is least far.
+func judgeContainers(v verdict) verdict {
+	pod := v.pod
 	if init, under := initializing(pod); under {
 		return judgeContainer(v, init, true)
 	}
@@ -209,7 +233,7 @@ func explain(v verdict, events []corev1.Event) verdict {
 		case of.reason == v1beta1.WakeUnschedulable && e.Reason == eventNoScaleUp:
 			v = of
 			continue
-		case of.reason == "" && of.phase == v1beta1.WakePulling && e.Reason == eventFailedMount && strings.Contains(e.Message, "not found"):
+		case of.reason == "" && of.phase == v1beta1.WakePulling && !of.sandboxed && e.Reason == eventFailedMount && strings.Contains(e.Message, "not found"):
 			reason = v1beta1.WakeConfigError
 		case of.reason == "" && of.pod != nil && rank(of.phase) >= rank(v1beta1.WakeStarting) && e.Reason == eventUnhealthy,
 			of.reason == v1beta1.WakeCrashLoop && e.Reason == eventKilling && strings.Contains(e.Message, "probe"):

@@ -129,6 +129,37 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// sandbox sets whether the kubelet reports the sandbox of a pod.
+func sandbox(p *corev1.Pod, status corev1.ConditionStatus) *corev1.Pod {
+	return with(p, func(p *corev1.Pod) {
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReadyToStartContainers, Status: status})
+	})
+}
+
+func TestTheSandboxTellsWhatAPodWaitsFor(t *testing.T) {
+	const either, image = "waiting for its volumes, its network or its image", "waiting for its image"
+	created := waiting("ContainerCreating")
+	for _, test := range []struct {
+		why     string
+		pods    []*corev1.Pod
+		message string
+	}{
+		{"a kubelet that does not say", []*corev1.Pod{pod("a", created)}, ""},
+		{"no sandbox", []*corev1.Pod{sandbox(pod("a", created), corev1.ConditionFalse)}, either},
+		{"a sandbox", []*corev1.Pod{sandbox(pod("a", created), corev1.ConditionTrue)}, image},
+		{"a problem is worth more", []*corev1.Pod{sandbox(pod("a", waiting("ErrImagePull")), corev1.ConditionTrue)}, "container app: ErrImagePull: why"},
+		{"the furthest of two", []*corev1.Pod{sandbox(pod("a", created), corev1.ConditionFalse), sandbox(pod("b", created), corev1.ConditionTrue)}, image},
+		{"one that runs", []*corev1.Pod{sandbox(pod("a", running(false)), corev1.ConditionTrue)}, ""},
+	} {
+		for _, p := range test.pods {
+			trim(p)
+		}
+		if got := judge(test.pods); got.message != test.message {
+			t.Errorf("%s: %q, want %q", test.why, got.message, test.message)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	none := verdict{phase: v1beta1.WakeScheduling}
 	stuck := judge([]*corev1.Pod{unscheduled(pod("a"))})
@@ -155,6 +186,7 @@ func TestExplain(t *testing.T) {
 		{"killed by a probe", crashing, []corev1.Event{event("Killing", "failed startup probe, will be restarted")}, v1beta1.WakeProbeFailing},
 		{"a crash, and a probe that failed meanwhile", crashing, []corev1.Event{event("Unhealthy", "Readiness probe failed")}, v1beta1.WakeCrashLoop},
 		{"no such volume", pulling, []corev1.Event{event("FailedMount", `configmap "c" not found`)}, v1beta1.WakeConfigError},
+		{"a volume that was missing", judge([]*corev1.Pod{sandbox(pod("a", waiting("ContainerCreating")), corev1.ConditionTrue)}), []corev1.Event{event("FailedMount", `configmap "c" not found`)}, ""},
 		{"a volume that is slow", pulling, []corev1.Event{event("FailedMount", `timed out`)}, ""},
 	} {
 		if got := explain(test.of, test.events); got.reason != test.want || got.phase != test.of.phase {

@@ -200,7 +200,8 @@ func trim(pod *corev1.Pod) {
 		kept.Spec.InitContainers = append(kept.Spec.InitContainers, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy})
 	}
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
+		switch c.Type {
+		case corev1.PodReady, corev1.PodScheduled, corev1.PodReadyToStartContainers:
 			kept.Status.Conditions = append(kept.Status.Conditions, corev1.PodCondition{
 				Type: c.Type, Status: c.Status, Reason: c.Reason, Message: shorten(c.Message),
 			})

@@ -254,14 +254,16 @@ func (r *Reconciler) show(ctx context.Context, name types.NamespacedName, in obj
 	} else {
 		v, again = r.explained(ctx, name.Namespace, w, v, wanted.workload)
 	}
-	if w.shown != nil && w.shown.Phase == v.phase && w.shown.Reason == v.reason {
-		return again
-	}
 	if v.pod != nil && v.message != "" {
 		v.message = "pod " + v.pod.Name + ": " + v.message
 	}
+	v.message = shorten(v.message)
+	// The kubelet words one problem in several ways. What a pod waits for are words of ours.
+	if w.shown != nil && w.shown.Phase == v.phase && w.shown.Reason == v.reason && (v.reason != "" || w.shown.Message == v.message) {
+		return again
+	}
 	w.shown = &v1beta1.WakeStatus{
-		Phase: v.phase, Reason: v.reason, Message: shorten(v.message),
+		Phase: v.phase, Reason: v.reason, Message: v.message,
 		StartedAt: metav1.NewTime(w.started), PhaseSince: metav1.NewTime(w.since), ExpectedReadyTime: w.expected,
 	}
 	r.writer.set(in, w.shown, w.started.Add(quietFor))
