@@ -17,6 +17,7 @@ import (
 var scrapes = []struct{ title, file string }{
 	{"Interceptor", "interceptor/metrics/testdata/metrics.golden"},
 	{"Scaler", "scaler/collect/testdata/metrics.golden"},
+	{"Operator", "operator/wake/testdata/metrics.golden"},
 }
 
 // labels describes the labels: the code has no place for that. A label that is
@@ -27,6 +28,7 @@ var labels = map[string]string{
 	"route_name":      "name of the InterceptorRoute or HTTPScaledObject; empty when no route matched",
 	"route_namespace": "its namespace",
 	"cold_start":      "`true` if the target had no ready endpoint when the request came",
+	"phase":           "phase of a wake, as in `status.wake.phase`",
 	"rule":            "the `name` of the static route that answered, or its place: `staticRoutes[0]`",
 	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled` (the client left, or its body failed), or `shed` (ended for want of memory)",
 }
@@ -36,11 +38,11 @@ func metricsPage() ([]byte, error) {
 	b := newPage("Metrics")
 	fmt.Fprint(b, `
 Interceptor and scaler serve Prometheus metrics at `+"`/metrics`"+` on port 2223 (`+"`OTEL_PROM_EXPORTER_PORT`"+`), together with
-the metrics of the Go runtime and of the process. The operator serves the metrics of its controller library on port 8443,
-over TLS and to clients that the API server authorizes. [Operations](../operations.md#what-to-watch) says what to watch and
-what to alert on.
+the metrics of the Go runtime and of the process. The operator serves its metrics and those of its controller library on
+port 8443, over TLS and to clients that the API server authorizes. [Operations](../operations.md#what-to-watch) says what to
+watch and what to alert on.
 
-A collector gets the same instruments by OTLP, with dots and without the suffixes `+"`_total`"+` and `+"`_seconds`"+`, for example
+A collector gets the instruments of interceptor and scaler by OTLP, with dots and without the suffixes `+"`_total`"+` and `+"`_seconds`"+`, for example
 `+"`interceptor.request.count`"+`, and the status in `+"`code`"+` as a number.
 `)
 	used := map[string]bool{}

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kedacore/http-add-on/operator/availability"
@@ -96,7 +97,9 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		return nil, err
 	}
 	app := &App{manager: m, servers: servers, log: log, kinds: []*availability.Kind{scaledObjects, services, configMaps}}
-	wakes := &wake.Reconciler{Client: m.GetClient(), Live: m.GetAPIReader(), KEDA: scaledObjects, Services: services, Now: time.Now}
+	wakes := &wake.Reconciler{
+		Client: m.GetClient(), Live: m.GetAPIReader(), KEDA: scaledObjects, Services: services, Now: time.Now, Metrics: metrics.Registry,
+	}
 	if cfg.WakePhases {
 		wakes.Pods = kind(corev1.SchemeGroupVersion.WithKind("Pod"), "give the operator's role list and watch of it, and list of events; until then it reports no phases of wakes")
 		app.kinds = append(app.kinds, wakes.Pods)

@@ -30,6 +30,11 @@ import (
 // Setup adds the controller and the writer to a manager. Another package makes the index
 // of ScaledObjects.
 func (r *Reconciler) Setup(m manager.Manager, cluster *kubesource.Source, log logr.Logger) error {
+	durations, err := newDurations(r.Metrics)
+	if err != nil {
+		return err
+	}
+	r.durations = durations
 	r.pods = newPods(cluster, r.changed, log)
 	r.writer = newWriter(patchStatus(m.GetClient().Status()), log)
 	r.events = rate.NewLimiter(eventsASecond, 1)

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -60,10 +61,13 @@ type Reconciler struct {
 	KEDA, Services, Pods *availability.Kind
 	// Now is the clock.
 	Now func() time.Time
+	// Metrics is where the histogram of phases is registered.
+	Metrics prometheus.Registerer
 
-	pods   *pods
-	writer *writer
-	events *rate.Limiter
+	durations *prometheus.HistogramVec
+	pods      *pods
+	writer    *writer
+	events    *rate.Limiter
 
 	// ctx and queue are the controller's.
 	ctx   context.Context
@@ -240,6 +244,7 @@ func begin(stored *v1beta1.WakeStatus, phase v1beta1.WakePhase, now time.Time) *
 func (r *Reconciler) show(ctx context.Context, name types.NamespacedName, in object, w *wake, v verdict, wanted demand) (again time.Duration) {
 	now := r.Now()
 	if w.phase != v.phase {
+		r.left(w, now)
 		w.phase, w.since = v.phase, now
 		if _, before := w.entered[v.phase]; !before {
 			w.entered[v.phase] = now
@@ -299,6 +304,7 @@ func (r *Reconciler) end(name types.NamespacedName, t *target, succeeded bool) {
 	if t.wake = nil; w == nil || !succeeded {
 		return
 	}
+	r.left(w, r.Now())
 	took := r.history[name]
 	if took == nil {
 		took = map[v1beta1.WakePhase][]time.Duration{}
@@ -309,6 +315,13 @@ func (r *Reconciler) end(name types.NamespacedName, t *target, succeeded bool) {
 			took[phase] = slices.Delete(took[phase], 0, 1)
 		}
 		took[phase] = append(took[phase], r.Now().Sub(at))
+	}
+}
+
+// left records how long a wake was in the phase that it leaves.
+func (r *Reconciler) left(w *wake, now time.Time) {
+	if w.phase != "" {
+		r.durations.WithLabelValues(string(w.phase)).Observe(now.Sub(w.since).Seconds())
 	}
 }
 
