@@ -98,7 +98,8 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	}
 	app := &App{manager: m, servers: servers, log: log, kinds: []*availability.Kind{scaledObjects, services, configMaps}}
 	wakes := &wake.Reconciler{
-		Client: m.GetClient(), Live: m.GetAPIReader(), KEDA: scaledObjects, Services: services, Now: time.Now, Metrics: metrics.Registry,
+		Client: m.GetClient(), Live: m.GetAPIReader(), KEDA: scaledObjects, Services: services, Now: time.Now,
+		Recorder: m.GetEventRecorder(recorderName), Metrics: metrics.Registry,
 	}
 	if cfg.WakePhases {
 		wakes.Pods = kind(corev1.SchemeGroupVersion.WithKind("Pod"), "give the operator's role list and watch of it, and list of events; until then it reports no phases of wakes")

@@ -72,7 +72,7 @@ func (r *Reconciler) mayList(w *wake, now time.Time) bool {
 		return false
 	}
 	if !w.granted {
-		w.due, w.granted = now.Add(r.events.ReserveN(now, 1).DelayFrom(now)), true
+		w.due, w.granted = now.Add(r.lists.ReserveN(now, 1).DelayFrom(now)), true
 	}
 	return !now.Before(w.due)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestEventsOfAllTargetsAreListedFiveTimesASecond(t *testing.T) {
-	r := &Reconciler{events: rate.NewLimiter(eventsASecond, 1)}
+	r := &Reconciler{lists: rate.NewLimiter(eventsASecond, 1)}
 	now := time.Now()
 	start := now
 	var wakes []*wake
@@ -41,7 +41,7 @@ func TestEventsOfAllTargetsAreListedFiveTimesASecond(t *testing.T) {
 }
 
 func TestAShortWakeTakesNoListFromOthers(t *testing.T) {
-	r := &Reconciler{events: rate.NewLimiter(eventsASecond, 1)}
+	r := &Reconciler{lists: rate.NewLimiter(eventsASecond, 1)}
 	now := time.Now()
 	for range 100 {
 		if r.mayList(&wake{evidence: evidence{due: now.Add(quietFor)}}, now) {

@@ -36,8 +36,8 @@ func (r *Reconciler) Setup(m manager.Manager, cluster *kubesource.Source, log lo
 	}
 	r.durations = durations
 	r.pods = newPods(cluster, r.changed, log)
-	r.writer = newWriter(patchStatus(m.GetClient().Status()), log)
-	r.events = rate.NewLimiter(eventsASecond, 1)
+	r.writer = newWriter(patchStatus(m.GetClient().Status()), eventsTo(r.Recorder), log)
+	r.lists = rate.NewLimiter(eventsASecond, 1)
 	r.targets = map[types.NamespacedName]*target{}
 	r.history = map[types.NamespacedName]map[v1beta1.WakePhase][]time.Duration{}
 	scaledObjects := availability.Source(r.KEDA, m.GetCache(), keda.NewScaledObject(),

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -61,13 +62,15 @@ type Reconciler struct {
 	KEDA, Services, Pods *availability.Kind
 	// Now is the clock.
 	Now func() time.Time
+	// Recorder of events.
+	Recorder events.EventRecorder
 	// Metrics is where the histogram of phases is registered.
 	Metrics prometheus.Registerer
 
 	durations *prometheus.HistogramVec
 	pods      *pods
 	writer    *writer
-	events    *rate.Limiter
+	lists     *rate.Limiter
 
 	// ctx and queue are the controller's.
 	ctx   context.Context

@@ -40,7 +40,7 @@ func following(t *testing.T, f func(*follower)) {
 			t.Fatal(err)
 		}
 		w.Reconciler = &Reconciler{
-			Now: time.Now, Live: quiet{}, durations: durations, writer: r.writer, events: rate.NewLimiter(eventsASecond, 1),
+			Now: time.Now, Live: quiet{}, durations: durations, writer: r.writer, lists: rate.NewLimiter(eventsASecond, 1),
 			pods: newPods(watching{}, nil, r.log), history: map[types.NamespacedName]map[v1beta1.WakePhase][]time.Duration{},
 		}
 		f(w)

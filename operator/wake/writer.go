@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
@@ -18,10 +21,12 @@ import (
 )
 
 const (
-	// betweenWrites of all routes: 50 a second.
+	// betweenWrites of all routes, events included: 50 a second.
 	betweenWrites = 20 * time.Millisecond
 	// betweenWritesOfOne route.
 	betweenWritesOfOne = time.Second
+	// eventAction is the action of events.
+	eventAction = "Wake"
 	// writeTimeout bounds a write, which the others wait for.
 	writeTimeout = 5 * time.Second
 )
@@ -35,15 +40,24 @@ type object struct {
 // writer writes wakes into the status of routes: the latest of each, one at a time, and
 // those with a reason first. It is the only one that writes them.
 type writer struct {
-	patch func(context.Context, object, *v1beta1.WakeStatus) error
+	patch patch
+	// event records an event of what was written.
+	event func(*unstructured.Unstructured, *v1beta1.WakeStatus)
 	log   logr.Logger
 
 	mu      sync.Mutex
 	pending map[object]*write
-	written map[object]bool      // those that have a wake by this writer
+	written map[object]reasons   // those that have a wake by this writer
 	recent  map[object]time.Time // of writes in the last second
 	signal  chan struct{}
 }
+
+// patch writes the wake of a route, or removes it for nil, and returns the object.
+type patch func(context.Context, object, *v1beta1.WakeStatus) (*unstructured.Unstructured, error)
+
+// reasons are those that had an event in a wake: a container that crashes again and again
+// has one.
+type reasons map[v1beta1.WakeReason]bool
 
 // write is one that is due.
 type write struct {
@@ -52,10 +66,10 @@ type write struct {
 	due    time.Time
 }
 
-func newWriter(patch func(context.Context, object, *v1beta1.WakeStatus) error, log logr.Logger) *writer {
+func newWriter(patch patch, event func(*unstructured.Unstructured, *v1beta1.WakeStatus), log logr.Logger) *writer {
 	return &writer{
-		patch: patch, log: log, signal: make(chan struct{}, 1),
-		pending: map[object]*write{}, written: map[object]bool{}, recent: map[object]time.Time{},
+		patch: patch, event: event, log: log, signal: make(chan struct{}, 1),
+		pending: map[object]*write{}, written: map[object]reasons{}, recent: map[object]time.Time{},
 	}
 }
 
@@ -77,7 +91,7 @@ func (w *writer) set(to object, wake *v1beta1.WakeStatus, notBefore time.Time) {
 func (w *writer) remove(to object, stored bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !stored && !w.written[to] {
+	if !stored && w.written[to] == nil {
 		delete(w.pending, to)
 		return
 	}
@@ -110,8 +124,7 @@ func (w *writer) run(ctx context.Context) {
 	for {
 		to, next, wait := w.next()
 		if next != nil {
-			w.write(ctx, to, next)
-			wait = betweenWrites
+			wait = time.Duration(w.write(ctx, to, next)) * betweenWrites
 		}
 		signal := w.signal
 		if next != nil {
@@ -154,9 +167,10 @@ func (w *writer) next() (to object, first *write, wait time.Duration) {
 	if first != nil {
 		delete(w.pending, to)
 		w.recent[to] = now
-		w.written[to] = first.wake != nil
 		if first.wake == nil {
 			delete(w.written, to)
+		} else if w.written[to] == nil {
+			w.written[to] = reasons{}
 		}
 	}
 	return to, first, wait
@@ -172,52 +186,82 @@ func (a *write) before(b *write) bool {
 
 func (a *write) stuck() bool { return a.wake != nil && a.wake.Reason != "" }
 
-// write writes, or puts a write that failed back, unless a later one is there.
-func (w *writer) write(ctx context.Context, to object, what *write) {
+// write writes, or puts a write that failed back, unless a later one is there. It returns how
+// many requests that took.
+func (w *writer) write(ctx context.Context, to object, what *write) (requests int) {
 	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	err := w.patch(bounded, to, what.wake)
+	written, err := w.patch(bounded, to, what.wake)
 	switch {
+	case err == nil && what.stuck() && w.news(to, what.wake.Reason):
+		w.event(written, what.wake)
+		return 2
 	case err == nil || ctx.Err() != nil:
-		return
+		return 1
 	case apierrors.IsNotFound(err):
 		w.forget(to)
-		return
+		return 1
 	}
 	w.log.V(1).Info("Writing the wake of a route failed", "kind", to.kind.Kind, "route", to.name.String(), "reason", err.Error())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if what.wake == nil {
-		w.written[to] = true
+		w.written[to] = reasons{}
 	}
 	if w.pending[to] == nil {
 		w.pending[to] = what
 	}
+	return 1
+}
+
+// news reports whether a reason is new in the wake of a route.
+func (w *writer) news(of object, reason v1beta1.WakeReason) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	told := w.written[of]
+	if told == nil || told[reason] {
+		return false
+	}
+	told[reason] = true
+	return true
 }
 
 // patchStatus returns what writes a wake by a merge patch. Fields that are empty are
 // removed explicitly.
-func patchStatus(status client.SubResourceWriter) func(context.Context, object, *v1beta1.WakeStatus) error {
-	return func(ctx context.Context, to object, wake *v1beta1.WakeStatus) error {
+func patchStatus(status client.SubResourceWriter) patch {
+	return func(ctx context.Context, to object, wake *v1beta1.WakeStatus) (*unstructured.Unstructured, error) {
 		var fields any
 		if wake != nil {
 			empty := map[string]any{"reason": nil, "message": nil, "expectedReadyTime": nil}
 			set, err := json.Marshal(wake)
 			if err != nil {
-				return fmt.Errorf("encoding a wake: %w", err)
+				return nil, fmt.Errorf("encoding a wake: %w", err)
 			}
 			if err := json.Unmarshal(set, &empty); err != nil {
-				return fmt.Errorf("encoding a wake: %w", err)
+				return nil, fmt.Errorf("encoding a wake: %w", err)
 			}
 			fields = empty
 		}
 		patch, err := json.Marshal(map[string]any{"status": map[string]any{"wake": fields}})
 		if err != nil {
-			return fmt.Errorf("encoding a wake: %w", err)
+			return nil, fmt.Errorf("encoding a wake: %w", err)
 		}
 		o := route.NewObject(to.kind)
 		o.SetNamespace(to.name.Namespace)
 		o.SetName(to.name.Name)
-		return status.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
+		return o, status.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
+	}
+}
+
+// eventsTo returns what records the event of a wake that is stuck. Its reason is the wake's.
+// No event is a repetition of another, which would take the right to change events: each is of
+// another version of the object.
+func eventsTo(recorder events.EventRecorder) func(*unstructured.Unstructured, *v1beta1.WakeStatus) {
+	return func(of *unstructured.Unstructured, wake *v1beta1.WakeStatus) {
+		kind := corev1.EventTypeWarning
+		if wake.Reason == v1beta1.WakeWaitingForNode {
+			kind = corev1.EventTypeNormal
+		}
+		recorder.Eventf(of, nil, kind, string(wake.Reason), eventAction, "%s", wake.Message)
 	}
 }

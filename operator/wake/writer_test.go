@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
@@ -49,20 +50,26 @@ func (r *record) failNext(n int) {
 func recording(t *testing.T, f func(*record)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &record{start: time.Now()}
-		r.writer = newWriter(func(_ context.Context, to object, wake *v1beta1.WakeStatus) error {
+		patch := func(_ context.Context, to object, wake *v1beta1.WakeStatus) (*unstructured.Unstructured, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.fail > 0 {
 				r.fail--
-				return errors.New("not now")
+				return nil, errors.New("not now")
 			}
 			line := "none"
 			if wake != nil {
 				line = string(wake.Phase) + string(wake.Reason)
 			}
 			r.lines = append(r.lines, fmt.Sprintf("%v %s %s", time.Since(r.start), to.name.Name, line))
-			return nil
-		}, logr.Discard())
+			return nil, nil
+		}
+		event := func(_ *unstructured.Unstructured, wake *v1beta1.WakeStatus) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.lines = append(r.lines, "event "+string(wake.Reason))
+		}
+		r.writer = newWriter(patch, event, logr.Discard())
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { r.run(ctx); close(done) }()
@@ -130,13 +137,32 @@ func TestWhatIsWrongComesFirstAndFiftyASecondAreWritten(t *testing.T) {
 			r.set(named(fmt.Sprintf("a%d", i)), in("Pulling", ""), r.start.Add(begin))
 		}
 		r.set(named("wrong"), in("Pulling", v1beta1.WakeImagePullFailed), r.start.Add(begin))
-		lines := r.take(begin + routes*time.Second/50 - 1)
-		if len(lines) != routes || lines[0] != "1s wrong PullingImagePullFailed" {
+		lines := r.take(begin + (routes+1)*time.Second/50 - 1)
+		if len(lines) != routes+1 || lines[1] != "event ImagePullFailed" || lines[0] != "1s wrong PullingImagePullFailed" {
 			t.Errorf("%d writes in %d s, the first one is %s", len(lines), routes/50, lines[0])
 		}
 		if lines := r.take(1); len(lines) != 1 {
 			t.Errorf("%d more writes, want 1", len(lines))
 		}
+	})
+}
+
+func TestAReasonHasOneEventInAWake(t *testing.T) {
+	recording(t, func(r *record) {
+		a := named("a")
+		for _, reason := range []v1beta1.WakeReason{v1beta1.WakeCrashLoop, "", v1beta1.WakeCrashLoop} {
+			r.set(a, in("Starting", reason), r.start)
+			time.Sleep(betweenWritesOfOne)
+		}
+		r.want(t, 0, "0s a StartingCrashLoop", "event CrashLoop", "1s a Starting", "2s a StartingCrashLoop")
+		r.set(a, in("Starting", v1beta1.WakeOOMKilled), r.start)
+		r.want(t, betweenWritesOfOne, "3s a StartingOOMKilled", "event OOMKilled")
+		r.remove(a, false)
+		r.set(a, in("Starting", v1beta1.WakeOOMKilled), r.start)
+		r.remove(a, false)
+		r.want(t, betweenWritesOfOne, "4s a none")
+		r.set(a, in("Starting", v1beta1.WakeOOMKilled), r.start)
+		r.want(t, betweenWritesOfOne, "5s a StartingOOMKilled", "event OOMKilled")
 	})
 }
 

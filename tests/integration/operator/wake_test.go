@@ -114,6 +114,7 @@ var _ = Describe("A wake", func() {
 		kedaIs(ctx, ns, "shop", "True")
 		Eventually(shown(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			`Scheduling QuotaExceeded: pods "shop-5d8-" is forbidden: exceeded quota: small`))
+		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning QuotaExceeded"))
 	}, NodeTimeout(time.Minute))
 
 	It("says that a ScaledObject is paused, whether anybody asks or not", func(ctx SpecContext) {
