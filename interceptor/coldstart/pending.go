@@ -274,7 +274,8 @@ func (p *pending) finish(outcome metrics.Outcome) {
 	now := p.now()
 	p.metrics.ColdStart(p.r.Context(), p.x.Route, outcome, now.Sub(p.x.Start))
 	if p.x.Cold {
-		p.x.Trace.ColdStart(string(outcome), now)
+		report := p.reported()
+		p.x.Trace.ColdStart(string(outcome), report.Stage.Phase.String(), report.Reason, now)
 	}
 }
 
@@ -306,11 +307,16 @@ func (p *pending) progress() eta.Progress {
 	}
 	elapsed, estimate := p.x.Route.InFlight.Wake()
 	now := eta.Progress{Elapsed: elapsed, Estimate: estimate}
-	report := p.x.Route.Reported.Load(p.x.Route.Target.Endpoints.Lost())
+	report := p.reported()
 	if now.Stage = report.Stage; !report.Expected.IsZero() {
 		now.Left = max(report.Expected.Sub(p.now()), 0)
 	}
 	return now
+}
+
+// reported is what the cluster has last reported of the wake.
+func (p *pending) reported() exchange.Report {
+	return p.x.Route.Reported.Load(p.x.Route.Target.Endpoints.Lost())
 }
 
 // timedOut is the failure of a request that has waited long enough. A target that cannot

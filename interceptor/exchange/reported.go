@@ -18,6 +18,8 @@ type Report struct {
 	Kind string
 	// Stage of the wake.
 	Stage eta.Stage
+	// Reason is that of the stage as the API names it, for traces; empty is none.
+	Reason string
 	// Expected is when the target is expected; zero is unknown.
 	Expected time.Time
 	// At is when the report came here.

@@ -74,6 +74,7 @@ func reportOf(u *unstructured.Unstructured, now time.Time) *exchange.Report {
 	reason := max(slices.Index(reasons, v1beta1.WakeReason(field("reason"))), 0)
 	expected, _ := time.Parse(time.RFC3339, field("expectedReadyTime"))
 	return &exchange.Report{
-		Kind: u.GetKind(), Stage: eta.Stage{Phase: eta.Phase(phase), Reason: eta.Reason(reason)}, Expected: expected, At: now,
+		Kind: u.GetKind(), Stage: eta.Stage{Phase: eta.Phase(phase), Reason: eta.Reason(reason)}, Reason: string(reasons[reason]),
+		Expected: expected, At: now,
 	}
 }

@@ -32,6 +32,8 @@ const (
 	attributeNamespace = "route_namespace"
 	attributeColdStart = "cold_start"
 	attributeOutcome   = "outcome"
+	attributePhase     = "wake_phase"
+	attributeReason    = "wake_reason"
 	attributeUpstream  = "upstream"
 )
 
@@ -104,13 +106,17 @@ func (t *Trace) Event(e Event) {
 	}
 }
 
-// ColdStart notes that the wait of a cold request is over, and how it ended.
-func (t *Trace) ColdStart(outcome string, end time.Time) {
+// ColdStart notes that the wait of a cold request is over, how it ended, how far the wake of
+// the target was, and what kept it, which may be empty.
+func (t *Trace) ColdStart(outcome, phase, reason string, end time.Time) {
 	if t == nil {
 		return
 	}
 	_, span := t.tracer.tracer.Start(t.parent, ColdStart, trace.WithTimestamp(t.start),
-		trace.WithAttributes(attribute.String(attributeOutcome, outcome)))
+		trace.WithAttributes(attribute.String(attributeOutcome, outcome), attribute.String(attributePhase, phase)))
+	if reason != "" {
+		span.SetAttributes(attribute.String(attributeReason, reason))
+	}
 	span.End(trace.WithTimestamp(end))
 }
 

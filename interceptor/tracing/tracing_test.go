@@ -19,7 +19,7 @@ func TestTracesThatAreOffCostNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		trace := New(nil).Begin(r, http.MethodGet, now)
 		trace.Event(Held)
-		trace.ColdStart("ready", now)
+		trace.ColdStart("ready", "loading", "", now)
 		attempt := trace.Attempt(out, "http", "app.default:80", "127.0.0.1:80", 1)
 		attempt.Answered(nil)
 		attempt.Failed("connect")

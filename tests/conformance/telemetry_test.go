@@ -229,6 +229,7 @@ func TestAColdStartIsTraced(t *testing.T) {
 	w.held("default/app", 1)
 	response, _ := w.chat(`{"stream":true,"messages":[]}`)
 	defer response.Body.Close()
+	w.reports("app", map[string]any{"phase": "Loading", "reason": "ProbeFailing", "message": "of the cluster"})
 	w.ready("app", w.backend(say("ok")))
 	(<-held).expect(t, "the request is released", http.StatusOK, "ok")
 
@@ -243,7 +244,7 @@ func TestAColdStartIsTraced(t *testing.T) {
 		return slices.ContainsFunc(collector.Spans(), func(s otlp.Span) bool {
 			return s.Name == "cold start" && string(s.GetParentSpanId()) == string(span.GetSpanId()) &&
 				s.GetStartTimeUnixNano() == span.GetStartTimeUnixNano() && s.GetEndTimeUnixNano() <= span.GetEndTimeUnixNano() &&
-				otlp.Attributes(s.GetAttributes())["outcome"] == "ready"
+				cmp.Equal(otlp.Attributes(s.GetAttributes()), map[string]string{"outcome": "ready", "wake_phase": "loading", "wake_reason": "ProbeFailing"})
 		})
 	})
 	if got := events(w.span(collector, "POST default/app")); !cmp.Equal(got, []string{"held", "stream committed"}) {

@@ -214,6 +214,16 @@ func (w *world) change(documents string) {
 	}
 }
 
+// reports hands the wake of a route to the interceptor, as its watch of routes does.
+func (w *world) reports(name string, wake map[string]any) {
+	w.t.Helper()
+	sink := <-w.sink
+	w.sink <- sink
+	sink.Wake(&unstructured.Unstructured{Object: map[string]any{
+		"kind": "InterceptorRoute", "metadata": map[string]any{"namespace": "default", "name": name}, "status": map[string]any{"wake": wake},
+	}})
+}
+
 // backend starts a server that no Service knows yet and returns its address.
 func (w *world) backend(handler http.HandlerFunc) string {
 	w.t.Helper()
