@@ -1,7 +1,7 @@
-// Command scaler is KEDA's external scaler for routes: it adds up the demand
-// that the interceptors report, answers KEDA's polls, and tells it at once when
-// somebody wants a route that sleeps. Environment variables configure it;
-// at startup it reports all errors in them at once.
+// Command scaler is KEDA's external scaler for routes. It adds up the demand that the
+// interceptors report and answers KEDA's polls. When a client wants a cold route, it notifies
+// KEDA at once. Environment variables configure it; at startup it reports all errors in them
+// together.
 package main
 
 import (

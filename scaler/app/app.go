@@ -1,6 +1,5 @@
-// Package app puts the scaler together: what is made of what (app.go), what is
-// read of the cluster (cluster.go), and the order in which everything starts and
-// stops (lifecycle.go). Only main packages and tests import it.
+// Package app puts the scaler together: its parts (app.go), what it reads from the cluster
+// (cluster.go), and its start and stop (lifecycle.go). Only main packages and tests import it.
 package app
 
 import (
@@ -40,11 +39,11 @@ const (
 	HealthReadiness = "readiness"
 )
 
-// Deps are what an App is given. What is nil is made.
+// Deps are the dependencies of an App. New creates those that are nil.
 type Deps struct {
 	// Source of routes and interceptors. Required.
 	Source Source
-	// GRPC and Metrics are listeners in place of the configured ports.
+	// GRPC and Metrics are listeners that replace the configured ports.
 	GRPC, Metrics net.Listener
 	// DialContext opens connections to interceptors.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -68,11 +67,11 @@ type App struct {
 	listeners listeners
 }
 
-// listeners are the open ports of an App; nil is a port that is not served.
+// listeners are the open ports of an App; nil means that the port is not served.
 type listeners struct{ grpc, metrics, pprof net.Listener }
 
-// NewOnCluster makes a scaler for the cluster which the process runs in, or
-// which its kubeconfig names.
+// NewOnCluster returns a scaler for the cluster that the process runs in, or that its kubeconfig
+// names.
 func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 	ctrllog.SetLogger(log)
 	klog.SetLogger(log.WithName("client-go"))
@@ -88,7 +87,7 @@ func NewOnCluster(cfg config.Config, log logr.Logger) (*App, error) {
 	return New(cfg, Deps{Source: source, Log: log})
 }
 
-// New makes a scaler that listens, but serves nothing until Run.
+// New returns a scaler that listens, but serves nothing until Run.
 func New(cfg config.Config, deps Deps) (*App, error) {
 	a := &App{cfg: cfg, source: deps.Source, log: deps.Log, demand: demand.New()}
 	var err error
@@ -127,8 +126,8 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	return a, nil
 }
 
-// traced records a span for each call of KEDA, in its trace if it has one. Probes
-// have none.
+// traced records a span for each call of KEDA, in KEDA's trace if the call carries one. Probes
+// get no span.
 func traced(traces trace.TracerProvider) grpc.ServerOption {
 	if traces == nil {
 		return grpc.EmptyServerOption{}
@@ -141,7 +140,7 @@ func traced(traces trace.TracerProvider) grpc.ServerOption {
 	))
 }
 
-// GRPCAddr is the address that KEDA connects to.
+// GRPCAddr returns the address that KEDA connects to.
 func (a *App) GRPCAddr() net.Addr { return a.listeners.grpc.Addr() }
 
 // sink takes what the source reports.

@@ -19,7 +19,7 @@ import (
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
-// checked is the state of a health service.
+// checked returns the state of a health service.
 func (w *world) checked(t *testing.T, service string) healthv1.HealthCheckResponse_ServingStatus {
 	t.Helper()
 	response, err := w.health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
@@ -49,8 +49,7 @@ func (w *world) awaitReady(t testing.TB) {
 	}
 }
 
-// From the start without an API server to the end by SIGTERM, as KEDA and the
-// kubelet see it.
+// Covers a start without an API server through SIGTERM, as KEDA and the kubelet see it.
 func TestLife(t *testing.T) {
 	w := newWorld(t, 2, 1)
 	sink := <-w.sink
@@ -104,9 +103,9 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// A Service leads clients to a pod for a moment after it was told to stop. KEDA
-// that connects then must not be refused, which would cost it seconds, and
-// nothing may be missed meanwhile.
+// After SIGTERM, a Service sends clients to the pod for another moment. The scaler must not
+// refuse KEDA's connections then, because that costs KEDA seconds. It must not miss a wake
+// either.
 func TestItServesOnUntilItsServiceHasTakenNotice(t *testing.T) {
 	w := newWorld(t, 1, 1)
 	(<-w.sink).SetRoute(interceptorRoute(0))
@@ -134,7 +133,7 @@ func TestItServesOnUntilItsServiceHasTakenNotice(t *testing.T) {
 	if got := w.checked(t, HealthLiveness); got != healthv1.HealthCheckResponse_SERVING {
 		t.Errorf("liveness is %v", got)
 	}
-	for err == nil { // it may have said so at its open, and at the hit again
+	for err == nil { // the stream may have sent it when it opened, and again at the hit
 		_, err = stream.Recv()
 	}
 	if !errors.Is(err, io.EOF) {
@@ -148,14 +147,14 @@ func TestItServesOnUntilItsServiceHasTakenNotice(t *testing.T) {
 	}
 }
 
-// From a cold hit on an interceptor to KEDA's stream, over real sockets.
+// Covers the way from a cold hit on an interceptor to KEDA's stream, over real sockets.
 func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
 	const hits = 100
 	w := newWorld(t, 3, 1)
 	(<-w.sink).SetRoute(interceptorRoute(0))
 	close(w.synced)
 	w.awaitReady(t)
-	// A stream of an active route says so when it is open.
+	// A stream of an active route sends "active" when it opens.
 	w.interceptors[0].Set("apps/route-0000", queue.Count{Concurrency: 1, RequestCount: 1})
 	w.await(t, true)
 	stream, err := w.keda.StreamIsActive(t.Context(), ref(0))
@@ -169,7 +168,7 @@ func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
 	w.await(t, false)
 	var took []time.Duration
 	for n := range int64(hits) {
-		// Each is answered at once and its client leaves: only the lease shows it.
+		// The interceptor answers each at once and its client leaves: only the lease shows it.
 		i := w.interceptors[n%3]
 		before := i.Counts()["apps/route-0000"].RequestCount
 		start := time.Now()
@@ -190,7 +189,7 @@ func TestAColdHitReachesKEDAWithinMilliseconds(t *testing.T) {
 	}
 }
 
-// await waits until the scaler says that the first route is active, or is not.
+// await waits until the scaler reports the first route as active, or as inactive.
 func (w *world) await(t *testing.T, want bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {

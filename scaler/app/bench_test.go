@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// processor is the time that the process has spent on a processor.
+// processor returns the CPU time that the process has used.
 func processor(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage
@@ -28,9 +28,9 @@ func heap() float64 {
 	return float64(memory.HeapAlloc) / (1 << 20)
 }
 
-// The goal is 5 % of a core while nobody asks for anything. KEDA has two streams
-// of each route; in the second half it polls as well, each route every 15 s. An
-// iteration is one tenth of a second, so -benchtime 150x is a round of polls.
+// The goal is 5 % of a core while no client asks for anything. KEDA has two streams per route; in
+// the second half it also polls each route every 15 s. An iteration is one tenth of a second, so
+// -benchtime 150x is one round of polls.
 func BenchmarkIdle200InterceptorsOf1000Routes(b *testing.B) {
 	b.Run("silent", func(b *testing.B) { idle(b, size{Interceptors: 200, Routes: 1000}) })
 	b.Run("polled", func(b *testing.B) { idle(b, size{Interceptors: 200, Routes: 1000, Polled: true}) })
@@ -55,8 +55,8 @@ func idle(b *testing.B, s size) {
 	b.ReportMetric(memory, "heap-MiB")
 }
 
-// Requests, routes and interceptors come and go; memory must not grow, which
-// -benchtime 10m shows. It is told of every minute.
+// Requests, routes and interceptors come and go. Memory must not grow: -benchtime 10m shows that,
+// with a log line per minute.
 func BenchmarkChurnOf200InterceptorsOf1000Routes(b *testing.B) {
 	w := newScaled(b, size{Interceptors: 200, Routes: 1000, Polled: true})
 	tick := time.NewTicker(stepInterval)
@@ -76,7 +76,7 @@ func BenchmarkChurnOf200InterceptorsOf1000Routes(b *testing.B) {
 	}
 	b.ReportMetric(100*float64(processor(b)-spent)/float64(time.Since(begun)), "%-of-a-core")
 	b.ReportMetric(heap(), "heap-MiB")
-	// A mark may fall into the moment when all interceptors tell of a deletion.
+	// A mark may fall into the moment when all interceptors report a deletion.
 	if n := len(marks); n >= 6 && slices.Min(marks[n-3:]) > 1.15*slices.Min(marks[:3]) {
 		b.Errorf("memory grows: %.1f MiB each minute", marks)
 	}

@@ -17,20 +17,20 @@ import (
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
-// What everybody who reaches the gRPC port may take, as KEDA is not authenticated. KEDA has
-// one connection with two streams for each ScaledObject, and the kubelet one connection for
-// each probe.
+// These bound what any client of the gRPC port may use, because KEDA does not authenticate. KEDA
+// has one connection with two streams per ScaledObject, and the kubelet one connection per probe.
 const (
-	// maxConnections that are open at a time; others wait to be accepted.
+	// maxConnections bounds the open connections; further ones wait to be accepted.
 	maxConnections = 128
-	// maxCalls that are not streams, at a time, so that streams leave room for probes and
-	// polls. They have callTimeout to end.
+	// maxCalls bounds the concurrent calls that are not streams, so that streams leave room for
+	// probes and polls. Each has to end within callTimeout.
 	maxCalls, callTimeout = 256, 30 * time.Second
-	// maxMessage is the largest message that is read: the metadata of a trigger is far below.
+	// maxMessage is the size of the largest message that the server reads. The metadata of a
+	// trigger is far smaller.
 	maxMessage = 64 << 10
-	// maxMetadata is the largest list of headers that is read.
+	// maxMetadata is the size of the largest header list that the server reads.
 	maxMetadata = 16 << 10
-	// streamWindow is the smallest window that grpc-go has. Setting it keeps windows from
+	// streamWindow is the smallest window that grpc-go allows. Setting it keeps windows from
 	// growing with the bandwidth.
 	streamWindow = 64 << 10
 	// handshakeTimeout bounds the time until a connection speaks HTTP/2.
@@ -39,7 +39,7 @@ const (
 	idleTimeout = 5 * time.Minute
 )
 
-// limits are the options of a gRPC server that serves so many streams at a time.
+// limits returns the options of a gRPC server that serves at most this many streams at a time.
 func limits(streams int) []grpc.ServerOption {
 	open := &calls{maxStreams: int64(streams), maxOthers: maxCalls}
 	return []grpc.ServerOption{
@@ -50,29 +50,29 @@ func limits(streams int) []grpc.ServerOption {
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(streamWindow),
 		grpc.ConnectionTimeout(handshakeTimeout),
-		// A KEDA that has vanished is found, and its streams end.
+		// Detects a KEDA that has vanished, and ends its streams.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second, MaxConnectionIdle: idleTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
 }
 
-// limited returns a listener that accepts as many connections as may be open.
+// limited returns a listener that accepts at most maxConnections connections at a time.
 func limited(l net.Listener) net.Listener { return netutil.LimitListener(l, maxConnections) }
 
-// calls counts the calls that are open on all connections.
+// calls counts the open calls of all connections.
 type calls struct {
 	streams, others       atomic.Int64
 	maxStreams, maxOthers int64
 }
 
-// admit refuses a call that is one too many, before anything is allocated for it. The
-// context that it returns is the call's.
+// admit refuses a call beyond the limit before the server allocates anything for it. It returns
+// the context of the call.
 func (c *calls) admit(ctx context.Context, call *tap.Info) (context.Context, error) {
 	open, most, cancel := &c.streams, c.maxStreams, context.CancelFunc(func() {})
 	switch call.FullMethodName {
 	case pb.ExternalScaler_StreamIsActive_FullMethodName, pb.ExternalScaler_StreamMetricSpec_FullMethodName, healthv1.Health_Watch_FullMethodName:
 	default:
-		// It may wait for its message, which has not come yet.
+		// The call may still wait for its message.
 		ctx, cancel = context.WithTimeout(ctx, callTimeout)
 		open, most = &c.others, c.maxOthers
 	}

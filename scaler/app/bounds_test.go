@@ -20,8 +20,8 @@ import (
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
-// Streams over the bound are refused, on any connection, and polls and probes go on. One
-// that ends makes room.
+// The server refuses streams beyond the bound, on any connection, while polls and probes go on. A
+// stream that ends makes room.
 func TestStreamsAreBounded(t *testing.T) {
 	w := newWorld(t, 1, 1)
 	(<-w.sink).SetRoute(interceptorRoute(0))
@@ -35,7 +35,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	other := pb.NewExternalScalerClient(connection)
 	first, leave := context.WithCancel(t.Context())
 	defer leave()
-	// The route's metrics are the proof that a stream is open.
+	// The route's metrics prove that the stream is open.
 	open := func(ctx context.Context) error {
 		stream, err := other.StreamMetricSpec(ctx, ref(0))
 		if err == nil {
@@ -104,7 +104,7 @@ func TestMessagesAndMetadataAreBounded(t *testing.T) {
 	}
 }
 
-// A connection over the bound is served once another one ends.
+// A connection beyond the bound is served once another one ends.
 func TestConnectionsAreBounded(t *testing.T) {
 	w := newWorld(t, 1, 1)
 	(<-w.sink).SetRoute(interceptorRoute(0))
@@ -129,7 +129,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		_, err := io.ReadFull(late, make([]byte, 9)) // a frame's head: the settings
 		greeted <- err
 	}()
-	// The last one within the bound is greeted before the one behind it could be.
+	// The last one within the bound was accepted before the one behind it.
 	if _, err := io.ReadFull(all[len(all)-1], make([]byte, 9)); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// A call that is no stream ends, whatever its client does or leaves out.
+// A unary call ends, whatever its client does or leaves out.
 func TestCallsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := calls{maxStreams: 1, maxOthers: 1}

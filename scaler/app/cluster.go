@@ -16,19 +16,17 @@ import (
 
 // Source reports routes and the EndpointSlices of the interceptors.
 type Source interface {
-	// Run reports to the sink what exists, and then what changes, until ctx ends.
+	// Run reports to the sink what exists, then each change, until ctx ends.
 	Run(ctx context.Context, sink Sink) error
 }
 
-// Sink takes what a Source reports. Its methods do not block and are safe for
-// concurrent use.
+// Sink receives what a Source reports. Its methods do not block and are safe for concurrent use.
 type Sink interface {
 	SetRoute(u *unstructured.Unstructured)
 	DeleteRoute(u *unstructured.Unstructured)
 	SetSlice(slice *discoveryv1.EndpointSlice)
 	DeleteSlice(slice *discoveryv1.EndpointSlice)
-	// Synced is called once, after everything that existed at the start has been
-	// reported.
+	// Synced is called once, after the initial list has been delivered.
 	Synced()
 }
 
@@ -38,8 +36,8 @@ type ClusterSource struct {
 	target  config.Target
 }
 
-// NewClusterSource returns a source that reads the cluster behind a rest.Config;
-// the EndpointSlices are those of the target.
+// NewClusterSource returns a source that reads the cluster of a rest.Config. It reports the
+// EndpointSlices of the target.
 func NewClusterSource(cluster *rest.Config, target config.Target, resync time.Duration) (*ClusterSource, error) {
 	objects, err := kubesource.New(cluster, kubesource.Options{Resync: resync})
 	if err != nil {

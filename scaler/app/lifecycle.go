@@ -12,10 +12,10 @@ import (
 	"github.com/kedacore/http-add-on/pkg/lifecycle"
 )
 
-// drainTimeout bounds the drain: no call takes long.
+// drainTimeout bounds the drain. No call takes long.
 const drainTimeout = 5 * time.Second
 
-// listen opens the ports, so that a port that is taken fails the start.
+// listen opens the ports here, so that a port in use fails the start.
 func (a *App) listen(deps Deps) error {
 	a.listeners = listeners{grpc: deps.GRPC, metrics: deps.Metrics}
 	l := &a.listeners
@@ -50,7 +50,7 @@ func (a *App) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// ready has the readiness probe succeed once the demand is complete.
+// ready makes the readiness probe succeed once the demand is complete.
 func (a *App) ready(ctx context.Context) {
 	a.log.Info("serving", "address", a.GRPCAddr().String(), "service", a.cfg.Target.Namespace+"/"+a.cfg.Target.Service)
 	select {
@@ -61,7 +61,7 @@ func (a *App) ready(ctx context.Context) {
 	}
 }
 
-// serve answers gRPC until drain is called, which may be before it.
+// serve answers gRPC until drain is called. That may happen before serve.
 func (a *App) serve(context.Context) error {
 	if err := a.grpc.Serve(limited(a.listeners.grpc)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serving gRPC: %w", err)
@@ -69,8 +69,8 @@ func (a *App) serve(context.Context) error {
 	return nil
 }
 
-// drain ends every stream without an error, so that KEDA opens it at another
-// replica, lets calls end, and cuts those that do not.
+// drain ends every stream without an error, so that KEDA opens it at another replica. It lets
+// calls end, and then cuts those that do not.
 func (a *App) drain() error {
 	a.health.Shutdown()
 	a.scaler.Stop()

@@ -43,14 +43,14 @@ func TestMain(m *testing.M) {
 
 const adminPort = 9090
 
-// maxStreams is few enough for a test to open.
+// maxStreams is small enough for a test to reach.
 const maxStreams = 20
 
 // shutdownDelay is long enough for a test to act in.
 const shutdownDelay = time.Second
 
-// world is a scaler, a fake cluster, simulated interceptors on loopback behind
-// pod addresses, and KEDA's side of the connection.
+// world is a scaler, a fake cluster, simulated interceptors on loopback behind pod addresses, and
+// KEDA's side of the connection.
 type world struct {
 	interceptors []*counts.Source
 	address      string // that KEDA connects to
@@ -62,8 +62,8 @@ type world struct {
 	stop   func() error
 }
 
-// Run implements Source: the routes and interceptors that there are, and no API
-// server after that.
+// Run implements Source: it reports the current routes and interceptors, and then acts like an
+// API server that is gone.
 func (w *world) Run(ctx context.Context, sink Sink) error {
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "keda", Name: "admin-1"}, AddressType: discoveryv1.AddressTypeIPv4,
@@ -86,7 +86,7 @@ func (w *world) Run(ctx context.Context, sink Sink) error {
 
 func podAddress(n int) string { return fmt.Sprintf("10.250.%d.%d", n/250, n%250+1) }
 
-// newWorld starts one. It ends with the test.
+// newWorld starts a world that ends with the test.
 func newWorld(t testing.TB, interceptors, routes int) *world {
 	t.Helper()
 	w := &world{synced: make(chan struct{}), sink: make(chan Sink, 1)}
@@ -149,7 +149,7 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 	return w
 }
 
-// ref is a trigger for one of the routes.
+// ref returns a trigger for one of the routes.
 func ref(route int) *pb.ScaledObjectRef {
 	return &pb.ScaledObjectRef{Name: "so", Namespace: "apps", ScalerMetadata: map[string]string{
 		api.TriggerInterceptorRoute: fmt.Sprintf("route-%04d", route),

@@ -30,7 +30,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
-// roleVariable makes the test binary the world outside of a scaler.
+// roleVariable makes the test binary act as the world outside of a scaler.
 const roleVariable = "HTTP_ADD_ON_SCALER_TEST_ROLE"
 
 // size of a world outside.
@@ -39,9 +39,8 @@ type size struct {
 	Polled               bool // by KEDA
 }
 
-// outside is interceptors and KEDA in a process of their own, so that what the
-// benchmarks' process spends is the scaler's. It is told what to do line by line
-// on its standard input, and answers each line.
+// outside runs interceptors and KEDA in a separate process, so that the benchmark measures the
+// scaler alone. It reads one instruction per line from standard input, and answers each.
 type outside struct {
 	size
 	servers []*served
@@ -55,7 +54,7 @@ type served struct {
 	tracker  *inflight.Tracker
 }
 
-// instruction is a line: at first KEDA connects, then the world turns.
+// instruction is one line. First KEDA connects, then the world takes steps.
 type instruction struct {
 	Scaler string // address of the scaler that KEDA connects to
 	Step   int    // of the churn
@@ -111,8 +110,8 @@ func (o *outside) serve(l net.Listener) *served {
 	return s
 }
 
-// connect makes KEDA's streams, and polls each route every 15 s, as KEDA 2.21 does,
-// all on one connection.
+// connect opens KEDA's streams and polls each route every 15 s, as KEDA 2.21 does, all on one
+// connection.
 func (o *outside) connect(scaler string) error {
 	connection, err := grpc.NewClient("passthrough:///"+scaler, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -149,8 +148,8 @@ func (o *outside) connect(scaler string) error {
 	return nil
 }
 
-// stay keeps a stream open. In a minute or so it is opened anew, as KEDA does
-// when a ScaledObject is edited.
+// stay keeps a stream open. About every minute it reopens the stream, as KEDA does when a
+// ScaledObject changes.
 func stay[T any](open func(context.Context) (receive func() (T, error), err error)) {
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute+rand.N(time.Minute))
@@ -165,15 +164,15 @@ func stay[T any](open func(context.Context) (receive func() (T, error), err erro
 	}
 }
 
-// The churn, ten steps a second. The scaler's half is in churn.
+// The churn takes ten steps a second. The scaler's half is in churn.
 const (
 	stepInterval   = 100 * time.Millisecond
 	restartsEvery  = 50  // an interceptor is restarted
 	replacedEvery  = 100 // and every other time as another pod
-	deletionsEvery = 100 // a route is deleted, and made again half of that later
+	deletionsEvery = 100 // the world deletes a route, and creates it again half of this later
 )
 
-// step turns the world: requests come and go everywhere.
+// step advances the world: requests come and go everywhere.
 func (o *outside) step(n int) {
 	for range 20 {
 		tracker := o.servers[rand.N(len(o.servers))].tracker
@@ -206,10 +205,10 @@ func (o *outside) step(n int) {
 	}
 }
 
-// restarted is the interceptor that is, at one of restartsEvery steps.
+// restarted returns the interceptor that restarts at one of the restartsEvery steps.
 func restarted(step, interceptors int) int { return step / restartsEvery % interceptors }
 
-// deletion is the route that is deleted or made again at a step, or -1.
+// deletion returns the route that the step deletes or creates again, or -1.
 func deletion(step, routes int) (route int, deleted bool) {
 	if step%(deletionsEvery/2) != 0 {
 		return -1, false
@@ -238,7 +237,7 @@ func (t told) Run(ctx context.Context, sink Sink) error {
 	return nil
 }
 
-// newScaled starts one, which is ready and has KEDA connected.
+// newScaled starts a scaled and waits until it is ready and KEDA is connected.
 func newScaled(b *testing.B, s size) *scaled {
 	b.Helper()
 	self, err := os.Executable()
@@ -305,7 +304,7 @@ func newScaled(b *testing.B, s size) *scaled {
 	return w
 }
 
-// list tells of the interceptors.
+// list reports the interceptors to the scaler.
 func (w *scaled) list() {
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "keda", Name: "admin-1"}, AddressType: discoveryv1.AddressTypeIPv4,
@@ -318,7 +317,7 @@ func (w *scaled) list() {
 	w.sink.SetSlice(slice)
 }
 
-// tell tells the world outside, and waits until it has obeyed.
+// tell sends an instruction to the world outside, and waits until it has obeyed.
 func (w *scaled) tell(b *testing.B, i instruction) {
 	b.Helper()
 	var done string
@@ -327,7 +326,7 @@ func (w *scaled) tell(b *testing.B, i instruction) {
 	}
 }
 
-// churn is a step of it, on both sides.
+// churn takes one step on both sides.
 func (w *scaled) churn(b *testing.B, step int) {
 	b.Helper()
 	w.tell(b, instruction{Step: step})

@@ -24,8 +24,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/otlp"
 )
 
-// Calls of KEDA and fetches are traced, probes are not, and all of it has arrived
-// when the scaler has ended.
+// Calls of KEDA and fetches have spans, probes do not. All spans arrive before the scaler ends.
 func TestCallsAndFetchesAreTraced(t *testing.T) {
 	const clientTrace, clientSpan = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	collector := otlp.New(t)

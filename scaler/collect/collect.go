@@ -1,6 +1,6 @@
-// Package collect hears every interceptor: it watches the counts of those that
-// stream them, polls those that do not, and tells a demand.Aggregate. It must
-// not know how interceptors are found, nor what becomes of the counts.
+// Package collect gathers the counts of every interceptor into a demand.Aggregate. It watches
+// interceptors that stream their counts and polls the others. It must not know how interceptors
+// are found, nor how the counts are used.
 package collect
 
 import (
@@ -24,10 +24,9 @@ import (
 type Options struct {
 	// Demand that takes the counts. Required.
 	Demand *demand.Aggregate
-	// PollInterval is the time between two looks at an interceptor that does not
-	// stream.
+	// PollInterval is the time between two polls of an interceptor that does not stream.
 	PollInterval time.Duration
-	// Timeout bounds a look, and a connection being made.
+	// Timeout bounds one poll, and each attempt to connect.
 	Timeout time.Duration
 	// DialContext opens connections; nil is net.Dialer's.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -35,24 +34,22 @@ type Options struct {
 	Meters metric.MeterProvider
 	// Traces of the fetches; nil records none.
 	Traces trace.TracerProvider
-	// Log for interceptors that come, go and fail.
+	// Log receives lines about interceptors that come, go and fail.
 	Log logr.Logger
-	// Service and Deployment ("namespace/name") are where interceptors should come
-	// from; for the log, when there are none.
+	// Service and Deployment ("namespace/name") name where interceptors should come from. The log
+	// shows them if there are no interceptors.
 	Service, Deployment string
 }
 
-// settleTimeout is how long an interceptor that does not report keeps a scaler that
-// has just started from answering. The scaler waits because KEDA takes the sums as
-// complete. The time must be enough for the network of a new pod to be
-// there, and for a small container to read some hundred snapshots.
+// settleTimeout is how long an interceptor that does not report keeps a new scaler from
+// answering. The scaler waits because KEDA takes the sums as complete. The time must suffice for
+// the network of a new pod to come up, and for a small container to read some hundred snapshots.
 const settleTimeout = 3 * time.Second
 
 // headerTimeout bounds the wait for a stream to begin.
 const headerTimeout = 5 * time.Second
 
-// Collector hears the interceptors that are listed. Its methods are safe for
-// concurrent use.
+// Collector reads from the interceptors that are listed. Its methods are safe for concurrent use.
 type Collector struct {
 	options Options
 	http    *http.Client
@@ -76,7 +73,7 @@ func New(o Options) (*Collector, error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	// No proxy: the addresses are those of pods.
+	// No proxy: these are addresses of pods.
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -101,10 +98,9 @@ func New(o Options) (*Collector, error) {
 	}, nil
 }
 
-// List sets which interceptors there are now: addresses (host:port of their
-// admin ports) by an identity that a new process at the same address does not
-// share. What an interceptor reported last counts as long as it is listed. The
-// Collector owns the map from then on.
+// List sets which interceptors exist now. The map holds addresses (host:port of their admin
+// ports) by identity; a new process at the same address has another identity. The last report of
+// an interceptor counts as long as it is listed. The Collector owns the map from then on.
 func (c *Collector) List(addresses map[string]string) {
 	c.mu.Lock()
 	c.listed = addresses
@@ -120,8 +116,8 @@ func (c *Collector) Synced() {
 	c.wake()
 }
 
-// Ready is closed when every interceptor that was listed at the start has
-// reported, or failed to do so in time: the sums are not too small then.
+// Ready returns a channel that is closed once the sums are not too small. Every interceptor that
+// was listed at the start has then reported, or has failed to do so in time.
 func (c *Collector) Ready() <-chan struct{} { return c.ready }
 
 // Run hears the interceptors until ctx ends.
@@ -151,7 +147,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		}
 		for identity, address := range listed {
 			if i := interceptors[identity]; i != nil {
-				i.hurry() // what has changed may be that it is ready now
+				i.hurry() // the interceptor may have become ready
 				continue
 			}
 			i := c.interceptor(ctx, address)
@@ -176,8 +172,8 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 }
 
-// logAlone logs that no interceptor is listed, or that one is again. Without the log
-// nothing shows it: all routes seem idle, and no call fails.
+// logAlone logs that no interceptor is listed, or that one is again. Nothing else shows it: all
+// routes seem idle, and no call fails.
 func (c *Collector) logAlone(alone bool) {
 	log := c.options.Log.WithValues("service", c.options.Service, "object", "Deployment "+c.options.Deployment)
 	if alone {

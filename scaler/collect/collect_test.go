@@ -85,8 +85,8 @@ func TestAnInterceptorThatIsNotUpYetIsTriedAgainSoon(t *testing.T) {
 	})
 }
 
-// An EndpointSlice changes when an interceptor becomes ready. Its first cold hit
-// must not wait for a pause to be over.
+// An EndpointSlice changes when an interceptor becomes ready. Its first cold hit must not wait
+// for a pause to end.
 func TestAnInterceptorIsTriedWhenTheListChanges(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		n.list("a:9090")
@@ -134,7 +134,7 @@ func TestARestartIsNoNegativeRate(t *testing.T) {
 	})
 }
 
-// Every way in which one can hang, beside one that works.
+// Lists every way in which an interceptor can hang, beside one that works.
 func TestAnInterceptorThatHangsCostsNothingButItsOwnNumbers(t *testing.T) {
 	for name, test := range map[string]struct {
 		address string
@@ -308,7 +308,7 @@ func TestReady(t *testing.T) {
 			n.collector.Synced()
 			pass(time.Second)
 			if n.ready() {
-				t.Error("ready before it was heard")
+				t.Error("ready before it reported")
 			}
 			n.list()
 			pass(time.Millisecond)
@@ -319,8 +319,8 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// A scaler that was restarted says nothing until it has heard those who need time,
-// and is right then.
+// A restarted scaler reports nothing until the slow interceptors have reported, and is right
+// then.
 func TestASlowInterceptorIsWaitedFor(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		slow := counting(3)
@@ -346,8 +346,8 @@ func TestASlowInterceptorIsWaitedFor(t *testing.T) {
 	})
 }
 
-// The network of a pod that has just started may not be there yet. Who takes the
-// first failure for an answer tells KEDA that nobody wants anything.
+// The network of a pod that has just started may not be up yet. A scaler that takes the first
+// failure for an answer reports to KEDA that no client wants anything.
 func TestAFailureAtTheStartIsNoAnswer(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		n.start("a:9090", counting(2))
@@ -355,7 +355,7 @@ func TestAFailureAtTheStartIsNoAnswer(t *testing.T) {
 		n.collector.Synced()
 		pass(settleTimeout / 2)
 		if n.ready() {
-			t.Fatal("ready before everybody was heard")
+			t.Fatal("ready before every interceptor reported")
 		}
 		n.start("b:9090", counting(3))
 		for range 100 {
@@ -435,7 +435,7 @@ func TestMetricsAreFrozen(t *testing.T) {
 	}
 }
 
-// Whoever sends metrics to a collector has dashboards on these names and types (0.16).
+// Users who send metrics to a collector have dashboards on these names and types (0.16).
 func TestInstrumentsAreFrozen(t *testing.T) {
 	reader := sdk.NewManualReader()
 	m, err := newMeasurements(sdk.NewMeterProvider(sdk.WithReader(reader)))

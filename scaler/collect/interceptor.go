@@ -18,17 +18,16 @@ import (
 )
 
 const (
-	// The wait before an interceptor is tried again doubles between these.
+	// The wait before the next attempt doubles between these.
 	minRetry, maxRetry = 50 * time.Millisecond, 2 * time.Second
-	// As long as the scaler waits to hear it, it is tried more often: the time that
-	// it has for that must not be over in a pause.
+	// While the scaler waits for the first report, it retries more often. Otherwise a pause could
+	// use up the time that the interceptor has for that.
 	maxFirstRetry = 300 * time.Millisecond
-	// maxBody bounds what is read of a polled interceptor: some 200,000 routes.
+	// maxBody bounds how much the scaler reads from a polled interceptor: some 200,000 routes.
 	maxBody = 32 << 20
 )
 
-// interceptor is one that is listed. All fields but settled and hurried belong to
-// run.
+// interceptor is one that is listed. All fields except settled and hurried belong to run.
 type interceptor struct {
 	collector *Collector
 	address   string
@@ -39,9 +38,9 @@ type interceptor struct {
 	cancel    context.CancelFunc
 	failing   bool
 	retry     time.Duration
-	hurried   chan struct{} // ends a pause, or the next one if there is none
+	hurried   chan struct{} // ends the current or the next pause
 
-	// settled is closed by settle: it has reported, or timed out.
+	// settle closes settled: the interceptor has reported, or timed out.
 	settled chan struct{}
 	settle  func()
 }
@@ -103,8 +102,8 @@ func (i *interceptor) watch() error {
 	})
 }
 
-// poll looks again and again until that fails. Whether the interceptor streams
-// is tried anew then, as another one may have taken its place.
+// poll polls until a poll fails. After that, run checks again whether the interceptor streams,
+// because another one may have taken its place.
 func (i *interceptor) poll() error {
 	tick := time.NewTicker(i.collector.options.PollInterval)
 	defer tick.Stop()
@@ -167,8 +166,8 @@ func (i *interceptor) heard(start time.Time) {
 	i.settle()
 }
 
-// failed records why the reports stopped. An interceptor that is about to go
-// ends its stream properly; if it is gone for good it will be listed no more.
+// failed records why the reports stopped. An interceptor that is about to go ends its stream
+// properly; if it is gone for good, the next List leaves it out.
 func (i *interceptor) failed(err error) {
 	i.collector.metrics.errors.Add(i.ctx, 1)
 	if i.failing || errors.Is(err, io.EOF) {
@@ -187,7 +186,7 @@ func (i *interceptor) reachable() {
 	}
 }
 
-// hurry has an interceptor that is not heard tried again at once.
+// hurry retries an interceptor at once if it does not report.
 func (i *interceptor) hurry() {
 	select {
 	case i.hurried <- struct{}{}:
@@ -195,7 +194,7 @@ func (i *interceptor) hurry() {
 	}
 }
 
-// wait returns false if the interceptor was cancelled first.
+// wait returns false if the interceptor was canceled first.
 func (i *interceptor) wait(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -24,18 +24,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pass lets time go by, in a bubble, and what happens in it happen.
+// pass advances the time of a bubble, and waits for what happens in it.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// process is an interceptor's: its admin port, and what it counts. The zero
-// behavior is that of our interceptor.
+// process simulates an interceptor's process: its admin port and its counts. The zero value
+// behaves as our interceptor.
 type process struct {
 	old   bool // 0.16: no streams
 	hangs bool // it takes connections and answers nothing
-	// answers, if set, says true if it has answered.
+	// answers, if set, returns true if it has answered.
 	answers func(w http.ResponseWriter, r *http.Request) bool
 
 	counts   *counts.Source
@@ -71,7 +71,7 @@ func (p *process) kill() {
 	p.running.Wait()
 }
 
-// network is where processes have addresses, and a Collector that hears them.
+// network holds processes at addresses, and a Collector that reads from them.
 type network struct {
 	t         *testing.T
 	demand    *demand.Aggregate
@@ -115,7 +115,7 @@ func newNetwork(t *testing.T, meters metric.MeterProvider) *network {
 	return n
 }
 
-// log keeps what is logged.
+// log records each log line.
 func (n *network) log(_, line string) {
 	n.t.Log(line)
 	n.mu.Lock()
@@ -123,7 +123,7 @@ func (n *network) log(_, line string) {
 	n.logged = append(n.logged, line)
 }
 
-// logs is what was logged since the last call.
+// logs returns the lines since the last call.
 func (n *network) logs() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -180,7 +180,7 @@ func (n *network) list(addresses ...string) {
 	n.collector.List(all)
 }
 
-// tries is how often an address was dialled.
+// tries returns how often the Collector has dialed an address.
 func (n *network) tries(address string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -207,7 +207,7 @@ func (n *network) inFlight(reason string, want int64) {
 
 const llm = "apps/llm"
 
-// busy is a count of a route with some requests in flight, all new.
+// busy returns a count of a route with some requests in flight, all new.
 func busy(n int64) queue.Count { return queue.Count{Concurrency: n, RequestCount: n} }
 
 func counting(n int64) *process { return &process{counts: counts.New(queue.Counts{llm: busy(n)})} }

@@ -57,12 +57,12 @@ func newMeasurements(provider metric.MeterProvider) (*measurements, error) {
 			return nil, fmt.Errorf("making instrument %s: %w", gauge.name, err)
 		}
 	}
-	// A counter that is not there until the first error cannot be alerted on.
+	// Alerts need the counter to exist before the first error.
 	m.errors.Add(context.Background(), 0)
 	return m, nil
 }
 
-// fetched records how long it took to have all counts of an interceptor.
+// fetched records how long one fetch of all counts of an interceptor took.
 func (m *measurements) fetched(ctx context.Context, took time.Duration) {
 	m.duration.Record(ctx, took.Seconds())
 }

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Slices lists interceptors by the EndpointSlices of their Service, ready or
-// not: one that drains still holds requests, and one that has just started must
-// report before it gets the first. It is safe for concurrent use.
+// Slices lists interceptors by the EndpointSlices of their Service, ready or not. One that drains
+// still holds requests, and one that has just started must report before it gets the first. It is
+// safe for concurrent use.
 type Slices struct {
 	port      int
 	collector *Collector
@@ -20,13 +20,13 @@ type Slices struct {
 	known map[types.NamespacedName]*discoveryv1.EndpointSlice
 }
 
-// NewSlices returns the Slices that list all their endpoints in a Collector,
-// which have their admin ports at the given number.
+// NewSlices returns Slices that list all their endpoints in a Collector, with the given admin
+// port.
 func NewSlices(collector *Collector, port int) *Slices {
 	return &Slices{port: port, collector: collector, known: make(map[types.NamespacedName]*discoveryv1.EndpointSlice)}
 }
 
-// Set adds a slice or replaces it. It must not be changed afterwards.
+// Set adds or replaces a slice. The caller must not change the slice afterwards.
 func (s *Slices) Set(slice *discoveryv1.EndpointSlice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,9 +42,8 @@ func (s *Slices) Delete(slice *discoveryv1.EndpointSlice) {
 	s.collector.List(s.addresses())
 }
 
-// addresses returns one address for each interceptor. A pod has a slice for each
-// family of addresses, and must not count twice; a slice that is being replaced
-// may name it again.
+// addresses returns one address per interceptor. A pod has a slice for each address family and
+// must not count twice. A slice that is being replaced may name it again.
 func (s *Slices) addresses() map[string]string {
 	all, families := make(map[string]string), make(map[string]discoveryv1.AddressType)
 	for _, slice := range s.known {

@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traced is a transport with a span for each request, which ends with the body of
-// the response.
+// traced is a transport with a span for each request. The span ends with the body of the
+// response.
 type traced struct {
 	http.RoundTripper
 	base *http.Transport
@@ -20,7 +20,7 @@ func newTraced(base *http.Transport, traces trace.TracerProvider) traced {
 	return traced{base: base, RoundTripper: otelhttp.NewTransport(base,
 		otelhttp.WithTracerProvider(traces),
 		otelhttp.WithPropagators(propagation.TraceContext{}),
-		otelhttp.WithMeterProvider(noop.NewMeterProvider()), // fetches have measurements of ours
+		otelhttp.WithMeterProvider(noop.NewMeterProvider()), // the collector measures fetches itself
 	)}
 }
 

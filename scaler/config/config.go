@@ -1,6 +1,5 @@
-// Package config is the environment of the scaler: every variable that it reads,
-// its default, and what is wrong with a value. It must not know what the settings
-// are used for, and it reads nothing but what it is given.
+// Package config reads the environment of the scaler: every variable, its default and its errors.
+// It must not know how the settings are used, and it reads only what its caller passes in.
 package config
 
 import (
@@ -23,39 +22,37 @@ const (
 	EnvQueueTick        = "KEDA_HTTP_QUEUE_TICK_DURATION"
 	EnvStreamInterval   = "KEDA_HTTP_SCALER_STREAM_INTERVAL_MS"
 	EnvProfilingAddress = "PROFILING_BIND_ADDRESS"
-	// These are ours, the first by the interceptor's name.
+	// The scaler shares the first of these names with the interceptor.
 	EnvShutdownDelay = "KEDA_HTTP_SHUTDOWN_DELAY"
 	EnvMaxStreams    = "KEDA_HTTP_SCALER_MAX_STREAMS"
 )
 
-// serviceName is what telemetry that is sent to a collector comes from, if the
-// environment does not say.
+// serviceName is the service name in telemetry, unless the environment sets one.
 const serviceName = "keda-http-external-scaler"
 
 // Config is the settings of one scaler, every default applied.
 type Config struct {
-	// Port is the TCP port of the gRPC server; 0 is one that the system picks.
+	// Port is the TCP port of the gRPC server; 0 lets the system choose one.
 	Port int
 	// Target is where the interceptors are.
 	Target Target
 	// ResyncPeriod of the informers.
 	ResyncPeriod time.Duration
-	// QueueTick is the time between two looks at an interceptor that does not
-	// stream.
+	// QueueTick is the time between two polls of an interceptor that does not stream.
 	QueueTick time.Duration
-	// StreamInterval is the time between two "active"s of all streams together
-	// that are not urgent.
+	// StreamInterval is the time between two "active" messages that are not urgent, over all
+	// streams.
 	StreamInterval time.Duration
-	// ShutdownDelay is how long to serve on after SIGTERM.
+	// ShutdownDelay is how long to keep serving after SIGTERM.
 	ShutdownDelay time.Duration
-	// MaxStreams bounds the gRPC streams that are open at a time; 0 depends on the memory
-	// limit, see Streams.
+	// MaxStreams bounds the open gRPC streams; 0 derives the bound from the memory limit, see
+	// Streams.
 	MaxStreams int
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
-	// Telemetry is what is measured and where it goes.
+	// Telemetry selects what to measure and where to send it.
 	Telemetry telemetry.Settings
-	// Warnings are for the log: names that nothing reads.
+	// Warnings are lines for the log: names of variables that nothing reads.
 	Warnings []string
 }
 
@@ -63,22 +60,22 @@ type Config struct {
 type Target struct {
 	// Namespace and Service of their admin ports.
 	Namespace, Service string
-	// Deployment that they are of; only people want to know it.
+	// Deployment is the interceptors' Deployment. It appears in messages only.
 	Deployment string
 	// Port is the admin port of every interceptor.
 	Port int
 }
 
-// minFetchTimeout is below what a busy interceptor may need to answer.
+// minFetchTimeout is what a busy interceptor may need to answer.
 const minFetchTimeout = 250 * time.Millisecond
 
 // FetchTimeout bounds one look at an interceptor.
 func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetchTimeout) }
 
-// streamMemory is the memory limit for each stream that may be open. One takes about 10 KiB.
+// streamMemory is the memory limit per open stream. A stream takes about 10 KiB.
 const streamMemory = 16 << 10
 
-// Streams resolves MaxStreams for a process with that Go memory limit.
+// Streams resolves MaxStreams for a process with this Go memory limit.
 func (c *Config) Streams(memoryLimit int64) int {
 	if c.MaxStreams > 0 {
 		return c.MaxStreams
@@ -86,9 +83,9 @@ func (c *Config) Streams(memoryLimit int64) int {
 	return int(max(min(memoryLimit, math.MaxInt32*streamMemory)/streamMemory, 1))
 }
 
-// Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. The error says all that is wrong, a line each. Of environ, which lists what is
-// set as os.Environ does, only the names that nothing reads count: they are warned of.
+// Load reads the environment through lookup: os.LookupEnv, or a map in tests. The error lists all
+// invalid values, one per line. environ lists the variables that are set, as os.Environ does.
+// Load warns of those names in it that nothing reads.
 func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)
@@ -103,15 +100,14 @@ func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	return c, nil
 }
 
-// Variables lists every variable with its default and what it is for.
+// Variables lists every variable with its default and its purpose.
 func Variables() []environment.Variable {
 	r := environment.NewReader(environment.None)
 	read(r)
 	return r.Variables()
 }
 
-// read is the table of variables: their defaults, and what the reference page
-// says of them.
+// read is the table of variables: their defaults, and their texts in the reference page.
 func read(r *environment.Reader) Config {
 	return Config{
 		Port: r.ListenPort(EnvPort, "8080", "TCP port that KEDA connects to by gRPC; 0 lets the system pick one."),

@@ -12,7 +12,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
-// env is an environment with the required variables and more (name, value, …).
+// env returns an environment with the required variables and more (name, value, …).
 func env(more ...string) func(string) (string, bool) {
 	return settings.Lookup(append([]string{
 		EnvTargetNamespace, "keda", EnvTargetService, "admin", EnvTargetDeployment, "interceptor", EnvTargetPort, "9090",
@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// The interceptor takes the same value for the same variable.
+// The interceptor accepts the same value for the same variable.
 func TestTheResyncCanBeOff(t *testing.T) {
 	if c, err := Load(env(EnvResyncPeriod, "0s")); err != nil || c.ResyncPeriod != 0 {
 		t.Errorf("got %v, %v", c.ResyncPeriod, err)
@@ -76,7 +76,7 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 		telemetry.EnvPrometheusEnabled, telemetry.EnvTracesProtocol, EnvResyncPeriod,
 	} {
 		if !strings.Contains(err.Error(), "\n"+name+": ") {
-			t.Errorf("nothing is said of %s:\n%v", name, err)
+			t.Errorf("no warning names %s:\n%v", name, err)
 		}
 	}
 }

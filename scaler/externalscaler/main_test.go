@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pass lets time go by, in a bubble, and what happens in it happen.
+// pass advances the time of a bubble, and waits for what happens in it.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -39,7 +39,7 @@ type world struct {
 	keda        pb.ExternalScalerClient
 }
 
-// newWorld starts one that knows the given routes. It ends with the test.
+// newWorld starts a world that knows the given routes and ends with the test.
 func newWorld(t *testing.T, routes ...*unstructured.Unstructured) *world {
 	t.Helper()
 	w := newStartingWorld(t)
@@ -84,7 +84,7 @@ func newStartingWorld(t *testing.T) *world {
 	return w
 }
 
-// report is what the interceptor says of a route.
+// report sets what the interceptor reports of a route.
 func (w *world) report(key string, c queue.Count) {
 	w.interceptor.Apply(queue.Event{Type: queue.Update, Counts: queue.Counts{key: c}})
 }
@@ -96,7 +96,7 @@ type stream struct {
 	cancel  context.CancelFunc
 }
 
-// open opens a stream. It ends with the test.
+// open opens a stream that ends with the test.
 func (w *world) open(ref *pb.ScaledObjectRef) *stream {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -123,7 +123,7 @@ func (w *world) open(ref *pb.ScaledObjectRef) *stream {
 	return s
 }
 
-// taken returns when the stream said "active" since the last call.
+// taken returns when the stream sent "active" since the last call.
 func (s *stream) taken() []time.Duration {
 	var all []time.Duration
 	for len(s.actives) > 0 {

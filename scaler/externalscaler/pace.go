@@ -8,33 +8,33 @@ import (
 	"github.com/kedacore/http-add-on/pkg/demand"
 )
 
-// repeats are the times between the "active"s of a route that stays cold. KEDA
-// loses some: those that come while the Deployment changes, as it does when its
-// last pod has just ended (the write of the scale conflicts, and is not tried
-// again), and those that come before it knows the ScaledObject's metrics. The last
-// one goes on.
+// repeats are the times between the "active" messages of a route that stays cold. The last one
+// repeats.
+//
+// KEDA loses some messages. It loses those that come while the Deployment changes, for example
+// just after its last pod ended. The write of the scale conflicts then, and KEDA does not retry
+// it. KEDA also loses those that come before it knows the ScaledObject's metrics.
 var repeats = [...]time.Duration{500 * time.Millisecond, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
 
-// coldSpacing is the time between two "active"s of a cold route when further
-// requests come.
+// coldSpacing is the time between two "active" messages of a cold route when further requests
+// come.
 const coldSpacing = 2 * time.Second
 
-// warmSpacing is the time between two "active"s of a route that is awake. KEDA
-// writes to the API server for each, and has 20 requests a second for everything.
+// warmSpacing is the time between two "active" messages of a route that is warm. KEDA writes to
+// the API server for each, and has 20 requests a second for everything.
 const warmSpacing = 10 * time.Second
 
-// warmPatience is how often an awake route gets its turn among cold ones, of which
-// there may be so many that their repeats never end.
+// warmPatience is how often a warm route gets its turn among cold ones. There may be so many cold
+// routes that their repeats never end.
 const warmPatience = time.Second
 
-// pacer decides when the streams of a route say "active":
-//   - at once when the route turns cold, and again and again while it stays cold;
-//   - for further requests while it is cold not more often than every 2 s;
-//   - for the first request after a silence not more often than every 10 s, the
-//     last one never being lost;
+// pacer decides when the streams of a route send "active":
+//   - at once when the route turns cold, and repeatedly while it stays cold;
+//   - at most every 2 s for further requests while it is cold;
+//   - at most every 10 s for the first request after a silence; the last one is never lost.
 //
-// and all but the first together one per spacing, cold routes first, but for one
-// in a second.
+// All messages except the first of a route share one pace of one per spacing. Cold routes go
+// first, except once a second.
 type pacer struct {
 	demand  *demand.Aggregate
 	spacing time.Duration
@@ -43,9 +43,9 @@ type pacer struct {
 	mu       sync.Mutex
 	routes   map[string]*paced // those with streams
 	due      map[*paced]struct{}
-	earliest time.Time // none of due is so before; zero: there is none
+	earliest time.Time // no entry of due is earlier; zero means none
 	next     time.Time // nothing that can wait goes out before
-	lastWarm time.Time // the last "active" of a route that is awake
+	lastWarm time.Time // the last "active" of a warm route
 }
 
 // paced is a route with streams.
@@ -53,7 +53,7 @@ type paced struct {
 	key     string
 	streams map[chan struct{}]struct{}
 	last    time.Time // the last "active"
-	// When the next ones are due; zero is never.
+	// When the next ones are due; zero means never.
 	cold, warm time.Time
 	repeat     int // index of the next one of repeats
 }
@@ -65,9 +65,8 @@ func newPacer(demand *demand.Aggregate, spacing time.Duration) *pacer {
 	}
 }
 
-// subscribe returns a signal for "active"s of a route; pending signals are one.
-// One is pending at once if the route is active. The caller calls cancel when the
-// stream has ended.
+// subscribe returns a signal for each "active" of a route; pending signals merge into one. If the
+// route is active, one is pending at once. The caller calls cancel when the stream has ended.
 func (p *pacer) subscribe(key string) (active <-chan struct{}, cancel func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,7 +122,7 @@ func (p *pacer) run(ctx context.Context) {
 	}
 }
 
-// plan notes that a route has something to send, now or later.
+// plan records that a route has something to send, now or later.
 func (p *pacer) plan(r *paced) {
 	p.due[r] = struct{}{}
 	for _, at := range [...]time.Time{r.cold, r.warm} {
@@ -133,8 +132,8 @@ func (p *pacer) plan(r *paced) {
 	}
 }
 
-// turn sends what is due, and returns when something will be; zero is never. The
-// routes are looked through only if something may be: hits come much more often.
+// turn sends what is due, and returns when to call it next; zero means never. It walks the routes
+// only if one may be due, because hits come much more often.
 func (p *pacer) turn(now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,8 +177,9 @@ func (p *pacer) turn(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// first returns the route to serve next, and when: of those that are due a cold
-// one, unless it is the turn of one that is awake; else the one that is due first.
+// first returns the route to serve next, and when. Among those that are due, it prefers a cold
+// one, unless it is the turn of a warm one. If none is due, it returns the route that is due
+// first.
 func (p *pacer) first(now time.Time) (next *paced, at time.Time, cold bool) {
 	var coldest, warmest *paced
 	for r := range p.due {
@@ -228,7 +228,7 @@ func (p *pacer) send(r *paced, now time.Time) {
 	}
 }
 
-// sooner returns the earlier of two times, of which the first may be zero: never.
+// sooner returns the earlier of two times. The first may be zero, which means never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b

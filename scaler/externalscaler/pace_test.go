@@ -9,7 +9,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
-// What a hit costs while many other routes wait for their turn.
+// Measures what a hit costs while many other routes wait for their turn.
 func BenchmarkHit(b *testing.B) {
 	for _, waiting := range []int{10, 10000} {
 		b.Run(fmt.Sprint(waiting, " waiting"), func(b *testing.B) {

@@ -33,7 +33,7 @@ func (r routeRef) other() routeRef {
 
 func (r routeRef) String() string { return r.kind + " " + r.key() }
 
-// Routes knows what every route is scaled on. It is safe for concurrent use.
+// Routes knows the metrics of every route. It is safe for concurrent use.
 type Routes struct {
 	demand *demand.Aggregate
 	synced chan struct{}
@@ -47,12 +47,12 @@ type Routes struct {
 type entry struct {
 	exists  bool
 	metric  v1beta1.ScalingMetricSpec
-	problem string        // why the object cannot be used
+	problem string        // why the object is unusable
 	changed chan struct{} // closed when any of the above changes
 	waiting int           // streams
 }
 
-// rate is how the rate of a route is measured.
+// rate is the window and granularity that a route's rate is measured with.
 type rate struct{ window, granularity time.Duration }
 
 // NewRoutes returns Routes that configure which rates an Aggregate measures.
@@ -63,7 +63,7 @@ func NewRoutes(demand *demand.Aggregate) *Routes {
 	}
 }
 
-// Trim drops all of an object that Set does not read.
+// Trim drops all fields of an object that Set does not read.
 func Trim(u *unstructured.Unstructured) {
 	content := u.Object
 	spec, _, _ := unstructured.NestedMap(content, "spec")
@@ -79,9 +79,8 @@ func Trim(u *unstructured.Unstructured) {
 	u.Object = map[string]any{"apiVersion": u.GetAPIVersion(), "kind": u.GetKind(), "metadata": metadata, "spec": spec}
 }
 
-// Set adds an InterceptorRoute or HTTPScaledObject, or replaces it. Each is
-// decoded alone, and only what it is scaled on: nonsense elsewhere in the object
-// is no reason not to scale it.
+// Set adds or replaces an InterceptorRoute or HTTPScaledObject. It decodes only the fields that
+// scaling needs, so that an invalid value elsewhere in the object does not stop its scaling.
 func (r *Routes) Set(u *unstructured.Unstructured) {
 	ref := refOf(u)
 	metric, problem := decode(u)
@@ -107,7 +106,7 @@ func (r *Routes) Delete(u *unstructured.Unstructured) {
 // Synced is called once, after all objects that existed at the start have been Set.
 func (r *Routes) Synced() { close(r.synced) }
 
-// lookup returns what an object is scaled on, or an error for KEDA's log.
+// lookup returns the metrics of an object, or an error for KEDA's log.
 func (r *Routes) lookup(ref routeRef) (v1beta1.ScalingMetricSpec, error) {
 	select {
 	case <-r.synced:
@@ -131,8 +130,9 @@ func (r *Routes) lookup(ref routeRef) (v1beta1.ScalingMetricSpec, error) {
 		ref, route.TriggerKey(ref.kind))
 }
 
-// watch returns a function that returns a channel which is closed when lookup may
-// say something else than now, and one to call when nobody wants to know any more.
+// watch returns a function and a cancel function. The first returns a channel that is closed when
+// lookup may return something else than now. The caller calls cancel when it no longer needs to
+// know.
 func (r *Routes) watch(ref routeRef) (changed func() <-chan struct{}, cancel func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,8 +165,8 @@ func (r *Routes) sweep(ref routeRef, e *entry) {
 	}
 }
 
-// hasChanged wakes the streams that wait for the object, and measures the rate of
-// its route as the object in force says.
+// hasChanged wakes the streams that wait for the object, and measures the rate of its route as
+// the object in force configures it.
 func (r *Routes) hasChanged(ref routeRef, e *entry) {
 	close(e.changed)
 	e.changed = make(chan struct{})
@@ -198,7 +198,7 @@ func refOf(u *unstructured.Unstructured) routeRef {
 	return routeRef{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName()}
 }
 
-// decode returns what an object is scaled on, or why that is not known.
+// decode returns the metrics of an object, or why they are unknown.
 func decode(u *unstructured.Unstructured) (v1beta1.ScalingMetricSpec, string) {
 	u = u.DeepCopy()
 	Trim(u)

@@ -1,6 +1,5 @@
-// Package externalscaler answers KEDA: what a route is scaled on, how much of it
-// there is, and, on streams, that a client wants it now. It must not know where
-// the demand comes from.
+// Package externalscaler answers KEDA: the metrics of a route, their values, and, on streams,
+// that a client wants the route now. It must not know where the demand comes from.
 package externalscaler
 
 import (
@@ -24,10 +23,10 @@ type Options struct {
 	Demand *demand.Aggregate
 	// Routes are what they are scaled on.
 	Routes *Routes
-	// Ready is closed when Demand is complete: until then KEDA gets no number, as
-	// it would take too small a one for the truth and scale down.
+	// Ready is closed when Demand is complete. Before that KEDA gets no number, because it would
+	// take a number that is too small for the truth and scale down.
 	Ready <-chan struct{}
-	// Spacing of "active"s that are not urgent, over all streams.
+	// Spacing is the time between two "active" messages that are not urgent, over all streams.
 	Spacing time.Duration
 }
 
@@ -57,8 +56,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends all streams, and those that come, without an error: KEDA then opens
-// them again at once, at another replica, rather than backing off.
+// Stop ends all current and future streams without an error. KEDA then opens them again at once,
+// at another replica, rather than backing off.
 func (s *Server) Stop() { s.stop() }
 
 // IsActive implements pb.ExternalScalerServer.
@@ -70,8 +69,8 @@ func (s *Server) IsActive(_ context.Context, ref *pb.ScaledObjectRef) (*pb.IsAct
 	return &pb.IsActiveResponse{Result: state.Active()}, nil
 }
 
-// GetMetricSpec implements pb.ExternalScalerServer. It needs to know the routes
-// only, so that KEDA can make its HPA whatever the interceptors do.
+// GetMetricSpec implements pb.ExternalScalerServer. It needs only the routes, so that KEDA can
+// create its HPA regardless of the interceptors.
 func (s *Server) GetMetricSpec(_ context.Context, ref *pb.ScaledObjectRef) (*pb.GetMetricSpecResponse, error) {
 	t, err := parse(ref)
 	if err != nil {
@@ -95,7 +94,7 @@ func (s *Server) GetMetrics(_ context.Context, request *pb.GetMetricsRequest) (*
 	var names []string
 	for _, m := range metrics {
 		names = append(names, m.name)
-		// The integer kinds have one metric, whatever it is asked for by.
+		// The integer kinds have one metric, whatever name the call contains.
 		if name == "" || name == m.name || m.whole {
 			response.MetricValues = append(response.MetricValues, m.valueOf(state))
 		}
@@ -106,7 +105,7 @@ func (s *Server) GetMetrics(_ context.Context, request *pb.GetMetricsRequest) (*
 	return response, nil
 }
 
-// measure returns the metrics of a trigger and the demand that they are of.
+// measure returns the metrics of a trigger and the demand that they measure.
 func (s *Server) measure(ref *pb.ScaledObjectRef) ([]metric, demand.State, error) {
 	t, err := parse(ref)
 	if err != nil {
@@ -144,7 +143,7 @@ type metric struct {
 	whole  bool // sent as integers: HTTPScaledObjects and the fleet
 }
 
-// metrics returns what a route is scaled on.
+// metrics returns the metrics of a route.
 func (t trigger) metrics(spec v1beta1.ScalingMetricSpec) []metric {
 	var all []metric
 	if c := spec.Concurrency; c != nil {
@@ -175,8 +174,7 @@ func specs(metrics []metric) *pb.GetMetricSpecResponse {
 	return response
 }
 
-// tolerance keeps a rate that is a whole number but for rounding errors from
-// being rounded up to the next one.
+// tolerance keeps a rate that is whole except for rounding errors from being rounded up.
 const tolerance = 1e-9
 
 // valueOf returns the metric's value.

@@ -35,7 +35,7 @@ func values(response *pb.GetMetricsResponse) string {
 	return strings.Join(all, " ")
 }
 
-// What KEDA is told is a contract with HPAs that exist.
+// HPAs that exist depend on these answers to KEDA.
 func TestAnswers(t *testing.T) {
 	both := map[string]any{"concurrency": map[string]any{"targetValue": int64(10)}, "requestRate": requestRate(5)}
 	for name, test := range map[string]struct {
@@ -213,7 +213,7 @@ func FuzzEscape(f *testing.F) {
 
 func TestObjectsAreDecodedAloneAndByWhatMatters(t *testing.T) {
 	w := newWorld(t)
-	// 0.16's CRD let this in; the interceptor cannot use it, but it can be scaled.
+	// 0.16's CRD accepted this. The interceptor cannot use it, but KEDA can scale it.
 	odd := interceptorRoute("odd", concurrency(4))
 	odd.Object["spec"].(map[string]any)["timeouts"] = map[string]any{"readiness": "30"}
 	odd.Object["spec"].(map[string]any)["target"] = "nonsense"

@@ -10,11 +10,10 @@ import (
 	"github.com/kedacore/http-add-on/scaler/externalscaler/pb"
 )
 
-// StreamIsActive implements pb.ExternalScalerServer. It says true and nothing
-// else: KEDA takes inactivity from IsActive only. A route that does not exist, or
-// not any more, has a stream too: KEDA would take up to a minute to reopen it,
-// and a recreated route would wake late. The other calls report that the route is
-// missing.
+// StreamIsActive implements pb.ExternalScalerServer. It only ever sends true: KEDA takes
+// inactivity from IsActive only. A route that does not exist has a stream too. Otherwise KEDA
+// would take up to a minute to reopen the stream, and a recreated route would wake late. The
+// other calls report that the route is missing.
 func (s *Server) StreamIsActive(ref *pb.ScaledObjectRef, stream grpc.ServerStreamingServer[pb.IsActiveResponse]) error {
 	t, err := parse(ref)
 	if err != nil {
@@ -36,8 +35,8 @@ func (s *Server) StreamIsActive(ref *pb.ScaledObjectRef, stream grpc.ServerStrea
 	}
 }
 
-// StreamMetricSpec implements pb.ExternalScalerServer: the metrics now, and
-// whenever they change.
+// StreamMetricSpec implements pb.ExternalScalerServer. It sends the metrics now and at every
+// change.
 func (s *Server) StreamMetricSpec(ref *pb.ScaledObjectRef, stream grpc.ServerStreamingServer[pb.GetMetricSpecResponse]) error {
 	t, err := parse(ref)
 	if err != nil {
@@ -51,8 +50,8 @@ func (s *Server) StreamMetricSpec(ref *pb.ScaledObjectRef, stream grpc.ServerStr
 	defer cancel()
 	var sent []metric
 	for {
-		changed := watch() // before the look, so that no change falls in between
-		// What cannot be used leaves KEDA with what it knows.
+		changed := watch() // before the lookup, so that no change is lost in between
+		// If an object is unusable, KEDA keeps the metrics that it has.
 		if metrics, err := s.metrics(t); err == nil && !slices.Equal(metrics, sent) {
 			if err := stream.Send(specs(metrics)); err != nil {
 				return err
@@ -65,7 +64,7 @@ func (s *Server) StreamMetricSpec(ref *pb.ScaledObjectRef, stream grpc.ServerStr
 	}
 }
 
-// until waits for a signal, and says whether the stream has ended before.
+// until waits for a signal, and reports whether the stream ended first.
 func (s *Server) until(ctx context.Context, signal <-chan struct{}) (ended bool, err error) {
 	select {
 	case <-s.stopped:

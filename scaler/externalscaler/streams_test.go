@@ -26,7 +26,7 @@ const (
 func TestStreamIsActive(t *testing.T) {
 	idle := queue.Count{}
 	cold := queue.Count{Concurrency: 1, RequestCount: 1, Cold: true, Leased: true}
-	// requests returns a count of a route that is awake.
+	// requests returns a count of a warm route.
 	requests := func(inFlight, total int64) queue.Count {
 		return queue.Count{Concurrency: inFlight, RequestCount: total}
 	}
@@ -87,7 +87,7 @@ func TestStreamIsActive(t *testing.T) {
 					report(requests(0, n+1))
 					pass(500 * ms)
 				}
-				pass(time.Hour) // the last one was at 44 s, and is told at 50 s
+				pass(time.Hour) // the last one was at 44 s, and the stream sends it at 50 s
 			}, []time.Duration{0, 10 * second, 20 * second, 30 * second, 40 * second, 50 * second},
 		},
 	} {
@@ -95,7 +95,7 @@ func TestStreamIsActive(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, interceptorRoute("llm", concurrency(10)))
 				w.report("apps/llm", test.before)
-				pass(time.Minute) // what was before is none of the stream's business
+				pass(time.Minute) // earlier requests do not count for the stream
 				s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
 				synctest.Wait()
 				test.happen(func(c queue.Count) { w.report("apps/llm", c) })
@@ -139,11 +139,11 @@ func TestManyRoutesShareABudgetAndColdOnesGoFirst(t *testing.T) {
 		for n, s := range streams[:many] {
 			taken := s.taken()
 			if len(taken) < 2 {
-				t.Errorf("route %d was told only %d times", n, len(taken))
+				t.Errorf("route %d sent \"active\" only %d times", n, len(taken))
 			}
 			for i := 1; i < len(taken); i++ {
 				if taken[i]-taken[i-1] < warmSpacing {
-					t.Errorf("route %d was told twice within %v", n, taken[i]-taken[i-1])
+					t.Errorf("route %d sent \"active\" twice within %v", n, taken[i]-taken[i-1])
 				}
 			}
 			all = append(all, taken...)
@@ -157,7 +157,7 @@ func TestManyRoutesShareABudgetAndColdOnesGoFirst(t *testing.T) {
 	})
 }
 
-// So many routes stay cold that telling of them again would take all of the budget.
+// So many routes stay cold that repeating them all would take the whole budget.
 func TestManyColdRoutesDoNotSilenceTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 200
@@ -182,7 +182,7 @@ func TestManyColdRoutesDoNotSilenceTheOthers(t *testing.T) {
 	})
 }
 
-// 60 routes that were active go idle one by one: nothing is said about that.
+// 60 routes that were active become idle one by one. The scaler sends nothing about that.
 func TestGoingIdleIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -193,10 +193,10 @@ func TestGoingIdleIsSilent(t *testing.T) {
 		for n := range 60 {
 			streams = append(streams, w.open(ref(api.TriggerInterceptorRoute, fmt.Sprint(n))))
 		}
-		pass(2 * time.Minute) // what was heard before they were opened is told as well
+		pass(2 * time.Minute) // the scaler also sends what it learned before they opened
 		for _, s := range streams {
 			if len(s.taken()) == 0 {
-				t.Error("an active route was not told of at open")
+				t.Error("an active route did not send \"active\" at open")
 			}
 		}
 		for n := range 60 {
@@ -236,12 +236,12 @@ func TestEveryStreamOfARouteIsTold(t *testing.T) {
 	})
 }
 
-// A route that is deleted and made again, or made after its ScaledObject.
+// Covers a route that is deleted and made again, or made after its ScaledObject.
 func TestStreamsOutliveTheirRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.open(ref(api.TriggerInterceptorRoute, "llm"))
-		synctest.Wait() // a stream that opens amid a report is told of it twice
+		synctest.Wait() // a stream that opens during a report gets it twice
 		cold := queue.Count{Concurrency: 1, RequestCount: 1, Cold: true}
 		for range 3 {
 			w.routes.Set(interceptorRoute("llm", concurrency(1)))

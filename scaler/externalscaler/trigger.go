@@ -55,7 +55,7 @@ func (t trigger) key() string {
 	return t.routeRef.key()
 }
 
-// legacyName is the name of the only metric of an HTTPScaledObject or the fleet.
+// legacyName returns the name of the only metric of an HTTPScaledObject or the fleet.
 func (t trigger) legacyName() string { return "http-" + escape(t.namespace+"/"+t.name) }
 
 // escape writes each character outside of [-.0-9A-Za-z] as an underscore and the
