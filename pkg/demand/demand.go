@@ -1,6 +1,6 @@
-// Package demand adds up what interceptors report: for every route its
-// concurrency, its requests per second, and the moments at which a first request
-// came. It must not know how the reports arrive, nor who asks for the sums.
+// Package demand adds up what interceptors report: for every route its concurrency, its requests
+// per second, and the moments of its first requests. It must not know how the reports arrive, nor
+// who reads the sums.
 package demand
 
 import (
@@ -26,7 +26,7 @@ type Aggregate struct {
 // it or its rate is measured.
 type route struct {
 	key       string
-	inFlight  int64 // sum of requests in flight, without leases
+	inFlight  int64 // requests in flight, without leases
 	leased    int   // interceptors that have a lease or a hold and no request in flight
 	cold      int   // interceptors with a live activation lease
 	reporters int
@@ -85,11 +85,11 @@ func New() *Aggregate {
 	}
 }
 
-// Begin is called once every route that existed at the start is measured, and
-// before the first report. What those routes got before is unknown, so
-// their rates are averaged over the time since now, as long as that is shorter
-// than their window: a scaler that has just been restarted must not report a
-// tenth of the load. The requests of routes that come later are all known.
+// Begin is called once every route that existed at the start is measured, and before the first
+// report. What those routes got before is unknown. Begin therefore averages their rates over the
+// time since now, as long as that is shorter than their window. Otherwise a scaler that has just
+// restarted would report a tenth of the load. The requests of routes that come later are all
+// known.
 func (a *Aggregate) Begin() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -211,7 +211,7 @@ func TestChangedMeasures(t *testing.T) {
 func TestRatesAreRightWhenAMeasureChanges(t *testing.T) {
 	for _, test := range []struct {
 		reason        string
-		before, after time.Duration // length of the window; 0 is none
+		before, after time.Duration // length of the window; 0 means no window
 		known         time.Duration // before the change
 	}{
 		{"the rate was not measured", 0, time.Minute, time.Minute},

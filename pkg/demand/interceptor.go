@@ -21,9 +21,9 @@ func (a *Aggregate) Interceptor() *Interceptor {
 
 // Apply adds the next report of the interceptor.
 //
-// RequestCount only grows; the requests of the first report were made at unknown
-// times and do not count, and one that has fallen means that the interceptor was
-// restarted. What a later snapshot adds happened since the last event.
+// RequestCount only grows. The requests of the first report came at unknown times and do not
+// count. A count that has fallen means that the interceptor has restarted. What a later snapshot
+// adds happened since the last event.
 func (i *Interceptor) Apply(e queue.Event) {
 	a := i.aggregate
 	a.mu.Lock()
@@ -107,7 +107,8 @@ func (a *Aggregate) change(r *route, was, is queue.Count, requests int64) {
 	}
 }
 
-// requestsOf is the number of requests in flight: the one of a lease alone is none.
+// requestsOf returns the number of requests in flight. A lease alone has the concurrency of one,
+// but no request.
 func requestsOf(c queue.Count) int64 {
 	if c.Leased {
 		return 0

@@ -13,16 +13,16 @@ type Window struct {
 	width  time.Duration // of a bucket
 	n      int64         // buckets in a length
 
-	// ring holds the counts of the buckets (newest-n) to newest: one more than fit
-	// into the window, as the oldest one is only partly out of it.
+	// ring holds the counts of the buckets (newest-n) to newest. That is one more than fit into
+	// the window, because the oldest one is only partly out of it.
 	ring   []int64
 	total  int64
 	newest int64 // number of the newest bucket since the zero of Unix time
 }
 
-// NewWindow returns an empty window. Parameters out of bounds are corrected: a
-// length is at least a millisecond, a granularity at most the length, and not so
-// fine that the window would need more than 1024 buckets.
+// NewWindow returns an empty window. It corrects parameters out of bounds: a length is at least a
+// millisecond, a granularity at most the length. The granularity is also coarse enough for at
+// most 1024 buckets.
 func NewWindow(length, granularity time.Duration) *Window {
 	length = max(length, time.Millisecond)
 	granularity = min(max(granularity, length/maxBuckets, 1), length)
@@ -59,9 +59,8 @@ func (w *Window) Add(from, to time.Time, n int64) {
 	}
 }
 
-// Count is the number of requests in one length before now. The oldest bucket
-// counts by the part of it that is still in the window, so that a steady rate is
-// exact.
+// Count returns the number of requests in one length before now. The oldest bucket counts by the
+// part of it that is still in the window, so that a steady rate is exact.
 func (w *Window) Count(now time.Time) float64 {
 	w.advance(w.bucket(now))
 	if w.total == 0 {
@@ -86,8 +85,8 @@ func (w *Window) Resized(length, granularity time.Duration) *Window {
 	return resized
 }
 
-// advance makes b the newest bucket, and drops what is too old then. A clock
-// that goes back changes nothing.
+// advance makes b the newest bucket and drops buckets that are too old by then. A clock that goes
+// back changes nothing.
 func (w *Window) advance(b int64) {
 	if w.total == 0 {
 		w.newest = max(w.newest, b)

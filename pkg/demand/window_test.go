@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// start is no multiple of any bucket.
+// start returns a time that is not a multiple of any bucket.
 func start() time.Time { return time.Date(2026, 9, 1, 12, 0, 0, 123456789, time.UTC) }
 
 func TestWindow(t *testing.T) {

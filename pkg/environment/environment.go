@@ -1,11 +1,11 @@
-// Package environment reads the settings of a program from environment variables:
-// typed, with defaults, with old names that are still read, and all that is wrong
-// said at once and in words for people. What was asked for is listed, so that a
-// reference page is made of the very lines that read. It must not know any
-// variable, and it reads nothing but what it is given.
+// Package environment reads the settings of a program from environment variables. They have
+// types, defaults and deprecated names. It collects all errors before returning, in words for
+// people. It lists the variables that a program reads, so that the reference page comes from the
+// code that reads them. It must not know any variable, and it reads only what its caller passes
+// in.
 //
-// A reader for struct tags would name Go fields and types in its errors; whoever
-// sets a variable knows its name and not our fields.
+// A reader for struct tags would name Go fields and types in its errors. Users know the names of
+// variables, not our fields.
 package environment
 
 import (
@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Prefix begins the names of all variables of this project, except those that had a name
-// before, some of them with OldPrefix, or belong to a library.
+// Prefix begins the names of all variables of this project. Exceptions are variables of
+// libraries, and those that had another name before, some of them with OldPrefix.
 const (
 	Prefix    = "KEDA_HTTP_"
 	OldPrefix = "KEDAHTTP_"
@@ -33,16 +33,16 @@ func None(string) (string, bool) { return "", false }
 type Variable struct {
 	// Name of the variable.
 	Name string
-	// Default as one would write it; empty is none.
+	// Default as a user would write it; empty means no default.
 	Default string
-	// Type says what values there are, in a word or two: "duration", "true or false".
+	// Type says which values are valid, in a word or two: "duration", "true or false".
 	Type string
 	// Description is one line: what it sets, its unit, what 0 or empty means.
 	Description string
 	// Required says that the program does not start without it.
 	Required bool
-	// DeprecatedNameOf is the name that this old one stands for; empty for a name
-	// that is not deprecated. The Default, Type and Required are those of that one.
+	// DeprecatedNameOf is the current name of a deprecated variable, otherwise empty. Default,
+	// Type and Required are those of the current one.
 	DeprecatedNameOf string
 }
 
@@ -72,8 +72,8 @@ func DeprecatedWins(old string) Option {
 	return func(q *question) { q.old, q.oldWins = old, true }
 }
 
-// Reader reads variables one by one. A variable that is set to nothing counts as
-// not set, as charts write values that nobody filled in. It is for one goroutine.
+// Reader reads variables one by one. It treats an empty value as not set, because charts write
+// values that nobody filled in. It is not safe for concurrent use.
 type Reader struct {
 	lookup    Lookup
 	variables []Variable
@@ -107,7 +107,7 @@ func (r *Reader) Err() error {
 // Mention lists a variable that a library reads by itself.
 func (r *Reader) Mention(v Variable) { r.variables = append(r.variables, v) }
 
-// Fail notes what is wrong with a variable, for what no single read can find.
+// Fail records an error of a variable that no single read can find.
 func (r *Reader) Fail(name, format string, args ...any) {
 	r.errors = append(r.errors, fmt.Errorf("%s: %w", name, fmt.Errorf(format, args...)))
 }
@@ -117,9 +117,8 @@ func (r *Reader) Warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }
 
-// Parse reads a variable of any type. parse is not called for one that has
-// neither value nor default: it is T's zero value then. The errors of parse end
-// a sentence that begins with the name.
+// Parse reads a variable of any type. Without a value or default it returns T's zero value and
+// does not call parse. The errors of parse end a sentence that begins with the name.
 func Parse[T any](r *Reader, v Variable, parse func(value string) (T, error), options ...Option) T {
 	var zero T
 	q := question{Variable: v}

@@ -155,14 +155,14 @@ func (r *Reader) OneOf(words []string, name, fallback, description string, optio
 	}, options...)
 }
 
-// List reads what is separated by commas.
+// List reads a list separated by commas.
 func (r *Reader) List(name, description string, options ...Option) []string {
 	return ParseList(r, Variable{Name: name, Type: "list", Description: description},
 		func(item string) (string, error) { return item, nil }, options...)
 }
 
-// ParseList reads what is separated by commas, each item by parse. It reports
-// the errors of all items.
+// ParseList reads a list separated by commas, each item by parse. It reports the errors of all
+// items.
 func ParseList[T any](r *Reader, v Variable, parse func(item string) (T, error), options ...Option) []T {
 	return Parse(r, v, func(value string) ([]T, error) {
 		var items []T

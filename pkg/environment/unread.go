@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Unread warns of variables that were not asked for although they seem meant: their names
-// begin with a prefix of ours, or are nearly one that was asked for. The environment is a list
-// of "name=value", as of os.Environ. It is called after all reads.
+// Unread warns of variables that nothing has read although they seem meant for us. Their names
+// begin with one of the prefixes, or nearly equal one that was read. The environment is a list of
+// "name=value", as from os.Environ. Call it after all reads.
 //
 // Kubernetes sets variables for each Service, and a Service may have such a name.
 func (r *Reader) Unread(environ []string, prefixes ...string) {

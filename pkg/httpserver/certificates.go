@@ -17,9 +17,9 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// reloadInterval is how often files are looked at. The kubelet takes up to a
-// minute to bring a new Secret, so faster would gain nothing; and unlike a file
-// system watch, looking works the same on every kind of mount.
+// reloadInterval is the time between two checks of the files. The kubelet takes up to a minute to
+// bring a new Secret, so faster would gain nothing. Unlike a file system watch, polling works the
+// same on every kind of mount.
 const reloadInterval = 10 * time.Second
 
 // CertificateFiles names the certificates of a TLS listener.
@@ -68,8 +68,8 @@ func (c *Certificates) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	return set.fallback, nil
 }
 
-// Run follows the files until ctx ends. While they cannot be read (half-written,
-// say) the last good certificates are served.
+// Run follows the files until ctx ends. While they cannot be read (half-written, say), it serves
+// the last good certificates.
 func (c *Certificates) Run(ctx context.Context, log logr.Logger) {
 	ticker := time.NewTicker(reloadInterval)
 	defer ticker.Stop()
@@ -192,7 +192,7 @@ func findPairs(dir string) ([][2]string, error) {
 	return slices.Clip(pairs), nil
 }
 
-// keyOf returns the path of a certificate's key; false if path is no certificate.
+// keyOf returns the path of a certificate's key; false if path is not a certificate.
 func keyOf(path string) (string, bool) {
 	if base, ok := strings.CutSuffix(path, ".crt"); ok {
 		return base + ".key", true

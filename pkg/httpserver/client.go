@@ -17,10 +17,10 @@ const watchInterval = 2 * time.Second
 
 // Client is the other end of one connection. It is safe for concurrent use.
 //
-// net/http notices that a client has left by reading from its connection. On HTTP/1.1 it
-// does not read while the body of the request is unread, nor once a byte has arrived
-// behind the request. So the server asks the kernel, which knows of a FIN or a reset
-// although bytes before it are unread.
+// net/http notices that a client has left by reading from its connection. On HTTP/1.1 it does not
+// read while the body of the request is unread, nor once a byte has arrived behind the request.
+// So the server asks the kernel, which knows of a FIN or a reset even if bytes before it are
+// unread.
 type Client struct {
 	// Context of the requests on the connection.
 	context.Context
@@ -65,8 +65,8 @@ func ClientOf(ctx context.Context) *Client {
 // ErrLeft is the departure of a client that net/http has not noticed.
 var ErrLeft = fmt.Errorf("the client has closed the connection: %w", context.Canceled)
 
-// Departure returns an error if nobody waits for the answer to a request any more: the
-// cause of the end of its context, or ErrLeft.
+// Departure returns an error if no one waits for the answer to a request: the cause of the end of
+// its context, or ErrLeft.
 func Departure(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err

@@ -24,14 +24,14 @@ type connections struct {
 	none chan struct{}
 	// places holds one value for each open connection; nil means no bound.
 	places chan struct{}
-	// retired holds a value once a retired connection serves nothing any more.
+	// retired holds a value once a retired connection serves nothing.
 	retired chan struct{}
 	// shed ends the newest requests that wait, at most n; nil if none can.
 	shed func(n int) int
-	// refused is called with each request that found no room for its stream; nil is nobody.
+	// refused is called with each request that found no room for its stream; it may be nil.
 	refused func(*http.Request)
-	// patience is how long a connection is idle, or its head unfinished, before it makes
-	// room for another one: the rest may be on the way.
+	// patience is how long a connection must be idle, or its head unfinished, before it makes
+	// room for another one. The rest may be on the way.
 	patience time.Duration
 	// interval is the time between two looks for such a connection.
 	interval time.Duration
@@ -239,8 +239,8 @@ func closeAll(conns []*tcpConn) {
 	}
 }
 
-// wait returns when no connection is open, or with ctx's error. No listener may
-// be accepting any more.
+// wait returns when no connection is open, or with ctx's error. All listeners must have stopped
+// accepting.
 func (c *connections) wait(ctx context.Context) error {
 	c.mu.Lock()
 	none := c.none
@@ -253,7 +253,7 @@ func (c *connections) wait(ctx context.Context) error {
 	}
 }
 
-// close cuts what is open.
+// close cuts the open connections.
 func (c *connections) close() error {
 	c.mu.Lock()
 	open := make([]net.Conn, 0, len(c.open))

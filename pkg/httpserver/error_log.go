@@ -7,9 +7,9 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// errorLog makes a log for http.Server, which writes a line for every client
-// that hangs up during a handshake, every port scan and every odd query string.
-// Those are for debugging; what an operator must act on is passed on.
+// errorLog returns a log for http.Server. The server writes a line for every client that hangs up
+// during a handshake, every port scan and every odd query string. Those are for debugging;
+// errorLog passes on what an operator must act on.
 func errorLog(to logr.Logger) *log.Logger {
 	return log.New(&lines{to: to}, "", 0)
 }

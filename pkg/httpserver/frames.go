@@ -24,9 +24,9 @@ const (
 // stream returns the stream of the last frame that began.
 func (f *frames) stream() uint32 { return binary.BigEndian.Uint32(f.head[5:]) &^ (1 << 31) }
 
-// next follows the next n bytes of b, which end with b or within a frame: block of them are
-// of a header block, end reports that it ends with them, and began that they are the end of a
-// frame's head.
+// next follows the next n bytes of b, which end with b or within a frame. Of these, block bytes
+// belong to a header block. If end is set, they end that block; if began is set, they end the
+// head of a frame.
 func (f *frames) next(b []byte) (n, block int, end, began bool) {
 	if f.have < len(f.head) {
 		n = copy(f.head[f.have:], b)

@@ -9,13 +9,14 @@ const (
 	// freeHead is how much of a head costs nothing, and freeHandshake how much of a TLS
 	// handshake.
 	freeHead, freeHandshake = 512, 4 << 10
-	// headMemory is the most memory that a byte of a head takes: a field of 7 bytes has a
-	// key, a value and an entry in a map that grows, and one of HPACK's static table is one
-	// byte and 40 in memory.
+	// headMemory is the most memory that a byte of a head takes. A field of 7 bytes has a key, a
+	// value and an entry in a growing map. A field of HPACK's static table is one byte on the
+	// wire and 40 in memory.
 	headMemory = 32
 )
 
-// read charges for what is read of heads. It reports false if the connection is closed.
+// read charges for the bytes of heads that are read. It reports false if the connection is
+// closed.
 func (c *connections) read(conn *tcpConn, b []byte) bool {
 	switch f := &conn.frames; {
 	case f.other:
@@ -49,9 +50,9 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 	return true
 }
 
-// headLength returns how many of the bytes just read may belong to a head of HTTP/1.1. Bytes
-// of a body that arrived with the end of its head do not count. Otherwise its connection would
-// be closed for them while net/http has yet to parse the head.
+// headLength returns how many of the bytes just read may belong to an HTTP/1.1 head. Bytes of a
+// body that arrived with the end of its head do not count. Otherwise they would close the
+// connection before net/http has parsed the head.
 func (c *Client) headLength(b []byte) int64 {
 	if c.head.Load()+int64(len(b)) <= c.free {
 		return int64(len(b)) // it costs nothing anyway

@@ -2,7 +2,7 @@ package httpserver
 
 import "time"
 
-// ended notes that a retired connection serves nothing any more.
+// ended records that a retired connection serves nothing.
 func (c *tcpConn) ended() {
 	if !c.client.retired.Load() || c.client.over.Swap(true) {
 		return
@@ -13,9 +13,9 @@ func (c *tcpConn) ended() {
 	}
 }
 
-// enter waits for a place. It evicts the connection that has been idle for longest. If none
-// is idle it has the newest requests that wait shed, more each time, so that clients that
-// wait keep out nobody. It reports false once closed is.
+// enter waits for a place. It evicts the connection that has been idle for longest. If none is
+// idle, it sheds the newest waiting requests, more each time, so that waiting clients keep no one
+// out. It reports false once closed is closed.
 func (c *connections) enter(closed <-chan struct{}) bool {
 	for n := 1; c.places != nil; {
 		select {
@@ -50,9 +50,9 @@ func (c *connections) enter(closed <-chan struct{}) bool {
 	return true
 }
 
-// evict closes the connection that has waited for longest for a request, or for the rest
-// of a head. It reports whether there is one. A request that nobody has read yet is a sign
-// of a busy process, not of an idle client.
+// evict closes the connection that has waited longest for a request, or for the rest of a head.
+// It reports whether there is one. An unread request is a sign of a busy process, not of an idle
+// client.
 func (c *connections) evict() bool {
 	late := time.Now().Add(-c.patience).UnixNano()
 	c.mu.Lock()

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// secureConn is TLS that net/http takes for plain: it reads a *tls.Conn where nobody can
-// see the frames, so that header blocks would cost nothing there.
+// secureConn is TLS that net/http takes for plain. If net/http read a *tls.Conn itself, we could
+// not see the frames and could not charge for header blocks.
 type secureConn struct {
 	net.Conn // a *tls.Conn whose other methods net/http must not find
 	tcp      *tcpConn

@@ -1,6 +1,6 @@
-// Package httpserver serves HTTP/1.1 and HTTP/2, with and without TLS, on
-// listeners that it is given, and ends without cutting what is in flight,
-// WebSockets included. It must not know what is served.
+// Package httpserver serves HTTP/1.1 and HTTP/2, with and without TLS, on listeners that the
+// caller opens. It shuts down without cutting requests in flight, WebSockets included. It must
+// not know what is served.
 package httpserver
 
 import (
@@ -19,9 +19,9 @@ const (
 	// readHeaderTimeout bounds the head of a request, so that idle half-sent
 	// requests cannot use up the process.
 	readHeaderTimeout = 30 * time.Second
-	// idleTimeout of kept connections. It is longer than that of the load
-	// balancers in front of us (up to 10 minutes), which must be the ones to
-	// close: otherwise a request may meet a connection that is just closing.
+	// idleTimeout of kept connections. It is longer than that of load balancers in front of us
+	// (up to 10 minutes), because they must be the ones to close. Otherwise a request may meet a
+	// connection that is just closing.
 	idleTimeout = 620 * time.Second
 	// maxStreams on one HTTP/2 connection. A gRPC client holds a single connection, and
 	// opens another one when held requests use that up.
@@ -29,9 +29,8 @@ const (
 	// connectionWindow is StreamWindow for all streams of a connection: larger, so that a few
 	// unread uploads do not stall an ingress's connection.
 	connectionWindow = 1 << 20
-	// frameSize is the smallest largest frame that HTTP/2 has (RFC 9113, 4.2). net/http's
-	// default is 1 MiB, and it makes room for a frame when it has read the 9 bytes that say
-	// how long that is.
+	// frameSize is the lowest maximum frame size of HTTP/2 (RFC 9113, 4.2). net/http's default is
+	// 1 MiB. It allocates a buffer for a frame after the 9 bytes that carry the frame's length.
 	frameSize = 16 << 10
 	// An HTTP/2 client that has vanished is found by pings: no write fails while
 	// nothing is written. For HTTP/1.1 TCP's keep-alive does it.
@@ -42,29 +41,29 @@ const (
 // handler.
 const StreamWindow = 64 << 10
 
-// FieldMemory is what a field of a head takes in memory besides its name and its value, in
-// bytes.
+// FieldMemory is the memory that a field of a head takes in addition to its name and its value,
+// in bytes.
 const FieldMemory = 64
 
 // Options configures a Server.
 type Options struct {
-	// TLS configures the TLS listeners; nil if there are none. It must give
-	// certificates by itself. Not to be changed afterwards.
+	// TLS configures the TLS listeners; nil if there are none. It must provide certificates
+	// itself. Do not change it afterwards.
 	TLS *tls.Config
 	// MaxHeaderBytes bounds the head of a request; 0 is net/http's default, 1 MiB. HTTP/2
 	// adds 32 bytes for each field. net/http answers a longer one with 431 by itself.
 	MaxHeaderBytes int
 	// MaxHeadMemory bounds the memory, in bytes, of heads that are being read, except for the
-	// first bytes of each. Beyond it those that are unfinished for longest are cut. 0 is no
-	// bound.
+	// first bytes of each. Beyond it, the server cuts the heads that have been unfinished for
+	// longest. 0 means no bound.
 	MaxHeadMemory int64
-	// MaxConnections bounds the connections that are open at a time, those of all
-	// listeners together. For another one, that is closed which has been idle for longest;
-	// while none is idle, Shed is called. 0 is no bound.
+	// MaxConnections bounds the open connections of all listeners together. To admit another one,
+	// the server closes the connection that has been idle for longest; if none is idle, it calls
+	// Shed. 0 means no bound.
 	MaxConnections int
-	// MaxStreams bounds the streams of HTTP/2 that are open at a time, those of all
-	// connections together: further requests wait for their turn, as many at most. Meanwhile
-	// connections are closed whose clients do not read, else Shed is called. 0 is no bound.
+	// MaxStreams bounds the open HTTP/2 streams of all connections together. Further requests
+	// wait for their turn, at most as many again. Meanwhile the server closes connections whose
+	// clients do not read, or else calls Shed. 0 means no bound.
 	MaxStreams int
 	// Shed ends the newest requests that wait, n at most, and returns how many it ended.
 	// Each calls Retire of its Client. Nil if no request can be ended.
@@ -76,8 +75,8 @@ type Options struct {
 	Log logr.Logger
 }
 
-// Server serves one handler on any number of listeners. Responses may take for
-// ever: there is no write timeout, as streams and held requests live long.
+// Server serves one handler on any number of listeners. It has no write timeout, because streams
+// and held requests live long.
 type Server struct {
 	http        *http.Server
 	connections *connections
@@ -143,9 +142,8 @@ func ended(l net.Listener, err error) error {
 // second, and returns how many there were. What they take in memory is not known.
 func (s *Server) CloseLate() int { return s.connections.late() }
 
-// Shutdown closes the listeners, waits until every request is answered and
-// every hijacked connection is closed, and cuts what is left when ctx ends; then
-// it returns ctx's error.
+// Shutdown closes the listeners, and waits until every request is answered and every hijacked
+// connection is closed. When ctx ends first, it cuts the rest and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err == nil {

@@ -195,8 +195,8 @@ func hijack(t *testing.T, secure bool) (*running, net.Conn, *bufio.Reader) {
 			t.Errorf("hijacking: %v", err)
 			return
 		}
-		// net/http hears nothing of this connection any more, and the handler
-		// need not be what keeps it.
+		// net/http no longer reads this connection, and the handler need not be what keeps it
+		// open.
 		go func() {
 			defer conn.Close()
 			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -467,7 +467,7 @@ func TestUnreadRequestsAreNotIdle(t *testing.T) {
 	cut(t, idle)
 }
 
-// Requests that wait keep out nobody: the newest one is shed, and its connection closed.
+// Waiting requests keep no one out: the server sheds the newest one and closes its connection.
 func TestWaitingRequestsMakeRoom(t *testing.T) {
 	for _, test := range []struct {
 		reason    string
@@ -650,8 +650,8 @@ func TestClosedConnectionsAreNotCharged(t *testing.T) {
 	}
 }
 
-// A body that is read with the end of its head costs nothing, however slow the head is parsed:
-// at a burst of uploads bystanders lost their connections.
+// A body that is read with the end of its head costs nothing, however slowly the head is parsed.
+// Before that, bystanders lost their connections in a burst of uploads.
 func TestBodiesAreNotChargedAsHeads(t *testing.T) {
 	const line, end = "POST / HTTP/1.1\r\nHost: test\r\nCookie: ", "\r\n\r\n"
 	for _, test := range []struct {
@@ -719,7 +719,8 @@ func TestMemoryOfHeadsIsBounded(t *testing.T) {
 	if err := end(small); err != nil {
 		t.Errorf("a small head is refused: %v", err)
 	}
-	// The bound is no outage: those who do not end their heads go, not the newcomers.
+	// The bound does not cause an outage: clients that do not finish their heads go, not the
+	// newcomers.
 	for range 3 {
 		newer := begin(3 * unit)
 		cut(t, large)
@@ -749,8 +750,8 @@ func TestMemoryOfHeadsIsBounded(t *testing.T) {
 	}
 }
 
-// An HTTP/2 connection that serves a stream may begin another header block, and frames that
-// are no part of one are not charged.
+// An HTTP/2 connection that serves a stream may begin another header block. The server does not
+// charge for frames outside of header blocks.
 func TestHeaderBlocksAreBounded(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) { headerBlocksAreBounded(t, secure) })
@@ -818,7 +819,7 @@ func headerBlocksAreBounded(t *testing.T, secure bool) {
 	held := request(oldest, true, "/hold")
 	begin(oldest, 3)
 	used(func(n int64) bool { return n > 2*headMemory*unit })
-	// Bodies, pings and settings are no heads.
+	// Bodies, pings and settings are not heads.
 	other := open()
 	stream := request(other, false, "/")
 	for range 8 {

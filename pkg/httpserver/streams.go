@@ -12,10 +12,10 @@ import (
 // turnTimeout is how long a request waits for its turn while too many streams are open.
 const turnTimeout = 10 * time.Second
 
-// streams bounds the open streams of HTTP/2 of all connections. A stream costs memory until
-// its last frame is written, which is long after its handler has returned if the client does
-// not read: 16 connections of 225 small answers ended a process of 64 MiB. net/http tells
-// nobody of that, but the frames do.
+// streams bounds the open HTTP/2 streams of all connections. A stream costs memory until its last
+// frame is written, which may be long after its handler has returned. The reason is a client that
+// does not read: 16 connections of 225 small answers ended a process of 64 MiB. net/http does not
+// report this, but the frames show it.
 type streams struct {
 	max    int64 // 0 means no bound
 	open   atomic.Int64
@@ -29,9 +29,9 @@ type streams struct {
 // connStreams are the open streams of one connection.
 type connStreams struct {
 	mu       sync.Mutex
-	last     uint32          // the largest that was opened
-	answered map[uint32]bool // the open ones, and whether the head of the response was written
-	unread   int             // how many were answered
+	last     uint32          // highest ID so far
+	answered map[uint32]bool // open IDs; true once the response head was written
+	unread   int             // answered ones
 	progress time.Time       // when a frame of a response was written
 }
 
@@ -168,7 +168,7 @@ func (c *connections) turn(ctx context.Context) bool {
 	}
 }
 
-// wake gives their turns to those who wait, as there is room.
+// wake gives turns to waiting requests while there is room.
 func (s *streams) wake() {
 	if s.queued.Load() == 0 {
 		return
@@ -181,9 +181,9 @@ func (s *streams) wake() {
 	}
 }
 
-// relieve makes room for those who wait: it closes the connection with the most responses
-// that have begun, if for a while its client has taken nothing of them; else it has the
-// newest requests that wait for a target shed.
+// relieve makes room for waiting requests. It closes the connection with the most responses that
+// have begun, if its client has read nothing of them for a while. Otherwise it sheds the newest
+// requests that wait for a target.
 func (c *connections) relieve() {
 	c.streams.wake()
 	if c.streams.queued.Load() > 0 {
@@ -201,8 +201,8 @@ func (c *connections) relieve() {
 	}
 }
 
-// stalled returns the connection with the most responses that have begun, of those that have
-// written nothing of any for a while; nil if there is none.
+// stalled returns a connection that has written nothing of its responses for a while; nil if
+// there is none. Of several, it returns the one with the most responses that have begun.
 func (c *connections) stalled() (stalled *tcpConn) {
 	late := time.Now().Add(-c.patience)
 	c.mu.Lock()

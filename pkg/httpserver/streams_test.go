@@ -57,7 +57,7 @@ func (r *running) settled(t *testing.T, n int64) {
 	}
 }
 
-// A stream is open until its last frame is written, whoever ends it.
+// A stream is open until its last frame is written, whichever side ends it.
 func TestOpenStreamsAreCounted(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		r := startWith(t, Options{MaxStreams: 100}, func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,7 @@ func TestClientsThatDoNotReadMakeRoom(t *testing.T) {
 	}
 }
 
-// Whoever waits for a response that has not begun is no client that does not read.
+// A client that waits for a response that has not begun does not count as one that does not read.
 func TestRequestsThatWaitAreShedForTurns(t *testing.T) {
 	held := make(chan struct{}, 10)
 	r := startWith(t, Options{MaxStreams: 10, Shed: func(n int) int {

@@ -24,9 +24,9 @@ const (
 	starting = 10 * time.Second
 )
 
-// persistent returns a ListWatch that waits for an API server that cannot be reached.
-// Informers would try less and less often, each minute in the end: who knows endpoints that
-// are gone, and none of the new ones, must learn of them sooner.
+// persistent returns a ListWatch that waits for an API server that cannot be reached. Informers
+// back off to one attempt per minute. A component that knows old endpoints, and none of the new
+// ones, must learn of them sooner.
 func persistent(l *cache.ListWatch) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -62,7 +62,7 @@ func persist[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// unreachable reports whether an error says that there was no connection, or that it ended
+// unreachable reports whether an error means that there was no connection, or that it ended
 // without an answer.
 func unreachable(err error) bool {
 	var op *net.OpError

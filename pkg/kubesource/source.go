@@ -98,9 +98,9 @@ func (s *Source) Run(ctx context.Context, synced func(), watches ...Watch) error
 	return group.Wait()
 }
 
-// listWatch returns how to list and watch the objects of a watch. The path of
-// their kind is known, so that the API server is not asked for it: one that is
-// away at the start would fail the start.
+// listWatch returns functions to list and watch the objects of a watch. It knows the path of
+// their kind and does not ask the API server for it. Otherwise a server that is away at the start
+// would fail the start.
 func (s *Source) listWatch(w Watch) (*cache.ListWatch, error) {
 	namespace := s.options.Namespace
 	if w.namespace != "" {

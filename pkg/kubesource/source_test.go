@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A component that restarts while the API server is away would lose what it has
-// heard of the others if it gave up.
+// If a component gave up when it restarts while the API server is away, it would lose what the
+// others have reported.
 func TestAnAPIServerThatIsAwayIsWaitedFor(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -38,8 +38,8 @@ type Handler[T Object] struct {
 	// Wake takes a route whose status.wake is new or has changed, after Set if that is called
 	// too. Nil drops status.wake.
 	Wake func(T)
-	// Trim drops what is not needed before an object is kept in memory. Managed
-	// fields and annotations are always dropped. Nil keeps the rest.
+	// Trim drops unneeded fields before an object is kept in memory. Managed fields and
+	// annotations are always dropped. Nil keeps the rest.
 	Trim func(T)
 	// Namespace to watch, if it is not that of the Source.
 	Namespace string
@@ -52,9 +52,9 @@ func For[T Object](object T, h Handler[T]) Watch {
 	return newWatch(object, h, newVersion)
 }
 
-// Routes returns watches of InterceptorRoutes and HTTPScaledObjects, which are
-// *unstructured.Unstructured. Of their status only status.wake is kept, without its
-// message, and only if the handler has a Wake; another change of it is not delivered.
+// Routes returns watches of InterceptorRoutes and HTTPScaledObjects, both unstructured. Of their
+// status it keeps only status.wake, without its message, and only if the handler has a Wake. It
+// does not deliver other changes of the status.
 func Routes[T Object](h Handler[T]) []Watch {
 	return []Watch{
 		newWatch(route.NewObject(route.InterceptorRouteKind()), h, newSpec),

@@ -78,7 +78,7 @@ func TestWhatIsNotReadIsNotKept(t *testing.T) {
 	}
 }
 
-// A wake goes to whoever asks for it, by itself and without what people may read only.
+// A handler that asks for wakes gets each by itself, without the text that is only for people.
 func TestWakesOfRoutes(t *testing.T) {
 	var got []string
 	w := Routes(Handler[*unstructured.Unstructured]{

@@ -1,6 +1,6 @@
-// Package lifecycle is what every binary does around its work: it starts, keeps
-// within the memory of its container, listens, serves auxiliary ports, and stops
-// in order. It must not know what a binary does.
+// Package lifecycle is what every binary does around its work. It starts, keeps within the memory
+// of its container, listens, serves auxiliary ports, and stops in order. It must not know what a
+// binary does.
 package lifecycle
 
 import (
@@ -13,14 +13,13 @@ import (
 	"strings"
 )
 
-// LimitMemory sets the Go memory limit to nine tenths of what the control groups
-// of the process allow, or of the machine's memory if that is less. A lower
-// GOMEMLIMIT stays. Without a limit the garbage collector lets the heap grow
-// until the kernel kills a container whose manifest sets no GOMEMLIMIT.
+// LimitMemory sets the Go memory limit to nine tenths of what the control groups of the process
+// allow. If the machine's memory is less, that counts instead. A lower GOMEMLIMIT stays. Without
+// a limit, the garbage collector lets the heap grow until the kernel kills the container.
 //
-// Any group from the process's own up to the root may have a limit: systemd sets
-// them on slices, and inside a container the own group is the root. root is the
-// root of the file system, os.DirFS("/"). LimitMemory returns the limit in force.
+// Any group from the process's own up to the root may have a limit. systemd sets limits on
+// slices, and inside a container the own group is the root. The parameter is the root of the file
+// system, os.DirFS("/"). LimitMemory returns the limit in force.
 func LimitMemory(root fs.FS) int64 {
 	allowed := int64(math.MaxInt64)
 	lower := func(name, label string, unit int64) {

@@ -33,14 +33,14 @@ type Process struct {
 	Parts []func(ctx context.Context) error
 	// Servers are served until the drain is over.
 	Servers []Server
-	// Ready is called when everything runs, and returns when ctx ends at the
-	// latest: when the process is asked to stop, or a part has failed.
+	// Ready is called when everything runs. It must return when ctx ends: when the process is
+	// asked to stop, or a part has failed.
 	Ready func(ctx context.Context)
 	// NotReady has the readiness probe fail.
 	NotReady func()
 	// Delay between NotReady and Drain.
 	Delay time.Duration
-	// Drain closes the ports that clients use, and waits for what is in flight.
+	// Drain closes the ports that clients use, and waits for requests in flight.
 	Drain func() error
 	// Close is the last call.
 	Close func(ctx context.Context) error

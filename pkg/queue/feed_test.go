@@ -68,8 +68,8 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-// flood is a Source whose routes all change all the time, faster than any reader
-// reads; a cold hit comes in the middle of each round.
+// flood is a Source whose routes all change all the time, faster than any reader reads. A cold
+// hit comes in the middle of each round.
 type flood struct {
 	*demand
 	routes, taken int

@@ -31,9 +31,9 @@ const (
 	maxLists = 16
 )
 
-// NewHandler returns the handler of /queue: the counts of all routes, or with
-// ?watch=true a stream of them, which ends with the request or when done is
-// closed; a nil done never is. Readers over a bound get 503.
+// NewHandler returns the handler of /queue. It serves the counts of all routes, or with
+// ?watch=true a stream of them. The stream ends with the request or when done is closed; a nil
+// done never is. Readers over a bound get 503.
 func NewHandler(source Source, done <-chan struct{}) http.Handler {
 	return &handler{source: source, done: done, watches: make(chan struct{}, maxWatches), lists: make(chan struct{}, maxLists)}
 }
@@ -87,13 +87,13 @@ func (h *handler) list(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Type", ContentTypeJSON)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	// Without a reader there is nobody to tell.
+	// Without a reader there is no one to notify.
 	_ = write(w, body)
 }
 
-// write writes and flushes within the time that a reader has. The deadline is
-// left standing: on HTTP/1.1 the server lifts it for the next request, on HTTP/2,
-// where a stream would be reset at it, the next bookmark comes first.
+// write writes and flushes within the time that a reader has. It leaves the deadline in place. On
+// HTTP/1.1 the server lifts it for the next request. On HTTP/2, where a stream would be reset at
+// it, the next bookmark comes first.
 func write(w http.ResponseWriter, line []byte) error {
 	control := http.NewResponseController(w)
 	// A writer without deadlines, as in tests, does not need them.

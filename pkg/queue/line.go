@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// A line is an Event as encoding/json writes it, but in a buffer that is used
-// again and without a map in between: a snapshot of 100,000 routes must not keep
-// a cold hit waiting. startLine, any number of appendCount and endLine make one.
+// A line is an Event as encoding/json writes it, but in a reused buffer and without a map.
+// Otherwise a snapshot of 100,000 routes would delay a cold hit. startLine, any number of
+// appendCount and endLine make one.
 
 // lineCounts is between the type of an event and its counts.
 const lineCounts = `,"counts":{`
@@ -45,7 +45,7 @@ func appendCount(line []byte, route string, c Count) []byte {
 	return append(line, '}')
 }
 
-// endLine closes what is open.
+// endLine closes the open brackets.
 func endLine(line []byte) []byte {
 	if line[len(line)-1] != '"' {
 		line = append(line, '}')
@@ -84,17 +84,16 @@ const (
 // errLongLine is returned for a line over maxLine.
 var errLongLine = errors.New("a line is too long")
 
-// lineReader reads lines. Between two of them it keeps the memory of a usual one
-// only, however long the snapshot was: a scaler reads hundreds of streams that are
-// nearly silent then.
+// lineReader reads lines. Between two lines it keeps only the memory of a usual one, however long
+// the snapshot was. A scaler reads hundreds of streams that are nearly silent after it.
 type lineReader struct{ *bufio.Reader }
 
 func newLineReader(r io.Reader) lineReader {
 	return lineReader{bufio.NewReaderSize(r, usualLine)}
 }
 
-// next returns a line with its end, which is valid until the next call, or io.EOF
-// if there is none. A line without an end is an error.
+// next returns a line with its line break, which is valid until the next call, or io.EOF if there
+// is none. A line without a line break is an error.
 func (l lineReader) next() ([]byte, error) {
 	part, err := l.ReadSlice('\n')
 	var whole []byte

@@ -1,7 +1,6 @@
-// Package queue is the wire contract of an interceptor's /queue: how much demand
-// each route has, as one JSON object or as a stream of changes. It holds the
-// types, the handler and the client. It must not know who counts, nor what the
-// counts are used for.
+// Package queue is the wire contract of an interceptor's /queue: the demand of each route, as one
+// JSON object or as a stream of changes. It holds the types, the handler and the client. It must
+// not know who counts, nor how the counts are used.
 package queue
 
 // Path of the endpoint on the admin port, and the query that asks for a stream.

@@ -56,11 +56,11 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	// batch is how many routes a line has at most, unless it is a snapshot: cold
-	// hits wait for no more than one line, some 20 KB.
+	// batch is the maximum number of routes in a line that is not a snapshot. A cold hit waits
+	// for at most one line, some 20 KB.
 	batch = 256
-	// costFactor bounds what lines about routes that turn active and inactive cost:
-	// after each one a stream pauses for so many times the time that it took.
+	// costFactor bounds the cost of lines about routes that turn active and inactive. After each
+	// line, a stream pauses for this multiple of the time that the line took.
 	costFactor = 20
 )
 

@@ -211,7 +211,7 @@ func TestASlowReaderIsCut(t *testing.T) {
 		}
 		defer response.Body.Close()
 		synctest.Wait()
-		d.set("ns/a", cold, true) // nobody reads this line
+		d.set("ns/a", cold, true) // no one reads this line
 		pass(writeTimeout - time.Millisecond)
 		synctest.Wait()
 		if d.readers() != 1 {
@@ -225,7 +225,7 @@ func TestASlowReaderIsCut(t *testing.T) {
 	})
 }
 
-// The admin port has other paths, which set no deadline of their own.
+// The admin port has other paths, which set no deadline themselves.
 func TestADeadlineDoesNotOutliveItsAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mux := http.NewServeMux()

@@ -13,8 +13,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// ReasonRouteConflict is the reason of a route that loses requests to others, as conditions
-// have it.
+// ReasonRouteConflict is the condition reason of a route that loses requests to others.
 const ReasonRouteConflict = "RouteConflict"
 
 // claim is what a route asks for.
@@ -44,9 +43,9 @@ func NewClaims(limits Limits) *Claims {
 	}
 }
 
-// Set replaces what an object of a kind asks for: it is nil if it is gone or not in effect.
-// Set returns the names of the other routes that ask, or asked, for a place with it, or that
-// find another room in their namespace: what is true of them may have changed.
+// Set replaces the claims of an object of a kind; nil means that the object is gone or not in
+// effect. Set returns the names of other routes whose conflicts may have changed. Those claim, or
+// claimed, a place with it, or find another room in their namespace.
 func (c *Claims) Set(kind string, name types.NamespacedName, object *v1beta1.InterceptorRoute) []types.NamespacedName {
 	var claimed *claim
 	if object != nil {
@@ -128,7 +127,7 @@ type Conflict struct {
 	Winner types.NamespacedName
 }
 
-// String says what becomes of the requests of the place.
+// String describes what happens to the requests of the place.
 func (c Conflict) String() string {
 	return fmt.Sprintf("requests for %s go to the route %s, which has the same rule and comes first", c.Place, c.Winner)
 }

@@ -39,7 +39,7 @@ func (c *Claims) put(kind string, r *v1beta1.InterceptorRoute) []types.Namespace
 	return c.Set(kind, nameOf(r), r)
 }
 
-// winners are who gets what a route asks for in vain.
+// winners returns the winners of the places that a route claims in vain.
 func (c *Claims) winners(r *v1beta1.InterceptorRoute) (winners []string) {
 	lost, _ := c.Conflicts(r)
 	for _, l := range lost {
@@ -121,7 +121,7 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-// Whoever may have to be told otherwise is named.
+// Set returns every route whose condition may have to change.
 func TestAffectedRoutes(t *testing.T) {
 	c := NewClaims(defaults)
 	steps := []struct {
@@ -164,7 +164,7 @@ func TestAffectedRoutes(t *testing.T) {
 	}
 }
 
-// What we tell is what package routing does: whoever we say wins gets a request
+// What we report is what package routing does. A route that we report as winner gets a request
 // made for the place, and a route without losses gets its own.
 func TestTheTableAgrees(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

@@ -15,9 +15,9 @@ import (
 // maxRegexes is how many regular expressions an object may have.
 const maxRegexes = 8
 
-// convertConditions adds what a rule asks for besides hosts and paths to its converted form.
-// It reports whether a request can have it. regexes is how many of them the object has up
-// to here.
+// convertConditions adds the conditions of a rule, besides hosts and paths, to its converted
+// form. It reports whether a request can meet them. regexes is the number of regular expressions
+// of the object so far.
 func convertConditions(in *v1beta1.RoutingRule, rule *routing.Rule, regexes int, found *findings) bool {
 	for _, method := range in.Methods {
 		if !httpguts.ValidHeaderFieldName(method) { // both are tokens (RFC 9110, 9.1)
@@ -112,7 +112,7 @@ func valuesOf(in *v1beta1.HeaderMatch) []string {
 	return append([]string{*in.Value}, in.Values...)
 }
 
-// conditionsOf is how many matches a rule has besides its hosts and paths.
+// conditionsOf returns the number of matches of a rule besides its hosts and paths.
 func conditionsOf(rule *v1beta1.RoutingRule) int {
 	sum := len(rule.Methods) + len(rule.UserAgents) + len(rule.ClientCIDRs)
 	for i := range rule.Headers {

@@ -10,7 +10,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// asks reports whether a request has what a rule asks for, and what is wrong with the rule.
+// asks reports whether a request matches a rule, and what is wrong with the rule.
 func asks(rule v1beta1.RoutingRule, request *routing.Request) (matches bool, wrong string) {
 	rules, problems := defaults.Rules([]v1beta1.RoutingRule{rule}, Matches{})
 	_, matches = routing.Compile([]routing.Route[int]{{Rules: rules}}).Match(request)

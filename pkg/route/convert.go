@@ -13,13 +13,13 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// Convert returns the InterceptorRoute that an HTTPScaledObject stands for, with
-// its defaults set. The result shares nothing with it. Of the metadata it keeps
-// the names, the dates and what users wrote. What only the ScaledObject needs
-// (the workload, replicas, cooldown periods) and the status have no counterpart.
+// Convert returns the InterceptorRoute that is equivalent to an HTTPScaledObject, with its
+// defaults set. The result shares nothing with it. Of the metadata it keeps the names, the dates
+// and what users wrote. The status, and fields that only the ScaledObject needs (the workload,
+// replicas, cooldown periods), have no counterpart.
 //
-// An object without hosts is a catch-all. One without port and portName leaves
-// both empty in the target: the Service's only port is meant.
+// An object without hosts is a catch-all. One without port and portName leaves both empty in the
+// target, which selects the Service's only port.
 func Convert(o *v1alpha1.HTTPScaledObject) *v1beta1.InterceptorRoute {
 	return &v1beta1.InterceptorRoute{
 		TypeMeta: metav1.TypeMeta{

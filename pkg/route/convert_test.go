@@ -15,9 +15,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of the conversion")
 
-// TestConvert converts each testdata/convert/*.in.yaml, whose
-// first line is a comment that gives the reason, and compares with *.out.yaml.
-// Run with -update to write those; then read the difference.
+// TestConvert converts each testdata/convert/*.in.yaml and compares with *.out.yaml. The first
+// line of an input is a comment that gives the reason. Run with -update to write the outputs;
+// then read the difference.
 func TestConvert(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/convert/*.in.yaml")
 	if err != nil || len(inputs) == 0 {

@@ -1,7 +1,7 @@
-// Package route holds the facts about InterceptorRoutes and HTTPScaledObjects
-// that several components share: what decodes, defaults, conversion, which port
-// of a Service is meant, and which object wins. It must not know a Kubernetes
-// client, or what a component does with a route.
+// Package route holds the facts about InterceptorRoutes and HTTPScaledObjects that several
+// components share. These are decoding, defaults, conversion, the port of a Service that a route
+// selects, and which object wins. It must not know a Kubernetes client, or what a component does
+// with a route.
 package route
 
 import (
@@ -29,19 +29,18 @@ func Kinds() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{InterceptorRouteKind(), HTTPScaledObjectKind()}
 }
 
-// NewObject returns an empty object of a kind, to read into or to watch. Both
-// kinds are read unstructured: a typed list fails as a whole on one object that
-// does not decode, and the schema of 0.16 accepts such objects.
+// NewObject returns an empty object of a kind, to read into or to watch. Both kinds are read
+// unstructured. A typed list fails as a whole on one object that does not decode, and the schema
+// of 0.16 accepts such objects.
 func NewObject(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(kind)
 	return object
 }
 
-// Decode reads an InterceptorRoute, or an HTTPScaledObject as the InterceptorRoute
-// that it stands for. Defaults are set, and the object is not changed. The status
-// is ignored: only the operator writes it, and an error there is no reason not to
-// serve the route. The error names the field.
+// Decode reads an InterceptorRoute, or converts an HTTPScaledObject to one. It sets defaults and
+// does not change the object. It ignores the status: only the operator writes it, and an error
+// there must not stop the route. The error names the field.
 func Decode(object *unstructured.Unstructured) (*v1beta1.InterceptorRoute, error) {
 	if object.GetKind() == api.KindHTTPScaledObject {
 		decoded, err := DecodeHTTPScaledObject(object)

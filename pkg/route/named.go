@@ -7,8 +7,8 @@ import (
 // Named holds something of each of the two objects that may have the same name.
 type Named[T any] struct{ interceptorRoute, httpScaledObject *T }
 
-// Set replaces what is held of the object of a kind; nil means that there is no
-// such object, or that it is not in effect.
+// Set replaces the value for the object of a kind; nil means that the object does not exist or is
+// not in effect.
 func (n *Named[T]) Set(kind string, value *T) {
 	if kind == api.KindHTTPScaledObject {
 		n.httpScaledObject = value
@@ -17,9 +17,8 @@ func (n *Named[T]) Set(kind string, value *T) {
 	}
 }
 
-// InForce returns what is held of the object that requests follow, and its kind:
-// an InterceptorRoute wins over the HTTPScaledObject of its name. Nil means that
-// there is neither.
+// InForce returns the value and the kind of the object that requests follow: an InterceptorRoute
+// wins over the HTTPScaledObject of its name. Nil means that there is neither.
 func (n *Named[T]) InForce() (kind string, value *T) {
 	if n.interceptorRoute != nil {
 		return api.KindInterceptorRoute, n.interceptorRoute

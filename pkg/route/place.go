@@ -14,8 +14,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// convertHost returns a host of a rule as requests have it, without a port, or why none
-// has it.
+// convertHost returns a host of a rule in the form that requests have, without a port, or why no
+// request can have it.
 func convertHost(value string) (string, error) {
 	switch {
 	case isURL(value):

@@ -33,10 +33,10 @@ func FallbackTarget(fallback v1beta1.FallbackService) v1beta1.TargetRef {
 	return v1beta1.TargetRef{Service: fallback.Name, Port: fallback.Port, PortName: fallback.PortName}
 }
 
-// ServicePort returns the port of a Service that a reference means, or the problem
-// with it. The Service is nil if it does not exist. A reference with neither port
-// nor portName means the only port of the Service. Only TCP ports count: HTTP/3 has a
-// UDP port of the same number, and nothing here speaks it.
+// ServicePort returns the port of a Service that a reference selects, or the problem with it. The
+// Service is nil if it does not exist. A reference with neither port nor portName selects the
+// only port of the Service. Only TCP ports count: HTTP/3 has a UDP port of the same number, and
+// nothing here speaks it.
 func ServicePort(service *corev1.Service, ref v1beta1.TargetRef) (*corev1.ServicePort, *Problem) {
 	if service == nil {
 		return nil, problem(ReasonServiceNotFound, "Service %q does not exist", ref.Service)

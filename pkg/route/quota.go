@@ -11,8 +11,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// ReasonNamespaceFull is the reason of an object that is not served because older ones have
-// taken the bound of its namespace, as conditions have it.
+// ReasonNamespaceFull is the condition reason of an object that is not served because older ones
+// use up the bound of its namespace.
 const ReasonNamespaceFull = "NamespaceFull"
 
 // Quota knows which objects are over the bound of their namespace. The oldest objects win.
@@ -34,8 +34,8 @@ type share struct {
 	size    int
 }
 
-// Set replaces what the object of a name takes: the zero size if there is none. Settle does
-// the rest.
+// Set replaces the size of the object of a name; zero if there is no object. Settle does the
+// rest.
 func (q *Quota) Set(name types.NamespacedName, created time.Time, size int) {
 	if q.shares == nil {
 		q.shares, q.sums = map[string]map[types.NamespacedName]share{}, map[string]int{}

@@ -13,7 +13,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// sized is a rule of that many hosts.
+// sized returns a rule with this many hosts.
 func sized(hosts int) (rule v1beta1.RoutingRule) {
 	for i := range hosts {
 		rule.Hosts = append(rule.Hosts, fmt.Sprintf("h%d.test", i))

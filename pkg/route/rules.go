@@ -8,20 +8,20 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// ReasonInvalidRules is the reason of rules that no request matches, as conditions have it.
+// ReasonInvalidRules is the condition reason of rules that no request can match.
 const ReasonInvalidRules = "InvalidRules"
 
 // maxFindings is how many matches are named: an object may have thousands.
 const maxFindings = 5
 
-// Rules returns the rules of a route in the form that a routing table takes, and what is
-// wrong with them. Hosts, paths, methods and networks that no request has are left out. A
-// rule that has none of them left is left out too: without hosts it would match all of
-// them. So is one with a header that cannot be matched, and what comes after PerObject
-// matches; before is what the object has in front of these rules.
+// Rules returns the rules of a route in the form that a routing table takes, and what is wrong
+// with them. It leaves out hosts, paths, methods and networks that no request has. It also leaves
+// out a rule that has none of them left, because it would match all hosts. The same holds for a
+// rule with a header that cannot be matched, and for what comes after PerObject matches. before
+// is what the object has in front of these rules.
 //
-// What has one meaning is converted: Unicode hosts to the form that clients send (UTS #46,
-// as browsers do it), percent-encoding to what it stands for, as the paths of requests are
+// Rules converts values that have one meaning. Unicode hosts take the form that clients send (UTS
+// #46, as browsers do it). Percent-encoding is decoded, because the paths of requests are
 // compared decoded.
 func (l Limits) Rules(rules []v1beta1.RoutingRule, before Matches) (out []routing.Rule, wrong []string) {
 	most := orUnlimited(l.PerObject)
@@ -89,8 +89,9 @@ func sizeOf(rule *v1beta1.RoutingRule) int {
 	return max(len(rule.Hosts)+len(rule.Paths)+conditionsOf(rule), 1)
 }
 
-// trim returns how many hosts and paths of a rule find room. The rule does not fit if none
-// of them does: it would match everything; nor without all its conditions.
+// trim returns how many hosts and paths of a rule find room. The rule does not fit if none of
+// them does, because it would match everything. It does not fit without all its conditions
+// either.
 func trim(rule *v1beta1.RoutingRule, room int) (hosts, paths int, fits bool) {
 	room -= conditionsOf(rule)
 	hosts = max(min(len(rule.Hosts), room-min(len(rule.Paths), 1)), 0)
@@ -102,7 +103,7 @@ func trim(rule *v1beta1.RoutingRule, room int) (hosts, paths int, fits bool) {
 	return hosts, paths, fits
 }
 
-// findings are what is wrong with rules.
+// findings collects what is wrong with rules.
 type findings struct {
 	named []string
 	more  int

@@ -158,8 +158,8 @@ func TestOutOfBounds(t *testing.T) {
 	}
 }
 
-// An object may have PerObject hosts, paths and headers. What is over is left out and named,
-// the rest is served; a rule without all its headers, or any of its hosts, would match more.
+// An object may have PerObject hosts, paths and headers. What is over is left out and named, and
+// the rest is served. A rule without all its headers, or any of its hosts, would match more.
 func TestSizeOfRulesIsBounded(t *testing.T) {
 	rule := func(hosts, paths, headers int) (rule v1beta1.RoutingRule) {
 		for i := range hosts {

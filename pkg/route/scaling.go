@@ -29,7 +29,8 @@ func Unscalable(o *v1alpha1.HTTPScaledObject) (problems []string) {
 	if spec.Replicas == nil {
 		return problems
 	}
-	// As KEDA (2.21, CheckReplicaCountBoundsAreValid) and the HorizontalPodAutoscaler have it.
+	// These are the rules of KEDA (2.21, CheckReplicaCountBoundsAreValid) and of the
+	// HorizontalPodAutoscaler.
 	least, most := valueOr(spec.Replicas.Min, 0), valueOr(spec.Replicas.Max, DefaultMaxReplicas)
 	switch {
 	case most < 1:

@@ -11,11 +11,12 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// ReasonInvalidSession is the reason of sessions that cannot be kept, as conditions have it.
+// ReasonInvalidSession is the condition reason of sessions that cannot be kept.
 const ReasonInvalidSession = "InvalidSessionPersistence"
 
-// SessionProblem returns why the sessions of a route cannot be kept, nil if they can. The
-// API server refuses such objects; files and objects from before the field have met none.
+// SessionProblem returns why the sessions of a route cannot be kept; nil if they can. The API
+// server refuses such objects, but it has not checked files, nor objects that are older than the
+// field.
 func SessionProblem(spec *v1beta1.SessionPersistenceSpec) *Problem {
 	invalid := func(format string, args ...any) *Problem {
 		return &Problem{Reason: ReasonInvalidSession, Message: fmt.Sprintf(format, args...)}

@@ -4,9 +4,9 @@ import (
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
-// OfTrigger returns the kind and the name of the route that a trigger of KEDA
-// names, which metadata looks up by key; the name is empty if it names none. An
-// InterceptorRoute wins over an HTTPScaledObject.
+// OfTrigger returns the kind and the name of the route that a trigger of KEDA names. metadata
+// looks up the trigger's metadata by key. The name is empty if it names none. An InterceptorRoute
+// wins over an HTTPScaledObject.
 func OfTrigger(metadata func(key string) string) (kind, name string) {
 	for _, kind := range []string{api.KindInterceptorRoute, api.KindHTTPScaledObject} {
 		if name := metadata(TriggerKey(kind)); name != "" {

@@ -7,11 +7,11 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// userAgent is a part of the User-Agent by which programs are known: compared without the
-// case of ASCII letters, as all parts in a rule of the type Contains.
+// userAgent is a part of the User-Agent that identifies programs. Like all parts in a rule of the
+// type Contains, it is compared without the case of ASCII letters.
 type userAgent struct {
 	contains string
-	// source says so, on the date on which somebody looked last.
+	// source shows this User-Agent; date is when somebody last checked.
 	source, date string
 }
 

@@ -102,9 +102,8 @@ func benchmarkMatch(b *testing.B, s shape, n int) {
 	}
 }
 
-// BenchmarkGoMap is what to compare BenchmarkMatch with on a given machine: with
-// many routes both wait for memory, and a map of exact names is the least that a
-// table could be.
+// BenchmarkGoMap is the baseline for BenchmarkMatch on a given machine. With many routes both
+// wait for memory, and a map of exact names is the least that a table could be.
 func BenchmarkGoMap(b *testing.B) {
 	const n = 100_000
 	s := hostShape()
@@ -137,7 +136,7 @@ func BenchmarkMatchHostile(b *testing.B) {
 
 type hostileRequest struct{ name, host, path string }
 
-// hostile are requests as large as a server's limit of 1 MiB lets them be.
+// hostile returns requests as large as a server's limit of 1 MiB allows.
 func hostile() []hostileRequest {
 	const size = 1 << 20
 	return []hostileRequest{

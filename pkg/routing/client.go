@@ -9,11 +9,11 @@ import (
 // Proxies are the networks of proxies whose X-Forwarded-For is trusted.
 type Proxies []netip.Prefix
 
-// Client returns the address that a request comes from: peer, the address and port at the
-// other end of its connection, or, as long as that is a trusted proxy, the one before it in
-// the lines of X-Forwarded-For. It ends at an entry that is no address, as what is left of
-// it may be anybody's. The zero Addr, which is in no network, is of a peer without an
-// address.
+// Client returns the address that a request comes from. That is peer, the other end of its
+// connection, unless peer is a trusted proxy. In that case it is the last entry of
+// X-Forwarded-For that is not one. The search ends at an entry that is not an address, because
+// anybody may have written what is left of it. A peer without an address has the zero Addr, which
+// is in no network.
 func (p Proxies) Client(peer string, forwarded []string) netip.Addr {
 	client, ok := parseAddress(peer)
 	if !ok {

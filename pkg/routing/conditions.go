@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// conditions are what a rule asks for besides host and path: something, as a rule that
-// asks for nothing has none. They are immutable.
+// conditions are the matches of a rule besides host and path. There is at least one: a rule
+// without any has nil conditions. They are immutable.
 type conditions struct {
 	// headers that must be there, with a value or any; hashes of them if they are indexed.
 	headers []headerMatch
@@ -65,7 +65,7 @@ func (c *conditions) indexed() bool {
 	return c != nil && len(c.tests)+len(c.methods)+len(c.clients) == 0
 }
 
-// match reports whether a request has what is asked for.
+// match reports whether a request meets the conditions.
 func (c *conditions) match(r *request) bool {
 	return c == nil || matchHeaders(c.headers, r.Header) && c.matchMethod(r.Method) && c.matchClient(r) && c.matchTests(r.Header)
 }

@@ -75,7 +75,8 @@ func TestPatternsAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzPattern: what is accepted compiles to as many instructions as are allowed at most.
+// FuzzPattern checks that an accepted pattern compiles to at most the allowed number of
+// instructions.
 func FuzzPattern(f *testing.F) {
 	for _, pattern := range []string{"a{2,}", "(a|b)*c", "(?i)[a-z]{9}", `\b\pL+$`, "(?:){100}", "((a?){9}){9}", "[^a]|(?s).{1,70}?"} {
 		f.Add(pattern)
@@ -177,9 +178,9 @@ func TestConditionsHaveAnOrder(t *testing.T) {
 	}
 }
 
-// TestConditionsAreBounded compares times of one run: a header that is a hundred times as
-// long as what is looked at costs no more, and the client is looked for once, not for each
-// rule that asks for it.
+// TestConditionsAreBounded compares times of one run. A header a hundred times as long as the
+// part that is examined costs no more. The client is looked up once, not for each rule that asks
+// for it.
 func TestConditionsAreBounded(t *testing.T) {
 	request := func(length, proxies int) *Request {
 		return &Request{

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// edit is one call of With. Nodes that it made carry it, and only those it may
-// change: all others belong to tables that are in use. When With returns nobody
-// has the edit any more, so its nodes are immutable from then on.
+// edit is one call of With. Nodes that it made carry it, and it may change only those: all others
+// belong to tables that are in use. When With returns, nothing refers to the edit, so its nodes
+// are immutable from then on.
 type edit struct {
 	// hash of a key: the same for all edits of a table and its descendants.
 	hash func(key string) uint64
@@ -19,10 +19,9 @@ const (
 	hashLen = 64
 )
 
-// dict is a persistent map from strings, a hash array mapped trie (Bagwell,
-// "Ideal Hash Trees"): a change copies a few branches and shares the others. The
-// hash is seeded, so that nobody can choose names that collide. The zero dict is
-// empty.
+// dict is a persistent map from strings: a change copies a few branches and shares the others. It
+// is a hash array mapped trie (Bagwell, "Ideal Hash Trees"). The hash is seeded, so that no one
+// can choose names that collide. The zero dict is empty.
 type dict[V any] struct{ root *branch[V] }
 
 // branch has a slot for each bit that is set, in the order of bits. Below the
@@ -40,7 +39,7 @@ type slot[V any] struct {
 	value V
 }
 
-// empty says whether there is no entry.
+// empty reports whether there is no entry.
 func (d dict[V]) empty() bool { return d.root == nil }
 
 // find returns the value of a key. With fold, upper case letters of the key

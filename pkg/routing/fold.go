@@ -2,12 +2,11 @@ package routing
 
 import "hash/maphash"
 
-// Host names compare without the case of ASCII letters and of no others
-// (RFC 4343). Hosts of rules are stored in lower case. Nearly every client sends
-// lower case too, so only a request whose host has upper case letters pays for
-// folding, and nothing is copied for it.
+// Host names compare without the case of ASCII letters and of no others (RFC 4343). Hosts of
+// rules are stored in lower case. Nearly every client sends lower case too. Only a request whose
+// host has upper case letters pays for folding, and folding copies nothing.
 
-// hash returns the hash that a request's host, or a label of it, is found by.
+// hash returns the hash of a request's host, or of a label of it, for lookups.
 func (r *request) hash(name string) uint64 {
 	if !r.fold {
 		return maphash.String(r.seed, name)

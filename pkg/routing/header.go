@@ -10,10 +10,10 @@ import (
 // fewRules is how many rules of a path are looked at one after the other.
 const fewRules = 16
 
-// A path with more rules has an index of those that ask for headers: with thousands of
-// them, most ask for one that the request does not have. Rules that ask for the same
-// headers are a set, as only the first of them can win. Each set is in the list of one of
-// its headers, the shortest when it came. A change copies the list that it touches.
+// A path with more rules has an index of those that match headers. With thousands of them, most
+// want a header that the request does not have. Rules that want the same headers form a set,
+// because only the first of them can win. Each set is in the list of one of its headers, the
+// shortest when it came. A change copies the list that it touches.
 
 // namedHeader has the lists of a header name.
 type namedHeader[T any] struct {
@@ -88,9 +88,9 @@ func (l *headerList[T]) pick(header http.Header, memo *headerMemo, best *candida
 	return best
 }
 
-// headerMemo remembers what a request has of what rules ask for, by the hash of that.
-// Thousands of rules may share headers that the request has, and one that it has not;
-// asking the request again for each of them would take most of the time.
+// headerMemo remembers which of the wanted headers a request has, by the hash of the header.
+// Thousands of rules may share headers that the request has, and one that it does not have.
+// Looking them up again for each rule would take most of the time.
 type headerMemo [128]struct {
 	hash  uint64
 	known bool
@@ -137,7 +137,7 @@ func (n *paths[T]) indexRule(e *edit, r *rule[T], add bool) {
 	n.setList(e, in, list)
 }
 
-// listOf returns the list of a header, nil if there is none.
+// listOf returns the list of a header; nil if there is none.
 func (n *paths[T]) listOf(e *edit, m *headerMatch) *headerList[T] {
 	named, ok := n.headers.lookup(e, m.name)
 	switch {

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// MaxHost is the length of the longest host name (RFC 1035, 2.3.4). A longer
-// host is no name, so it matches nothing but the catch-all; that bounds the
-// depth of the tree of hosts.
+// MaxHost is the longest host name of RFC 1035, 2.3.4: a longer host matches only the catch-all.
+// That bounds the depth of the tree.
 const MaxHost = 253
 
 // pattern is a host of a rule, lower case. With any, it stands for all hosts
@@ -58,9 +57,9 @@ func compareBools(a, b bool) int {
 	return 1
 }
 
-// HostName returns a host without what does not name it: the port, the brackets of
-// an IPv6 literal, the trailing dot of a fully qualified name. More than one
-// colon without brackets is an IPv6 literal that has no port.
+// HostName returns a host without its port, the brackets of an IPv6 literal, and the trailing dot
+// of a fully qualified name. More than one colon without brackets is an IPv6 literal that has no
+// port.
 func HostName(host string) string {
 	if strings.HasPrefix(host, "[") {
 		if end := strings.IndexByte(host, ']'); end > 0 {
@@ -138,8 +137,8 @@ func (n *wildcards[T]) match(r *request, host string) *candidate[T] {
 	return n.paths.match(r)
 }
 
-// update returns the node with a change made to the paths of a wildcard, which
-// ends here or is left of it; nil if nothing is left. The receiver may be nil.
+// update returns the node with a change made to the paths of a wildcard, which ends here or is
+// left of it. It returns nil if nothing is left. The receiver may be nil.
 func (n *wildcards[T]) update(e *edit, name string, end bool, change func(*paths[T]) *paths[T]) *wildcards[T] {
 	n = n.own(e)
 	if end {

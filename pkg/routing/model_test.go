@@ -268,9 +268,8 @@ func (d draw) header() http.Header {
 	return header
 }
 
-// checkAgainstModel changes a table step by step and compares it, and a table
-// compiled afresh, with the model; at the end it does so with all older tables
-// too, which must not have changed.
+// checkAgainstModel changes a table step by step and compares it, and a table compiled afresh,
+// with the model. At the end it does so with all older tables too, which must not have changed.
 func checkAgainstModel(t *testing.T, d draw, host, path string) {
 	t.Helper()
 	type version struct {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// normalizePath cuts off leading and trailing slashes, which do not count. What
-// is left is empty for the root, else it begins and ends with a segment that is
-// not empty; there may be empty ones between, and they are compared like others.
+// normalizePath cuts off leading and trailing slashes, which do not count. The result is empty
+// for the root. Otherwise it begins and ends with a segment that is not empty. There may be empty
+// segments between, which are compared like others.
 func normalizePath(path string) string { return strings.Trim(path, "/") }
 
-// paths is a node of the tree of path segments. Segments that no rule ends at or
-// branches off from are kept together in one node, so that a path of a rule adds
-// two nodes at most, however many segments it has.
+// paths is a node of the tree of path segments. One node keeps all segments up to the next one at
+// which a rule ends or branches off. So a path of a rule adds at most two nodes, however many
+// segments it has.
 type paths[T any] struct {
 	by *edit
 	// prefix is the segments between the parent and the end of this node, joined
@@ -23,12 +23,12 @@ type paths[T any] struct {
 	children dict[*paths[T]]
 	// rules of the path that ends here, the winner first.
 	rules []candidate[T]
-	// first is where a list of one rule lives: most lists are that short, and
-	// with many routes following a pointer costs more than all else in a match.
+	// first holds a list of one rule, because most lists are that short. With many routes,
+	// following a pointer costs more than everything else in a match.
 	first [1]candidate[T]
 	// headers of the rules that are indexed instead, by name.
 	headers dict[*namedHeader[T]]
-	// shared are the rules of a host that bring a tree of their own; nil below a root.
+	// shared are the rules of a host that have their own tree; nil below a root.
 	shared []*rule[T]
 }
 
@@ -59,9 +59,9 @@ func (n *paths[T]) match(r *request) *candidate[T] {
 	return matched
 }
 
-// walk goes down the path and keeps the last hit, which is that of the longest
-// prefix; left is how many bytes of the path are behind that. It needs no stack, and
-// its work ends with the first segment that no rule has.
+// walk goes down the path and keeps the last hit, which has the longest prefix. left is the
+// number of bytes behind that prefix. walk needs no stack, and its work ends with the first
+// segment that no rule has.
 func (n *paths[T]) walk(r *request) (matched *candidate[T], left int) {
 	rest := r.path
 	for n != nil {
@@ -98,7 +98,7 @@ func (n *paths[T]) pick(r *request) (hit *candidate[T]) {
 	return hit
 }
 
-// share adds a rule with a tree of its own to a root, or takes it out; nil if nothing is
+// share adds a rule with its own tree to a root, or removes it. It returns nil if nothing is
 // left. The receiver may be nil.
 func (n *paths[T]) share(e *edit, r *rule[T], add bool) *paths[T] {
 	n = n.own(e)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Place is one host, one path and the conditions of a rule in the form in which the
-// table compares them. All requests of a place go to one of the routes that have
-// it, the one that [Precedes] the others. Places that differ but overlap (a
-// wildcard, a shorter path, fewer conditions) take nothing from each other unasked.
+// Place is one host, one path and the conditions of a rule in the form in which the table
+// compares them. All requests of a place go to one of the routes that have it, the one that
+// [Precedes] the others. Places that differ but overlap (a wildcard, a shorter path, fewer
+// conditions) do not conflict.
 type Place struct{ Host, Path, Conditions string }
 
 // String returns the place as messages show it.
@@ -49,8 +49,8 @@ func Places(rules []Rule) map[Place]struct{} {
 	return places
 }
 
-// Precedes reports whether, of two routes that have the same place, the first one
-// gets its requests: it is older or, at the same age, its name is greater.
+// Precedes reports whether the first of two routes with the same place gets its requests. It does
+// if it is older or, at the same age, if its name is greater.
 func Precedes(created time.Time, name string, otherCreated time.Time, otherName string) bool {
 	return comparePrecedence(created, name, otherCreated, otherName) < 0
 }

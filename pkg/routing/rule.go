@@ -7,25 +7,24 @@ import (
 	"time"
 )
 
-// A rule stands at each pair of a host and a path if these are at most twice its hosts and
-// paths, or fewPairs. Other rules have a tree of paths that their hosts share: an object
-// that fits into etcd could else fill the memory of the interceptor, and with it the routes
-// of everybody else. A match looks at each tree of its host, so [Weight] bounds them.
+// A rule stands at each pair of a host and a path if these are at most twice its hosts and paths,
+// or fewPairs. Other rules have a tree of paths that their hosts share. Otherwise an object that
+// fits into etcd could fill the memory of the interceptor, and with it the routes of everybody
+// else. A match looks at each tree of its host, so [Weight] bounds them.
 const (
 	expansion = 2
 	fewPairs  = 512
 )
 
-// Weight returns what a rule costs all who share the table with it, by the numbers of its
-// hosts, paths and further conditions. A bound on the sum of weights bounds the memory of
-// rules, and how many of them a match looks at in vain.
+// Weight returns what a rule costs all who share the table with it, by its numbers of hosts,
+// paths and further conditions. A bound on the sum of weights bounds the memory of rules, and how
+// many of them a match examines without success.
 func Weight(hosts, paths, conditions int) int {
 	return max(hosts+paths+conditions, min(hosts*paths, fewPairs)/expansion, 1)
 }
 
-// Rule matches requests that have one of its hosts, one of its paths, one of its methods
-// and all of its headers, and come from one of its clients. What is empty matches
-// everything.
+// Rule matches requests that have one of its hosts, paths, methods and clients each, and all of
+// its headers. An empty list matches everything.
 type Rule struct {
 	// Hosts are exact, or wildcards ("*.example.com"; "*" is every host).
 	Hosts []string
@@ -59,7 +58,7 @@ type rule[T any] struct {
 	route *route[T]
 	hosts []pattern
 	paths []string
-	// asks is what requests must have besides host and path; nil is nothing.
+	// asks is what requests must have besides host and path; nil means nothing.
 	asks *conditions
 	// tree of the paths, if the hosts share one.
 	tree *paths[T]
@@ -144,9 +143,9 @@ func compileRule[T any](in *Rule) *rule[T] {
 	return out
 }
 
-// distinctHeaders sorts matchers and drops those that ask for nothing more: "X-A" and
-// "x-a" are one header, and one with a certain value has any value. Rules of the same
-// requests have the same matchers then.
+// distinctHeaders sorts matchers and drops those that add nothing: "X-A" and "x-a" are one
+// header, and one with a certain value has any value. Rules that match the same requests then
+// have the same matchers.
 func distinctHeaders(all []headerMatch) []headerMatch {
 	slices.SortFunc(all, compareMatches)
 	return slices.CompactFunc(all, func(a, b headerMatch) bool {

@@ -12,10 +12,9 @@
 //  6. the older creationTimestamp of its route;
 //  7. its route's "namespace/name", descending.
 //
-// A rule whose path or conditions do not match is out, whatever its host: a request
-// goes on to the next shorter path and then to the next less specific host. So a
-// route for shop.example.com/api takes nothing but /api away from one for
-// *.example.com.
+// A rule whose path or conditions do not match is out, whatever its host. The request goes on to
+// the next shorter path, and then to the next less specific host. So a route for
+// shop.example.com/api takes only /api away from one for *.example.com.
 //
 // The package must not know Kubernetes, what a route leads to, or who serves it.
 package routing
@@ -47,11 +46,11 @@ type Route[T any] struct {
 	Value T
 }
 
-// Table finds the route of a request. It is immutable, so that any number of
-// goroutines may use it. The nil and the zero Table match nothing.
+// Table finds the route of a request. It is immutable, so that any number of goroutines may use
+// it. The nil and the zero Table match nothing.
 //
-// It is a persistent map of hosts, a tree of wildcards, and for each host a tree of
-// paths; With copies the nodes on the way to what changes and shares all others.
+// It is a persistent map of hosts, a tree of wildcards, and for each host a tree of paths. With
+// copies the nodes on the way to what changes and shares all others.
 type Table[T any] struct {
 	seed   maphash.Seed
 	routes dict[*route[T]]
@@ -89,10 +88,11 @@ func (t *Table[T]) With(set []Route[T], remove []Key) *Table[T] {
 
 // Match returns the value of the route that a request belongs to.
 //
-// Match allocates nothing, except where a rule asks for clients or regular expressions. Its
-// work is linear in the lengths of host, path and header, in the number of rules of the host
-// that weigh 256 or more (see [Weight]), and in that of the rules of a path that ask for
-// methods, tests, clients, or for a header of the request and for others too.
+// Match allocates nothing, except where a rule matches clients or regular expressions. Its work
+// is linear in the lengths of host, path and header. Two kinds of rules add to it, each by their
+// number. One kind are rules of the host that weigh 256 or more (see [Weight]). The other are
+// rules of a path that match methods, tests or clients, or a header of the request together with
+// other headers.
 func (t *Table[T]) Match(of *Request) (value T, ok bool) {
 	if t == nil || t.count == 0 {
 		return value, false

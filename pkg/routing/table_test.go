@@ -19,8 +19,8 @@ func older(r Route[string]) Route[string] {
 	return r
 }
 
-// makeRule makes a rule from "host host path path X-Name X-Name=value": words that
-// begin with a slash are paths, those that begin with "X-" or "x-" headers.
+// makeRule makes a rule from "host host path path X-Name X-Name=value". Words that begin with a
+// slash are paths; those that begin with "X-" or "x-" are headers.
 func makeRule(words string) Rule {
 	var rule Rule
 	for _, word := range strings.Fields(words) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// HeaderTest decides about a header by the values that a request has of it, none if the
-// request lacks the header. Tests are immutable, and their time is bounded.
+// HeaderTest decides about a header by the values that a request has of it. There are no values
+// if the request lacks the header. Tests are immutable, and their time is bounded.
 type HeaderTest interface {
 	Match(values []string) bool
 	// String returns the test as messages show it, the same for equal tests.
@@ -119,8 +119,8 @@ func (t *contains) Match(values []string) bool {
 
 func (t *contains) String() string { return t.label }
 
-// Regex returns the test that a header passes in whose first KiB one of the regular
-// expressions (RE2) matches, or what is wrong with them.
+// Regex returns a test that a header passes if one of the regular expressions (RE2) matches its
+// first KiB, or what is wrong with them.
 func Regex(patterns ...string) (HeaderTest, error) {
 	t := &regex{}
 	for _, pattern := range patterns {
@@ -180,8 +180,8 @@ func compilePattern(pattern string) (*regexp.Regexp, error) {
 	return compiled, nil
 }
 
-// instructions returns how many instructions an expression compiles to at most, or more
-// than maxInstructions: to compile one of a few bytes can take 128 MiB.
+// instructions returns an upper bound on the instructions of a compiled expression, or more than
+// maxInstructions. Compiling one of a few bytes can take 128 MiB.
 func instructions(e *syntax.Regexp) int {
 	sum := 2 // a match, a failure
 	for _, sub := range e.Sub {

@@ -23,7 +23,7 @@ import (
 // Options configures Metrics. Without Prometheus and OTLP every instrument is
 // free of cost and effect.
 type Options struct {
-	// Prometheus serves what is measured.
+	// Prometheus serves the metrics.
 	Prometheus bool
 	// OTLP is the protocol by which it is sent to a collector, ProtocolHTTP or
 	// ProtocolGRPC; empty is off.
@@ -44,11 +44,11 @@ type Metrics struct {
 	shutdown func(context.Context) error
 }
 
-// maxSeries is how many series an instrument has; what comes after them is one
-// series, otel_metric_overflow. The SDK's own limit of 2,000 is a small cluster,
-// with a series per route, code and method. Without any, memory would grow for as
-// long as routes come and go: the SDK never drops a series, nor does it know that
-// a route was deleted. All that fit take some 60 MB.
+// maxSeries is the maximum number of series per instrument. Further ones become one series,
+// otel_metric_overflow. The SDK's limit of 2,000 is a small cluster, with a series per route,
+// code and method. Without any limit, memory would grow for as long as routes come and go. The
+// SDK never drops a series, nor does it know that a route was deleted. All that fit take some 60
+// MB.
 const maxSeries = 50_000
 
 // maxScrapes is how many pages are made at a time; others get 503.
@@ -114,7 +114,7 @@ func scraped(log logr.Logger) (sdk.Reader, http.Handler, error) {
 		ErrorLog: scrapeLog{log},
 		// One broken collector must not hide the rest.
 		ErrorHandling: promhttp.ContinueOnError,
-		// A page may have megabytes, and whoever reaches the port may ask for it.
+		// A page may have megabytes, and any client that reaches the port may request it.
 		MaxRequestsInFlight: maxScrapes,
 	}))
 	return reader, mux, nil
@@ -134,8 +134,8 @@ func (m *Metrics) Provider() metric.MeterProvider { return m.provider }
 // Handler serves /metrics and nothing else.
 func (m *Metrics) Handler() http.Handler { return m.handler }
 
-// Shutdown sends what was measured last, and ends measuring. What cannot be sent
-// before ctx ends is lost.
+// Shutdown sends the last measurements, and ends measuring. What cannot be sent before ctx ends
+// is lost.
 func (m *Metrics) Shutdown(ctx context.Context) error {
 	if err := m.shutdown(ctx); err != nil {
 		return fmt.Errorf("shutting metrics down: %w", err)

@@ -109,8 +109,8 @@ func TestTheSamplerOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// More spans than may stand in line end while nothing is taken: nobody waits, and
-// the end does not wait longer than it is told to. goleak sees what stays behind.
+// More spans than the queue holds end while the collector takes nothing. No caller waits, and
+// Shutdown does not wait beyond its context. goleak finds what stays behind.
 func TestACollectorThatHangsHoldsUpNobody(t *testing.T) {
 	const bound = 300 * time.Millisecond
 	each(t, func(t *testing.T, protocol string, endpoint func(*otlp.Collector) string) {

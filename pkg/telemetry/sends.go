@@ -13,14 +13,13 @@ import (
 	"github.com/kedacore/http-add-on/pkg/version"
 )
 
-// failureInterval is the least time between two lines in the log about a
-// collector that cannot be reached.
+// failureInterval is the minimum time between two log lines about a collector that cannot be
+// reached.
 const failureInterval = time.Minute
 
-// sends is all that is sent of one signal. The SDK reports a failed send to a
-// handler of the whole process, and waits for one that hangs for as long as its
-// own time-outs are; here it is logged, and given up when the process has no
-// more time.
+// sends tracks all sends of one signal. The SDK reports a failed send to a handler of the whole
+// process, and waits for a hanging one up to its own timeouts. Instead, the failure is logged
+// here, and the send abandoned when the process has no more time.
 type sends struct {
 	signal    string
 	log       logr.Logger
@@ -45,8 +44,8 @@ func (s *sends) do(ctx context.Context, send func(context.Context) error) {
 	}
 }
 
-// ErrorHandler logs what the SDK can tell nobody else, such as a variable that it
-// cannot read; for otel.SetErrorHandler, which is of the process.
+// ErrorHandler logs what the SDK cannot report otherwise, such as a variable that it cannot read.
+// It is for otel.SetErrorHandler, which applies to the process.
 func ErrorHandler(log logr.Logger) otel.ErrorHandler {
 	failures := &rate.Sometimes{First: 10, Interval: failureInterval}
 	return otel.ErrorHandlerFunc(func(err error) {
@@ -54,8 +53,8 @@ func ErrorHandler(log logr.Logger) otel.ErrorHandler {
 	})
 }
 
-// bounded returns a shutdown that abandons what is not sent when its context
-// ends, and returns only when nothing is running any more.
+// bounded returns a shutdown that abandons unsent data when its context ends. It returns only
+// when nothing runs anymore.
 func bounded(shutdown func(context.Context) error, abandon context.CancelFunc) func(context.Context) error {
 	return func(ctx context.Context) error {
 		defer abandon()

@@ -25,8 +25,8 @@ const (
 	ProtocolGRPC    = "grpc"
 )
 
-// Settings are what is measured and where it goes. How a collector is reached,
-// the SDK reads from the standard OTEL_* variables by itself.
+// Settings select what to measure and where to send it. The SDK itself reads from the standard
+// OTEL_* variables how to reach a collector.
 type Settings struct {
 	// Component is the name of the service if the environment gives none.
 	Component string
@@ -57,8 +57,8 @@ func ReadSettings(r *environment.Reader, component string) Settings {
 		v := environment.Variable{Name: name, Type: strings.Join(known, ", "), Default: fallback, Description: description}
 		return environment.Parse(r, v, func(value string) (string, error) { return value, nil })
 	}
-	// Whoever injects the standard variables into every pod may say what we cannot
-	// speak; that matters only if it is what somebody would hear us by.
+	// A platform may inject the standard variables into every pod, with values that we do not
+	// support. That matters only for a signal that we send.
 	check := func(used bool, name, value string, known []string) {
 		if used && !slices.Contains(known, value) {
 			r.Fail(name, "%q is none of %s", value, strings.Join(known, ", "))

@@ -7,8 +7,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/environment"
 )
 
-// Others set the standard variables for all pods of a cluster: what they say of a
-// signal that we do not send must not keep a process from starting.
+// Platforms set the standard variables for all pods of a cluster. A value for a signal that we do
+// not send must not keep a process from starting.
 func TestOnlyTheProtocolThatIsUsedIsChecked(t *testing.T) {
 	for _, test := range []struct {
 		reason   string

@@ -1,10 +1,9 @@
-// Package telemetry provides the OpenTelemetry meters and tracers of a binary,
-// serves what was measured to Prometheus, and sends metrics and spans to a
-// collector. It must not know what is measured or traced: every component has its
-// own instruments and spans.
+// Package telemetry provides the OpenTelemetry meters and tracers of a binary, serves metrics to
+// Prometheus, and sends metrics and spans to a collector. It must not know what is measured or
+// traced: every component defines its instruments and spans.
 //
-// A collector is not part of the system: whether it answers, hangs or is not
-// there makes no difference to a request, nor much to the end of the process.
+// A collector is not part of the system. Whether it answers, hangs or is missing makes no
+// difference to a request, and little to the end of the process.
 package telemetry
 
 import (
@@ -43,8 +42,8 @@ func New(s Settings, log logr.Logger) (*Telemetry, error) {
 	return &Telemetry{Metrics: metrics, traces: traces}, nil
 }
 
-// Traces makes tracers; it is nil when traces are off, so that nobody pays for
-// spans that nobody sees.
+// Traces returns the tracer provider; nil when traces are off, so that no one pays for unused
+// spans.
 func (t *Telemetry) Traces() trace.TracerProvider {
 	if t.traces == nil {
 		return nil
@@ -52,8 +51,7 @@ func (t *Telemetry) Traces() trace.TracerProvider {
 	return t.traces.Provider()
 }
 
-// Shutdown sends what is left of both and ends them; what cannot be sent before
-// ctx ends is lost.
+// Shutdown sends the rest of both and ends them; what cannot be sent before ctx ends is lost.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	if t.traces == nil {
 		return t.Metrics.Shutdown(ctx)

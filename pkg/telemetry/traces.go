@@ -62,8 +62,7 @@ func spanExporter(o TraceOptions) (sdk.SpanExporter, error) {
 // Provider makes tracers.
 func (t *Traces) Provider() trace.TracerProvider { return t.provider }
 
-// Shutdown sends the spans that stand in line, and ends tracing. What cannot be
-// sent before ctx ends is lost.
+// Shutdown sends the queued spans, and ends tracing. What cannot be sent before ctx ends is lost.
 func (t *Traces) Shutdown(ctx context.Context) error {
 	if err := t.shutdown(ctx); err != nil {
 		return fmt.Errorf("shutting traces down: %w", err)

@@ -1,4 +1,4 @@
-// Package version says which build a binary is.
+// Package version identifies the build of a binary.
 package version
 
 import "runtime/debug"
@@ -6,9 +6,9 @@ import "runtime/debug"
 // released is the version of a release, which hack/release.sh has the linker write here.
 var released string
 
-// Version returns the version of a release, or else that of the binary's main module as
-// the Go tool recorded it: a tag, a pseudo-version, or "(devel)" of a build in a checkout
-// without version control stamps.
+// Version returns the version of a release. For other builds it returns the version that the Go
+// tool recorded for the main module. That is a tag, a pseudo-version, or "(devel)" for a build in
+// a checkout without version control stamps.
 func Version() string {
 	if released != "" {
 		return released

@@ -15,8 +15,8 @@ const (
 	// maxTags bounds what html/template takes for a template, which grows with the
 	// number of tags times the length.
 	maxTags = 1000
-	// maxEnds bounds the number of end tags times the length: html/template looks at
-	// all those in a script or a style with each of its tokens.
+	// maxEnds bounds the number of end tags times the length, because html/template scans all of
+	// those in a script or style for each token.
 	maxEnds = 8 << 20
 	// maxScripts bounds the header that names their hashes.
 	maxScripts = 20

@@ -1,12 +1,11 @@
-// Package waitingpage reads the waiting pages that users bring: templates as
-// html/template knows them, out of ConfigMaps. It says what may stand in one and
-// what is wrong with it, in the same words to whoever serves it and to whoever
-// reports it. It must not know where a template comes from nor how it is served.
+// Package waitingpage reads the waiting pages of users: templates of html/template in ConfigMaps.
+// It defines what a template may contain. The component that serves a page and the one that
+// reports on it describe mistakes in the same words. It must not know where a template comes from
+// nor how it is served.
 //
-// A template is not trusted: it costs time in proportion to its length and memory
-// up to a bound. So there is nothing that repeats (range, template, block,
-// define) and no function that makes long texts of short ones; comparisons and
-// conditions are there.
+// A template is not trusted: it costs time in proportion to its length and memory up to a bound.
+// So nothing in it repeats (range, template, block, define), and no function makes long texts of
+// short ones. Comparisons and conditions are allowed.
 package waitingpage
 
 import (
@@ -19,7 +18,7 @@ import (
 	"unicode/utf8"
 )
 
-// MaxBytes bounds a template and, by itself, the page that comes of it.
+// MaxBytes bounds a template and, separately, the page that it renders.
 const MaxBytes = 64 << 10
 
 // Fields are what a template may show.
@@ -49,9 +48,8 @@ type Fields struct {
 // concurrent use.
 type Template struct{ page *template.Template }
 
-// Parse reads a template and tries it with the fields as they are while a target
-// wakes, those that do not change taken from fixed. Its errors are for who wrote
-// the template.
+// Parse reads a template and tries it with the fields of a waking target, taking constant fields
+// from fixed. Its errors are for the author of the template.
 func Parse(source string, fixed Fields) (*Template, error) {
 	if strings.TrimSpace(source) == "" {
 		return nil, errors.New("the template is empty")
@@ -132,8 +130,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// Literal is all that the template says by itself, of all branches, in the words
-// that Execute writes: what stands in scripts is what a browser will hash.
+// Literal returns all text of the template itself, of all branches, as Execute writes it. A
+// browser will hash what stands in scripts.
 func (t *Template) Literal() string {
 	var out strings.Builder
 	literal(&out, t.page.Tree.Root, "")
