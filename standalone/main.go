@@ -1,6 +1,6 @@
-// Command standalone is the KEDA HTTP Add-on on one machine, without a
-// cluster: it reads the same manifests, runs Deployments as local processes,
-// wakes them when requests come, and lets them sleep when none do.
+// Command standalone is the KEDA HTTP Add-on on one machine, without a cluster. It reads the same
+// manifests and runs Deployments as local processes. It wakes them when requests come, and stops
+// them when no requests are left.
 package main
 
 import (

@@ -45,8 +45,8 @@ type Settings struct {
 	Proxy, Admin net.Listener
 }
 
-// defaults are those of one machine: ports that are free on most and that it alone
-// reaches, no metrics port, no wait for other replicas to take over at the end.
+// defaults suit one machine: ports that are free on most machines and only reachable locally, no
+// metrics port. At the end nothing waits for other replicas to take over.
 var defaults = map[string]string{
 	config.EnvListenAddress:        "127.0.0.1",
 	config.EnvProxyPort:            "8080",
@@ -68,7 +68,7 @@ func Run(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	cfg.DirectPodRouting = true // there is no DNS that knows Services
+	cfg.DirectPodRouting = true // no DNS knows the Services
 
 	validator, err := schema.New()
 	if err != nil {
@@ -112,7 +112,7 @@ type composition struct {
 	output   io.Writer
 	page     *index
 	problems []scale.Problem
-	reported map[string]string   // what is wrong with each route, by its name
+	reported map[string]string   // the problems of each route, by its name
 	broken   map[string]struct{} // routes that are not served
 	welcomed string
 }
@@ -137,8 +137,8 @@ func (c *composition) observe(set *manifest.Set) {
 	}
 }
 
-// ownPorts returns the ports that standalone listens on, and which setting says so. One
-// that the system picks is not known yet.
+// ownPorts returns the ports that standalone listens on, and which setting selects each. A port
+// that the system chooses is not known yet.
 func ownPorts(cfg config.Config, s Settings) map[int32]string {
 	own := map[int32]string{}
 	add := func(name string, port int) {

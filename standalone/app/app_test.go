@@ -204,9 +204,8 @@ func (r *running) do(t *testing.T, method, path, body string) *http.Response {
 	return response
 }
 
-// TestStreamThroughAColdStart is the whole of it: a streaming client of a
-// sleeping model gets the message, keepalives and then the model's answer; the
-// model sleeps again, and wakes again.
+// TestStreamThroughAColdStart covers the whole path. A streaming client of a sleeping model gets
+// the message, keepalives and then the model's answer. The model sleeps again, and wakes again.
 func TestStreamThroughAColdStart(t *testing.T) {
 	r := start(t)
 	r.expect(t, "KEDA_HTTP_READINES_TIMEOUT is not read", "KEDA_HTTP_READINESS_TIMEOUT")
@@ -350,8 +349,8 @@ func TestRequestThatLeavesStillWakes(t *testing.T) {
 	r.expect(t, "workload is ready")
 }
 
-// Other machines reach it only if it is told so, and a Deployment with a port of its own
-// is refused.
+// Other machines reach it only if a flag allows that, and a Deployment with its own port is
+// refused.
 func TestItListensOnLoopback(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "all.yaml")
 	for address, env := range map[string][]string{
@@ -427,8 +426,8 @@ func TestWhatToTryFollowsTheManifests(t *testing.T) {
 	}
 }
 
-// TestARouteHasOneLine: neither the interceptor nor who scales repeats what is wrong with a
-// route that is not served.
+// TestARouteHasOneLine: neither the interceptor nor the scaler repeats what is wrong with a route
+// that is not served.
 func TestARouteHasOneLine(t *testing.T) {
 	r := start(t)
 	text, err := os.ReadFile(r.manifests)

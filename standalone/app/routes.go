@@ -26,8 +26,8 @@ import (
 type served struct {
 	route *v1beta1.InterceptorRoute
 	kind  string
-	// example is a rule that requests match and no other route takes, with one host and one
-	// path at most; nil if there is none.
+	// example is a rule that requests match and no other route takes, with at most one host and
+	// one path; nil if there is none.
 	example *routing.Rule
 	// host is one that the example matches.
 	host string
@@ -94,7 +94,7 @@ type examination struct {
 	claims      *route.Claims
 	targets     map[types.NamespacedName]scale.Target
 	hosts       map[string]bool // of all routes
-	// check says what the interceptor leaves out of a route.
+	// check returns what the interceptor leaves out of a route.
 	check func(*v1beta1.InterceptorRoute) []string
 }
 
@@ -217,8 +217,8 @@ func (x *examination) servicePort(namespace string, ref v1beta1.TargetRef) (*cor
 	return service, port, problem
 }
 
-// behind returns the Deployments that serve what a reference means and which of them do not
-// declare its port, or the reason why there is none.
+// behind returns the Deployments that serve a reference, and which of them do not declare its
+// port. If there is no Deployment, it returns the reason.
 func (x *examination) behind(namespace string, ref v1beta1.TargetRef) (behind []*appsv1.Deployment, undeclared []string, reason string) {
 	service, port, problem := x.servicePort(namespace, ref)
 	if problem != nil {

@@ -35,8 +35,8 @@ func loaded(t *testing.T, manifests string) *manifest.Set {
 	return set
 }
 
-// examined returns what is wrong with each route, broken before worse, and what a welcome
-// says of all of them.
+// examined returns the problems of each route, broken before worse, and the welcome for all of
+// them.
 func examined(t *testing.T, manifests string) (wrong map[string]string, text string) {
 	t.Helper()
 	set := loaded(t, manifests)

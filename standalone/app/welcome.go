@@ -10,8 +10,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
-// welcome says what to try: a line or two for each route that is served, and why another
-// one is not.
+// welcome describes what to try: a line or two for each route that is served, and why another one
+// is not.
 func welcome(routes []served, proxyPort, adminPort string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nWhat to try, also at http://localhost:%s/:\n", proxyPort)

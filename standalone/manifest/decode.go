@@ -20,7 +20,7 @@ import (
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// Kinds that manifests may hold besides InterceptorRoute and HTTPScaledObject.
+// Kinds that manifests may hold in addition to InterceptorRoute and HTTPScaledObject.
 const (
 	KindScaledObject = "ScaledObject"
 	KindDeployment   = "Deployment"

@@ -9,9 +9,9 @@ import (
 	yamlnode "go.yaml.in/yaml/v3"
 )
 
-// document is one YAML document of a file. Its text is preceded by as many
-// empty lines as stand before it in the file, so that every line number that a
-// parser gives is one of the file.
+// document is one YAML document of a file. As many empty lines precede its text as there are
+// lines before it in the file. Every line number that a parser reports is therefore one of the
+// file.
 type document struct {
 	text []byte
 	line int // first line that is not empty or a comment

@@ -13,11 +13,11 @@ import (
 	"strings"
 )
 
-// Problem is what is wrong with a manifest, and where.
+// Problem is an error in a manifest, with its place.
 type Problem struct {
 	File string
 	Line int
-	// Object that the problem is with, if that much could be read.
+	// Object names the object with the problem, if its name could be read.
 	Object string
 	Reason string
 	// Refused reports whether the whole object is without effect, not only a part.

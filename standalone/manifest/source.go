@@ -36,8 +36,8 @@ type Source struct {
 
 var _ routesync.Source = (*Source)(nil)
 
-// NewSource makes a Source; a path that does not exist is an error. observe is
-// called from Run for the first Set and after each change, and must not block.
+// NewSource returns a Source; a path that does not exist is an error. Run calls observe for the
+// first Set and after each change. observe must not block.
 func NewSource(paths []string, checker Checker, log logr.Logger, observe func(*Set)) (*Source, error) {
 	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sink passes on what it is told, in words.
+// sink passes on each call as text.
 type sink chan string
 
 func (s sink) Set(o kubesource.Object)    { s <- "set " + o.GetName() }

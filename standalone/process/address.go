@@ -42,15 +42,15 @@ func leaserFor(goos string) leaser {
 }
 
 const (
-	firstThird = 16 // 127.0.16.1 … 127.0.254.254: below that systems keep names of their own
+	firstThird = 16 // 127.0.16.1 … 127.0.254.254: systems use names below
 	thirds     = 255 - firstThird
 	fourths    = 254
 )
 
-// leaseAddress takes 127.0.x.y by the hash of the replica's name: the same one
-// in every run, unless another replica, of whatever program on this machine,
-// has it. The claim is an abstract Unix socket: it lives in the network
-// namespace, as loopback addresses do, and ends with us however we end.
+// leaseAddress takes 127.0.x.y by the hash of the replica's name. It is the same one in every
+// run, unless another replica of any program on this machine has it. The claim is an abstract
+// Unix socket. It lives in the network namespace, as loopback addresses do, and ends with us
+// however we end.
 func leaseAddress(replica string, containerPorts []int32) (*lease, error) {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(replica))
@@ -78,9 +78,8 @@ func same(containerPorts []int32) map[int32]int32 {
 	return ports
 }
 
-// leasePorts takes free ports of 127.0.0.1. Between the choice and the
-// program's own listen another program may take one: the replica then fails to
-// start and its next attempt has other ports.
+// leasePorts takes free ports of 127.0.0.1. Another program may take one before the replica's
+// program listens. The replica then fails to start, and its next attempt has other ports.
 func leasePorts(_ string, containerPorts []int32) (*lease, error) {
 	ports := make(map[int32]int32, len(containerPorts))
 	for _, port := range containerPorts {

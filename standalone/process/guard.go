@@ -8,10 +8,9 @@ import (
 	"syscall"
 )
 
-// guard is a shell that waits on a pipe of which only we hold the other end,
-// and then kills its process group. The program is started into that group: so
-// neither it nor a child of it can survive us, whatever ends us, kill -9
-// included. It ignores the signals that a group is asked to stop by.
+// guard is a shell that waits on a pipe, and then kills its process group. Only we hold the other
+// end of the pipe. The program is started into that group, so neither it nor a child of it can
+// survive us, not even kill -9. The guard ignores the signals that ask a group to stop.
 const guardScript = `trap '' TERM INT HUP QUIT; read _; kill -KILL 0`
 
 // group is a process group with a guard in it and a program.
@@ -53,8 +52,8 @@ func (g *group) terminate() error {
 	return err
 }
 
-// kill ends whatever is left of the group and waits for the guard. A second
-// call does nothing: the number may by then be that of another group.
+// kill ends what is left of the group and waits for the guard. A second call does nothing,
+// because another group may have the number by then.
 func (g *group) kill() {
 	if g.dead {
 		return

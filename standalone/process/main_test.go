@@ -77,7 +77,7 @@ func family() {
 	serve()
 }
 
-// runNode is a whole node in a process of its own.
+// runNode runs a whole node in a separate process.
 func runNode() {
 	n := NewNode(Options{Endpoints: make(endpoints, 100), Log: logr.Discard(), Output: os.Stdout})
 	n.Apply([]*appsv1.Deployment{deploymentOf("family", map[string]string{"CALL": os.Getenv("CALL")})}, nil)

@@ -15,7 +15,7 @@ type nowhere struct{}
 
 func (nowhere) Update(string, string, map[string][]string) {}
 
-// many returns a node with n workloads, each behind a Service of its own.
+// many returns a node with n workloads, each behind a separate Service.
 func many(t *testing.T, n int) (*Node, []*appsv1.Deployment, []*corev1.Service) {
 	t.Helper()
 	node := NewNode(Options{Endpoints: nowhere{}, Log: logr.Discard(), Output: t.Output()})
@@ -46,7 +46,7 @@ func TestScalingOneWorkloadLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// told keeps what the endpoints were told.
+// told records what the endpoints have received.
 type told map[string]map[string][]string
 
 func (e told) Update(_, service string, ready map[string][]string) { e[service] = ready }

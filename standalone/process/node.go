@@ -39,9 +39,8 @@ type Options struct {
 	Backoff, MaxBackoff time.Duration
 }
 
-// Node runs workloads, as the machine of that name does in a cluster. Its
-// methods do not wait for processes, but for Close. They are safe for
-// concurrent use.
+// Node runs workloads, as the machine of that name does in a cluster. Only Close waits for
+// processes. Its methods are safe for concurrent use.
 type Node struct {
 	options Options
 	lease   leaser
@@ -102,7 +101,7 @@ func (n *Node) Apply(deployments []*appsv1.Deployment, services []*corev1.Servic
 	for key, w := range n.workloads {
 		if !kept[key] {
 			w.scale(0)
-			w.services = nil // what is left of it must not publish what was
+			w.services = nil // its remains must not publish old addresses
 			delete(n.workloads, key)
 		}
 	}
@@ -167,8 +166,8 @@ func (n *Node) applyServices(services []*corev1.Service) {
 	}
 }
 
-// publish tells the endpoints of those Services that changed. The lock is held, so that a
-// later readiness cannot be overtaken by an earlier one.
+// publish sends the endpoints of those Services that changed. The caller holds the lock, so that
+// a later readiness cannot be overtaken by an earlier one.
 func (n *Node) publish(services ...*service) {
 	for _, s := range services {
 		ready := s.ready()

@@ -198,7 +198,7 @@ func TestProgramThatDoesNotExist(t *testing.T) {
 	}
 }
 
-// TestPortInUse: whoever else listens there must not get the requests.
+// TestPortInUse: another program that listens there must not get the requests.
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -279,8 +279,8 @@ func TestChangedTemplateReplacesProcesses(t *testing.T) {
 	e.expect(t, 0)
 }
 
-// listen lets processes call; the returned function waits for the call of one
-// of that name, and gives one that waits for its end.
+// listen accepts calls from processes. The returned function waits for the call of a process by
+// name, and returns a function that waits for its end.
 func listen(t *testing.T) (net.Listener, func(*testing.T, string) func(*testing.T)) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// maxLine bounds what is kept of a line that does not end.
+// maxLine bounds how much of an unfinished line is kept.
 const maxLine = 64 << 10
 
 // output writes whole lines of many processes to one writer.

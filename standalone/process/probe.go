@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// eager is how often a replica is probed that has not been ready yet: a probe
-// on loopback costs next to nothing, and a client waits.
+// eager is the interval of probes until a replica is ready for the first time. A probe on
+// loopback costs next to nothing, and a client waits.
 const eager = 25 * time.Millisecond
 
 // probe is a readiness probe with Kubernetes' defaults applied.

@@ -18,8 +18,8 @@ import (
 // defaultGrace is Kubernetes' terminationGracePeriodSeconds.
 const defaultGrace = 30 * time.Second
 
-// outputGrace is how long the output of a process is read after its end: a
-// child that left the process group may keep the pipe open for ever.
+// outputGrace is how long the output of a process is read after its end. A child that left the
+// process group may keep the pipe open forever.
 const outputGrace = 200 * time.Millisecond
 
 // replica keeps one process of a workload running. Its goroutine owns it, but
@@ -133,8 +133,8 @@ func (r *replica) probe(ctx context.Context, log logr.Logger, at *lease) (stop f
 	}
 }
 
-// terminate asks the process to stop and waits for its end as long as its
-// Deployment grants it; what is left then is killed.
+// terminate asks the process to stop, and waits for its end as long as its Deployment grants it.
+// Then it kills what is left.
 func (r *replica) terminate(log logr.Logger, g *group, exited <-chan error) error {
 	grace := defaultGrace
 	if seconds := r.deployment.Spec.Template.Spec.TerminationGracePeriodSeconds; seconds != nil {

@@ -49,8 +49,8 @@ func selectorOf(s *corev1.Service) labels.Selector {
 	return labels.SelectorFromSet(s.Spec.Selector)
 }
 
-// Behind returns the Deployments whose processes serve a port of a Service when they run,
-// or why there is none. Some of the Deployments may be of other namespaces.
+// Behind returns the Deployments whose processes serve a port of a Service when they run, or why
+// there is none. Some of the Deployments may be in other namespaces.
 func Behind(s *corev1.Service, port *corev1.ServicePort, all []*appsv1.Deployment) (behind []*appsv1.Deployment, reason string) {
 	if len(s.Spec.Selector) == 0 {
 		return nil, fmt.Sprintf("Service %q has no selector", s.Name)
@@ -74,8 +74,9 @@ func Behind(s *corev1.Service, port *corev1.ServicePort, all []*appsv1.Deploymen
 	return nil, reason
 }
 
-// Undeclared says that no container of a Deployment has the port behind a Service port, which
-// is legal: a process may listen where no container port says so. It is empty if one has.
+// Undeclared reports that no container of a Deployment has the port behind a Service port. That
+// is legal: a process may listen on a port that no container declares. It returns an empty string
+// if a container has the port.
 func Undeclared(s *corev1.Service, port *corev1.ServicePort, d *appsv1.Deployment) string {
 	number := targetPort(*port, d)
 	for _, c := range d.Spec.Template.Spec.Containers {
@@ -86,8 +87,8 @@ func Undeclared(s *corev1.Service, port *corev1.ServicePort, d *appsv1.Deploymen
 	return fmt.Sprintf("no container of Deployment %q has port %d, the targetPort of Service %q: requests fail unless the process listens there", d.Name, number, s.Name)
 }
 
-// targetPort is the container port behind a Service port; 0 if the Deployment
-// has none of that name.
+// targetPort returns the container port behind a Service port; 0 if the Deployment has none of
+// that name.
 func targetPort(port corev1.ServicePort, d *appsv1.Deployment) int32 {
 	if port.TargetPort == (intstr.IntOrString{}) {
 		return port.Port

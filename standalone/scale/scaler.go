@@ -1,6 +1,6 @@
-// Package scale decides how many replicas each local workload has, as KEDA and
-// the HorizontalPodAutoscaler do in a cluster: from the demand that the
-// interceptor counts. It must not know how replicas are run.
+// Package scale decides how many replicas each local workload has, from the demand that the
+// interceptor counts. KEDA and the HorizontalPodAutoscaler do that in a cluster. It must not know
+// how replicas are run.
 package scale
 
 import (

@@ -38,7 +38,7 @@ func (d *source) set(route string, concurrency int64) {
 	d.mu.Unlock()
 }
 
-// node notes what it was told, and when.
+// node records each call and its time.
 type node struct {
 	mu       sync.Mutex
 	replicas map[string]int

@@ -49,8 +49,8 @@ type Problem struct {
 	Reason string
 }
 
-// Compile finds out who scales which Deployment. One that nobody scales keeps
-// the replicas that it asks for itself, as in a cluster.
+// Compile determines which object scales which Deployment. A Deployment that no object scales
+// keeps its own number of replicas, as in a cluster.
 func Compile(set *manifest.Set) ([]Target, []Problem) {
 	c := compiler{set: set, metrics: map[manifest.Reference]Metric{}, scaled: map[types.NamespacedName]manifest.Reference{}, named: map[manifest.Reference]bool{}}
 	c.readRoutes()

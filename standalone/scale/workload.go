@@ -80,7 +80,7 @@ func (w *workload) demand(all *demand.Aggregate, hits map[string]demand.Hit) (ac
 }
 
 func replicasFor(value float64, target int64) int {
-	const tolerance = 1e-9 // a whole number but for rounding errors stays one
+	const tolerance = 1e-9 // keeps a number that is whole except for rounding errors
 	return int(math.Ceil(value/float64(target) - tolerance))
 }
 

@@ -17,10 +17,9 @@ import (
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
 
-// Check prunes and defaults an object of ours in place and validates it, in the
-// order of the API server's create handler. The error names every field that is
-// wrong, or that no such field exists, in the words of kubectl apply. An object
-// of somebody else's group is left as it is, without an error.
+// Check prunes, defaults and validates an object of our API group in place, in the order of the
+// API server's create handler. The error names every wrong and every unknown field in the words
+// of kubectl apply. Check leaves objects of other groups alone and returns no error for them.
 func (v *Validator) Check(object *unstructured.Unstructured) error {
 	gvk := object.GroupVersionKind()
 	k, ok := v.kinds[gvk]
@@ -49,7 +48,7 @@ func (v *Validator) Check(object *unstructured.Unstructured) error {
 
 // validate checks a pruned and defaulted object.
 func (k *kind) validate(object *unstructured.Unstructured) field.ErrorList {
-	// A manifest may leave its namespace to whoever applies it.
+	// A manifest may omit its namespace; kubectl apply sets it.
 	namespaced := object.GetNamespace() != ""
 	errs := apivalidation.ValidateObjectMetaAccessor(object, namespaced, apivalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
 	errs = append(errs, validation.ValidateCustomResource(nil, object.Object, k.values)...)
@@ -62,8 +61,8 @@ func (k *kind) validate(object *unstructured.Unstructured) field.ErrorList {
 	return append(errs, failed...)
 }
 
-// blocksRules says whether an object is so wrong that CEL rules must not be
-// evaluated: their costs and types hold for objects that fit the schema only.
+// blocksRules reports whether CEL rules must not be evaluated: their costs and types hold only
+// for objects that fit the schema.
 func blocksRules(errs field.ErrorList) bool {
 	for _, err := range errs {
 		switch err.Type {

@@ -1,7 +1,6 @@
-// Package schema checks objects as the API server does, where there is none: it
-// prunes, defaults and validates them by the CustomResourceDefinitions of this
-// project, CEL rules included. It knows no files and nothing of what is done
-// with the objects.
+// Package schema checks objects without an API server, and as it does. It prunes, defaults and
+// validates them by the CustomResourceDefinitions of this project, CEL rules included. It must
+// not know files, nor how the objects are used.
 package schema
 
 import (
