@@ -1,10 +1,10 @@
-// Command commits checks the messages of commits by the rules of
-// docs/contributing/style.md. `make lint-commits` runs it in the repository's root.
+// Command commits checks the messages of commits by the rules of docs/contributing/style.md.
+// `make lint-commits` runs it in the repository's root.
 //
 //	commits BASE    every commit from BASE, exclusive, to HEAD
 //
-// It passes, and says why, where the history to check is missing: in a shallow
-// clone, or in a copy of the files without a repository.
+// It passes, with a note, if the history is missing: in a shallow clone, or in a copy of the
+// files without a repository.
 package main
 
 import (

@@ -69,8 +69,8 @@ func baseIndex(architectures ...string) (v1.ImageIndex, error) {
 func baseFiles() ([]byte, error) {
 	var roots bytes.Buffer
 	for root := range bundle.Roots() {
-		// A root with constraints on top is not to be trusted for everything, and
-		// a file cannot say so.
+		// A root with constraints is not to be trusted for everything, and a file cannot express
+		// that.
 		if root.Constraint != nil {
 			continue
 		}

@@ -18,9 +18,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// check reads a layout back and returns a line about it. It fails on what the
-// chart's security contexts would refuse, on a binary that could not run on a base
-// without a C library or on its platform, and if a platform is missing.
+// check reads a layout back and returns a line about it. It fails if a platform is missing, or on
+// anything that the chart's security contexts would refuse. It also fails on a binary that cannot
+// run on its platform, or not on a base without a C library.
 func check(folder, name, version string, platforms []string) (string, error) {
 	index, err := layout.ImageIndexFromPath(folder)
 	if err != nil {

@@ -1,12 +1,11 @@
-// Command image builds the container images with ko, as .ko.yaml says, without a
-// network and without pushing: on a base image that it makes itself, into an OCI
-// layout for each image, which it then checks. It must not know what the binaries
-// do.
+// Command image builds the container images with ko, as .ko.yaml says, without a network and
+// without pushing. It makes the base image itself, writes an OCI layout for each image, and
+// checks it. It must not know what the binaries do.
 //
 //	image -out FOLDER [-platform linux/amd64] [-version VERSION] [-twice] NAME...
 //
-// The working folder is the root of the repository; NAME is a folder with a main
-// package, as interceptor.
+// The working folder is the root of the repository; NAME is a folder with a main package, as
+// interceptor.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Command bars draws the plots of docs/performance from its results.json, which
-// tests/bench/compare has written: grouped bars, a group for each scenario and a bar
-// for each contender.
+// tests/bench/compare has written. Bars are grouped: a group for each scenario and a bar for each
+// contender.
 //
 //	bars docs/performance
 package main
