@@ -41,7 +41,7 @@ func (s quiet) WithCallDepth(depth int) logr.LogSink {
 	return s
 }
 
-// warnings logs what the API server warns of at V(1): KEDA warns of each ScaledObject whose
+// warnings logs warnings of the API server at V(1). KEDA warns of each ScaledObject whose
 // minReplicaCount is 1 or more, and its author reads that from kubectl.
 type warnings struct{}
 

@@ -13,7 +13,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// Events of objects in a namespace that goes away are refused: that is no error to act on.
+// The API server refuses events of objects in a terminating namespace. Such an error requires no
+// action.
 func TestNoErrorForEventsInTerminatingNamespaces(t *testing.T) {
 	terminating := apierrors.NewForbidden(schema.GroupResource{Group: "events.k8s.io", Resource: "events"}, "shop", nil)
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}

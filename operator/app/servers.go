@@ -26,8 +26,8 @@ import (
 // maxScrapes is how many requests of metrics are answered at a time.
 const maxScrapes = 8
 
-// servers are those of probes, metrics and profiles, with the bounds of auxiliary servers:
-// controller-runtime's own have none, and a few large heads end a process of 64Mi.
+// servers serve probes, metrics and profiles, with the bounds of auxiliary servers.
+// controller-runtime's own have no bounds, and a few large heads end a process of 64Mi.
 type servers struct {
 	flags config.Flags
 	// metrics is the handler of /metrics.

@@ -1,8 +1,7 @@
-// Package availability lets the operator run without kinds that it reads only to
-// report more: KEDA may be installed later, and roles made for 0.16 give no right
-// to Services and ConfigMaps. A watch of such a kind would keep every controller
-// from starting, so it begins when the kind can be listed. The package must not
-// know what the kinds are used for.
+// Package availability lets the operator run without kinds that it reads only to report more.
+// KEDA may be installed later, and roles made for 0.16 do not allow reading Services and
+// ConfigMaps. A watch of such a kind would keep every controller from starting, so it begins when
+// the kind can be listed. The package must not know how the kinds are used.
 package availability
 
 import (
@@ -23,8 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// pollInterval is how often a kind that is not available is asked for: what a
-// user waits for after having installed it, and one small request each.
+// pollInterval is the time between checks of an unavailable kind. Users wait that long after
+// installing it, and each check is one small request.
 const pollInterval = 10 * time.Second
 
 // Kind is a kind of object that may not be available. It is a runnable of the
@@ -35,7 +34,7 @@ type Kind struct {
 	reader    client.Reader
 	namespace string
 	log       logr.Logger
-	// hint is what is to be done about it, for the log.
+	// hint tells the operator of the cluster what to do; it appears in the log.
 	hint      string
 	prepare   []func(context.Context) error
 	available chan struct{}
@@ -111,8 +110,8 @@ func (k *Kind) look(ctx context.Context) error {
 	return nil
 }
 
-// list fails if objects of the kind cannot be listed. Failures that pass by
-// themselves are none: informers try again.
+// list fails if objects of the kind cannot be listed. It ignores temporary failures, because
+// informers retry.
 func (k *Kind) list(ctx context.Context) error {
 	objects := &unstructured.UnstructuredList{}
 	objects.SetGroupVersionKind(k.kind)

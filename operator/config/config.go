@@ -1,6 +1,6 @@
-// Package config is the environment and the flags of the operator: every setting
-// that it has, its default, and what is wrong with a value. It must not know what
-// the settings are used for, and it reads nothing but what it is given.
+// Package config reads the environment and the flags of the operator: every setting, its default
+// and its errors. It must not know how the settings are used, and it reads only what its caller
+// passes in.
 package config
 
 import (
@@ -66,9 +66,9 @@ func (c *Config) ScalerAddress(namespace string) string {
 	return net.JoinHostPort(c.ScalerService+"."+namespace, strconv.Itoa(c.ScalerPort))
 }
 
-// Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. The error says all that is wrong, a line each. Of environ, which lists what is
-// set as os.Environ does, only the names that nothing reads count: they are warned of.
+// Load reads the environment through lookup: os.LookupEnv, or a map in tests. The error lists all
+// invalid values, one per line. environ lists the variables that are set, as os.Environ does.
+// Load warns of those names in it that nothing reads.
 func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)

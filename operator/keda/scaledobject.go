@@ -38,8 +38,8 @@ func NewScaledObject() *unstructured.Unstructured {
 	return object
 }
 
-// ScaledObject holds the fields that we apply: one that is nil or empty is not
-// ours, and stays as whoever owns it left it.
+// ScaledObject holds the fields that we apply. We do not own fields that are nil or empty; they
+// stay as their owner left them.
 type ScaledObject struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        Metadata         `json:"metadata"`
@@ -55,7 +55,7 @@ type Metadata struct {
 	OwnerReferences []metav1.OwnerReference `json:"ownerReferences,omitempty"`
 }
 
-// ScaledObjectSpec is what is scaled, between which bounds, and on what.
+// ScaledObjectSpec defines the workload to scale, the bounds, and the triggers.
 type ScaledObjectSpec struct {
 	ScaleTargetRef  ScaleTargetRef `json:"scaleTargetRef"`
 	PollingInterval int32          `json:"pollingInterval"`

@@ -37,7 +37,7 @@ func PausedBy(scaledObject *unstructured.Unstructured) string {
 	}
 	for _, name := range []string{annotationPaused, annotationPausedScaleOut} {
 		value, found := annotations[name]
-		// What is no boolean pauses too.
+		// A value that is not a boolean pauses too.
 		if on, err := strconv.ParseBool(value); found && (on || err != nil) {
 			return name
 		}

@@ -1,6 +1,6 @@
-// Package claims reports which requests of a route other routes get, as conditions have
-// it, and has those reconciled that a change may affect. It must not know which of the two
-// kinds a controller is for.
+// Package claims reports, as conditions, which requests of a route go to other routes. It also
+// reconciles the routes that a change may affect. It must not know which of the two kinds a
+// controller is for.
 package claims
 
 import (
@@ -18,8 +18,8 @@ type Claims struct{ routes *route.Claims }
 // New returns no claims.
 func New(limits route.Limits) *Claims { return &Claims{routes: route.NewClaims(limits)} }
 
-// Conflicts reports that a route is over the bound of its namespace, and which of its
-// requests other routes get: as warnings, unless none is left to it.
+// Conflicts reports that a route is over the bound of its namespace, and which of its requests
+// other routes get. These are warnings, unless the route gets no request at all.
 func (c *Claims) Conflicts(object *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
 	if over := c.routes.Over(client.ObjectKeyFromObject(object)); over != nil {
 		problems = append(problems, conditions.Problem{Reason: over.Reason, Message: over.Message})

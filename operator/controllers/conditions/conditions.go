@@ -31,8 +31,8 @@ import (
 const (
 	// ReasonReconciled means that there is no problem.
 	ReasonReconciled = "Reconciled"
-	// ReasonUndecodable means that the stored object cannot be read: the schema of
-	// an older version let a value in that its field cannot hold.
+	// ReasonUndecodable means that the stored object cannot be read. The schema of an older
+	// version accepted a value that its field cannot hold.
 	ReasonUndecodable = "Undecodable"
 )
 
@@ -45,7 +45,7 @@ const (
 	maxNote = 1024
 )
 
-// Problem is a reason for an object not to do what it is meant to do.
+// Problem is a reason why an object does not work as specified.
 type Problem struct {
 	// Reason is a CamelCase word for programs.
 	Reason string
@@ -121,21 +121,19 @@ type pending struct {
 	condition string
 }
 
-// lasting is how long a condition other than Ready is False before an event says so.
-// Objects that belong together are applied one after the other, in any order.
+// lasting is how long a condition other than Ready is False before an event reports it. Users
+// apply objects that belong together one after the other, in any order.
 const lasting = time.Minute
 
-// Write sets conditions, Ready first, and the given fields of the status of an object
-// as it came from the cache. It writes nothing if all is there already, and drops
-// conditions that no API server accepts any more: those of 0.16 may have no
-// lastTransitionTime.
+// Write sets conditions, Ready first, and the given fields of the status of an object from the
+// cache. It writes nothing if the status has all of it already. It drops conditions that the API
+// server no longer accepts: those of 0.16 may have no lastTransitionTime.
 //
-// It records an event when Ready has changed, and one for every other condition that
-// is False for a minute, that changes after that, or that got a warning. While Ready
-// is False its event is the only one. again is when the object must be reconciled for
-// that, zero if it need not be.
+// It records an event when Ready has changed. It also records one for every other condition that
+// is False for a minute, changes after that, or gets a warning. While Ready is False, its event
+// is the only one. again is when the object must be reconciled for that, zero if it need not be.
 //
-// A cache that lags behind is no error: the newer version is on its way, and
+// Write ignores a conflict with a newer version: that version is on its way to the cache, and
 // with it the next reconciliation.
 func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, fields map[string]any, verdicts ...metav1.Condition) (again time.Duration, err error) {
 	conditions, changed := current(object)
@@ -193,7 +191,7 @@ func (w *Writer) Write(ctx context.Context, object *unstructured.Unstructured, f
 	return again, nil
 }
 
-// Forget drops what is remembered of an object that is gone.
+// Forget drops the memory of an object that is gone.
 func (w *Writer) Forget(kind string, object types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -202,8 +200,8 @@ func (w *Writer) Forget(kind string, object types.NamespacedName) {
 	}
 }
 
-// due reports whether an event is to be recorded for a condition, or else how long it
-// must last for that.
+// due reports whether to record an event for a condition now, or else how long the condition must
+// last first.
 func (w *Writer) due(key pending, before, now *metav1.Condition) (due bool, wait time.Duration) {
 	changed := before == nil || before.Status != now.Status || before.Reason != now.Reason || before.Message != now.Message
 	if now.Type == api.ConditionReady {
@@ -248,8 +246,8 @@ func shorten(text string, length int) string {
 	return strings.ToValidUTF8(text[:length-len("…")], "") + "…"
 }
 
-// current decodes the conditions of an object one by one. Those that cannot be
-// written back are left out; dropped reports whether there were any.
+// current decodes the conditions of an object one by one. It leaves out those that cannot be
+// written back; dropped reports whether there were any.
 func current(object *unstructured.Unstructured) (conditions []metav1.Condition, dropped bool) {
 	stored, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, item := range stored {

@@ -46,7 +46,7 @@ func slicesOf(p Problem, n int) (problems []Problem) {
 	return problems
 }
 
-// statusClient keeps what is written to a status.
+// statusClient records each write of a status.
 type statusClient struct {
 	client.SubResourceWriter
 	err     error
@@ -156,8 +156,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// Objects that belong together are applied in any order: what is missing for a moment is
-// in the condition at once, and in an event only if it stays missing.
+// Users apply objects that belong together in any order. What is missing for a moment is in the
+// condition at once, and in an event only if it stays missing.
 func TestAnEventSaysWhatIsFalseForAMinute(t *testing.T) {
 	missing := []Problem{{Reason: "ServiceNotFound", Message: "gone"}}
 	refused := []Problem{{Reason: "PortNotFound", Message: "odd"}}

@@ -129,9 +129,9 @@ func (r *Reconciler) existing(ctx context.Context, object *v1alpha1.HTTPScaledOb
 // otherInstall is the refusal to touch the ScaledObject of another install.
 type otherInstall struct{ error }
 
-// contested returns an otherInstall if the ScaledObject is that of another install which
-// there still is. Two that apply one ScaledObject would do so forever, as each change of it
-// is one more reason to.
+// contested returns an otherInstall if the ScaledObject belongs to another install that still
+// exists. Two installs that apply one ScaledObject would do so forever, because each change of it
+// triggers the other one.
 func (r *Reconciler) contested(ctx context.Context, existing *unstructured.Unstructured) error {
 	address := keda.ScalerAddress(existing)
 	if address == r.ScalerAddress || len(r.otherInstalls(existing.GetManagedFields())) == 0 {
@@ -157,7 +157,7 @@ func (r *Reconciler) settled(raw *unstructured.Unstructured) []metav1.Condition 
 	return []metav1.Condition{conditions.None(api.ConditionContested)}
 }
 
-// gone reports whether it is certain that there is no scaler at an address any more.
+// gone reports whether there is certainly no scaler at an address.
 func (r *Reconciler) gone(ctx context.Context, address string) (bool, error) {
 	host, _, _ := strings.Cut(address, ":")
 	name, namespace, ok := strings.Cut(host, ".")
@@ -184,9 +184,9 @@ func (r *Reconciler) otherInstalls(managed []metav1.ManagedFieldsEntry) sets.Set
 	return names
 }
 
-// adopt makes fields ours that an older version created or merge-patched, or another
-// install applied. Without it they would stay forever: leaving a field out removes it only if
-// there is no other owner.
+// adopt takes ownership of fields that an older version created or merge-patched, or another
+// install applied. Otherwise they would stay forever: leaving a field out removes it only if it
+// has no other owner.
 func (r *Reconciler) adopt(ctx context.Context, existing *unstructured.Unstructured) error {
 	managed := existing.GetManagedFields()
 	creators, installs := olderVersions(managed), r.otherInstalls(managed)

@@ -14,8 +14,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// pollingInterval is how often, in seconds, KEDA asks the scaler besides what the
-// scaler pushes: it puts workloads to sleep, and is the safety net for waking them.
+// pollingInterval is how often, in seconds, KEDA polls the scaler in addition to what the scaler
+// pushes. Polling puts workloads to sleep, and is the safety net for waking them.
 const pollingInterval = 15
 
 // build makes the ScaledObject for an object: exactly the fields that we own.
@@ -66,8 +66,8 @@ func build(object *v1alpha1.HTTPScaledObject, scalerAddress string, orphan bool)
 // annotation. Argo CD takes an object without an owner for one to prune.
 const instanceLabel = "app.kubernetes.io/instance"
 
-// without returns what is copied to a ScaledObject: all but what tools keep on an object
-// about themselves. A copy would be taken for one of theirs.
+// without returns what the operator copies to a ScaledObject: everything except what tools keep
+// on an object about themselves. A tool would mistake the copy for its own object.
 func without(all map[string]string, tracking func(domain, key string) bool) map[string]string {
 	out := maps.Clone(all)
 	maps.DeleteFunc(out, func(key, _ string) bool {

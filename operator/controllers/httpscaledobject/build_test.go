@@ -68,8 +68,8 @@ func TestBuildLeavesTheObjectAlone(t *testing.T) {
 	}
 }
 
-// A copy of what a tool keeps on an object about itself makes the copy its own: Argo CD and
-// Flux prune it, Helm claims it.
+// A copy of a tool's own metadata makes the ScaledObject look like an object of that tool. Argo
+// CD and Flux prune it, Helm claims it.
 func TestWhatToolsKeepIsNotCopied(t *testing.T) {
 	object := objects.HTTPScaledObject("apps", "shop", "shop.test")
 	object.Labels = map[string]string{

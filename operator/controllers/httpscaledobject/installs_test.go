@@ -126,8 +126,8 @@ func scaler(namespace string) *corev1.Service {
 	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "scaler"}}
 }
 
-// Two installs that see a namespace do not fight over scalerAddress: the first one has the
-// ScaledObject, and the other says so and leaves it alone.
+// Two installs that see a namespace do not fight over scalerAddress. The first one has the
+// ScaledObject; the other one reports that and leaves it alone.
 func TestTwoInstallsDoNotFight(t *testing.T) {
 	i := newInstalls(t, shop(), scaler("one"), scaler("two"))
 	one, two := i.install("one"), i.install("two")

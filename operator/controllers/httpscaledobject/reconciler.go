@@ -1,11 +1,11 @@
-// Package httpscaledobject keeps, for each HTTPScaledObject, the ScaledObject by
-// which KEDA scales its workload, and reports the result in its status. It must not
-// know how requests are routed, except which Service they go to and which route wins.
+// Package httpscaledobject keeps a ScaledObject for each HTTPScaledObject, by which KEDA scales
+// its workload, and reports the result in the status. It must not know how requests are routed,
+// except which Service they go to and which route wins.
 //
-// Ready is as 0.16 has it: True with the reason Reconciled, or False when
-//   - the object does not decode (Undecodable); so are the other conditions,
-//   - there is no ScaledObject: the spec makes none, somebody else controls the one
-//     of that name, the API server refused it or KEDA is not installed (CreateError).
+// Ready follows 0.16. It is True with the reason Reconciled, or False when
+//   - the object does not decode (Undecodable). So are the other conditions,
+//   - there is no ScaledObject (CreateError). The spec asks for none, somebody else
+//     controls the one of that name, the API server refused it or KEDA is not installed.
 //
 // Routed is False when
 //   - the Service is missing or does not have the port, or has several ports and
@@ -19,10 +19,12 @@
 //   - the fallback's Service is missing or does not have the port.
 //
 // Wakes is False without a ScaledObject (CreateError), and when KEDA refuses it
-// (ScaledObjectNotReady); it is True with the reason as a warning when the ScaledObject
-// is paused (ScaledObjectPaused), or KEDA fails for now to ask the scaler or to scale
-// (ScaledObjectNotReady). It is Unknown when an annotation says to make none
+// (ScaledObjectNotReady). It is Unknown when an annotation prevents the ScaledObject
 // (ScaledObjectSkipped).
+//
+// It is True with the reason as a warning when
+//   - the ScaledObject is paused (ScaledObjectPaused),
+//   - KEDA temporarily fails to poll the scaler or to scale (ScaledObjectNotReady).
 package httpscaledobject
 
 import (
@@ -73,7 +75,7 @@ type Reconciler struct {
 	Client client.Client
 	// Status writes conditions and events.
 	Status *conditions.Writer
-	// Install is the namespace of the operator, by which installs are told apart.
+	// Install is the namespace of the operator. It distinguishes installs.
 	Install string
 	// ScalerAddress is where KEDA finds the scaler: host:port.
 	ScalerAddress string
@@ -164,7 +166,7 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 }
 
 // left returns the condition that names the workload which the object named before. Nothing
-// scales that any more: KEDA leaves it with the replicas that it has. Another change of the
+// scales that workload now: KEDA leaves it with the replicas that it has. Another change of the
 // object ends the condition.
 func left(raw *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) metav1.Condition {
 	none := conditions.None(api.ConditionWorkloadChanged)
@@ -182,8 +184,8 @@ func left(raw *unstructured.Unstructured, object *v1alpha1.HTTPScaledObject) met
 	}
 }
 
-// wakes returns the condition that reports whether anything would wake the workload.
-// creation is why there is no ScaledObject.
+// wakes returns the condition that reports whether anything would wake the workload. creation is
+// the reason why there is no ScaledObject.
 func (r *Reconciler) wakes(ctx context.Context, object *v1alpha1.HTTPScaledObject, creation []conditions.Problem) (metav1.Condition, error) {
 	if len(creation) == 0 && object.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
 		return metav1.Condition{
@@ -230,8 +232,7 @@ func (r *Reconciler) target(ctx context.Context, converted *v1beta1.InterceptorR
 	return ref.PortName, problem, nil
 }
 
-// rules returns what is wrong with the hosts and paths: warnings as long as requests match
-// others.
+// rules returns the problems of the hosts and paths, as warnings if requests match others.
 func (r *Reconciler) rules(converted *v1beta1.InterceptorRoute) (problems []conditions.Problem) {
 	matching, wrong := r.Limits.Rules(converted.Spec.Rules, route.Matches{})
 	for _, problem := range wrong {

@@ -26,8 +26,8 @@ const serviceIndex = "services"
 
 // Setup adds the controller to a manager.
 //
-// ScaledObjects lead back by name, not by owner: one that somebody else
-// controlled and that is gone makes room for ours.
+// It maps ScaledObjects to objects by name, not by owner. When one that somebody else controlled
+// is gone, the operator can create its own.
 func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	r.claims = claims.New(r.Limits)
 	object := route.NewObject(route.HTTPScaledObjectKind())

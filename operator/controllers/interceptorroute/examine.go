@@ -149,8 +149,8 @@ func (x *examination) responses(ctx context.Context) error {
 	return nil
 }
 
-// template finds out whether a waiting page can be made of a ConfigMap, whose
-// texts the cache does not hold.
+// template checks whether a ConfigMap makes a valid waiting page. It reads the ConfigMap from the
+// API server, because the cache does not hold texts.
 func (x *examination) template(ctx context.Context, ref *v1beta1.ConfigMapKeyRef) error {
 	var configMap corev1.ConfigMap
 	err := x.Live.Get(ctx, types.NamespacedName{Namespace: x.route.Namespace, Name: ref.Name}, &configMap)

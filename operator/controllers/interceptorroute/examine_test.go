@@ -15,8 +15,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
-// Interceptors do not read every ConfigMap, whatever the operator may read: each field that
-// names one says so, with the setting that says it.
+// Interceptors do not read every ConfigMap, whatever the operator may read. Each field that names
+// an unread one has a problem, which names the setting.
 func TestConfigMapsThatInterceptorsDoNotRead(t *testing.T) {
 	ref := &v1beta1.ConfigMapKeyRef{Name: "site", Key: "a"}
 	object := objects.InterceptorRoute("apps", "shop", "shop.test", func(r *v1beta1.InterceptorRoute) {

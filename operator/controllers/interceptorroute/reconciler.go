@@ -2,10 +2,9 @@
 // requests reach its target and wake it, and why not. It writes nothing else and must
 // not know how a request is served.
 //
-// Ready is True, with the reason Reconciled, as soon as the operator has looked at an
-// object, as in 0.16: whoever applies a route first and the rest later waits for it. It
-// is False, as are the others, for an object that cannot be read and so is not in
-// effect (Undecodable).
+// As in 0.16, Ready is True with the reason Reconciled as soon as the operator has looked at an
+// object. Users who apply a route first and the rest later wait for it. Like the others, it is
+// False for an object that cannot be read and so is not in effect (Undecodable).
 //
 // Routed is False when the target can answer no request:
 //   - NoRules, InvalidRules: no request matches;
@@ -14,8 +13,8 @@
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound: there is nothing to send
 //     requests to.
 //
-// It is True with the reason as a warning when only some requests, or only
-// what clients see meanwhile, are worse than asked for:
+// It is True with the reason as a warning when only some requests, or only the responses in the
+// meantime, differ from the spec:
 //   - InvalidRules, of some of the hosts and paths, or of static routes;
 //   - RouteConflict, on some of the hosts and paths;
 //   - ServiceNotFound, ServiceUnsupported, PortNotFound, of the fallback;
@@ -27,9 +26,9 @@
 //   - NoScaledObject: nothing would wake it;
 //   - ScaledObjectNotReady: KEDA refuses what would.
 //
-// It is True with the reason as a warning when the target would not wake for now:
-// somebody paused its ScaledObject (ScaledObjectPaused), or KEDA failed to ask or to
-// scale (ScaledObjectNotReady).
+// It is True with the reason as a warning when the target would not wake for now. Somebody paused
+// its ScaledObject (ScaledObjectPaused), or KEDA failed to poll the scaler or to scale
+// (ScaledObjectNotReady).
 //
 // The conditions ignore what the operator has no right to read.
 package interceptorroute

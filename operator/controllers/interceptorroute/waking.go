@@ -19,8 +19,8 @@ import (
 
 // wakes returns the condition that reports whether anything would wake the target.
 //
-// A trigger that names an HTTPScaledObject of the route's name does, as demand is
-// counted under the name alone, but the scaler answers it only while there is one.
+// A trigger that names an HTTPScaledObject of the route's name does, because demand is counted
+// under the name alone. But the scaler answers it only while there is such an object.
 func (r *Reconciler) wakes(ctx context.Context, object *v1beta1.InterceptorRoute) (metav1.Condition, error) {
 	fine := "demand wakes the target"
 	verdict := func(problems ...conditions.Problem) metav1.Condition {

@@ -1,6 +1,6 @@
-// Package lookup finds what the controllers of both kinds need in the cache: the
-// port of a Service that a route means, and the objects to reconcile. It must not
-// know which of the two kinds a controller is for.
+// Package lookup finds in the cache what the controllers of both kinds need. That is the port of
+// a Service that a route selects, and the objects to reconcile. It must not know which of the two
+// kinds a controller is for.
 package lookup
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
-// Port returns the number of the port that a reference means, or the problem with
-// the reference. An error says nothing about the reference.
+// Port returns the number of the port that a reference selects, or the problem with the
+// reference. An error says nothing about the reference.
 func Port(ctx context.Context, reader client.Reader, namespace string, ref v1beta1.TargetRef) (int32, *conditions.Problem, error) {
 	service := &corev1.Service{}
 	err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Service}, service)

@@ -1,5 +1,5 @@
-// Package scaledobjects explains, in the words of a condition, why KEDA does not
-// scale by a ScaledObject, and which of KEDA's many writes to one may change that. It
+// Package scaledobjects explains, in the words of a condition, why KEDA does not scale by a
+// ScaledObject. It also decides which of KEDA's many writes to a ScaledObject may change that. It
 // must not know who made the ScaledObject.
 package scaledobjects
 
@@ -24,10 +24,10 @@ const (
 	ReasonNotReady = "ScaledObjectNotReady"
 )
 
-// Problem returns what keeps KEDA from waking the workload of a ScaledObject; nil if
-// nothing does, or if KEDA has not looked at it yet. It is a warning if somebody
-// wants it so, or if it may pass by itself: a trigger that KEDA cannot ask, as the
-// scaler restarts, must not turn every route over.
+// Problem returns what keeps KEDA from waking the workload of a ScaledObject. It returns nil if
+// nothing does, or if KEDA has not looked at it yet. The problem is a warning if somebody
+// configured it, or if it may end without help. For example, KEDA cannot poll while the scaler
+// restarts, and that must not change every route.
 func Problem(scaledObject *unstructured.Unstructured) *conditions.Problem {
 	name := scaledObject.GetName()
 	if annotation := keda.PausedBy(scaledObject); annotation != "" {
