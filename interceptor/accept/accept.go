@@ -10,8 +10,8 @@ import (
 )
 
 // Ranges returns the media ranges of a request's Accept fields, in lower case and without
-// parameters, each with its weight from 0 (refused) to 1 (RFC 9110, section 12.5.1). A weight
-// that is no number counts as none was given.
+// parameters. Each comes with its weight from 0 (refused) to 1 (RFC 9110, section 12.5.1). Ranges
+// ignores a weight that is not a number.
 func Ranges(header http.Header) iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		for _, rest := range header["Accept"] {
@@ -30,8 +30,8 @@ func Ranges(header http.Header) iter.Seq2[string, float64] {
 // grpc is how the media types of gRPC and gRPC-Web begin.
 const grpc = "application/grpc"
 
-// GRPC reports whether a request is a call of gRPC. Its client takes no answer but gRPC's own:
-// its body is no JSON, and call and answer may never end.
+// GRPC reports whether a request is a call of gRPC. Its client accepts only gRPC's own answers.
+// Its body is not JSON, and call and answer may never end.
 func GRPC(header http.Header) bool {
 	for _, kind := range header["Content-Type"] {
 		if kind = strings.TrimSpace(kind); len(kind) >= len(grpc) && strings.EqualFold(kind[:len(grpc)], grpc) {

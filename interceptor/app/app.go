@@ -1,6 +1,5 @@
-// Package app puts the interceptor together: what is made of what (app.go), the
-// order in which a request meets the steps (chain.go), and the order in which
-// everything starts and stops (lifecycle.go). Only main packages and tests
+// Package app puts the interceptor together: its parts (app.go), the order in which a request
+// meets the steps (chain.go), and its start and stop (lifecycle.go). Only main packages and tests
 // import it.
 package app
 
@@ -38,7 +37,7 @@ import (
 type Deps struct {
 	// Source of the routes. Required.
 	Source routesync.Source
-	// Store of ready endpoints; whoever owns the Source's endpoints updates it.
+	// Store of ready endpoints. The owner of the Source's endpoints updates it.
 	Store *endpoints.Store
 	// Tracker of requests in flight.
 	Tracker *inflight.Tracker
@@ -50,7 +49,7 @@ type Deps struct {
 	// NetHTTP leaves HTTP/1.1 to backends to net/http's client, which tests compare our own
 	// with.
 	NetHTTP bool
-	// ExaminesRoutes means that whoever runs the interceptor logs what is wrong with routes.
+	// ExaminesRoutes means that the caller logs what is wrong with routes.
 	ExaminesRoutes bool
 	// Unrouted answers requests that no route matches and reports whether it did; nil answers
 	// none, and they get 404.

@@ -88,8 +88,8 @@ func (a *App) shed(n int) int {
 	return a.proxy.CloseLate()
 }
 
-// drain waits for what is in flight, and cuts what does not end in time, which is
-// no error. Then it ends the streams of /queue: until then they report requests.
+// drain waits for requests in flight, and cuts those that do not end in time, without an error.
+// Then it ends the streams of /queue, which report requests until then.
 func (a *App) drain() error {
 	defer close(a.watchesDone)
 	a.log.Info("draining", "timeout", a.cfg.DrainTimeout.String())

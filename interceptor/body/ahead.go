@@ -24,13 +24,12 @@ const (
 
 	// stallTimeout is how long an upload may make no progress.
 	stallTimeout = 30 * time.Second
-	// blindTimeout is how long the rest of a body may stay in the connection for want of
-	// room: behind it the kernel cannot see that the client has left.
+	// blindTimeout is how long the rest of a body may stay in the connection when the budget has
+	// no room. Behind it the kernel cannot see that the client has left.
 	blindTimeout = 30 * time.Second
 	// roomInterval is the time between two looks for room.
 	roomInterval = time.Second
-	// closePatience is how long the end of an upload that is not needed any more may take
-	// before it is interrupted.
+	// closePatience is how long the end of an unneeded upload may take before it is interrupted.
 	closePatience = 50 * time.Millisecond
 	// firstBuffer is the size of the first buffer: a client may claim any length.
 	firstBuffer = 4 << 10
@@ -45,40 +44,46 @@ var (
 	errNoRoom  = errors.New("no room for the rest of the body")
 )
 
-// ahead is a body that is read ahead. A goroutine reads it into memory while the
-// request waits, since net/http does not notice that an HTTP/1.1 client has left while
-// its body is unread. Nobody waits for its end: the client may wait for an answer before
-// it goes on (gRPC streams do). The goroutine ends with the body.
+// ahead is a body that is read ahead. A goroutine reads it into memory while the request waits.
+// Otherwise net/http would not notice that an HTTP/1.1 client has left while its body is unread.
+// Nothing waits for its end: the client may wait for an answer before it goes on (gRPC streams
+// do). The goroutine ends with the body.
 type ahead struct {
 	body   *Body
 	chain  *http.Request // what the handlers get
 	budget *Budget
-	limit  int  // what the body may have if it is of interest as a whole
+	limit  int  // most bytes of a whole body
 	object bool // only a JSON object is of interest as a whole
 	blind  bool // unread bytes hide that the client has left
 
-	settled chan struct{} // closed when it is known whether the body is there as a whole
-	failed  chan struct{} // closed once holding the request is pointless
-	done    chan struct{} // closed when the goroutine has ended; nil before it began
+	settled chan struct{} // closed when the body is whole or cannot be
+	failed  chan struct{} // closed once waiting is pointless
+	done    chan struct{} // closed when the goroutine ends; nil before
 
-	mu       sync.Mutex
-	changed  sync.Cond   // of all that follows
-	buf      []byte      // its free end is the goroutine's while that reads
-	taken    int         // bytes of buf that the reader has got
-	most     int         // what buf may grow to
-	reserved int         // bytes of the budget
-	window   int         // bytes of the budget for what arrives before it is read
-	known    bool        // settled is closed
-	whole    bool        // buf is the whole body
-	looked   bool        // at the first byte that is no space
-	flowing  bool        // the request is forwarded
-	closed   bool        // Close was called
+	mu      sync.Mutex
+	changed sync.Cond // of everything below
+
+	buf   []byte // the goroutine owns its free end while it reads
+	taken int    // bytes of buf that the reader has got
+	most  int    // what buf may grow to
+
+	reserved int // bytes of the budget
+	window   int // bytes of the budget for what arrives before it is read
+
+	known   bool // settled is closed
+	whole   bool // buf is the whole body
+	looked  bool // at the first byte that is not a space
+	flowing bool // the request is forwarded
+	closed  bool // Close was called
+
 	progress time.Time   // when the last bytes came
 	stall    *time.Timer // nil while the rule on stalls does not hold
-	full     *time.Timer // looks for room; nil while there is some
-	fullAt   time.Time   // when there was none any more
-	err      error       // why nothing more comes, io.EOF for one
-	failure  error       // why failed is closed
+
+	full   *time.Timer // looks for room; nil while there is some
+	fullAt time.Time   // when the room ran out
+
+	err     error // why nothing more comes, io.EOF for one
+	failure error // why failed is closed
 }
 
 // readAhead begins to read the body of a request.
@@ -92,7 +97,7 @@ func readAhead(b *Body, budget *Budget, limit int64, object bool) *ahead {
 	// has sent nothing that could hide its departure.
 	waits := r.Header["Expect"] != nil
 	a.blind = r.ProtoMajor == 1 && !waits
-	// One byte more than may come shows the end, or that there is none.
+	// One byte beyond the limit shows whether the body ends there.
 	a.most = a.limit + 1
 	if a.blind {
 		a.most = maxWhole + 1
@@ -187,15 +192,15 @@ func (a *ahead) close() {
 	unread, done := a.err == nil, a.done
 	a.mu.Unlock()
 	if done != nil {
-		// A client that sends on ends the read soon. Only one that is silent is interrupted:
-		// net/http resets a connection whose body it cannot read any more, and an answer may
-		// be lost with it.
+		// A client that keeps sending ends the read soon. Only a silent one is interrupted,
+		// because net/http resets a connection whose body it can no longer read. An answer may be
+		// lost with the connection.
 		patience := time.AfterFunc(closePatience, a.body.interrupt)
 		<-done
 		patience.Stop()
 	}
 	if unread {
-		a.body.interrupt() // else net/http may wait for what nobody reads
+		a.body.interrupt() // else net/http may wait for bytes that are not coming
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -232,8 +237,8 @@ func (a *ahead) pump() {
 	}
 }
 
-// next waits until there is room to read into. It is nil when no more is to be
-// read. It takes the lock itself.
+// next waits until there is room to read into. It returns nil when no more is to be read. It
+// takes the lock itself.
 func (a *ahead) next() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -293,8 +298,7 @@ func (a *ahead) received(n int, err error) {
 	a.changed.Broadcast()
 }
 
-// look decides by the first byte that is no space whether the body may be a JSON
-// object.
+// look decides by the first byte that is not a space whether the body may be a JSON object.
 func (a *ahead) look() {
 	text := bytes.TrimLeft(a.buf, " \t\r\n")
 	switch {
@@ -311,7 +315,7 @@ func (a *ahead) look() {
 	a.looked = true
 }
 
-// room is where the next bytes go, empty if there is none for now.
+// room returns where the next bytes go, empty if there is no room now.
 func (a *ahead) room() []byte {
 	unread := len(a.buf) - a.taken
 	switch {
@@ -319,7 +323,7 @@ func (a *ahead) room() []byte {
 	case unread > ReadAheadLimit-firstBuffer:
 		return nil
 	case cap(a.buf) > ReadAheadLimit:
-		// What was kept to be looked at is not needed any more.
+		// The bytes that were kept for look are no longer needed.
 		a.resize(ReadAheadLimit)
 	case unread == 0 || a.taken >= firstBuffer && len(a.buf) == cap(a.buf):
 		a.buf, a.taken = a.buf[:copy(a.buf, a.buf[a.taken:])], 0
@@ -350,8 +354,8 @@ func (a *ahead) grow() {
 	a.resize(next)
 }
 
-// resize moves what is unread to a buffer of another size. What it is smaller
-// than what was reserved goes back.
+// resize moves the unread bytes to a buffer of another size. It returns what it no longer needs
+// of the reservation.
 func (a *ahead) resize(size int) {
 	if spare := a.reserved - size; spare > 0 {
 		a.budget.Release(spare)

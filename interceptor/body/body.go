@@ -1,7 +1,7 @@
-// Package body is the body of a request, from the moment in which it is accepted to
-// the backend that gets it. One type serves everybody who looks at it: the edge asks
-// whether it has ended, a cold request is read ahead within a budget, a dialect is
-// recognized by the whole of it, and the forwarder sends it, again if need be.
+// Package body is the body of a request, from the moment in which it is accepted to the backend
+// that gets it. One type serves every reader. The edge asks whether the body has ended. A cold
+// request is read ahead within a budget. A dialect is recognized by the whole of it, and the
+// forwarder sends it, again if need be.
 //
 // The package knows HTTP, and neither routes nor backends.
 package body
@@ -39,10 +39,10 @@ type Body struct {
 	clock    Clock
 	memory   []byte // the whole body, if inMemory is set
 	inMemory bool
-	current  *attempt      // the one that may read
-	touched  bool          // a byte was asked for
-	idle     chan struct{} // closed when the attempt that reads does so no more; nil: nobody waits for that
-	err      error         // what reading from the client failed with
+	current  *attempt      // may read
+	touched  bool          // a byte was read
+	idle     chan struct{} // closed when the attempt has stopped reading; nil: no waiter
+	err      error         // of reading from the client
 }
 
 // Open returns the body of r and makes it r.Body, or nil if r has none. w is the
@@ -71,22 +71,21 @@ func (b *Body) Window() int {
 	return httpserver.StreamWindow
 }
 
-// ReadAhead begins to read the body, up to limit bytes before it is forwarded, and
-// returns the request to go on with. That is a copy: net/http writes the trailers of a
-// request when its body ends, which may be at any time, and the copy gets them when its
-// reader does. object means that the body is of interest as a whole only if it is a JSON
-// object.
+// ReadAhead begins to read the body, up to limit bytes before it is forwarded, and returns the
+// request to go on with. That is a copy. net/http writes the trailers of a request when its body
+// ends, which may be at any time; the copy gets them when its reader does. object means that the
+// whole body matters only if it is a JSON object.
 //
-// A body that is longer than limit, or for which the budget has no room, arrives all the
-// same: it is read as it is taken. On HTTP/1.1 it is read on before, as the budget has
-// room, since unread bytes hide that the client has left; one whose rest finds no room
-// for 30 seconds fails with 503. A body over the limit is not touched if its client waits
-// for 100 Continue, and does not send then what nobody would keep.
+// A body that is longer than limit, or has no room in the budget, still arrives: it is read as it
+// is taken. On HTTP/1.1 it is read earlier if the budget has room, because unread bytes hide that
+// the client has left. If the rest of such a body finds no room for 30 seconds, it fails with
+// 503. A body over the limit whose client waits for 100 Continue stays unread. Its client then
+// does not send what we would not keep.
 //
 // The budget is charged with Window whether it has room for that or not.
 //
-// The caller calls ReadAhead once, before anybody reads, and Close before its handler
-// returns or answers by itself.
+// The caller calls ReadAhead once, before anybody reads, and Close before its handler returns or
+// answers by itself.
 func (b *Body) ReadAhead(budget *Budget, limit int64, object bool) *http.Request {
 	b.ahead = readAhead(b, budget, limit, object)
 	return b.ahead.chain
@@ -95,8 +94,8 @@ func (b *Body) ReadAhead(budget *Budget, limit int64, object bool) *http.Request
 // Settled is closed once it is known whether the whole body fits in memory.
 func (b *Body) Settled() <-chan struct{} { return b.ahead.settled }
 
-// Whole returns the body, if it is in memory from its first byte to its end. The bytes
-// must not be changed, nor used once the request is forwarded.
+// Whole returns the body if all of it is in memory. The caller must not change the bytes, nor use
+// them once the request is forwarded.
 func (b *Body) Whole() ([]byte, bool) {
 	if b == nil {
 		return nil, true
@@ -119,9 +118,9 @@ func (b *Body) Replay() ([]byte, bool) {
 	return b.ahead.replay()
 }
 
-// Failed is closed once holding the request is pointless; Err then returns why. A body
-// stalls if it makes no progress for 30 seconds; the rule holds for a body that says its
-// length and for a JSON object that must be complete.
+// Failed is closed once holding the request is pointless; Err then returns why. A body stalls if
+// it makes no progress for 30 seconds. The rule holds for a body that declares its length, and
+// for a JSON object that must be complete.
 func (b *Body) Failed() <-chan struct{} {
 	if b == nil || b.ahead == nil {
 		return nil
@@ -182,15 +181,15 @@ func (b *Body) interrupt() {
 	_ = http.NewResponseController(b.w).SetReadDeadline(time.Unix(1, 0))
 }
 
-// Detach gives the request its own body back. net/http looks at it when the handler has
-// returned: it lets the answer reach a client that still sends before it closes the
-// connection, but only if the body is its own.
+// Detach gives the request its own body back. net/http looks at it when the handler has returned.
+// It lets the answer reach a client that still sends before it closes the connection, but only if
+// the body is its own.
 //
-// The body of an HTTP/2 request is closed, so that what is unread of it is freed. net/http
-// (Go 1.26) does that neither when a handler returns nor when the connection ends: then it
-// stops the connection's idle timer, closes the streams, and starts the timer again as the
-// last of them closes. The timer keeps the connection and its streams in memory until it
-// fires, 620 seconds later.
+// Detach closes the body of an HTTP/2 request, so that its unread bytes are freed. net/http (Go
+// 1.26) does that neither when a handler returns nor when the connection ends. When the
+// connection ends, it stops the idle timer, closes the streams, and starts the timer again as the
+// last of them closes. The timer keeps the connection and its streams in memory until it fires,
+// 620 seconds later.
 func (b *Body) Detach() {
 	if b == nil {
 		return

@@ -28,8 +28,8 @@ func begin(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, 
 	return b, b.ReadAhead(budget, limit, object)
 }
 
-// receive begins to read the body of r, and waits until it is known whether it can be
-// had whole, or has failed.
+// receive begins to read the body of r. It waits until all of the body is in memory, cannot be,
+// or has failed.
 func receive(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, object bool) (*Body, *http.Request) {
 	u, chain := begin(budget, w, r, limit, object)
 	if u != nil {
@@ -267,8 +267,8 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 }
 
-// TestTrailersBelongToTheReader: net/http writes those of the request that it
-// made when the body ends, whoever looks at them then.
+// TestTrailersBelongToTheReader: net/http writes the trailers of the request that it made when
+// the body ends, whichever goroutine reads them then.
 func TestTrailersBelongToTheReader(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", nil)
 	r.ContentLength = -1
@@ -472,8 +472,8 @@ func TestClientThatLeavesWhileSending(t *testing.T) {
 	})
 }
 
-// TestExpectContinue: a client that waits for 100 Continue is told to go on, but
-// not to send what nobody would keep.
+// TestExpectContinue: a client that waits for 100 Continue gets it, except if it would send what
+// we do not keep.
 func TestExpectContinue(t *testing.T) {
 	for _, c := range []struct {
 		reason string
@@ -606,7 +606,7 @@ func TestUploadIsReadOnWhenThereIsRoomAgain(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			budget := NewBudget(1 << 20)
-			var more chan struct{} // of the bubble: time stands still for who waits on another
+			var more chan struct{} // created in the bubble, because time stands still only for waits on its channels
 			handler := func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Connection", "close")
 				budget.Take(1 << 20) // another request

@@ -2,19 +2,18 @@ package body
 
 import "sync/atomic"
 
-// Budget bounds the memory of everything that waits at a time: requests, what is read
-// ahead or may arrive of their bodies, and answers that must be complete. It is safe for
-// concurrent use.
+// Budget bounds the memory of everything that waits. That is requests, bytes of their bodies that
+// were or may be read ahead, and answers that must be complete. It is safe for concurrent use.
 type Budget struct {
 	max  int64
 	used atomic.Int64
 }
 
-// Held is what a request that waits takes beside its head and its body: its
+// Held is the memory of a waiting request in addition to its head and its body. It covers its
 // goroutines, its connection or stream, and what net/http and this package keep of it.
 const Held = 16 << 10
 
-// NewBudget returns a budget of that many bytes; 0 or less means no limit.
+// NewBudget returns a budget of this many bytes; 0 or less means no limit.
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
 // Reserve takes n bytes and reports whether there were as many.

@@ -26,9 +26,9 @@ type Clock interface {
 	Resume()
 }
 
-// attempt is the body as one attempt to send it reads it. Closing it does not close the
-// body, so that an attempt that got no connection leaves it whole for the next one, and a
-// goroutine that is left over from an attempt gets nothing of it.
+// attempt is the body as one attempt to send it reads it. Closing it does not close the body,
+// which an attempt without a connection leaves whole for the next one. A goroutine left over from
+// an attempt gets nothing of it.
 type attempt struct{ body *Body }
 
 // BeginSending prepares the body for attempts to send it. A body that waited in memory is
@@ -55,8 +55,8 @@ func (b *Body) Attempt() (io.ReadCloser, error) {
 	return b.current, nil
 }
 
-// InMemory reports whether the body is in memory as a whole and has at most size bytes, so
-// that writing it does not wait for the client.
+// InMemory reports whether the whole body is in memory and has at most size bytes, so that
+// writing it does not wait for the client.
 func (b *Body) InMemory(size int) bool { return b == nil || b.inMemory && len(b.memory) <= size }
 
 // Repeatable reports whether the body can be sent once more.

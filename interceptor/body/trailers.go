@@ -8,10 +8,10 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// TrailerAllowed reports whether a field may be in trailers. Fields that frame, route or
-// authenticate a message, or say how its content is read, may not (RFC 9110, 6.5.1): whoever
-// merges trailers into the header would take them for it. An underscore counts as a hyphen,
-// as CGI and WSGI read it. name is canonical.
+// TrailerAllowed reports whether a field may be in trailers. By RFC 9110, 6.5.1, fields that
+// frame, route or authenticate a message, or define how to read its content, may not. A recipient
+// that merges trailers into the header would obey them. An underscore counts as a hyphen, as CGI
+// and WSGI read it. name is canonical.
 func TrailerAllowed(name string) bool {
 	if strings.IndexByte(name, '_') >= 0 {
 		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))

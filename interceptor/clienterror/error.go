@@ -1,6 +1,5 @@
-// Package clienterror is what a client may know of a failure: one type that every step
-// of the chain returns (Error), and one writer that puts it into the shape which the
-// client's protocol expects (Write).
+// Package clienterror is what a client may know of a failure. Every step of the chain returns one
+// type (Error). One writer puts it into the shape that the client's protocol expects (Write).
 package clienterror
 
 import (

@@ -20,11 +20,10 @@ import (
 // defaultRetryAfter is what a 503 says when its cause does not know better.
 const defaultRetryAfter = 5 * time.Second
 
-// Write answers r with a failure in the shape that its client understands: gRPC
-// trailers, the page that a browser shows, the JSON error of the API that the path
-// belongs to, an RFC 9457 problem, else plain text. The response must not be committed
-// yet. The client reads nothing but status, message and Retry-After, which is sent if
-// the failure has one, and with every 503. HEAD gets no body.
+// Write answers r with a failure in the shape that its client understands. Shapes are gRPC
+// trailers, a page for browsers, the JSON error of the API of the path, an RFC 9457 problem, and
+// plain text. The response must not be committed yet. The client gets only status, message and
+// Retry-After, which is sent if the failure has one, and with every 503. HEAD gets no body.
 func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	// Messages may quote what a client sent.
 	status, message, retryAfter := e.Status, strings.ToValidUTF8(e.Message, "\uFFFD"), e.RetryAfter
@@ -96,9 +95,9 @@ func Fields(header http.Header) http.Header {
 	return kept
 }
 
-// writeGRPC answers trailers-only: the status in the header block, no body
-// (gRPC over HTTP/2, "Trailers-Only"; gRPC-Web reads it alike). The HTTP status
-// is 200, else a client makes up a status of its own from it.
+// writeGRPC answers trailers-only: the status in the header block, no body (gRPC over HTTP/2,
+// "Trailers-Only"; gRPC-Web reads it alike). The HTTP status is 200, because clients derive a
+// gRPC status from any other.
 func writeGRPC(w http.ResponseWriter, contentType string, status int, message string) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -107,9 +106,9 @@ func writeGRPC(w http.ResponseWriter, contentType string, status int, message st
 	w.WriteHeader(http.StatusOK)
 }
 
-// grpcCode is the gRPC status code of an HTTP status: DEADLINE_EXCEEDED for
-// a wait that ran out, UNAVAILABLE for a backend that cannot be reached now, and
-// for the rest gRPC's own table (http-grpc-status-mapping.md).
+// grpcCode returns the gRPC status code of an HTTP status. A wait that ran out is
+// DEADLINE_EXCEEDED, and a backend that cannot be reached now is UNAVAILABLE. The rest follows
+// gRPC's own table (http-grpc-status-mapping.md).
 func grpcCode(status int) int {
 	switch status {
 	case http.StatusGatewayTimeout:
@@ -161,7 +160,8 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, message st
 	writeBody(w, r, status, "application/problem+json", append(body, '\n'))
 }
 
-// writeBody writes a whole response. The client's departure is no news here.
+// writeBody writes a whole response. It ignores errors: at this point they only mean that the
+// client has left.
 func writeBody(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)

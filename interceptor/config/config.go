@@ -1,6 +1,6 @@
-// Package config is the environment of the data plane: every variable that the
-// interceptor reads, its default, and what is wrong with a value. It must not
-// know what the settings are used for, and it reads nothing but what it is given.
+// Package config reads the environment of the data plane: every variable of the interceptor, its
+// default and its errors. It must not know how the settings are used, and it reads only what its
+// caller passes in.
 package config
 
 import (
@@ -33,7 +33,7 @@ type Config struct {
 	DirectPodRouting bool
 	// ShutdownDelay is how long to serve on after SIGTERM while not ready.
 	ShutdownDelay time.Duration
-	// DrainTimeout bounds the wait for what is in flight; 0 is no bound.
+	// DrainTimeout bounds the wait for requests in flight; 0 means no bound.
 	DrainTimeout time.Duration
 	// ProfilingAddress serves pprof; empty is off.
 	ProfilingAddress string
@@ -53,7 +53,7 @@ type Config struct {
 	// MaxEndpointSeries is the number of routes up to which the ready endpoints of each are
 	// measured.
 	MaxEndpointSeries int
-	// Telemetry is what is measured and where it goes.
+	// Telemetry selects what to measure and where to send it.
 	Telemetry telemetry.Settings
 
 	// Warnings are for the log: deprecated names in use, names that nothing reads.
@@ -114,8 +114,7 @@ func (c Clients) Streams(memoryLimit int64) int {
 type ColdStart struct {
 	// Header sets X-KEDA-HTTP-Cold-Start on responses.
 	Header bool
-	// MaxPendingRequests caps the held requests of a route without a cap of its
-	// own; 0 is no cap.
+	// MaxPendingRequests caps the held requests of a route that sets no cap; 0 means no cap.
 	MaxPendingRequests int
 	// ActivationLease of routes without their own; 0 is the readiness timeout if
 	// there is one, else 10 minutes.
@@ -133,9 +132,9 @@ const assumedMemory = 2 << 30
 // idleMemory is what a process takes that has 100 routes and nothing to do.
 const idleMemory = 26 << 20
 
-// BufferedBytes resolves MaxBufferedBytes for a process with that Go memory limit: half of
-// what the limit leaves above the idle process. The other half is for what is in flight,
-// and for garbage.
+// BufferedBytes resolves MaxBufferedBytes for a process with this Go memory limit: half of what
+// the limit leaves above the idle process. The other half is for requests in flight, and for
+// garbage.
 func (c ColdStart) BufferedBytes(memoryLimit int64) int64 {
 	switch {
 	case c.MaxBufferedBytes > 0:
@@ -146,7 +145,7 @@ func (c ColdStart) BufferedBytes(memoryLimit int64) int64 {
 	return max((memoryLimit-idleMemory)/2, memoryLimit/8)
 }
 
-// Timeouts of one request. 0 is no bound.
+// Timeouts of one request. 0 means no bound.
 type Timeouts struct {
 	// Readiness bounds the wait for an endpoint.
 	Readiness time.Duration
@@ -160,9 +159,9 @@ type Timeouts struct {
 
 // Backends is how targets are connected to.
 type Backends struct {
-	// ConnectTimeout bounds one attempt to dial; 0 is no bound.
+	// ConnectTimeout bounds one attempt to dial; 0 means no bound.
 	ConnectTimeout time.Duration
-	// MaxIdleConns is the number of idle connections kept; 0 is no limit.
+	// MaxIdleConns is the number of idle connections to keep; 0 means no limit.
 	MaxIdleConns int
 	// MaxIdleConnsPerHost is the number of idle connections kept for one address.
 	MaxIdleConnsPerHost int
@@ -170,9 +169,9 @@ type Backends struct {
 	MaxResponseHeaderBytes int64
 }
 
-// Load reads the environment through lookup, which is os.LookupEnv or a map of
-// a test. The error says all that is wrong, a line each. Of environ, which lists what is
-// set as os.Environ does, only the names that nothing reads count: they are warned of.
+// Load reads the environment through lookup: os.LookupEnv, or a map in tests. The error lists all
+// invalid values, one per line. environ lists the variables that are set, as os.Environ does.
+// Load warns of those names in it that nothing reads.
 func Load(lookup environment.Lookup, environ ...string) (Config, error) {
 	r := environment.NewReader(lookup)
 	c := read(r)

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// ID names a pod to clients, alike in all interceptors. It is the first 8 bytes of the
-// SHA-256 of the pod's UID, or of its address if there is no pod behind an endpoint. It
-// reveals neither the name of a pod nor its address: a UID has 122 random bits.
+// ID names a pod to clients, alike in all interceptors. It is the first 8 bytes of the SHA-256 of
+// the pod's UID, or of its address if there is no pod behind an endpoint. It reveals neither the
+// name of a pod nor its address: a UID has 122 random bits.
 type ID uint64
 
 // idDigits is the length of the text of an ID.
@@ -50,8 +50,8 @@ func ParseID(s string) (ID, bool) {
 	return id, true
 }
 
-// PickID takes the ready endpoint of a pod, whatever its load, and says false if it is not
-// ready. It takes no lock and overtakes those who wait: no other endpoint will do.
+// PickID takes the ready endpoint of a pod, whatever its load, and returns false if it is not
+// ready. It takes no lock and overtakes waiters, because no other endpoint will do.
 func (p *Port) PickID(id ID) (Slot, bool) {
 	for _, e := range p.endpoints() {
 		if e.pod == id {
@@ -91,7 +91,7 @@ func (p *Port) Has(id ID) bool {
 // ID returns the ID of the Slot's pod. The Slot must be Valid.
 func (s Slot) ID() ID { return s.ticket.endpoint.pod }
 
-// Gone reports whether the Slot's endpoint is not ready any more. The Slot must be Valid.
+// Gone reports whether the Slot's endpoint is no longer ready. The Slot must be Valid.
 func (s Slot) Gone() bool {
 	e := s.ticket.endpoint
 	e.port.mu.Lock()

@@ -2,29 +2,32 @@ package endpoints
 
 import "time"
 
-// Held requests are released in order of arrival, each endpoint at its own pace,
-// as a fresh pod can take a few connections at once but not ten thousand. An
-// endpoint has a window of released but unanswered requests. It starts at
-// startWindow and grows by one with each answer, so it doubles with each round of
-// answers, until one takes half as long again as the fastest one: then the endpoint
-// has as much as it can work on, and the window grows by one with each round. A
-// refused connection halves it, and the endpoint gets no more until it answers or the
-// interval is over. While somebody waits, each interval with neither a refusal nor a
-// whole round of answers doubles it too: a backend that answers only when its batch is
-// full, or after minutes, must not block the line.
+// Held requests are released in order of arrival, each endpoint at its own pace. A fresh pod can
+// take a few connections at once but not ten thousand.
+//
+// An endpoint has a window of released but unanswered requests. It starts at startWindow and
+// grows by one with each answer, so it doubles with each round of answers. That ends when a round
+// takes half as long again as the fastest one. The endpoint has as much as it can work on then,
+// and the window grows by one with each round.
+//
+// A refused connection halves the window. The endpoint gets no more until it answers or the
+// interval is over.
+//
+// While requests wait, each interval with neither a refusal nor a whole round of answers doubles
+// the window too. A backend that answers only when its batch is full, or after minutes, must not
+// block the line.
 const (
 	startWindow = 32
 	interval    = 500 * time.Millisecond
 )
 
-// pacing is how many held requests an endpoint may get. All of it is guarded by
-// the port's lock.
+// pacing limits how many held requests an endpoint may get. The port's lock guards all of it.
 type pacing struct {
-	gone       bool // not ready any more
+	gone       bool // no longer ready
 	refused    bool // in this interval
 	silent     bool // refused in this interval, and answered nothing since
 	window     int
-	unanswered int // released from the line, neither answered nor over; may be above a window that was halved
+	unanswered int // released, neither answered nor over; may exceed a halved window
 	limited    int // given out under a limit and not over
 	lately     int // answers in this interval
 

@@ -32,9 +32,9 @@ type Port struct {
 	round    uint64               // which timer is the current one
 }
 
-// scanned is how many endpoints a Pick looks at. Up to this many it finds the
-// least loaded one; beyond, the least loaded of as many that rotate, which
-// spreads load nearly as well and costs the same for any number of pods.
+// scanned is how many endpoints a Pick looks at. Up to this many it finds the least loaded one.
+// Beyond, it rotates through the endpoints and takes the least loaded of this many. That spreads
+// load nearly as well and costs the same for any number of pods.
 const scanned = 8
 
 // Ready says whether the port has a ready endpoint: one atomic load.
@@ -47,12 +47,12 @@ func (p *Port) Lost() time.Time { return p.epoch.Add(time.Duration(p.lost.Load()
 // Count returns how many endpoints are ready.
 func (p *Port) Count() int { return len(p.endpoints()) }
 
-// Pick takes the ready endpoint with the least requests in flight, and says
-// false if there is none. It does not wait for held requests, takes no lock and
-// allocates nothing but the Slot. The caller must Release the Slot.
+// Pick takes the ready endpoint with the fewest requests in flight, and returns false if there is
+// none. It does not wait for held requests, takes no lock and allocates only the Slot. The caller
+// must Release the Slot.
 //
-// An endpoint that refused a connection a moment ago is taken only if all did:
-// failing fast, it would else always be the least loaded one.
+// Pick takes an endpoint that has just refused a connection only if all have. Otherwise it would
+// always be the least loaded one, because it fails fast.
 func (p *Port) Pick() (Slot, bool) {
 	ready := p.ready.Load()
 	if ready == nil {
@@ -61,11 +61,11 @@ func (p *Port) Pick() (Slot, bool) {
 	return p.least(*ready).issue(open, 0, false), true
 }
 
-// PickWithin is Pick for requests that have a limit, 0 being none. It holds while a
-// release goes on: from when the first such request waits until none waits and
-// those that did are over. Until then PickWithin says false while somebody waits,
-// so that nobody overtakes the line, and when no endpoint has less than limit such
-// requests in flight. At other times there is no limit, and it is Pick.
+// PickWithin is Pick for requests that have a limit; 0 means no limit. The limit applies during a
+// release: from when the first such request waits until none waits and those that did are over.
+// During a release PickWithin returns false while requests wait, so that none overtakes the line.
+// It also returns false when no endpoint has less than limit such requests in flight. At other
+// times it is Pick.
 func (p *Port) PickWithin(limit int) (Slot, bool) {
 	ready := p.ready.Load()
 	switch {
@@ -100,9 +100,9 @@ func (p *Port) move(t *ticket, tried []string) (Slot, bool) {
 	return e.issue(open, t.limit, t.waited), true
 }
 
-// within is the least loaded endpoint that has not reached the limit, those with a
-// tried address excepted; nil if there is none. The request may be in flight at one of
-// them: there it counts for nothing. The caller holds p.mu.
+// within returns the least loaded endpoint below the limit, except those with a tried address;
+// nil if there is none. The request may be in flight at one of them, where it does not count. The
+// caller holds p.mu.
 func (p *Port) within(limit int, from *endpoint, tried []string) *endpoint {
 	endpoints := p.endpoints()
 	start := int(p.cursor.Add(1) % uint32(max(len(endpoints), 1)))

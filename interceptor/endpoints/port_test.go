@@ -169,7 +169,7 @@ func TestWarmPathTakesNoLock(t *testing.T) {
 	s := NewStore()
 	p := s.Port(web())
 	set(s, "10.0.0.1:80", "10.0.0.2:80")
-	p.mu.Lock() // a warm request that wants it blocks the test for ever
+	p.mu.Lock() // a warm request that takes the lock blocks the test forever
 	defer p.mu.Unlock()
 	slot, ok := p.Pick()
 	if !p.Ready() || !ok {

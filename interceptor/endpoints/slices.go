@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Slices keeps a Store in step with EndpointSlices and the Services that they belong
-// to. It is the only part of this package that knows Kubernetes. It is safe for
-// concurrent use: each kind has an informer of its own.
+// Slices updates a Store from EndpointSlices and the Services that they belong to. It is the only
+// part of this package that knows Kubernetes. It is safe for concurrent use, because each kind
+// has a separate informer.
 type Slices struct {
 	store *Store
 
@@ -165,10 +165,10 @@ func join(pods Pods, members []member) Pods {
 	return pods
 }
 
-// members are the endpoints of each port that are ready, or not yet and not terminating. A
-// ready condition that is not set means ready, and all addresses but the first are to be
-// ignored (discovery/v1 API reference). A slice of host names cannot be dialled by address
-// and counts for nothing, as does a port that does not speak TCP.
+// members returns the endpoints of each port that are ready, or not yet and not terminating. An
+// unset ready condition means ready, and all addresses but the first are to be ignored
+// (discovery/v1 API reference). A slice of host names cannot be dialed by address and does not
+// count, nor does a port that does not speak TCP.
 func members(slice *discoveryv1.EndpointSlice) map[string][]member {
 	if slice.AddressType == discoveryv1.AddressTypeFQDN {
 		return nil

@@ -16,9 +16,9 @@ type Slot struct{ ticket *ticket }
 type ticket struct {
 	endpoint *endpoint
 	address  string
-	limit    int   // how many such requests its endpoint takes at a time; 0: any number
-	waited   bool  // it came from the line
-	since    int64 // when it came from there, as Port.now returns it
+	limit    int   // such requests per endpoint; 0: any number
+	waited   bool  // came from the line
+	since    int64 // when it came, by Port.now
 	phase    atomic.Uint32
 }
 
@@ -32,7 +32,7 @@ const (
 // Valid reports whether there is an endpoint.
 func (s Slot) Valid() bool { return s.ticket != nil }
 
-// Addr returns the endpoint's "ip:port", "" if there is none.
+// Addr returns the endpoint's "ip:port", or "" for the zero Slot.
 func (s Slot) Addr() string {
 	if s.ticket == nil {
 		return ""
@@ -40,9 +40,8 @@ func (s Slot) Addr() string {
 	return s.ticket.address
 }
 
-// Answered notes that the response header has arrived: the endpoint can take
-// more of those who wait. Only the first call of a Slot that came from a Waiter
-// has an effect.
+// Answered records that the response header has arrived: the endpoint can take more of the
+// waiting requests. Only the first call of a Slot that came from a Waiter has an effect.
 func (s Slot) Answered() {
 	t := s.ticket
 	if t != nil && t.phase.CompareAndSwap(unanswered, open) {
@@ -51,9 +50,9 @@ func (s Slot) Answered() {
 	}
 }
 
-// Refused notes that the endpoint could not be connected to: it is sent less for
-// a while, and from now on at another of its addresses if it has one. The request
-// keeps its place, for another try, until Release. Each failed attempt may be noted.
+// Refused records a failure to connect to the endpoint. The endpoint gets fewer requests for a
+// while, from now on at another of its addresses if it has one. The request keeps its place, for
+// another try, until Release. The caller may record each failed attempt.
 func (s Slot) Refused() {
 	if s.held() {
 		s.ticket.endpoint.port.refused(s.ticket.endpoint, s.ticket.address)
@@ -85,10 +84,10 @@ func (s Slot) Release() {
 	}
 }
 
-// Another moves a request that is not over to the least loaded of the ready endpoints
-// that would be sent it at an address which is not a tried one, under the limit that the
-// Slot was given out with. The Slot is released then; it stays as it is if there is no
-// such endpoint. Only the request's own goroutine may call it.
+// Another moves a request that is not over to the least loaded ready endpoint, under the limit of
+// the Slot. The endpoint must receive requests at an address that is not among the tried ones.
+// Another releases the Slot, or leaves it unchanged if there is no such endpoint. Only the
+// request's own goroutine may call it.
 func (s Slot) Another(tried ...string) (Slot, bool) {
 	if !s.held() {
 		return Slot{}, false
@@ -100,8 +99,8 @@ func (s Slot) Another(tried ...string) (Slot, bool) {
 	return next, ok
 }
 
-// Attachment returns what is attached to the endpoint; nil if that is nothing. Slots have
-// endpoints here and in Attach, Valid reports it.
+// Attachment returns the attachment of the endpoint, or nil. Here and in Attach, the Slot must be
+// Valid.
 func (s Slot) Attachment() io.Closer {
 	if attached := s.ticket.endpoint.attached.Load(); attached != nil {
 		return *attached
@@ -109,9 +108,9 @@ func (s Slot) Attachment() io.Closer {
 	return nil
 }
 
-// Attach attaches what attach returns for the Slot's address, unless there is an attachment,
-// and returns what is attached then. An attachment is closed when its endpoint is not ready
-// any more or is sent requests at another address, and after that with each call: requests
+// Attach attaches what attach returns for the Slot's address, unless there is an attachment, and
+// returns the attachment. An attachment is closed when its endpoint is no longer ready or gets
+// its requests at another address. It is closed again with each call after that, because requests
 // that the endpoint still has may use it.
 func (s Slot) Attach(attach func() io.Closer) io.Closer {
 	e := s.ticket.endpoint

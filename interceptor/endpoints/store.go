@@ -1,9 +1,9 @@
-// Package endpoints knows which pods of a Service are ready, picks one for a
-// warm request, and releases held requests in order when pods become ready.
+// Package endpoints knows which pods of a Service are ready. It picks one for a warm request, and
+// releases held requests in order when pods become ready.
 //
-// Readiness is per Service port: what happens to one wakes nobody who waits for
-// another. The package must not know of HTTP, routes or dialling; Kubernetes
-// objects appear only where EndpointSlices are turned into addresses.
+// Readiness is per Service port: a change of one port does not wake requests that wait for
+// another. The package must not know of HTTP, routes or dialing. Kubernetes objects appear only
+// where EndpointSlices are turned into addresses.
 package endpoints
 
 import (
@@ -49,7 +49,7 @@ func (s *Store) Port(k Key) *Port {
 
 // Pod is a ready pod, which is one endpoint however many addresses it has.
 type Pod struct {
-	// UID tells pods apart; empty if there is no pod behind an address.
+	// UID identifies the pod; empty if there is no pod behind an address.
 	UID string
 	// Addresses are "ip:port", the preferred one first. Another one is used after that
 	// was refused. There is at least one.
@@ -80,10 +80,10 @@ func (s *Store) Update(namespace, name string, ready map[string][]string) {
 	s.UpdatePods(namespace, name, pods)
 }
 
-// UpdatePods replaces all that is known of a Service: ports maps the name of each
-// Service port to its pods. A port that ports does not name has none. A pod that
-// stays keeps its state; one that goes and comes back starts anew, but that requests
-// with a limit which it still has count.
+// UpdatePods replaces everything known of a Service: ports maps the name of each Service port to
+// its pods. A port that ports does not name has no pods. A pod that stays keeps its state. One
+// that goes and comes back starts again, except that its requests in flight that have a limit
+// still count.
 func (s *Store) UpdatePods(namespace, name string, ports map[string]Pods) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +99,7 @@ func (s *Store) UpdatePods(namespace, name string, ports map[string]Pods) {
 		}
 		p.update(Pods{})
 		if !p.interned {
-			// Nobody has its handle: forgotten Services must cost nothing.
+			// No one has its handle: forgotten Services must cost nothing.
 			delete(s.services[of], port)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// model is the obvious description of paced release: it is told what happened
-// and says whether what it sees was allowed.
+// model is the obvious description of paced release. It receives what happened and reports
+// whether that was allowed.
 type model struct {
 	t       *testing.T
 	store   *Store
@@ -33,8 +33,8 @@ type pace struct{ pacing }
 // at says that a limit is reached.
 func (p *pace) at(limit int) bool { return limit > 0 && p.limited >= limit }
 
-// settle receives what was released, and checks order, windows, and that nobody
-// waits who need not.
+// settle receives the released requests. It checks order, windows, and that no request waits
+// without need.
 func (m *model) settle() {
 	m.t.Helper()
 	synctest.Wait()
@@ -135,7 +135,7 @@ func (m *model) release(i int) {
 	s.Release()
 }
 
-// take removes a slot and says what the model knows of its endpoint.
+// take removes a slot and returns what the model knows of its endpoint.
 func (m *model) take(i int, remove bool) (Slot, *pace) {
 	s := m.slots[i]
 	if remove {

@@ -15,12 +15,12 @@ type Waiter struct {
 	limit      int
 }
 
-// Enqueue joins the end of the line. It is released to an endpoint that has less
-// than limit requests which have a limit, in flight; 0 is no limit. The caller
-// calls Leave when it does not wait any more, whether or not it got a Slot.
+// Enqueue joins the end of the line. The waiter is released to an endpoint with fewer than limit
+// limited requests in flight; 0 means no limit. The caller calls Leave when it no longer waits,
+// whether or not it got a Slot.
 //
-// All who wait for a port stand in one line: whoever has no limit still waits
-// behind those who have one.
+// All waiters of a port stand in one line: a waiter without a limit waits behind those that have
+// one.
 func (p *Port) Enqueue(limit int) *Waiter {
 	c := make(chan Slot, 1)
 	w := &Waiter{C: c, c: c, port: p, limit: limit}
@@ -56,8 +56,8 @@ func (w *Waiter) Leave() {
 	}
 }
 
-// Cancel ends the wait: it closes C. It has no effect on a Slot that was delivered, nor
-// after Leave.
+// Cancel ends the wait: it closes C. It has no effect on a Slot that was delivered, nor after
+// Leave.
 func (w *Waiter) Cancel() {
 	p := w.port
 	p.mu.Lock()

@@ -133,9 +133,8 @@ func TestRefusalsSlowAnEndpointDown(t *testing.T) {
 	})
 }
 
-// Each refused request goes elsewhere at once. Without a pause its place would
-// go to the next waiter, and the whole line would run through the dead endpoint
-// and past the pace of the good one.
+// Each refused request goes elsewhere at once. Without a pause its place would go to the next
+// waiter. The whole line would run through the dead endpoint and past the pace of the good one.
 func TestADeadEndpointDoesNotDrainTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, _, waiters := held(1000)
@@ -201,7 +200,7 @@ func TestLeaving(t *testing.T) {
 	})
 }
 
-// TestCancel: who is canceled gets no Slot and keeps no place; who has a Slot keeps it.
+// TestCancel: a canceled waiter gets no Slot and keeps no place; one that has a Slot keeps it.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, p, waiters := held(startWindow + 2)
@@ -347,8 +346,8 @@ func TestReadinessWakesNobodyElse(t *testing.T) {
 	}
 }
 
-// An endpoint that has as much as it can work on answers later the more it gets: to
-// give it more would only fill its queues.
+// An endpoint with as much as it can work on answers later the more it gets. Giving it more would
+// only fill its queues.
 func TestWindowStopsDoublingWhenAnswersTakeLonger(t *testing.T) {
 	for _, c := range []struct {
 		reason  string

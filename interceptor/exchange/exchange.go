@@ -1,7 +1,6 @@
-// Package exchange is what one request carries through the interceptor: the
-// route it matched, the upstream it goes to, the facts of its cold start, and
-// the handler type of the steps that work on it. It knows neither Kubernetes nor the
-// order of the steps.
+// Package exchange is what one request carries through the interceptor. That is the route it
+// matched, the upstream it goes to, the facts of its cold start, and the handler type of the
+// steps. It must know neither Kubernetes nor the order of the steps.
 package exchange
 
 import (
@@ -38,14 +37,14 @@ type Exchange struct {
 	Session *session.Session
 	// Head is how much memory the head of the request takes, in bytes.
 	Head int
-	// Heads is charged with Head while the request is in service, and not while it waits:
-	// who waits must not take the room of those who do not. Nil means a small head.
+	// Heads is charged with Head while the request is in service, and not while it waits. Waiting
+	// requests must not take the room of others. Nil means a small head.
 	Heads *body.Budget
 	// Body of the request; nil if it has none.
 	Body *body.Body
-	// Committed is a client whose response is committed, so that it can neither follow a
-	// redirect nor come back later. The forwarder does that for it. Nil means that the client
-	// does it itself.
+	// Committed is a client whose response is committed, so that it can neither follow a redirect
+	// nor come back later. The forwarder does that for it. Nil means that the client does it
+	// itself.
 	Committed Committed
 }
 
@@ -64,10 +63,10 @@ type Committed interface {
 // target says that it speaks none.
 func (x *Exchange) Secure() bool { return x.TLS && !x.Upstream.Target.Plain }
 
-// Handler is one step of the chain. It returns an error instead of answering when it
-// failed before the response was committed; the edge turns that into a response, a log
-// line and a record, once. After the commit an error aborts the connection, unless it is
-// a *clienterror.Error that the client has read already.
+// Handler is one step of the chain. It returns an error instead of answering when it failed
+// before the response was committed. The edge turns that into a response, a log line and a
+// record, once. After the commit an error aborts the connection, unless it is a
+// *clienterror.Error that the client has read already.
 type Handler interface {
 	ServeExchange(w http.ResponseWriter, r *http.Request, x *Exchange) error
 }

@@ -1,7 +1,7 @@
 package exchange
 
-// Replacement notifies the requests that wait under a route when the route is compiled
-// anew. A nil Replacement never does.
+// Replacement notifies the requests that wait under a route when a newly compiled route replaces
+// it. A nil Replacement never does.
 type Replacement struct {
 	replaced chan struct{}
 	next     *Route
@@ -18,8 +18,8 @@ func (r *Route) Replaced() <-chan struct{} {
 	return r.Replacement.replaced
 }
 
-// Successor returns the route that has replaced this one, once Replaced is closed. It may
-// be replaced itself by then.
+// Successor returns the route that has replaced this one, once Replaced is closed. By then,
+// another route may have replaced the successor.
 func (r *Route) Successor() *Route {
 	return r.Replacement.next
 }

@@ -26,7 +26,7 @@ type Report struct {
 	At time.Time
 }
 
-// Set replaces the report. Nil removes that of a kind, if it is one of that kind.
+// Set replaces the report. Nil removes the report of a kind, if there is one of that kind.
 func (r *Reported) Set(kind string, report *Report) {
 	if before := r.current.Load(); report == nil && before != nil && before.Kind != kind {
 		return
@@ -34,8 +34,8 @@ func (r *Reported) Set(kind string, report *Report) {
 	r.current.Store(report)
 }
 
-// Load returns the report, the zero Report if there is none, or if it came before a time:
-// that of a wake that is over.
+// Load returns the report. It returns the zero Report if there is none, or if the report came
+// before a time: it belongs to a past wake.
 func (r *Reported) Load(after time.Time) Report {
 	if r == nil {
 		return Report{}

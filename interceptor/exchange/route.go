@@ -20,7 +20,7 @@ type Route struct {
 	Namespace, Name string
 	// Target is where requests go.
 	Target *Target
-	// Fallback answers when the target did not become ready in time; nil is none.
+	// Fallback answers when the target did not become ready in time; nil means no fallback.
 	Fallback *Target
 	// Static routes in order; the first match wins.
 	Static []StaticRoute
@@ -30,35 +30,35 @@ type Route struct {
 	// Reported is what the cluster reports of the target's wakes; nil is nothing ever.
 	Reported *Reported
 
-	// Readiness bounds the wait for an endpoint, Request everything from the arrival
-	// to the last byte of the response, upgraded connections included, ResponseHeader
-	// the wait for the upstream's header. 0 is no bound.
+	// Readiness bounds the wait for an endpoint, ResponseHeader the wait for the upstream's
+	// header. Request bounds everything from the arrival to the last byte of the response,
+	// upgraded connections included. 0 means no bound.
 	Readiness, Request, ResponseHeader time.Duration
 
 	// Session is how the route keeps sessions; nil is not at all.
 	Session *session.Rule
 
-	// Placeholder is answered at once while cold; nil is none.
+	// Placeholder is answered at once while cold; nil means no placeholder.
 	Placeholder *StaticResponse
-	// MaxPending caps held requests on this replica; 0 is no cap. CapOwn says
-	// that the route set it, not the global default: only then a placeholder
-	// with OverflowPlaceholder holds up to the cap.
+	// MaxPending caps held requests on this replica; 0 means no cap. CapOwn means that the route
+	// set it, not the global default: only then a placeholder with OverflowPlaceholder holds up
+	// to the cap.
 	MaxPending int
 	// CapOwn is true when MaxPending is the route's own.
 	CapOwn bool
 	// OverflowPlaceholder gives the overflow the placeholder, else 503.
 	OverflowPlaceholder bool
-	// ReleaseConcurrency caps what an endpoint is given at a time while held
-	// requests are released; 0 is no cap.
+	// ReleaseConcurrency caps the requests in flight per endpoint while held requests are
+	// released; 0 means no cap.
 	ReleaseConcurrency int
-	// Callback keeps streaming clients on the line; nil is none.
+	// Callback keeps streaming clients on the line; nil means no callback.
 	Callback *stream.Callback
-	// Page is what browsers get; nil is none.
+	// Page is the waiting page for browsers; nil means no page.
 	Page *page.Page
 	// Lease is how long a cold hit asks for the target.
 	Lease time.Duration
 
-	// Replacement notifies waiting requests when the route is compiled anew.
+	// Replacement notifies waiting requests when a newly compiled route replaces this one.
 	Replacement *Replacement
 	// Series is where package metrics keeps the attribute sets of this route, so that
 	// recording a request allocates nothing.
@@ -85,7 +85,7 @@ const (
 type Target struct {
 	// Namespace and Service that the spec names.
 	Namespace, Service string
-	// Endpoints of that port. Never nil; not ready for ever if the port is unknown.
+	// Endpoints of that port. Never nil; if the port is unknown, they never become ready.
 	Endpoints *endpoints.Port
 	// Address is "service.namespace:port", which is dialled when no pod address is.
 	Address string
@@ -95,8 +95,8 @@ type Target struct {
 	Protocol Protocol
 	// Plain means that connections are plain however the client came.
 	Plain bool
-	// Problem says why the target cannot be resolved (no such Service, no such
-	// port); empty if it can. For the log and conditions, not for clients.
+	// Problem says why the target cannot be resolved (no such Service, no such port); empty if it
+	// can. For the log and conditions, not for clients.
 	Problem string
 }
 

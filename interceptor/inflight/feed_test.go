@@ -150,7 +150,7 @@ func TestAllLooksAtLeasesAgain(t *testing.T) {
 	tracker.Route("ns/a").Cold(time.Minute, nil)
 	f := tracker.Feed()
 	defer f.Close()
-	take(f, queue.Gathered) // noted before; All is to be the only source
+	take(f, queue.Gathered) // recorded before; All is to be the only source
 	f.Round()
 	take(f, queue.Gathered)
 	tracker.Route("ns/a").Cold(2*time.Minute, nil)
@@ -186,7 +186,7 @@ func held(tracker *Tracker) (n int) {
 	return n
 }
 
-// Routes come and go while nobody listens, or somebody does not read.
+// Routes come and go while no one listens, or a reader does not read.
 func TestForgottenRoutesAreNotKept(t *testing.T) {
 	for _, feeds := range []int{0, 1, 3} {
 		t.Run(fmt.Sprint(feeds, " feeds"), func(t *testing.T) {
@@ -256,8 +256,8 @@ func TestASetShrinksAfterABurst(t *testing.T) {
 	}
 }
 
-// What readers heard is in the end what is: no change is lost, whatever the
-// order in which requests and readers run.
+// In the end, every reader knows the current counts. No change is lost, whatever the order in
+// which requests and readers run.
 func TestNoChangeIsLost(t *testing.T) {
 	const routes, clients, requests = 20, 8, 500
 	tracker := NewTracker(nil)

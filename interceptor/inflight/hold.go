@@ -6,8 +6,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
-// KeepUntil takes or extends the route's hold: until then the route shows demand, whether
-// its target is ready or not. A hold that lasts longer stays. It is for who knows that
+// KeepUntil takes or extends the route's hold: until then the route shows demand, whether its
+// target is ready or not. A hold that lasts longer stays. Callers use it when they know that
 // requests will come: a session that was just used, a warm-up.
 func (r *Route) KeepUntil(end time.Time) {
 	at := int64(end.Sub(r.tracker.epoch))

@@ -74,9 +74,8 @@ func (r *Route) end(released *atomic.Bool) {
 	r.tracker.signal(queue.Soon)
 }
 
-// Hold takes a place among the held requests and open streams of the route, which the
-// caller gives back with Unhold. It returns false if that many places are taken already; 0
-// is no limit.
+// Hold takes a place among the held requests and open streams of the route, which the caller
+// gives back with Unhold. It returns false if all places are taken; 0 means no limit.
 func (r *Route) Hold(most int) bool {
 	for {
 		n := r.held.Load()
@@ -92,11 +91,10 @@ func (r *Route) Hold(most int) bool {
 // Unhold gives a place back that Hold took.
 func (r *Route) Unhold() { r.held.Add(-1) }
 
-// Cold records a request that met no ready endpoint. It takes or renews the
-// route's activation lease: from now on the route shows demand, even if the
-// request is answered at once or its client leaves. The lease ends for good when
-// ready, which must be cheap and may be nil, is seen true, or after the given
-// time.
+// Cold records a request that met no ready endpoint. It takes or renews the route's activation
+// lease. From now on the route shows demand, even if the request is answered at once or its
+// client leaves. The lease ends for good once ready returns true, or after the given time. ready
+// must be cheap and may be nil.
 func (r *Route) Cold(length time.Duration, ready func() bool) {
 	now := r.tracker.now()
 	// A held request keeps a wake going that its lease was too short for.
@@ -116,8 +114,8 @@ func (r *Route) Held() int64 { return r.held.Load() }
 // Leased reports whether an activation lease is live.
 func (r *Route) Leased() bool { return r.leased(r.tracker.now()) }
 
-// leased reports whether the lease is live, and ends it for good if not: a target
-// that was seen ready and sleeps again is woken by new requests only.
+// leased reports whether the lease is live. If not, it ends the lease for good: only new requests
+// wake a target that was ready and sleeps again.
 func (r *Route) leased(now time.Time) bool {
 	for {
 		l := r.lease.Load()

@@ -1,7 +1,7 @@
-// Package inflight counts what every route has in flight. It keeps the demand that
-// outlives requests: the activation leases of routes that were requested while their
-// target slept, and the holds of those whose target must stay awake. It is what /queue
-// reports. It must not know what a request, an endpoint or a scaler is.
+// Package inflight counts the requests in flight of every route. It also keeps the demand that
+// outlives requests. That is the activation leases of routes that were requested while their
+// target slept, and the holds of those whose target must stay awake. /queue reports all of it.
+// The package must not know what a request, an endpoint or a scaler is.
 package inflight
 
 import (
@@ -13,9 +13,9 @@ import (
 	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
-// Tracker holds the counters of all routes. It is safe for concurrent use.
-// Requests use their *Route. They meet in the Tracker only when the change of a
-// route is listed, which takes no lock; that of a busy route is listed already.
+// Tracker holds the counters of all routes. It is safe for concurrent use. Requests use their
+// *Route. They meet in the Tracker only when a change of a route is listed, which takes no lock.
+// The change of a busy route is listed already.
 type Tracker struct {
 	now   func() time.Time
 	epoch time.Time // what the ends of holds are relative to
@@ -65,8 +65,8 @@ func (t *Tracker) Route(key string) *Route {
 	return r
 }
 
-// Forget drops a route that was deleted: it is not reported any more. Requests
-// that are in flight may still be released.
+// Forget drops a route that was deleted from the reports. Requests in flight may still be
+// released.
 func (t *Tracker) Forget(key string) {
 	t.mu.Lock()
 	r := t.routes[key]
@@ -133,10 +133,9 @@ func (t *Tracker) Each(f func(key string, r *Route)) {
 	}
 }
 
-// Subscribe returns a signal for changes that a scaler must receive at once: the
-// first request of a route or the end of its last one, a cold hit, a route that was
-// forgotten. Signals that come while one is pending are one. The caller calls
-// cancel, which is idempotent.
+// Subscribe returns a signal for changes that a scaler must receive at once. These are the first
+// request of a route or the end of its last one, a cold hit, and a forgotten route. Signals that
+// come while one is pending merge into it. The caller calls cancel, which is idempotent.
 func (t *Tracker) Subscribe() (changed <-chan struct{}, cancel func()) {
 	c := make(chan struct{}, 1)
 	return c, t.subscribe(&subscriber{soon: c, atOnce: c})

@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// remembered is how many wakes of a route the estimate is made of. The median of
-// five does not mind two that were odd (a node that had to be made first, a blip
-// of a warm target), and follows an application that has changed after three.
+// remembered is the number of wakes of a route that the estimate uses. The median of five ignores
+// two odd ones (a node that had to be created first, a blip of a warm target). After three wakes
+// it follows an application that has changed.
 const remembered = 5
 
-// wakes are the wakes of a route: each is the time from the first cold hit to the
-// first moment that a ready endpoint was seen. They are here because the lease
-// begins and ends with a wake, and because a Route outlives the compiled routes,
-// which are replaced with each edit.
+// wakes are the wakes of a route. Each is the time from the first cold hit to the first moment
+// with a ready endpoint. They are here because the lease begins and ends with a wake. Also, a
+// Route outlives the compiled routes, which are replaced with each edit.
 type wakes struct {
 	current  atomic.Pointer[wake] // the last one that began; nil: none ever
 	estimate atomic.Int64         // nanoseconds; 0: unknown
@@ -61,9 +60,9 @@ func (w *wakes) end(now time.Time) {
 // request calls it; the first call of a wake is its end.
 func (r *Route) Woke() { r.wakes.end(r.tracker.now()) }
 
-// Wake returns how long the wake that is under way has taken, and how long one
-// usually takes: the median of the last ones that this process has seen. An
-// estimate of 0 is none. It is for requests that were recorded by Cold.
+// Wake returns how long the current wake has taken, and the estimate: the median of the last
+// wakes that this process has seen. An estimate of 0 means none. Wake is for requests that were
+// recorded by Cold.
 func (r *Route) Wake() (elapsed, estimate time.Duration) {
 	if c := r.wakes.current.Load(); c != nil {
 		elapsed = max(r.tracker.now().Sub(c.since), 0)

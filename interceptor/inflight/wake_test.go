@@ -111,7 +111,7 @@ func TestATargetThatFallsAsleepAgainWakesAnew(t *testing.T) {
 	s.hit()
 	s.pass(time.Second)
 	s.Woke()
-	s.pass(time.Second) // the lease is live: nobody has looked
+	s.pass(time.Second) // the lease is live: no one has looked
 	s.hit()
 	s.pass(4 * time.Second)
 	s.expect(t, 4*time.Second, time.Second)

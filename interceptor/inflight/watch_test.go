@@ -59,7 +59,7 @@ func (f *costlyFeed) All(visit func(string, queue.Count)) {
 	f.costs.charge(n)
 }
 
-// wire is a reader that notes when a route is told cold.
+// wire is a reader that records when it learns that a route is cold.
 type wire struct {
 	header http.Header
 	cold   map[string]time.Time

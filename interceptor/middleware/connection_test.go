@@ -20,8 +20,8 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/metrics"
 )
 
-// What a client sends after a request whose body nobody read is not the next
-// request: the connection ends with the answer. It goes on if the body was read.
+// Bytes after a request whose body was not read are not the next request: the connection ends
+// with the answer. It continues if the body was read.
 func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
 	refuse := &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "no"}
 	for _, c := range []struct {
@@ -75,7 +75,7 @@ func TestAnUnreadBodyEndsTheConnection(t *testing.T) {
 	}
 }
 
-// Before a process stops, its clients are told to use another connection.
+// Before a process stops, its clients learn to use another connection.
 func TestWhoIsAboutToStopEndsConnections(t *testing.T) {
 	instruments, err := metrics.New(sdkmetric.NewMeterProvider(), metrics.Gauges{})
 	if err != nil {

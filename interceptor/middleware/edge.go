@@ -27,9 +27,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
-// Edge is the outermost step. It turns the error of a request into its answer,
-// and records every request, once: metrics, access log, and a log line for
-// failures that are not the client's.
+// Edge is the outermost step. It turns the error of a request into its answer, and records every
+// request once: metrics and access log. It also logs failures that the client did not cause.
 type Edge struct {
 	next    exchange.Handler
 	metrics *metrics.Metrics
@@ -56,9 +55,8 @@ const (
 	// largeHead is what a head may take in memory before it is charged for. Browsers' and
 	// SDKs' heads take 2 to 4 KiB.
 	largeHead = 8 << 10
-	// lingering is how long the rest of a request's body may take once its request was
-	// answered, and lingeringPause how long it may make no progress (nginx has both: 30 s
-	// and 5 s).
+	// lingering bounds the time for the rest of a request's body once its request was answered.
+	// lingeringPause bounds a time without progress. nginx has both: 30 s and 5 s.
 	lingering, lingeringPause = 30 * time.Second, 5 * time.Second
 )
 
@@ -66,8 +64,8 @@ const (
 type EdgeOptions struct {
 	// MaxHeaderBytes and MaxHeaderFields bound the head of a request; 0 means no bound.
 	MaxHeaderBytes, MaxHeaderFields int
-	// DropUnderscores drops every field whose name has an underscore, in place of those that
-	// stand for a field of ours.
+	// DropUnderscores drops every field whose name has an underscore. Otherwise only those go
+	// that imitate our fields.
 	DropUnderscores bool
 	// ColdStartHeader sets X-KEDA-HTTP-Cold-Start on answers of targets and of cold starts.
 	ColdStartHeader bool
@@ -102,9 +100,9 @@ type serving struct {
 	response response
 }
 
-// ServeHTTP serves one request. Its frame, and those of the other steps, stay on
-// the stack of every held request: what a step does not need while it waits for
-// the next one is in functions of its own.
+// ServeHTTP serves one request. Its frame, and those of the other steps, stay on the stack of
+// every held request. A step therefore moves what it does not need while it waits into separate
+// functions.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := e.begin(w, r)
 	e.finish(s, r, e.serve(s, r))
@@ -131,10 +129,10 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *serving {
 // mayBlock says whether the request has a body that its client may never end.
 func mayBlock(r *http.Request) bool { return r.ProtoMajor == 1 && r.ContentLength != 0 }
 
-// cleanUpgrade takes offers out of a header that the interceptor does not take, and that no
-// backend may take behind it: HTTP/2 (some clients offer h2c with every request; RFC 9113, 3.1,
-// retired it) and TLS on the same connection. An Upgrade that Connection does not name is not
-// meant for the next hop (RFC 9110, 7.8).
+// cleanUpgrade removes offers from a header that neither the interceptor nor a backend behind it
+// may accept. One is HTTP/2: some clients offer h2c with every request, and RFC 9113, 3.1,
+// retired it. The other is TLS on the same connection. An Upgrade that Connection does not name
+// is not for the next hop (RFC 9110, 7.8).
 func cleanUpgrade(h http.Header) {
 	delete(h, "Http2-Settings")
 	offers, ok := h["Upgrade"]
@@ -180,10 +178,9 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
 }
 
-// lengthAgrees reports whether the length that a request of HTTP/2 says may be that of its
-// body (RFC 9113, 8.1.1). net/http counts the bytes of a body, but lets a length without a
-// body pass, reads what is no number as none, and of several the first. Of HTTP/1.1 it
-// refuses them.
+// lengthAgrees reports whether an HTTP/2 request may have the length that it declares (RFC 9113,
+// 8.1.1). net/http counts the bytes of a body. But it accepts a length without a body, ignores a
+// value that is not a number, and takes the first of several. On HTTP/1.1 it refuses all of them.
 func lengthAgrees(r *http.Request) bool {
 	if r.ProtoMajor < 2 {
 		return true
@@ -220,9 +217,9 @@ func (e *Edge) measure(s *serving, r *http.Request) error {
 	}
 }
 
-// headSize returns the size of a request's head as HTTP/1.1 writes it, the number of its
-// fields, and whether a name has an underscore. net/http has taken out Host, which is the
-// first field here.
+// headSize returns the size of a request's head as HTTP/1.1 writes it, and the number of its
+// fields. It also reports whether a name has an underscore. net/http has taken out Host, which is
+// the first field here.
 func headSize(r *http.Request) (bytes, fields int, underscores bool) {
 	const separators = len(": \r\n")
 	bytes, fields = len(r.Method)+len(r.RequestURI)+len(r.Host), 1
@@ -291,9 +288,9 @@ func (e *Edge) finish(s *serving, r *http.Request, err error) {
 	}
 }
 
-// linger sends the answer and drops what is left of the request's body. Many clients read
-// no answer before they have sent everything, and closing a connection with unread bytes
-// resets it, which takes the answer along. net/http drops 256 KiB by itself.
+// linger sends the answer and drops the rest of the request's body. Many clients read no answer
+// before they have sent everything. Closing a connection with unread bytes resets it, and the
+// reset takes the answer along. net/http drops 256 KiB by itself.
 func linger(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	err := control.Flush()
@@ -392,8 +389,7 @@ type response struct {
 // coldStartHeader says whether the target slept.
 const coldStartHeader = "X-Keda-Http-Cold-Start"
 
-// All responses share the header's values. They are full, so that whoever adds one gets a
-// copy.
+// All responses share the header's values. Their capacity is full, so that an append copies them.
 var slept, ready = []string{"true"}, []string{"false"}
 
 // WriteHeader notes the first final status; informational ones pass by.
@@ -420,13 +416,10 @@ func (w *response) commit(status int) {
 	}
 }
 
-// last reports whether the answer is the last one on its connection. It is if the
-// request has not arrived to its end: with full duplex net/http (Go 1.26) does not close
-// the connection by itself, takes what comes later for the next request, and panics if
-// the end comes after the handler's. It also is while the process is about to stop: a
-// request that a client sends in the moment in which its idle connection is closed would
-// be lost. And it is for HTTP/1.0, whose connections are kept by an extension that proxies
-// get wrong (RFC 9112, C.2.2).
+// last reports whether the answer is the last one on its connection. There are three cases.
+//   - The request has not arrived completely. With full duplex net/http (Go 1.26) does not close the connection by itself. It takes what comes later for the next request, and panics if the end comes after the handler's.
+//   - The process is about to stop. A request that a client sends in the moment in which its idle connection is closed would be lost.
+//   - The request is HTTP/1.0. An extension keeps its connections, which proxies get wrong (RFC 9112, C.2.2).
 func (w *response) last() bool {
 	return w.once || !w.body.Ended() || w.edge.leaving != nil && w.edge.leaving()
 }

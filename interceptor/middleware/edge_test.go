@@ -268,8 +268,8 @@ func instruments(t *testing.T) *metrics.Metrics {
 	return m
 }
 
-// TestColdStartHeader is set with the status, whoever answers, and only if a target was asked
-// for.
+// TestColdStartHeader is set with the status, whichever step answers, and only if the request
+// needed a target.
 func TestColdStartHeader(t *testing.T) {
 	target := exchange.Upstream{Target: &exchange.Target{}}
 	answers := map[string]exchange.HandlerFunc{

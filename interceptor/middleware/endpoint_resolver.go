@@ -7,9 +7,9 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
-// EndpointResolver is the step that counts a request as in flight for as long as it is
-// served, and decides: one whose target has a ready endpoint goes to forward, any other to
-// the cold start.
+// EndpointResolver counts a request as in flight for as long as it is served, and decides about
+// its next step. A request whose target has a ready endpoint goes to forward, any other to the
+// cold start.
 type EndpointResolver struct {
 	forward, cold exchange.Handler
 	parking       parking

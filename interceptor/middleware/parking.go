@@ -16,8 +16,8 @@ import (
 // cluster, seconds at most. Those that wait for their target are in package coldstart.
 type parking struct{ budget *body.Budget }
 
-// park waits until changed is closed, and reports whether it was within a time. It fails if
-// there is no room for one more request that waits, or the client has left.
+// park waits until changed is closed, and reports whether that happened in time. It fails if
+// there is no room for one more waiting request, or the client has left.
 func (p parking) park(r *http.Request, x *exchange.Exchange, within time.Duration, changed <-chan struct{}) (bool, error) {
 	ctx := r.Context()
 	cost := body.Held + x.Head + x.Body.Window()

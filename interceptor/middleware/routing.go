@@ -27,9 +27,9 @@ type Routing struct {
 	proxies routing.Proxies
 }
 
-// NewRouting returns the step before next. table returns the table in force, nil until
-// loaded is closed. budget is charged with the requests that wait for that. unrouted, which
-// may be nil, answers requests without a route and reports whether it did.
+// NewRouting returns the step before next. table returns the table in force; it may return nil
+// until loaded is closed. Requests wait for that and are charged to budget. unrouted, which may
+// be nil, answers requests without a route and reports whether it did.
 func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Route], loaded <-chan struct{}, budget *body.Budget,
 	unrouted func(http.ResponseWriter, *http.Request) bool, proxies routing.Proxies,
 ) *Routing {

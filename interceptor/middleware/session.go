@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// unsettled is how young a session is whose pod another interceptor may have seen become
-	// ready a moment before this one, and lag is how long this one waits to see it too.
+	// A session is unsettled while it is younger than this. Another interceptor may have seen its
+	// pod become ready a moment before this one, which waits for lag to see it too.
 	unsettled = 10 * time.Second
 	lag       = time.Second
 	// recovery is how long a request waits whose pod is there, but not ready: by default a
@@ -51,8 +51,8 @@ func (s *EndpointResolver) serveSession(w http.ResponseWriter, r *http.Request, 
 	return s.forward.ServeExchange(w, r, x)
 }
 
-// over reports whether no pod can serve the request any more. It does not wait for news of the
-// pod of a young session: its target was awake a moment ago.
+// over reports whether no pod can serve the request. It does not wait for news of the pod of a
+// young session: its target was awake a moment ago.
 func over(x *exchange.Exchange) bool {
 	switch {
 	case x.Session.Ended():

@@ -17,8 +17,8 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/session"
 )
 
-// A pod that one interceptor has seen ready and answered from may be news to another one, and
-// one that is not ready for a moment still has its sessions.
+// A pod that one interceptor has seen ready and answered from may be news to another one. A pod
+// that is not ready for a moment still has its sessions.
 func TestARequestWaitsForThePodOfItsSession(t *testing.T) {
 	const cookie, header = "cookie", "header"
 	for _, test := range []struct {

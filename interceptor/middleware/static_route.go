@@ -21,9 +21,9 @@ type StaticRoutes struct {
 // route of the name answered it.
 type Ignored func(ctx context.Context, route *exchange.Route, rule string)
 
-// NewStaticRoutes returns the step before next. Requests of a static route that
-// answers only while the target is unavailable go straight to forward while it
-// is not. proxies are as of [NewRouting].
+// NewStaticRoutes returns the step before next. Some static routes answer only while the target
+// is unavailable. While it is available, their requests go straight to forward. proxies are as of
+// [NewRouting].
 func NewStaticRoutes(next, forward exchange.Handler, proxies routing.Proxies, ignored Ignored) *StaticRoutes {
 	return &StaticRoutes{next: next, forward: forward, proxies: proxies, ignored: ignored}
 }

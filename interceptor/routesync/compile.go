@@ -46,9 +46,9 @@ type compilation struct {
 	problems  []string
 }
 
-// compile returns the route, the objects it depends on (whether they exist or
-// not), and what is wrong with it. A part that does not compile is left out;
-// the rest is served. The caller compiles the rules of the object.
+// compile returns the route, the objects it depends on (whether they exist or not), and its
+// problems. It leaves out a part that does not compile; the rest is served. The caller compiles
+// the rules of the object.
 func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []ObjectRef, []string) {
 	n := &compilation{compiler: c, namespace: obj.Namespace}
 	spec := &obj.Spec
@@ -101,8 +101,8 @@ func (n *compilation) reported(key routing.Key) *exchange.Reported {
 	return n.reports.route(key)
 }
 
-// Check returns a function that says what would not be in effect of a route, its rules aside,
-// beside these Services and ConfigMaps.
+// Check returns a function that reports what would not be in effect of a route with these
+// Services and ConfigMaps. It does not check the rules.
 func Check(services []*corev1.Service, configMaps []*corev1.ConfigMap, settings route.Settings) func(*v1beta1.InterceptorRoute) []string {
 	c := compiler{
 		store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), settings: settings,
@@ -201,8 +201,8 @@ func pageOptions(spec *v1beta1.WaitingPageSpec) page.Options {
 	}
 }
 
-// target resolves a Service and port. What cannot be resolved (yet) stays a
-// target that never is ready, and is resolved again when the Service changes.
+// target resolves a Service and port. If that fails (for now), the target is never ready, and is
+// resolved again when the Service changes.
 func (n *compilation) target(ref v1beta1.TargetRef) *exchange.Target {
 	n.uses = append(n.uses, ObjectRef{Kind: KindService, Namespace: n.namespace, Name: ref.Service})
 	name := ref.Service + "." + n.namespace
@@ -210,7 +210,7 @@ func (n *compilation) target(ref v1beta1.TargetRef) *exchange.Target {
 	port, problem := route.ServicePort(n.services[routing.Key{Namespace: n.namespace, Name: ref.Service}], ref)
 	if problem != nil {
 		target.Problem = problem.Message
-		// No Service port has this name: it is no DNS label.
+		// No Service port has this name, because it is not a DNS label.
 		target.Endpoints = n.store.Port(endpoints.Key{Namespace: n.namespace, Service: ref.Service, Port: "?"})
 		target.Address = fmt.Sprintf("%s:%d", name, max(ref.Port, 1))
 		return target
@@ -251,8 +251,8 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 	return response
 }
 
-// ownPage returns the page with the template of a ConfigMap, or the built-in page
-// if the template cannot be used.
+// ownPage returns the page with the template of a ConfigMap, or the built-in page if the template
+// is invalid.
 func (n *compilation) ownPage(builtIn *page.Page, from *v1beta1.ConfigMapKeyRef) *page.Page {
 	const field = "coldStart.waitingPage"
 	files, problem := n.files(from.Name)

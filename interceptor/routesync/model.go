@@ -107,8 +107,8 @@ func newConfigMap(object *corev1.ConfigMap) *configMap {
 	return c
 }
 
-// applyRoute decodes one route by itself. One that does not decode is a problem
-// of its own and leaves the table; it harms no other route.
+// applyRoute decodes one route by itself. One that does not decode is a problem and leaves the
+// table; it harms no other route.
 func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj kubesource.Object) {
 	m.dirty[key] = struct{}{}
 	delete(m.problems, ref)
@@ -228,8 +228,8 @@ func (m *model) depend(key routing.Key, uses []ObjectRef) {
 	}
 }
 
-// forget drops a route that no object stands for any more. Requests that wait
-// under it are an orphan's, until the name is there again.
+// forget drops a route that has no object left. Requests that wait under it belong to an orphan
+// until the name exists again.
 func (m *model) forget(key routing.Key) {
 	m.depend(key, nil)
 	forgotten := m.live[key]

@@ -69,7 +69,7 @@ func TestAWakeReachesItsRouteWithoutACompile(t *testing.T) {
 	})
 }
 
-// Every phase and reason of the API has a word of its own.
+// Every phase and reason of the API has a different word.
 func TestEveryPhaseAndReasonHasAWord(t *testing.T) {
 	if len(phases) != int(eta.Ready) || len(reasons) != int(eta.Paused)+1 {
 		t.Errorf("%d phases, %d reasons", len(phases), len(reasons))

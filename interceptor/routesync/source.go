@@ -1,7 +1,6 @@
-// Package routesync turns the objects that say how to route into the table that
-// requests are matched against: Source → hold-off → resolve Services and
-// ConfigMaps → compile → publish. It knows the API types and, in cluster.go
-// only, a Kubernetes cache; it knows nothing of requests.
+// Package routesync turns objects into the table that requests are matched against: Source →
+// hold-off → resolve Services and ConfigMaps → compile → publish. It knows the API types and, in
+// cluster.go only, a Kubernetes cache. It must not know requests.
 package routesync
 
 import (
@@ -27,15 +26,15 @@ type Sink interface {
 	Set(obj kubesource.Object)
 	// Delete takes an object that is gone.
 	Delete(obj kubesource.Object)
-	// Wake takes a route whose status.wake is new or has changed. It is called besides Set,
-	// and without it if nothing else has changed.
+	// Wake takes a route whose status.wake is new or has changed. It is called in addition to
+	// Set, and without it if nothing else has changed.
 	Wake(obj kubesource.Object)
 	// Synced is called once, after everything that existed at the start has been
 	// reported. Nothing is published before.
 	Synced()
 }
 
-// The kinds that a Sink understands besides InterceptorRoute and HTTPScaledObject.
+// The kinds that a Sink understands in addition to InterceptorRoute and HTTPScaledObject.
 const (
 	KindService   = "Service"
 	KindConfigMap = "ConfigMap"

@@ -29,12 +29,12 @@ const (
 
 // Defaults are the interceptor's settings for what a route leaves open.
 type Defaults struct {
-	// Readiness, Request and ResponseHeader timeouts; 0 is no bound.
+	// Readiness, Request and ResponseHeader timeouts; 0 means no bound.
 	Readiness, Request, ResponseHeader time.Duration
 	// Lease is how long a cold hit asks for its target; 0 is the readiness
 	// timeout, else ten minutes.
 	Lease time.Duration
-	// MaxPending caps the held requests of a route; 0 is no cap.
+	// MaxPending caps the held requests of a route; 0 means no cap.
 	MaxPending int
 	// NoSessions means that no request can be kept with a pod.
 	NoSessions bool
@@ -52,7 +52,7 @@ type Options struct {
 	Settings route.Settings
 	// Log of problems and publications.
 	Log logr.Logger
-	// Quiet leaves the log of problems to whoever reads Problems or has a Check.
+	// Quiet disables the log of problems, for a caller that reads Problems or has a Check.
 	Quiet bool
 }
 

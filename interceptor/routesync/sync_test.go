@@ -351,7 +351,7 @@ func TestDefaultsOfARoute(t *testing.T) {
 	}
 }
 
-// Deleted and made again is mended, too: what waits under a route follows it.
+// After a route is deleted and made again, the requests that wait under it follow it, too.
 func TestRequestsOfADeletedRouteFollowItsSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, sink := run(t, logr.Discard())
@@ -377,7 +377,7 @@ func TestRequestsOfADeletedRouteFollowItsSuccessor(t *testing.T) {
 			t.Error("requests in flight are told")
 		}
 		release()
-		// Nobody waits under an idle route: it is kept until another one goes.
+		// An idle route has no waiting requests: it is kept until another one goes.
 		sink.Delete(interceptorRoute(t, "idle", "idle.test", ""))
 		settle()
 		sink.Delete(interceptorRoute(t, "busy", "busy.test", ""))

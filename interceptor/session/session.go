@@ -1,7 +1,7 @@
-// Package session keeps the requests of a session with one pod. Interceptors share no
-// store: the client brings along which pod it is, in a cookie of ours or behind the session
-// id that its server has issued. What a client brings is anything, and may be a choice of
-// pod at most. The package knows neither routes nor how a pod is reached.
+// Package session keeps the requests of a session with one pod. Interceptors share no store. The
+// client sends the pod along, in our cookie or behind the session id that its server has issued.
+// A client may send anything, so the value only ever chooses a pod. The package knows neither
+// routes nor how a pod is reached.
 package session
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 )
 
-// MaxValue is how long a session id may be with what is appended to it, in bytes.
+// MaxValue is the maximum length of a session id with its suffix, in bytes.
 const MaxValue = 512
 
 // skew is how far the clocks of two interceptors may be apart.
@@ -115,8 +115,8 @@ func cookie(lines []string, name string) (place, bool) {
 	return place{}, false
 }
 
-// cut takes the place out of the header's only value. An id without one is the server's
-// business: it may be older than the route's sessions.
+// cut removes the place from the header's only value. It leaves an id without one to the server:
+// the id may be older than the route's sessions.
 func (s *Session) cut(values []string) {
 	if len(values) != 1 || !sound(values[0]) {
 		return
@@ -171,9 +171,9 @@ func (s *Session) Fresh(within time.Duration) bool {
 	return -within < age && age < within
 }
 
-// Answer makes the answer of a pod part of a session: it adds the cookie, or appends the pod
-// to the id that the server issues, unless the client has them already. A session id that is
-// too long then or not visible ASCII stays as it is.
+// Answer makes the answer of a pod part of a session. It adds the cookie, or appends the pod to
+// the id that the server issues, unless the client has them already. A session id that would
+// become too long, or is not visible ASCII, stays as it is.
 func (s *Session) Answer(header http.Header, pod endpoints.ID) {
 	same := s.has && s.place.pod == pod
 	next := s.place

@@ -1,11 +1,10 @@
-// Package tracing records single requests: a span for
-// each, with the cold start as events and a child, and a child for each attempt to
-// send it to a backend. Names and attributes are a
-// contract with dashboards. It must not know how spans leave the process, nor how
-// requests are served.
+// Package tracing records single requests. A request has a span with its cold start as events and
+// a child span. Each attempt to send it to a backend is another child. Names and attributes are a
+// contract with dashboards. It must not know how spans leave the process, nor how requests are
+// served.
 //
-// While traces are off there is no Trace, whose methods then do nothing: a request
-// pays for a comparison with nil.
+// While traces are off there is no Trace, whose methods then do nothing: a request pays for a
+// comparison with nil.
 package tracing
 
 import (
@@ -46,17 +45,17 @@ type Event string
 
 // The events.
 const (
-	Held        Event = "held"             // it waits for an endpoint
-	Committed   Event = "stream committed" // its client is kept on the line by a stream
-	Page        Event = "waiting page"     // it was answered with the page
-	Placeholder Event = "placeholder"      // it was answered with the placeholder
-	Rejected    Event = "rejected"         // it found every place taken
+	Held        Event = "held"             // waits for an endpoint
+	Committed   Event = "stream committed" // a stream keeps its client
+	Page        Event = "waiting page"     // got the page
+	Placeholder Event = "placeholder"      // got the placeholder
+	Rejected    Event = "rejected"         // found every place taken
 )
 
 // Tracer makes the traces of requests; nil makes none.
 type Tracer struct{ tracer trace.Tracer }
 
-// New returns a Tracer, nil if there is no provider.
+// New returns a Tracer; nil if there is no provider.
 func New(provider trace.TracerProvider) *Tracer {
 	if provider == nil {
 		return nil
@@ -64,7 +63,7 @@ func New(provider trace.TracerProvider) *Tracer {
 	return &Tracer{tracer: provider.Tracer(scope)}
 }
 
-// Trace is that of one request; nil is none. The goroutine that serves the request
+// Trace is the trace of one request; nil records nothing. The goroutine that serves the request
 // owns it.
 type Trace struct {
 	tracer *Tracer
@@ -74,8 +73,8 @@ type Trace struct {
 	parent context.Context // of what the request causes: it carries the span
 }
 
-// Begin begins the trace of a request, in that of its client if there is one
-// (W3C Trace Context). method is the request's, or what stands for an unknown one.
+// Begin begins the trace of a request. It continues the client's trace if there is one (W3C Trace
+// Context). method is that of the request, or a placeholder for an unknown one.
 func (t *Tracer) Begin(r *http.Request, method string, start time.Time) *Trace {
 	if t == nil {
 		return nil
@@ -120,15 +119,14 @@ func (t *Trace) ColdStart(outcome, phase, reason string, end time.Time) {
 	span.End(trace.WithTimestamp(end))
 }
 
-// Attempt is the span of one attempt to send a request to a backend; nil is none.
+// Attempt is the span of one attempt to send a request to a backend; nil records nothing.
 type Attempt struct {
 	span trace.Span
 }
 
-// Attempt begins the span of a request to a backend and has the request belong to it.
-// Baggage and other headers of the client stay as they are. service is the address of the
-// Service that scheme is of, upstream the one that is dialled, resends how often the request was sent
-// before.
+// Attempt begins the span of a request to a backend and makes the request part of it. Baggage and
+// other headers of the client stay as they are. scheme belongs to service, the address of the
+// Service. upstream is the address that is dialed, and resends the number of earlier attempts.
 func (t *Trace) Attempt(r *http.Request, scheme, service, upstream string, resends int) *Attempt {
 	if t == nil {
 		return nil
@@ -151,7 +149,7 @@ func (t *Trace) Attempt(r *http.Request, scheme, service, upstream string, resen
 	if resends > 0 { // the earlier attempt may still be reading it
 		r.Header = r.Header.Clone()
 	}
-	// The state of a trace that was not taken up says nothing of this one.
+	// The state of a trace that was not continued says nothing about this one.
 	delete(r.Header, "Tracestate")
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	return &Attempt{span: span}
@@ -169,7 +167,7 @@ func (a *Attempt) Answered(res *http.Response) {
 	}
 }
 
-// Failed notes why there is no response, or no whole one: a word of few.
+// Failed records why there is no response, or no whole one, as a word of a closed list.
 func (a *Attempt) Failed(reason string) {
 	if a == nil {
 		return
@@ -195,7 +193,7 @@ func setAddress(span trace.Span, address string, host func(string) attribute.Key
 	}
 }
 
-// Context returns a context that says which trace a measurement belongs to.
+// Context returns a context that names the trace of a measurement.
 func (t *Trace) Context(ctx context.Context) context.Context {
 	if t == nil {
 		return ctx
@@ -203,7 +201,7 @@ func (t *Trace) Context(ctx context.Context) context.Context {
 	return trace.ContextWithSpan(ctx, t.span)
 }
 
-// Result is what became of a request.
+// Result is the outcome of a request.
 type Result struct {
 	// Namespace and Name of the route; empty without one.
 	Namespace, Name string
