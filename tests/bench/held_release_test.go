@@ -12,9 +12,9 @@ import (
 // released is how many requests one endpoint is given.
 const released = 20_000
 
-// TestReleaseOfManyToOneEndpoint holds 20,000 requests and makes one endpoint with a
-// short accept queue ready. Every one is answered, within three times of what the
-// backend takes for as many requests over 64 connections in the same run; that is the
+// TestReleaseOfManyToOneEndpoint holds 20,000 requests and makes one endpoint with a short accept
+// queue ready. Every request is answered. The release takes at most three times as long as the
+// backend takes for as many requests over 64 connections in the same run. The test compares the
 // median of three.
 func TestReleaseOfManyToOneEndpoint(t *testing.T) {
 	backend := start(t, role.Backend, nil)
@@ -36,8 +36,8 @@ func TestReleaseOfManyToOneEndpoint(t *testing.T) {
 		ratios = append(ratios, r.Ratio())
 	}
 	slices.Sort(ratios)
-	// The goal is 2.5. The backend alone allocates little, so the ratio depends on what a page
-	// fault costs: on a virtual machine where it takes 15 µs, the ratio is 6.
+	// The goal is 2.5. The backend alone allocates little, so the ratio depends on the cost of a
+	// page fault. On a virtual machine where a fault takes 15 µs, the ratio is 6.
 	if middle := ratios[len(ratios)/2]; middle > 12 {
 		t.Errorf("the release takes %.2f times as long as the backend alone", middle)
 	}

@@ -10,9 +10,9 @@ import (
 // heldRequests is how many requests the comparison holds.
 const heldRequests = 5000
 
-// TestHeldRequestsCostLittleMoreThanANetHTTPHandler holds the same requests in a
-// bare handler and in the interceptor: memory per request stays within 1.25
-// times, and every one is answered after one endpoint becomes ready.
+// TestHeldRequestsCostLittleMoreThanANetHTTPHandler holds the same requests in a bare handler and
+// in the interceptor. Memory per request stays within 1.25 times, and every request is answered
+// after one endpoint becomes ready.
 func TestHeldRequestsCostLittleMoreThanANetHTTPHandler(t *testing.T) {
 	backend := start(t, role.Backend, nil)
 	hold := func(name string, options any) scenario.Held {

@@ -28,6 +28,6 @@ func start(t testing.TB, name string, options any) *role.Server {
 	return p
 }
 
-// app is an interceptor with one route, whose target sleeps and whose cold start
-// streams to those who ask for a stream.
+// app is an interceptor with one route. Its target sleeps, and its cold start streams to clients
+// that ask for a stream.
 var app = role.InterceptorOptions{Services: []string{"app"}, ColdStart: role.StreamingCallback()}

@@ -15,8 +15,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/apiserver"
 )
 
-// TestMemoryIsAsDocumented measures each coefficient of the formula in docs/operations.md:
-// none may be more than it says, nor so much less that people buy memory in vain.
+// TestMemoryIsAsDocumented measures each coefficient of the formula in docs/operations.md. None
+// may be higher, nor so much lower that users buy memory without need.
 func TestMemoryIsAsDocumented(t *testing.T) {
 	const n, slack = 500, 4
 	stream := apiserver.Route("stream", "stream.test", apiserver.Object{

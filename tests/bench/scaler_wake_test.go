@@ -26,7 +26,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/bench/role"
 )
 
-// Each request has a route of its own, so that each finds it as the first one does.
+// Each request has a separate route, so that each one is the first of its route.
 const (
 	requestsOfAKind = 100
 	warmRoutes      = 10
@@ -65,10 +65,9 @@ const (
 	giveUp = 5 * time.Second
 )
 
-// TestEveryColdRequestReachesKEDAWithinMilliseconds sends requests to two
-// interceptors and hears a scaler as KEDA 2.21 does: three processes and this one,
-// with real sockets in between. However short a request is, and however it is
-// answered, KEDA is told of it.
+// TestEveryColdRequestReachesKEDAWithinMilliseconds sends requests to two interceptors and
+// listens to a scaler as KEDA 2.21 does. It uses three processes and this one, with real sockets
+// in between. KEDA learns of every request, however short it is and however it is answered.
 func TestEveryColdRequestReachesKEDAWithinMilliseconds(t *testing.T) {
 	options := role.InterceptorOptions{Services: []string{"cold", "warm"}, Groups: routeGroups}
 	interceptors := []*role.Server{start(t, role.Interceptor, options), start(t, role.Interceptor, options)}
@@ -143,8 +142,8 @@ func TestEveryColdRequestReachesKEDAWithinMilliseconds(t *testing.T) {
 	keda.checkWarm(t, warmAt)
 }
 
-// checkWarm checks that no route which is awake was missed, and that KEDA, which
-// writes to the API server for each, was told of five a second.
+// checkWarm checks that no warm route was missed. It also checks that KEDA, which writes to the
+// API server for each, received five a second.
 func (k *listener) checkWarm(t *testing.T, from time.Time) {
 	t.Helper()
 	var told []time.Duration
@@ -213,7 +212,7 @@ func connectKEDA(t *testing.T, scaler string) *listener {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A whole round trip on the same connection: the scaler has the stream by then.
+		// This is a whole round trip on the same connection: the scaler has the stream by then.
 		if active, err := client.IsActive(ctx, ref); err != nil || active.GetResult() {
 			t.Fatalf("%s is active (%v)", name, err)
 		}
@@ -234,7 +233,7 @@ func connectKEDA(t *testing.T, scaler string) *listener {
 	return k
 }
 
-// active is when KEDA was told that a route is wanted.
+// active returns when the scaler reported to KEDA that a route is wanted.
 func (k *listener) active(route string) (time.Time, bool) {
 	select {
 	case at := <-k.actives[route]:

@@ -8,9 +8,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/bench/scenario"
 )
 
-// TestOpenStreamsCostLittleMoreThanANetHTTPHandler opens cold streams with an
-// interval of a second beside as many of a bare handler that writes the same bytes,
-// and compares what both cost at the same time.
+// TestOpenStreamsCostLittleMoreThanANetHTTPHandler compares the cost of cold streams with an
+// interval of a second to as many of a bare handler. Both write the same bytes at the same time.
 func TestOpenStreamsCostLittleMoreThanANetHTTPHandler(t *testing.T) {
 	const looks = 5
 	s, err := scenario.OpenColdStreams(1000, looks, 4*time.Second)

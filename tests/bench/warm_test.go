@@ -11,9 +11,9 @@ import (
 	"github.com/kedacore/http-add-on/tests/bench/scenario"
 )
 
-// warmLimits are how many times as much as a bare reverse proxy a warm request
-// may cost. The goals, and what was measured, are in docs/performance; these have
-// head-room, so that they fail for what was lost and not for a busy machine.
+// warmLimits are the most that a warm request may cost, relative to a bare reverse proxy.
+// docs/performance has the goals and the measurements. These limits leave room, so that they fail
+// for a regression and not for a busy machine.
 var warmLimits = []struct {
 	scenario         string
 	cpu, allocations float64
@@ -26,9 +26,9 @@ var warmLimits = []struct {
 	{scenario.WebSocket, 1.6, 0},
 }
 
-// TestWarmRequestsBesideABareReverseProxy runs the interceptor and
-// httputil.ReverseProxy in processes of their own, in front of the same backend,
-// one after the other in each of three rounds, and compares the medians.
+// TestWarmRequestsBesideABareReverseProxy compares the interceptor and httputil.ReverseProxy.
+// Each runs in a separate process in front of the same backend. In each of three rounds one runs
+// after the other; the medians count.
 func TestWarmRequestsBesideABareReverseProxy(t *testing.T) {
 	plan := harness.NewPlan()
 	if err := harness.PinSelf(plan.Load); err != nil {

@@ -16,8 +16,8 @@ import (
 // measured.
 const patience = 60 * time.Second
 
-// browser opens tabs, each with cookies and connections of its own. All tests share one
-// process of each browser: starting one takes longer than most tests.
+// browser opens tabs, each with separate cookies and connections. All tests share one process of
+// each browser, because starting one takes longer than most tests.
 type browser interface {
 	// open opens a tab, without loading anything.
 	open(t *testing.T) *tab

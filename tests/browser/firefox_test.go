@@ -284,8 +284,8 @@ func (d *firefoxTab) visit(t *testing.T, url string) {
 	d.do(t, "browsingContext.navigate", map[string]any{"url": url, "wait": "none"}, nil)
 }
 
-// reload does what a person does by the button of that name. Firefox refuses it while it is
-// busy with its own error page.
+// reload acts as a person who presses the button. Firefox refuses it while it is busy with its
+// own error page.
 func (d *firefoxTab) reload(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -327,7 +327,7 @@ func (d *firefoxTab) value(expression string) (json.RawMessage, error) {
 	err := d.call("script.evaluate", map[string]any{
 		"expression":   "JSON.stringify(" + expression + ")",
 		"target":       map[string]any{"context": d.context, "sandbox": "test"},
-		"awaitPromise": false, // without scripts there is no end to a promise
+		"awaitPromise": false, // without scripts a promise never ends
 	}, &evaluated)
 	switch {
 	case err != nil:

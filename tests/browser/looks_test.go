@@ -54,7 +54,7 @@ const ownPage = `<!doctype html>
 // look is a page as a browser may meet it.
 type look struct {
 	name string
-	// picture is what its picture is called; empty is none.
+	// picture is the file name of its picture; empty means no picture.
 	picture string
 	// status of the document.
 	status int64
@@ -227,7 +227,7 @@ func TestHostileWordsStayText(t *testing.T) {
 			if got := evaluate[string](t, tb, `document.querySelector("main").innerText`); !strings.Contains(got, hostile) {
 				t.Errorf("the words are not shown as they are: %q", got)
 			}
-			if got := evaluate[int64](t, tb, `document.images.length + document.querySelectorAll("main script:not([data-n])").length`); got > 0 { // the pages have one of their own
+			if got := evaluate[int64](t, tb, `document.images.length + document.querySelectorAll("main script:not([data-n])").length`); got > 0 { // the pages have one themselves
 				t.Errorf("%d elements that nobody meant", got)
 			}
 			if got := evaluate[string](t, tb, `document.title`); got == "run" {
@@ -278,8 +278,8 @@ func TestTheSpinnerIsVisibleInForcedColors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// seen reports whether a point of the ring is not the ground: at its top and
-			// at its left, where the line is 5 pixels wide.
+			// seen reports whether a point of the ring differs from the ground. It looks at the
+			// top and at the left, where the line is 5 pixels wide.
 			seen := func(x, y float64) bool {
 				ground := picture.At(int(box[0])-4, int(box[1])-4)
 				return picture.At(int(box[0]+x), int(box[1]+y)) != ground
@@ -292,7 +292,7 @@ func TestTheSpinnerIsVisibleInForcedColors(t *testing.T) {
 	}
 }
 
-// A message may be said in two languages, one in each line.
+// A message may have two languages, one in each line.
 func TestLinesAreReadInTheirOwnDirection(t *testing.T) {
 	t.Parallel()
 	for _, l := range looks(t) {
@@ -300,7 +300,7 @@ func TestLinesAreReadInTheirOwnDirection(t *testing.T) {
 			continue
 		}
 		tb := show(t, l, screens[2])
-		// Whether the last letter of each line is to the right of the first one.
+		// Reports whether the last letter of each line is to the right of the first one.
 		const toTheRight = `(() => {
 			const text = document.querySelector("p").firstChild, all = []
 			const at = i => { const r = document.createRange(); r.setStart(text, i); r.setEnd(text, i + 1); return r.getBoundingClientRect().left }

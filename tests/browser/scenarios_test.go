@@ -27,7 +27,7 @@ func (v visitor) at(path string) visitor {
 const spins = `!!document.querySelector("i") && getComputedStyle(document.querySelector("i")).animationName != "none" ||
 	[...document.querySelectorAll("progress")].some(p => p.getClientRects().length)`
 
-// A link to a file, or to nothing: the page stays, so it says what happened, and the file
+// Follows a link to a file, or to nothing: the page stays, so it says what happened, and the file
 // comes once.
 func TestAPageThatStaysSaysThatItIsReady(t *testing.T) {
 	t.Parallel()
@@ -172,8 +172,8 @@ func TestLinksOfOtherSites(t *testing.T) {
 		t.Run(c.reason, func(t *testing.T) {
 			visitors(t, func(t *testing.T, v visitor) {
 				s := newStandaloneOf(t, "", c.coldStart)
-				// Ports are no sites: this one sets the application's cookie, and is
-				// another site under another name.
+				// A site does not depend on the port: this server sets the application's cookie,
+				// and is another site under another name.
 				other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("Set-Cookie", "strict=sent; SameSite=Strict; Path=/")
 					w.Header().Set("Referrer-Policy", "unsafe-url")
@@ -288,9 +288,9 @@ func TestASandboxedFrameHasALink(t *testing.T) {
 	})
 }
 
-// Chromium has six connections to a host on HTTP/1.1: with pages that stay open the seventh
-// tab waits for one of them, with complete ones for none. Firefox has some more for
-// navigations, and takes long to open seven windows.
+// Chromium has six connections to a host with HTTP/1. With pages that stay open, the seventh tab
+// waits for one of them; with complete pages, none waits. Firefox has some more for navigations,
+// and takes long to open seven windows.
 func TestSevenTabs(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {

@@ -174,8 +174,7 @@ var buildStandalone = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// standalone is the real program, with an application that starts when the
-// test says so.
+// standalone is the real program, with an application that starts when the test allows it.
 type standalone struct {
 	program  string
 	manifest string

@@ -15,9 +15,8 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 )
 
-// system is what the browser visits: an application that sleeps until it is
-// told to be ready, behind something that shows the waiting page meanwhile. A
-// new one sleeps.
+// system is what the browser visits: an application that sleeps until the test makes it ready,
+// behind something that shows the waiting page meanwhile. A new one sleeps.
 type system interface {
 	// url of the application.
 	url() string

@@ -125,8 +125,8 @@ func TestAddressesWithFragmentsArrive(t *testing.T) {
 func TestACutPageRecovers(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v visitor, newSystem makeSystem) {
-		// A browser without scripts that finds nobody does not ask again, so the restart
-		// must be over by then.
+		// A browser without scripts that cannot connect does not ask again, so the restart must
+		// be over by then.
 		s := newSystem(t, 5*time.Second)
 		tb := v.visits(t, s.url())
 		tb.shows(t, http.StatusServiceUnavailable)
@@ -148,8 +148,8 @@ func TestAPageWhoseServerStaysAwayRecovers(t *testing.T) {
 		tb := v.visits(t, s.url())
 		tb.shows(t, http.StatusServiceUnavailable)
 		s.kill(t)
-		// Nobody listens: the browser shows an error page of its own. Chromium reloads
-		// that by itself, in Firefox a person does.
+		// No process listens, so the browser shows its own error page. Chromium reloads that by
+		// itself; in Firefox a person does.
 		tb.shows(t, unreachable)
 		s.start(t)
 		if d, ok := tb.driver.(*firefoxTab); ok {

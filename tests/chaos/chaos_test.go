@@ -18,9 +18,9 @@ import (
 
 const (
 	namespace = "chaos"
-	// patience bounds all that must happen; nothing waits for it when all is well. KEDA
-	// opens a stream again after a minute at most, the scaler repeats its pushes each 15
-	// seconds, and the machine may do something else too.
+	// patience bounds everything that must happen; nothing waits for it when all is well. KEDA
+	// opens a stream again after a minute at most, and the scaler repeats its pushes every 15
+	// seconds. The machine may also be busy with other work.
 	patience = 3 * time.Minute
 	// The number of interceptors does not change, which would be another reason for a change
 	// of anything else.
@@ -47,14 +47,15 @@ type chaos struct {
 	cold       int                 // of them
 	explained  int                 // requests that ended with their interceptor
 	woken      int                 // wakes
-	longest    time.Duration       // from the first request of a wake to its first answer
-	away       time.Duration       // for which there was no API server
-	spared     time.Time           // until when the API server is not killed again
+
+	longest time.Duration // from the first request of a wake to its first answer
+	away    time.Duration // time without an API server
+	spared  time.Time     // until when the API server is not killed again
 }
 
-// TestChaos has all targets woken once in calm weather, and looks at what the components
-// need then. The storm follows; in its last two fifths nobody is killed any more, so that
-// what processes leak stays there.
+// TestChaos wakes all targets once in calm weather, and records what the components need then.
+// The storm follows. In its last two fifths nothing is killed, so that leaks of processes stay
+// visible.
 func TestChaos(t *testing.T) {
 	c := begin(t)
 	c.Progress("CHAOS_SEED=%d CHAOS_TIME=%s CHAOS_DEFECT=%s", c.seed, c.length, c.defect)
@@ -122,8 +123,8 @@ func (c *chaos) must(err error) {
 	}
 }
 
-// random is a source of its own for each part of the run: what one does must not change
-// what another does.
+// random returns a separate source for each part of the run: the actions of one must not change
+// those of another.
 func (c *chaos) random(part, number int) *rand.Rand {
 	return rand.New(rand.NewPCG(c.seed, uint64(part)<<32|uint64(number)))
 }

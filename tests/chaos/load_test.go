@@ -286,9 +286,9 @@ func newQuestion(t *target, random *rand.Rand) question {
 	if random.IntN(3) == 0 {
 		return question{what: "GET", method: http.MethodGet, url: "http://" + t.host() + "/v1/models", has: []string{`"` + t.name + `"`}}
 	}
-	// A target may be put to sleep in the moment in which it is sent a request: by a
-	// scaler that a partition keeps from the counts. HTTP has no cure but this key, which
-	// the vendors' clients send.
+	// A scaler that a partition keeps from the counts may put a target to sleep in the moment in
+	// which it receives a request. HTTP has no cure but this key, which the vendors' clients
+	// send.
 	q := question{method: http.MethodPost, url: "http://" + t.host() + "/v1/chat/completions", key: nonce, has: []string{nonce}}
 	stream, model := random.IntN(2) == 0, "simulated"
 	q.what = "POST"

@@ -45,7 +45,7 @@ func getJSON(ctx context.Context, url string, into any) error {
 	return get(ctx, url, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(into) })
 }
 
-// eventually waits until there is no error any more, and returns the last one.
+// eventually waits until so returns no error, and returns its last one.
 func (c *chaos) eventually(so func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
@@ -133,7 +133,7 @@ func (c *chaos) measure() map[string]usage {
 	return all
 }
 
-// profile reads a process's profiles: the heap is what is left after a collection.
+// profile reads a process's profiles. The heap is the memory that is left after a collection.
 func (c *chaos) profile(pod string, port int) (usage, error) {
 	by, url := c.Loopback(cluster.Namespace, pod), fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/", port)
 	var u usage

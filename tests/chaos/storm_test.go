@@ -41,8 +41,8 @@ var disturbances = []disturbance{
 	{"unplug a backend", false, (*chaos).unplug},
 }
 
-// disturb disturbs the cluster until ctx ends, in rounds that have all disturbances in an
-// order of their own. It returns when all of them are over.
+// disturb disturbs the cluster until ctx ends. Each round has all disturbances in a new order.
+// disturb returns when all of them are over.
 func (c *chaos) disturb(ctx context.Context) {
 	random := c.random(0, 0)
 	started := time.Now()
@@ -190,7 +190,7 @@ func partition(mute, deaf bool) func(*chaos, *rand.Rand) (string, error) {
 	}
 }
 
-// cutOff returns an interceptor that no partition concerns, with its lock; nil if there is none.
+// cutOff returns an interceptor without a partition, with its lock; nil if there is none.
 func (c *chaos) cutOff(random *rand.Rand) *interceptor {
 	for _, n := range random.Perm(len(c.interceptors)) {
 		if c.interceptors[n].cut.TryLock() {
@@ -213,7 +213,7 @@ func (c *chaos) backend(random *rand.Rand) (corev1.Pod, error) {
 	return pods[random.IntN(len(pods))], nil
 }
 
-// freeze has a backend accept connections and say nothing.
+// freeze makes a backend accept connections and send nothing.
 func (c *chaos) freeze(random *rand.Rand) (string, error) {
 	length := between(random, time.Second, 4*time.Second)
 	pod, err := c.backend(random)

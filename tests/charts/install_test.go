@@ -11,8 +11,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 )
 
-// scaledObjects stands in for KEDA's own definition: what the chart needs of it
-// is that the kind exists.
+// scaledObjects stands in for KEDA's definition. The chart only needs the kind to exist.
 const scaledObjects = `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -95,9 +94,8 @@ func startCluster(t *testing.T) (cluster *controlplane.ControlPlane, kubectl fun
 	}
 }
 
-// A life of the chart on a real API server: an upgrade from 0.16, a dry run, an
-// installation, an upgrade with every value set, and an end that leaves the routes
-// alone.
+// Takes the chart through its life on a real API server. There is an upgrade from 0.16, a dry
+// run, an installation, an upgrade with every value set, and an end that leaves the routes alone.
 func TestLifeOfARelease(t *testing.T) {
 	cluster, kubectl := startCluster(t)
 	binary := tool(t, "helm")
@@ -142,8 +140,8 @@ func TestLifeOfARelease(t *testing.T) {
 	}
 	helm("uninstall", "http-add-on")
 
-	// Earlier charts of ours set replicas, and what Helm no longer finds in a chart it takes
-	// away: the documented step has it forget the field.
+	// Earlier versions of our chart set replicas, and Helm removes what it no longer finds in a
+	// chart. The documented step makes it forget the field.
 	earlier := withReplicas(t)
 	helm("install", "http-add-on", earlier)
 	scaled("6")
@@ -184,11 +182,11 @@ func TestLifeOfARelease(t *testing.T) {
 	if got := count(); got != "7" {
 		t.Errorf("%s interceptors after the upgrade, want the 7 that KEDA had started", got)
 	}
-	// The full values do not install the definitions, and the release ends besides.
+	// The full values do not install the definitions, and the release ends too.
 	helm("uninstall", "http-add-on")
 	kubectl("", "get", "interceptorroute/kept", "--namespace=default")
 
-	// The definitions stay, and belong to the release: another one must be told to take them.
+	// The definitions stay, and belong to the release: another one needs a flag to take them.
 	again := exec.CommandContext(t.Context(), binary, "install", "other", chart, "--namespace", "keda", "--kubeconfig", cluster.Kubeconfig)
 	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "invalid ownership metadata") {
 		t.Errorf("another release name: %v\n%s", err, out)

@@ -40,8 +40,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// kustomized is an object of the chart as config has it: 0.16 named two Deployments
-// otherwise there, and its proxy Service has the port for TLS.
+// kustomized returns an object of the chart in the form that config has. There, 0.16 had other
+// names for two Deployments, and its proxy Service had the port for TLS.
 func kustomized(object *unstructured.Unstructured) *unstructured.Unstructured {
 	object = plain(object)
 	names := map[string]string{

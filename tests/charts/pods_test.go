@@ -33,8 +33,8 @@ func containers(t *testing.T, test func(*testing.T, corev1.PodSpec, corev1.Conta
 	}
 }
 
-// Everything that the restricted Pod Security Standard asks for, and a root file
-// system that nobody writes to.
+// Checks everything that the restricted Pod Security Standard requires, and a read-only root file
+// system.
 func TestSecurityContexts(t *testing.T) {
 	containers(t, func(t *testing.T, pod corev1.PodSpec, container corev1.Container) {
 		c, p := container.SecurityContext, pod.SecurityContext
@@ -90,8 +90,8 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// foreign are variables that are no binary's own: those of Go's runtime, and what
-// the values files add for their test.
+// foreign are variables of no binary: those of Go's runtime, and those that the values files add
+// for their test.
 var foreign = []string{"GOMEMLIMIT", "HTTPS_PROXY"}
 
 // Every variable that the chart sets is one that the binary reads.
@@ -122,8 +122,8 @@ func TestEnvironmentIsRead(t *testing.T) {
 	})
 }
 
-// What the chart sets is what the binaries accept, flags and environment, and
-// nothing of it is deprecated.
+// The binaries accept what the chart sets, flags and environment, and nothing of it is
+// deprecated.
 func TestSettingsAreAccepted(t *testing.T) {
 	type binary struct {
 		bind func(*flag.FlagSet)
@@ -179,7 +179,7 @@ func TestSettingsAreAccepted(t *testing.T) {
 	})
 }
 
-// The addresses that the operator is told are the ports that its pod has.
+// The addresses that the operator receives are the ports that its pod has.
 func TestOperatorListensWhereItsPortsAre(t *testing.T) {
 	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
 		if container.Name != "keda-add-ons-http-operator" {

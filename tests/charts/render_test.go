@@ -172,7 +172,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// What the interceptor may read of ConfigMaps is what it is told to read.
+// The interceptor may read exactly those ConfigMaps that its settings tell it to read.
 func TestRightsToConfigMaps(t *testing.T) {
 	helm := tool(t, "helm")
 	for _, test := range []struct {
@@ -313,8 +313,8 @@ func TestMemoryLimits(t *testing.T) {
 	}
 }
 
-// Every value does something: with all of them set, going back to the default of
-// any one changes what is rendered.
+// Every value has an effect: with all of them set, going back to the default of any one changes
+// the rendered objects.
 func TestEveryValueMatters(t *testing.T) {
 	loses := map[string]string{
 		"interceptor.replicas.waitTimeout":       "interceptor.readinessTimeout wins",
@@ -349,7 +349,7 @@ func TestEveryValueMatters(t *testing.T) {
 	}
 }
 
-// without copies values but for one path.
+// without copies values, except one path.
 func without(values map[string]any, path []string) map[string]any {
 	copied := map[string]any{}
 	for key, v := range values {

@@ -144,7 +144,7 @@ func TestValuesAreDescribed(t *testing.T) {
 	look = func(path string, values, schema map[string]any) {
 		properties, open := schema["properties"].(map[string]any)
 		if !open {
-			return // what is in it is the user's
+			return // its content belongs to the user
 		}
 		for key, value := range values {
 			inner, found := properties[key].(map[string]any)
@@ -160,13 +160,13 @@ func TestValuesAreDescribed(t *testing.T) {
 	look("", settings(t, chartValues), settings(t, chartSchema))
 }
 
-// The schema finds what cannot be, and lets pass what it does not know.
+// The schema finds impossible values, and accepts what it does not know.
 func TestSchemaForbidsNoKeys(t *testing.T) {
 	var closed []string
 	var look func(path []string, schema map[string]any)
 	look = func(path []string, schema map[string]any) {
 		for _, word := range []string{"additionalProperties", "unevaluatedProperties", "propertyNames"} {
-			// Of an object all of whose keys are the user's it says what the values are.
+			// For an object whose keys all belong to the user, the schema describes the values.
 			if _, set := schema[word]; set && (word != "additionalProperties" || schema[word] == false) {
 				closed = append(closed, strings.Join(path, ".")+": "+word)
 			}

@@ -104,7 +104,7 @@ func azOpenAICompletions(ctx context.Context, via *http.Client, base, question s
 func azOpenAIFailure(err error) failure {
 	var refused *azcore.ResponseError
 	if errors.As(err, &refused) {
-		body, _ := io.ReadAll(refused.RawResponse.Body) // what cannot be read is no message
+		body, _ := io.ReadAll(refused.RawResponse.Body) // an unreadable body is not a message
 		f := errorObject(string(body))
 		f.status = refused.StatusCode
 		return f

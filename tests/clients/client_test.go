@@ -173,7 +173,7 @@ var (
 // answer is what the model says to the question "Hello".
 const answer = `You said: "Hello". This is a simulated model; it was asleep, you asked, and now it answers, token by token.`
 
-// wants is what a variant's answer has to be, but for its id and counts.
+// wants returns what a variant's answer has to be, except for its id and counts.
 func (a api) wants(variant string) said {
 	want := said{texts: []string{answer}, finish: a.finish}
 	switch variant {

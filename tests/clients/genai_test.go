@@ -61,7 +61,7 @@ func genAIFailure(err error) failure {
 	return failure{message: err.Error()}
 }
 
-// TestGenAIChatRemembers: a chat remembers what was said, also if it had to wait.
+// TestGenAIChatRemembers: a chat remembers its earlier messages, also if it had to wait.
 func TestGenAIChatRemembers(t *testing.T) {
 	t.Parallel()
 	defer work()()

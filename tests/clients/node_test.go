@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// nodeCase is one case of tests/clients/node: a client, what it asks for, and
-// what becomes of it. It runs on a route of its own.
+// nodeCase is one case of tests/clients/node: a client, its request, and the expected outcome. It
+// runs on a separate route.
 type nodeCase struct {
 	Name  string   `json:"name"`
-	Spec  string   `json:"spec"`  // of its route, but for target, rules and metric
-	App   string   `json:"app"`   // behind it, in JavaScript; none is the model
+	Spec  string   `json:"spec"`  // of its route, without target, rules and metric
+	App   string   `json:"app"`   // in JavaScript; empty for the model
 	Flags []string `json:"flags"` // of the app or the model
 	GRPC  bool     `json:"grpc"`  // what the app speaks
-	Gated bool     `json:"gated"` // the app starts when the case says so
-	Long  bool     `json:"long"`  // the case does little but wait
+	Gated bool     `json:"gated"` // the case starts the app
+	Long  bool     `json:"long"`  // mostly waits
 }
 
 // nodeBinary is a Node that the SDKs know, installed beside them: the system's may
@@ -73,12 +73,12 @@ func TestNode(t *testing.T) {
 	})
 }
 
-// node is the process that runs the cases: it says them all in its first line,
-// takes one to run in a line each, and answers each with a line.
+// node is the process that runs the cases. It lists them all in its first line. Then it reads one
+// case to run per line, and answers each with a line.
 type node struct {
 	cases []nodeCase
 
-	mu      sync.Mutex // guards what is below, and writes to the process
+	mu      sync.Mutex // guards the fields below, and writes to the process
 	stdin   io.Writer
 	waiting map[string]chan<- nodeResult
 }
@@ -152,8 +152,8 @@ func (n *node) run(t *testing.T, name, base, gate string) string {
 	}
 }
 
-// read hands out the results until the process ends; a line that is none is
-// what a client wrote.
+// read hands out the results until the process ends. A line that is not a result is output of a
+// client.
 func (n *node) read(lines *bufio.Reader) {
 	for {
 		line, err := lines.ReadBytes('\n')

@@ -46,8 +46,8 @@ const (
 	full    = "too many requests are waiting for this service to start"
 )
 
-// outcomes is the one list of what every client goes through: each that an API
-// takes part in, with each of its variants, is a cold start of its own.
+// outcomes is the one list of what every client goes through. Each outcome that an API takes part
+// in, with each of its variants, is a separate cold start.
 var outcomes = []outcome{
 	// Comments come every 100ms, and a data event after each 250th: the longest
 	// stretch without data that any client gets.
@@ -151,8 +151,8 @@ func (c testCase) askCold(t *testing.T, base string) (said, error) {
 	return got, err
 }
 
-// waitForData reads a stream that began after the SDK's, until a data event and a few more
-// comments have come: those of the SDK have come too.
+// waitForData reads a stream that began after the SDK's until a data event and a few more
+// comments arrive. By then, those of the SDK have arrived too.
 func waitForData(ctx context.Context, base string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -325,8 +325,7 @@ func tooMany(t *testing.T, c testCase) {
 	await(t, ended)
 }
 
-// leaves: a client that leaves gives its place to the next one, and the model
-// never hears of it.
+// leaves: a client that leaves gives its place to the next one, and the model never learns of it.
 func leaves(t *testing.T, c testCase) {
 	base := c.sleep(t)
 	ctx, cancel := context.WithCancel(t.Context())

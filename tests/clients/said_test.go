@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// The SDKs have types of their own for the same objects. What they hold is read
-// by way of JSON, which all of them marshal to as the API has it.
+// The SDKs have different types for the same objects. All of them marshal to the JSON of the API,
+// so the tests read their content from there.
 
-// into reads one SDK's value, or the JSON of one, as a type of ours.
+// into reads one SDK's value, or the JSON of one, into one of our types.
 func into(value, to any) {
 	data, ok := value.(string)
 	if !ok {
@@ -22,7 +22,7 @@ func into(value, to any) {
 	_ = json.Unmarshal([]byte(data), to)
 }
 
-// reasoningOf is what a chunk says as reasoning, which is no member of OpenAI's.
+// reasoningOf returns the reasoning of a chunk, which is not a member of OpenAI's.
 func reasoningOf(chunk string) string {
 	var c struct {
 		Choices []struct {

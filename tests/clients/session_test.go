@@ -145,7 +145,7 @@ type mcpUser interface {
 }
 
 // TestMCPSessions: a stateful server behind two interceptors keeps its sessions through a
-// scale-up, and a client whose pod is gone reads a 404 and begins a new session.
+// scale-up. A client whose pod is gone reads a 404 and begins a new session.
 func TestMCPSessions(t *testing.T) {
 	for name, newUser := range map[string]func(t *testing.T, url string) mcpUser{"Go": goUser, "Node": nodeUser} {
 		t.Run(name, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package clients sends the vendors' own SDKs through real cold starts: the
-// standalone binary, a simulated model that sleeps, and what a user of the SDK
+// Package clients sends the vendors' own SDKs through real cold starts. Between them are the
+// standalone binary and a simulated model that sleeps. The tests check what a user of the SDK
 // sees in the end.
 package clients
 
@@ -140,7 +140,7 @@ func started(ended <-chan struct{}) bool {
 	return false
 }
 
-// freePort is one below those that the kernel gives to connections, or another
+// freePort returns a port below those that the kernel gives to connections. Otherwise another
 // process would have it before standalone does.
 func freePort() string {
 	for {
@@ -195,7 +195,7 @@ spec:
 
 // app is a command behind a route.
 type app struct {
-	spec    string // of the route, but for target, rules and metric
+	spec    string // of the route, except target, rules and metric
 	command []string
 	grpc    bool // what it speaks
 }
@@ -207,7 +207,7 @@ func newGate(t *testing.T) string {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// While it is open here nobody waits for the other end, and no line is lost.
+	// While it is open here no one waits for the other end, and no line is lost.
 	gate, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -216,9 +216,8 @@ func newGate(t *testing.T) string {
 	return path
 }
 
-// gated is a command that starts when its gate is open. It does not poll: seventy
-// processes that do would leave the clients no processor. It puts the line back for
-// whoever comes next.
+// gated returns a command that starts when its gate is open. It does not poll: seventy polling
+// processes would leave the clients no processor. It puts the line back for the next reader.
 func gated(gate string, command []string) []string {
 	return append([]string{"sh", "-c", `read -r _ <"$0" && echo >"$0" && exec "$@"`, gate}, command...)
 }

@@ -83,7 +83,7 @@ func TestEventSourcesSeeTheRealStatus(t *testing.T) {
 	}
 }
 
-// TestContinueIsSentOnce: whoever asks for the body, and however often.
+// TestContinueIsSentOnce: whichever side asks for the body, and however often.
 func TestContinueIsSentOnce(t *testing.T) {
 	const asks = "HTTP/1.1 100 Continue\r\n\r\n"
 	backends := map[string]func(conn net.Conn, in *bufio.Reader){
@@ -195,8 +195,8 @@ func TestSwitchingProtocolsHasNoLength(t *testing.T) {
 	}
 }
 
-// TestLongListsArrive: no answer is too long for a client that is held, nor a list for one that
-// reads it as events.
+// TestLongListsArrive: no answer is too long for a held client, and no list for one that reads it
+// as events.
 func TestLongListsArrive(t *testing.T) {
 	const (
 		text    = 64 << 10

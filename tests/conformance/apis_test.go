@@ -165,8 +165,8 @@ func (w *apiWorld) checkCommitted(t *testing.T, c *apiCase, host, display string
 	}
 }
 
-// plain is the answer as a committed response passes it on: decoded, without a mark, and
-// without the role of its first delta if one was sent.
+// plain returns the answer as a committed response passes it on. It is decoded, without a mark,
+// and without the role of its first delta if the response has sent one.
 func (c *apiCase) plain(added string) string {
 	body := c.Answer.Body
 	if at := strings.Index(body, `"delta":{`); at >= 0 && strings.Contains(added, `"delta":{"role":"assistant"`) {

@@ -25,7 +25,7 @@ type apiCase struct {
 	HTTP2   bool              `json:"http2"` // on both sides
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"`
-	Base64  []byte            `json:"base64"` // a body that is no text
+	Base64  []byte            `json:"base64"` // a body that is not text
 	// Gets is what a client gets while the target wakes, in the words of the table of
 	// docs/cold-start.md: a dialect, or "held".
 	Gets string `json:"gets"`
@@ -39,10 +39,10 @@ type apiCase struct {
 		Base64   []byte            `json:"base64"`
 		Mark     bool              `json:"mark"` // a byte order mark comes first
 	} `json:"answer"`
-	// Becomes is what a committed response makes of an answer that is not the stream that
-	// was asked for: "events" or "failure". Empty passes the stream on.
+	// Becomes is the form that a committed response gives an answer that is not a stream:
+	// "events" or "failure". Empty passes the stream on.
 	Becomes string `json:"becomes"`
-	// Says is what is then in the response, in this order.
+	// Says are texts that the response then contains, in this order.
 	Says []string `json:"says"`
 }
 
@@ -121,7 +121,7 @@ type received struct {
 	body   string
 }
 
-// displays are the routes of each case, besides the warm one.
+// displays are the routes of each case, in addition to the warm one.
 var displays = []string{"Content", "Reasoning", "None"}
 
 // apiWorld is a world with routes for all cases.
@@ -213,8 +213,8 @@ type response struct {
 	Err     error
 }
 
-// ask sends the case's request to a route. meanwhile is called when a response has begun,
-// with what can be read of it, before all of it is read.
+// ask sends the case's request to a route. It calls meanwhile when a response has begun, with the
+// readable part of it, before it reads the rest.
 func (w *apiWorld) ask(t *testing.T, c *apiCase, host string, meanwhile func(begun io.Reader)) response {
 	t.Helper()
 	method := c.Method

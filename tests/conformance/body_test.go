@@ -81,9 +81,8 @@ func (w *world) upload(client http.RoundTripper, path string, header http.Header
 	return u
 }
 
-// The server writes the trailers of a request whenever its body ends, which must
-// not meet whoever looks at the request then: concurrent use of a map ends the
-// process.
+// The server writes the trailers of a request when its body ends. That must not meet another use
+// of the request, because concurrent use of a map ends the process.
 func TestTrailersOfAHeldRequestReachTheBackend(t *testing.T) {
 	for _, p := range protocols {
 		t.Run(p.name, func(t *testing.T) {
@@ -129,8 +128,8 @@ func TestTrailersOfAHeldRequestReachTheBackend(t *testing.T) {
 	}
 }
 
-// A streaming callback on a route is for those who ask for a stream. A body that
-// does not end must not keep its request from its backend.
+// A streaming callback on a route is for clients that ask for a stream. A body that does not end
+// must not keep its request from its backend.
 func TestUnfinishedBodiesOnARouteWithAStreamingCallback(t *testing.T) {
 	for _, c := range []struct {
 		reason, path, kind, accept, first string
@@ -194,7 +193,7 @@ func TestUnfinishedBodiesOnARouteWithAStreamingCallback(t *testing.T) {
 	}
 }
 
-// A placeholder is given at once, and not after megabytes that nobody looks at.
+// The placeholder comes at once, and not after megabytes that nothing reads.
 func TestPlaceholderDoesNotWaitForABodyThatIsNoStream(t *testing.T) {
 	both := route("coldStart: {streamingCallback: {message: Waking}, placeholder: {response: {body: soon}}}")
 	for _, c := range []struct{ reason, framing string }{
@@ -219,8 +218,8 @@ func TestPlaceholderDoesNotWaitForABodyThatIsNoStream(t *testing.T) {
 	}
 }
 
-// The timeouts of a route run from the beginning: whoever sends slowly, or half,
-// is bound by them like everybody.
+// The timeouts of a route run from the beginning. They also bound a client that sends slowly, or
+// half.
 func TestTimeoutsRunWhileTheBodyIsReceived(t *testing.T) {
 	const callback = "\ncoldStart: {streamingCallback: {message: Waking}}"
 	for _, c := range []struct{ reason, spec, framing string }{
@@ -280,7 +279,7 @@ metadata: {name: spare}
 spec: {ports: [{name: http, port: 81}]}
 ---`
 
-// After the request's own time nobody can answer any more, so nobody is asked.
+// After the request's own time no backend can answer, so the fallback is not asked.
 func TestFallbackIsNotAskedAfterTheRequestTimeout(t *testing.T) {
 	for _, c := range []struct{ reason, timeouts, callback, path, body string }{
 		{"a held request", "request: 50ms, readiness: 1h", "", "/", "pay"},
@@ -336,7 +335,7 @@ func TestLeaseFollowsTheTarget(t *testing.T) {
 }
 
 // TestAnAnswerReachesAClientThatSendsOn: an answer that comes before the end of its request
-// is not lost with the rest of it, which nobody reads. A reset would do that.
+// survives. The rest of the request is not read, and a reset would lose the answer.
 func TestAnAnswerReachesAClientThatSendsOn(t *testing.T) {
 	refuse := func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)

@@ -74,7 +74,7 @@ func TestBusyBackendIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestBusyBackendAnswersAHeldClient: who can come back is told when.
+// TestBusyBackendAnswersAHeldClient: a client that can come back learns when.
 func TestBusyBackendAnswersAHeldClient(t *testing.T) {
 	w := newWorld(t, streamRoute("message: Waking"))
 	held := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"model":"m","messages":[]}`, "Content-Type", "application/json"))

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// Whoever mends a route, or makes the Service that it names, frees the requests
-// that wait for it.
+// A change of a route, or a new Service that it names, frees the requests that wait for it.
 func TestHeldRequestsFollowTheirRoute(t *testing.T) {
 	for _, c := range []struct{ reason, before, after string }{
 		{"the Service comes later", strings.TrimPrefix(plainRoute, service), service},

@@ -196,8 +196,8 @@ func TestWarmClientsThatLeaveAreNoticed(t *testing.T) {
 	}
 }
 
-// The second request of a connection begins when the first one is answered: its client has
-// left by then, which net/http cannot see behind what it has not read.
+// The second request of a connection begins when the first one is answered. Its client has left
+// by then, which net/http cannot see behind the bytes that it has not read.
 func TestWarmRequestsOfClientsThatHaveLeftAreNotForwarded(t *testing.T) {
 	w := newWorld(t, plainRoute)
 	arrived, release := make(chan string, 2), make(chan struct{})
@@ -220,14 +220,14 @@ func TestWarmRequestsOfClientsThatHaveLeftAreNotForwarded(t *testing.T) {
 	}
 }
 
-// net/http keeps a connection of HTTP/2 that ends with an open stream for 620 seconds, and
-// with it what is unread of the stream.
+// net/http keeps an HTTP/2 connection that ends with an open stream for 620 seconds, and with it
+// the unread bytes of the stream.
 func TestUnreadBodiesAreFreedWithTheirConnections(t *testing.T) {
 	const conns, unread = 150, 60 << 10
 	w := newWorld(t, plainRoute, "KEDA_HTTP_COLD_START_MAX_BUFFERED_BYTES", "100000000")
 	heap := func() int64 {
 		var stats runtime.MemStats
-		for range 3 { // what is in pools takes two
+		for range 3 { // freeing objects in pools takes two
 			runtime.GC()
 		}
 		runtime.ReadMemStats(&stats)

@@ -73,8 +73,8 @@ func TestTheOverflowIsToldWhenTheTargetIsReady(t *testing.T) {
 	(<-held).expect(t, "the held request", http.StatusOK, "awake")
 }
 
-// An answered request wakes, and whoever polls /queue sees when the target is
-// ready: no request need be held for the measure.
+// An answered request wakes the target, and a poll of /queue sees when it is ready. The
+// measurement needs no held request.
 func TestPagesAloneAreMeasured(t *testing.T) {
 	w := newWorld(t, route("coldStart: {waitingPage: {}}"))
 	browse := func() answer { return w.do(w.request(http.MethodGet, "app.test", "/", "", "Accept", "text/html")) }
@@ -129,7 +129,7 @@ func TestTextsOfHTTPScaledObjectsMayMove(t *testing.T) {
 	}
 }
 
-// Who waits for a turn at a target that is awake is not told of its last wake.
+// A client that waits for a turn at a warm target learns nothing of the last wake.
 func TestWhoWaitsForATurnIsToldOfThatWait(t *testing.T) {
 	w := newWorld(t, route(`coldStart: {releaseConcurrency: 1, streamingCallback: {message: "Wait: {elapsed}[ of about {estimate}]", interval: 1h}}`))
 	p := &pod{gate: make(chan struct{})}

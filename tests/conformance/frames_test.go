@@ -92,7 +92,7 @@ func TestFramesThatBreakTheRFC(t *testing.T) {
 		{"6.9: WINDOW_UPDATE of 3 bytes", []frame{{window, 0, 0, "\x00\x00\x01"}}, size},
 		{"6.9.1: the window of the connection overflows", []frame{{window, 0, 0, windowMax}, {window, 0, 0, windowMax}}, flow},
 		{"6.9.1: the window of a stream overflows", []frame{{headers, open, 1, cold}, {window, 0, 1, windowMax}}, flow},
-		// A window, and what is read ahead of a body that is held.
+		// A window, and the bytes that are read ahead of a held body.
 		{"6.9.1: more than the window", append([]frame{{headers, open, 1, cold}}, slices.Repeat([]frame{{data, 0, 1, strings.Repeat("x", largest)}}, 10)...), flow},
 		{"6.10: CONTINUATION without HEADERS", []frame{{more, http2.FlagContinuationEndHeaders, 1, get}}, protocol},
 		{"6.10: CONTINUATION of another stream", []frame{{headers, http2.FlagHeadersEndStream, 1, get}, {more, http2.FlagContinuationEndHeaders, 3, ""}}, protocol},
@@ -122,8 +122,8 @@ func TestFramesThatBreakTheRFC(t *testing.T) {
 	}
 }
 
-// read returns the code with which a stream or the connection ends, 1<<30 if a stream ends
-// as it should, and the body of that.
+// read returns the code with which a stream or the connection ends. If a stream ends properly, it
+// returns 1<<30 and the body.
 func read(framer *http2.Framer) (http2.ErrCode, string) {
 	var body strings.Builder
 	for {

@@ -11,7 +11,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
-// Nothing that a client does may take a place for ever, or more than its own.
+// No client may take a place forever, or more than its own, whatever it does.
 func TestHostileClients(t *testing.T) {
 	idle := func(w *world) {
 		w.eventually("nothing is held", func() bool { return w.tracker.Route("default/app").Held() == 0 })

@@ -91,7 +91,7 @@ func TestScriptsOfAPageAreNotNavigations(t *testing.T) {
 		{"Accept", "text/html", "Sec-Fetch-Mode", "cors"},
 		{"Accept", "text/html", "X-Requested-With", "XMLHttpRequest"},
 		{"Accept", "*/*"},
-		// In plain HTTP a browser does not say what it does.
+		// In plain HTTP a browser does not describe the purpose of a request.
 		{"Accept", "text/html, application/xhtml+xml", "Turbo-Frame", "messages"},
 		{"Accept", "text/html, application/xhtml+xml", "X-Turbo-Request-Id", "5e9a"},
 		{"Accept", "text/html, */*; q=0.01", "X-PJAX", "true"},

@@ -113,8 +113,8 @@ func TestNamesWithUnderscores(t *testing.T) {
 	}
 }
 
-// Fields that frame, route or authenticate a message must not be in trailers (RFC 9110,
-// 6.5.1). Those of responses need not be announced: gRPC announces none.
+// RFC 9110, 6.5.1: fields that frame, route or authenticate a message must not be in trailers.
+// Those of responses need not be announced: gRPC announces none.
 func TestTrailersThatMayPass(t *testing.T) {
 	forbidden := []string{
 		"Authorization", "Cookie", "Set-Cookie", "Host", "Content-Type", "Content-Md5", "Te", "Connection", "Keep-Alive",

@@ -53,7 +53,7 @@ func TestProtocolsThroughAColdStart(t *testing.T) {
 	})
 
 	// The JDK's client offers h2c with every request in plain text, and some others without
-	// settings. It is no upgrade: the client waits as it does without.
+	// settings. It is not an upgrade: the client waits as it does without.
 	for _, settings := range []string{"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n", ""} {
 		for _, protocol := range []string{"", "kubernetes.io/h2c"} {
 			t.Run(fmt.Sprintf("an offer of h2c, settings %t, to a backend of %q", settings != "", protocol), func(t *testing.T) {
@@ -221,8 +221,8 @@ func TestProtocolsThroughAColdStart(t *testing.T) {
 	})
 }
 
-// echo answers with the request's body. It reads all of it first: net/http's
-// server drops what is unread when an HTTP/1.1 answer begins.
+// echo answers with the request's body. It reads all of it first: net/http's server drops unread
+// bytes when an HTTP/1.1 answer begins.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

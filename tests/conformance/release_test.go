@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// pod is a backend that knows how many requests it has at a time, and the order
-// in which they came. While its gate is set it answers nobody.
+// pod is a backend that knows how many requests it has at a time, and the order in which they
+// came. While its gate is set it answers none.
 type pod struct {
 	gate chan struct{}
 
@@ -151,14 +151,14 @@ coldStart:
 	p.has(w, 2)
 	w.held("default/app", 2)
 	answers = append(answers, w.numbered(4, 6, 2)...)
-	// A page would be told at once that the target is ready.
+	// A page would learn at once that the target is ready.
 	navigation := w.later(w.request(http.MethodGet, "app.test", "/6", "", "Accept", "text/html"))
 	w.held("default/app", 5)
 	for range 5 { // one goes, one comes
 		p.gate <- struct{}{}
 		p.has(w, 2)
 	}
-	// Nobody waits any more, but those who did are not over: the limit holds.
+	// No request waits now, but those that did are not over: the limit holds.
 	w.held("default/app", 0)
 	answers = append(answers, w.numbered(7, 8, 0)...)
 	close(p.gate)

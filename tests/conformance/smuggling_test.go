@@ -17,8 +17,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// strict is a backend of HTTP/1.1 that takes each request by the letter of RFC 9112, and
-// notes what breaks it: any other reading of a message is one that may be smuggled through.
+// strict is a backend of HTTP/1.1 that takes each request by the letter of RFC 9112, and records
+// what breaks it. Any other reading of a message may be used for smuggling.
 type strict struct {
 	mu      sync.Mutex
 	targets []string // of the requests, in order
@@ -157,8 +157,8 @@ func (s *strict) seen() ([]string, []error) {
 	return slices.Clone(s.targets), slices.Clone(s.broken)
 }
 
-// Whatever two parsers may read in two ways reaches the backend in one way, or not at all:
-// each request that it gets is one that the interceptor has routed and answered.
+// Whatever two parsers may read in two ways reaches the backend in one way, or not at all. Each
+// request that it gets is one that the interceptor has routed and answered.
 func TestNothingIsTakenForAnotherRequest(t *testing.T) {
 	w := newWorld(t, plainRoute)
 	const (
@@ -273,8 +273,8 @@ func TestNothingIsTakenForAnotherRequest(t *testing.T) {
 	}
 }
 
-// HTTP/2 has no framing of its own that the fields of a message could contradict, so they
-// must agree with it (RFC 9113, 8.1.1 and 8.2).
+// HTTP/2 has framing that the fields of a message could contradict, so they must agree with it
+// (RFC 9113, 8.1.1 and 8.2).
 func TestNothingIsSmuggledFromHTTP2(t *testing.T) {
 	w := newWorld(t, plainRoute)
 	const evil = "GET /evil HTTP/1.1\r\nHost: app.test\r\n\r\n"

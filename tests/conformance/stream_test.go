@@ -156,7 +156,7 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 }
 
 // A 2xx that is neither a stream nor the API's JSON is the only answer that is lost: it is
-// counted. Failures, which clients read, and what passes or is converted are not.
+// counted. Failures, which clients read, do not count, nor do answers that pass or are converted.
 func TestLostAnswersAreCounted(t *testing.T) {
 	scraped := listen.Loopback(t)
 	w := newWorldWith(t, streamRoute(`message: Waking, interval: 1h`), listeners{metrics: scraped}, "OTEL_PROM_EXPORTER_ENABLED", "true")
@@ -332,8 +332,8 @@ func TestNotStreamingIsHeld(t *testing.T) {
 	}
 }
 
-// The request body is read within a bound and reaches the backend whole: a body
-// over the limit is not inspected, and no byte of it is lost.
+// The interceptor reads a request body up to a bound, and the backend gets it whole. It does not
+// inspect a body over the limit, and loses no byte of it.
 func TestRequestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 	const bound = "4096"
 	begin := func(t *testing.T, size int) (w *world, body string, wake func() (received string)) {

@@ -70,7 +70,7 @@ func TestReadyEndpointsAreMeasured(t *testing.T) {
 	}
 }
 
-// headers is a backend that says which headers of tracing it got.
+// headers is a backend that reports which tracing headers it got.
 func headers(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s|%s|%s", r.Header.Get("Traceparent"), r.Header.Get("Tracestate"), r.Header.Get("Baggage"))
 }
@@ -185,7 +185,7 @@ func (w *world) calls(c *otlp.Collector, number int) (calls []otlp.Span) {
 	return calls
 }
 
-// Each attempt is a span of its own, that the wait is not in, and says what came of it.
+// Each attempt is a separate span without the wait, and records its outcome.
 func TestEveryAttemptIsACallOfItsOwn(t *testing.T) {
 	collector := otlp.New(t)
 	w := traced(t, "http/protobuf", collector.HTTP, plainRoute)

@@ -16,8 +16,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
-// What comes in by TLS goes on by TLS, with the Service's name as SNI although a
-// pod is dialled; what comes in plain goes on plain. Both ports serve.
+// A TLS request goes on by TLS, with the Service's name as SNI although the interceptor dials a
+// pod. A plain request goes on plain. Both ports serve.
 func TestTLSThroughAColdStart(t *testing.T) {
 	back, backKey := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
 	certificate.Write(t, back, backKey, "app.default")
@@ -73,8 +73,8 @@ func newWorldTLS(t *testing.T, objects string, env ...string) *world {
 	return w
 }
 
-// A backend that speaks plain HTTP answers behind the TLS listener if its Service port says so.
-// Without that it is spoken to by TLS, as in 0.16.
+// A backend that speaks plain HTTP answers behind the TLS listener if its Service port declares
+// that. Otherwise the interceptor uses TLS, as in 0.16.
 func TestAnHTTPBackendBehindTheTLSListener(t *testing.T) {
 	for protocol, want := range map[string]int{"http": http.StatusOK, "kubernetes.io/ws": http.StatusOK, "https": http.StatusBadGateway, "": http.StatusBadGateway} {
 		t.Run(protocol, func(t *testing.T) {

@@ -37,8 +37,8 @@ spec:
   scalingMetric: {concurrency: {targetValue: 1}}
 `
 
-// Whom a static route answers, or no rule matches, does not wake the target, nor keep it
-// awake.
+// A request that a static route answers, or that no rule matches, does not wake the target, nor
+// keep it awake.
 func TestWhoMayWake(t *testing.T) {
 	w := newWorld(t, guarded)
 	const browser = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"

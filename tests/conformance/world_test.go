@@ -60,7 +60,7 @@ func (m twice) Run() int {
 // patience bounds what must happen; nothing waits for it when all is well.
 const patience = 20 * time.Second
 
-// world is an interceptor with objects, and backends that are ready when a test says so.
+// world is an interceptor with objects, and backends that become ready when the test makes them.
 type world struct {
 	t       *testing.T
 	app     *app.App

@@ -1,6 +1,6 @@
-// Package docs checks what is written by hand in the Markdown pages of this
-// repository: links lead somewhere, example objects are valid, and the variables and
-// metrics that a page names exist.
+// Package docs checks the hand-written Markdown pages of this repository. Links must lead
+// somewhere, example objects must be valid, and the variables and metrics that a page names must
+// exist.
 package docs
 
 import (
@@ -38,7 +38,7 @@ func TestPagesOfThisRepository(t *testing.T) {
 	}
 }
 
-// docs/operations.md says what to do about each reason of a condition.
+// docs/operations.md explains what to do about each condition reason.
 func TestEveryReasonIsExplained(t *testing.T) {
 	operations, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
 	if err != nil {

@@ -16,10 +16,9 @@ import (
 	"github.com/kedacore/http-add-on/standalone/schema"
 )
 
-// examples returns the errors of the documents in a block of YAML. It checks objects of
-// this project against their schemas, rules included; a part of an InterceptorRoute's
-// spec as part of a route; and the templates of waiting pages. Other documents only have
-// to be YAML.
+// examples returns the errors of the documents in a block of YAML. It checks objects of this
+// project against their schemas, rules included. It checks a part of an InterceptorRoute's spec
+// as part of a route, and the templates of waiting pages. Other documents only have to be YAML.
 func examples(validator *schema.Validator, text string) []error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 	var problems []error

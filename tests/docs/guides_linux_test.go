@@ -36,11 +36,11 @@ const (
 	checked  = "> Not executed: "
 )
 
-// Every guide says whether its commands are run by a test. Of an executed one the blocks of
-// YAML are files, named by a comment on their first line, and the blocks of the language
-// console are commands, each after "$ ", with what they print; "…" stands for anything,
-// also for any number of lines. A command that runs bin/standalone starts it. A change
-// takes effect in a moment, so a command is repeated until it prints what the guide says.
+// Every guide declares whether a test runs its commands. In such a guide, the YAML blocks are
+// files, named by a comment on their first line. The console blocks are commands, each after "$
+// ", with their output; "…" stands for anything, also for any number of lines. A command that
+// runs bin/standalone starts it. A change takes effect in a moment, so a command is repeated
+// until it prints the output of the guide.
 func TestGuides(t *testing.T) {
 	paths, err := filepath.Glob(guides + "/*.md")
 	if err != nil {
@@ -85,7 +85,7 @@ func buildExamples(t *testing.T) string {
 	return folder
 }
 
-// guide is a page that is executed, in a folder and on a loopback address of its own.
+// guide is a page that is executed, in a separate folder and on a separate loopback address.
 type guide struct {
 	t       *testing.T
 	folder  string

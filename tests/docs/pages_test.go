@@ -35,7 +35,7 @@ func namesIn(pages ...string) (names, error) {
 	return known, nil
 }
 
-// check reads every page below root and returns what is wrong with them.
+// check reads every page below root and returns their mistakes.
 func check(root string, known names) ([]error, error) {
 	pages := map[string]page{}
 	texts := map[string]string{}

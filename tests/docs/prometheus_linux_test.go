@@ -76,7 +76,7 @@ var empty = map[string]string{
 }
 
 // TestPrometheus runs every query of the dashboard, the alerts and the guide in a real
-// Prometheus that scrapes a real interceptor, and beside it what the scaler serves.
+// Prometheus. It scrapes a real interceptor, and what the scaler serves.
 func TestPrometheus(t *testing.T) {
 	dashboard, err := os.ReadFile(monitoring + "dashboard.json")
 	if err != nil {
@@ -139,9 +139,9 @@ func traffic(t *testing.T, g *guide) {
 // query of a panel or a page.
 type query struct{ title, expression string }
 
-// panels returns the queries of a dashboard with its variables set and seconds for the
-// minutes that it looks at, which are more than a test has, and checks that its
-// panels have different ids and places.
+// panels returns the queries of a dashboard with its variables set. It replaces the minutes that
+// the dashboard looks at by seconds, because a test has no minutes. It checks that its panels
+// have different ids and places.
 func panels(t *testing.T, text []byte) (queries []query) {
 	t.Helper()
 	var dashboard struct {

@@ -14,7 +14,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
 
-// Scenario b: who is answered at once, or does not wait for an answer, wakes the target
+// Scenario b: a client that is answered at once, or does not wait for an answer, wakes the target
 // all the same.
 func TestAnsweredRequestsWake(t *testing.T) {
 	const starts = 5

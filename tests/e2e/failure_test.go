@@ -144,7 +144,7 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 	s.awaitReplicas("llm", 0)
 }
 
-// callGRPC calls what is answered by nobody.
+// callGRPC calls a method that no server answers.
 func (s *scenario) callGRPC(host string) error {
 	connection, err := grpc.NewClient("passthrough:///"+host,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -45,9 +45,9 @@ func TestFirstRequestAfterLongIdle(t *testing.T) {
 	}
 }
 
-// pollSeldom has KEDA look so seldom at a ScaledObject that only its stream can tell it
-// of a request, and waits until KEDA does so: its HPA has the other change by then. Soon
-// afterwards KEDA opens its stream anew and looks a last time.
+// pollSeldom makes KEDA poll a ScaledObject so seldom that it can learn of a request only from
+// its stream. It waits until KEDA does so: its HPA has the other change by then. Soon afterwards
+// KEDA reopens its stream and polls a last time.
 func (s *scenario) pollSeldom(name string) {
 	s.Helper()
 	s.apply(strings.NewReplacer("pollingInterval: 1", "pollingInterval: 600", "maxReplicaCount: 3", "maxReplicaCount: 4").Replace(scaledObject(name)))

@@ -24,8 +24,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
 
-// together is begin for a scenario that disturbs nobody: it runs when the others are
-// over, at the same time as its like.
+// together is begin for a scenario that disturbs no other one. It runs after the others, at the
+// same time as scenarios of its kind.
 func together(t *testing.T, namespace string) *scenario {
 	t.Helper()
 	t.Parallel()
@@ -84,7 +84,7 @@ func (s *scenario) demand(i interceptor, route string) queue.Count {
 	return s.counts(i)[s.Namespace+"/"+route]
 }
 
-// inFlight is how many requests the interceptors have for a route; leases are none.
+// inFlight returns how many requests the interceptors have for a route; leases do not count.
 func (s *scenario) inFlight(route string, interceptors ...interceptor) int64 {
 	s.Helper()
 	var sum int64
@@ -191,7 +191,7 @@ func (s *scenario) hold(by *http.Client, host string, n int) *holder {
 	return h
 }
 
-// listen reads events to their end, which is no error.
+// listen reads events to their end, and returns no error for that.
 func listen(ctx context.Context, by *http.Client, url string, begun func()) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -241,8 +241,8 @@ func (s *scenario) check(h *holder) {
 	}
 }
 
-// interceptorRoute routes a host to port 80 of the Service of that name. The rest of
-// the specification follows, each field in a line.
+// interceptorRoute routes a host to port 80 of the Service of that name. The rest of the
+// specification follows, one field per line.
 func interceptorRoute(name, host string, fields ...string) string {
 	return fmt.Sprintf(`
 apiVersion: http.keda.sh/v1beta1

@@ -101,13 +101,13 @@ func killedInterceptor(s *scenario) {
 	if got := s.send(by(models, struck)); got.err != nil || got.status != http.StatusOK {
 		s.Errorf("the interceptor that was killed, started again: %+v", got)
 	}
-	// What it had reported is no demand any more.
+	// Its reports no longer count as demand.
 	s.awaitReplicas("struck", 0)
 	s.awaitReplicas("page", 0)
 }
 
-// After a killed scaler a wake may take a polling interval; after one that was told to
-// stop it does not.
+// After a killed scaler a wake may take a polling interval; after one that stopped properly it
+// does not.
 func killedScaler(s *scenario) {
 	inUse := s.scalerInUse()
 	loading := s.askSoon("before.f.example.com", "Are you there?")
@@ -149,7 +149,7 @@ func killedScaler(s *scenario) {
 	s.Progress("scaler told to stop: the next wakes took %v, with a pollingInterval of %s", took, pollingInterval)
 }
 
-// While KEDA is dead nobody is woken, and all wait; when it is back all are.
+// While KEDA is dead nothing wakes, and all wait; when it is back all wake.
 func killedKEDA(s *scenario) {
 	loading := s.askSoon("beside.f.example.com", "Are you there?")
 	s.awaitReplicas("beside", 1)
@@ -191,10 +191,9 @@ type visit struct {
 	err   error // why it would stay on a page that is not the application's
 }
 
-// browse is a browser, which opens a page at once by the first client and reloads it by
-// any interceptor, until the application is there. It knows only what a browser does
-// without scripts: a page is loaded when its body ends, as it should; the last refresh in the
-// page counts from then on.
+// browse acts as a browser. It opens a page at once by the first client and reloads it by any
+// interceptor, until the application is there. It knows only what a browser does without scripts.
+// A page is loaded when its body ends; the last refresh in the page counts from then on.
 func (s *scenario) browse(first *http.Client, url string) <-chan visit {
 	header := browser()
 	header.Set("Sec-Fetch-Dest", "document")

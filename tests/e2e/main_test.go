@@ -1,8 +1,8 @@
 //go:build e2e
 
-// Package e2e proves the product on a real cluster (package cluster): one cluster for
-// all scenarios, each in a namespace of its own. Most run one after the other; those
-// that disturb nobody run last, together.
+// Package e2e proves the product on a real cluster (package cluster): one cluster for all
+// scenarios, each in a separate namespace. Most run one after the other; those that do not
+// disturb others run last, together.
 //
 // A scenario is a test function that starts with begin or together; README.md shows one.
 package e2e
@@ -54,8 +54,8 @@ func TestMain(m *testing.M) {
 	}, nil))
 }
 
-// checkMemory prints what each component used at most, of its limit, and returns an
-// exit code: whatever the scenarios did, no limit may have been in the way.
+// checkMemory prints the peak of each component relative to its limit, and returns an exit code.
+// No limit may have been in the way of the scenarios.
 func checkMemory(c *cluster.Cluster) int {
 	code := 0
 	peaks := map[string]cluster.Usage{}

@@ -12,11 +12,10 @@ import (
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 )
 
-// Scenario d: under a steady load a route is changed, moved from v1alpha1 to v1beta1 as
-// docs/migrate.md says, sent to another target, and deleted: no request is lost.
+// Scenario d: under a steady load a route is changed, moved from v1alpha1 to v1beta1 by
+// docs/migrate.md, sent to another target, and deleted. No request is lost.
 
-// oldRoute is an HTTPScaledObject for a model; what is more is fields of its
-// specification.
+// oldRoute is an HTTPScaledObject for a model, with further fields of its specification.
 func oldRoute(name, host string, fields ...string) string {
 	return fmt.Sprintf(`
 apiVersion: http.keda.sh/v1alpha1

@@ -51,8 +51,8 @@ spec:
 `, name, image, `"`+strings.Join(args, `","`)+`"`)
 }
 
-// scaledObject scales the Deployment of a name by the InterceptorRoute of that name,
-// 0 to 3, and puts it to sleep within about two seconds.
+// scaledObject scales the Deployment of a name by the InterceptorRoute of that name, 0 to 3, and
+// puts it to sleep within about two seconds.
 func scaledObject(name string) string {
 	return fmt.Sprintf(`
 apiVersion: keda.sh/v1alpha1

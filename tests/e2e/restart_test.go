@@ -16,8 +16,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
 
-// Scenario g: a rolling restart of the interceptors, with the chart's own delays, under
-// load: no request fails, no stream is cut, who waits is answered.
+// Scenario g: a rolling restart of the interceptors under load, with the chart's own delays. No
+// request fails, no stream is cut, and every waiting client is answered.
 
 func TestRollingRestartLosesNothing(t *testing.T) {
 	s := begin(t, "g-restart")

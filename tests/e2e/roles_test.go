@@ -78,8 +78,8 @@ func (s *scenario) awaitReason(object, reason string) {
 	})
 }
 
-// checkRoles compares what was asked for in all scenarios with what is granted, and
-// returns an exit code.
+// checkRoles compares the requests of all scenarios with the granted rights, and returns an exit
+// code.
 func checkRoles(ctx context.Context, c *cluster.Cluster) int {
 	used, refused, err := asked(c)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // patience bounds every wait for something that takes seconds when all is well.
 const patience = time.Minute
 
-// scenario is a test in a namespace of its own. Its methods fail the test.
+// scenario is a test in a separate namespace. Its methods fail the test.
 type scenario struct {
 	*testing.T
 	*cluster.Cluster
@@ -147,8 +147,8 @@ func (s *scenario) replicas(deployment string) int32 {
 	return *d.Spec.Replicas
 }
 
-// awaitReplicas waits until a Deployment should have so many, and, if that is none,
-// until no pod is left.
+// awaitReplicas waits until a Deployment should have this many replicas, and, if that is 0, until
+// no pod is left.
 func (s *scenario) awaitReplicas(deployment string, want int32) {
 	s.Helper()
 	s.eventually(fmt.Sprintf("%s at %d replicas", deployment, want), func() (bool, error) {

@@ -19,7 +19,7 @@ import (
 
 // Scenario c: from 1 to N under load and back to 0.
 
-// upToFive is scaledObject with room above what is asked for.
+// upToFive is scaledObject with room above the demand.
 func upToFive(name string) string {
 	return strings.Replace(scaledObject(name), "maxReplicaCount: 3", "maxReplicaCount: 5", 1)
 }
@@ -37,7 +37,7 @@ func TestConcurrencyScales(t *testing.T) {
 		s.awaitAnswer(six)
 	}
 
-	// Another target reaches the HPA although nobody touches the ScaledObject.
+	// A new target reaches the HPA although no one touches the ScaledObject.
 	s.changeTarget("app", 6)
 	s.eventually("the HPA's target to be 6", func() (bool, error) {
 		got := s.targets("app")

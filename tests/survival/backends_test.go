@@ -80,7 +80,7 @@ func TestDownloadsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// connections is a backend that serves each connection as it is told to, and closes it then.
+// connections is a backend that serves each connection by serve, and closes it then.
 func connections(t *testing.T, serve func(conn io.ReadWriter)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

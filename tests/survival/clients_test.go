@@ -23,7 +23,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/frames"
 )
 
-// frames opens an HTTP/2 connection whose server may send that much of each response.
+// frames opens an HTTP/2 connection whose server may send this much of each response.
 func (v *victim) frames(window uint32) *frames.Conn {
 	v.t.Helper()
 	c, err := frames.Open(v.dial(), window)
@@ -60,7 +60,7 @@ func TestHPACKBombs(t *testing.T) {
 					}
 				}
 			}
-			<-time.After(2 * time.Second) // what is held, is held
+			<-time.After(2 * time.Second) // all requests are held by now
 			v.survived()
 		})
 	}
@@ -187,7 +187,7 @@ func TestHeaderBlocksBesideAStream(t *testing.T) {
 	v.survived()
 }
 
-// Heads that fill the room for heads keep out nobody whose own is complete.
+// Heads that fill the room for heads keep out no client whose own is complete.
 func TestHeadsThatFillTheRoom(t *testing.T) {
 	v := start(t, nil)
 	for range 190 {
@@ -296,8 +296,8 @@ func post(length int) string {
 	return fmt.Sprintf("POST / HTTP/1.1\r\nHost: cold.test\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", length))
 }
 
-// awaken gives a sleeping target a backend, which serves a client that stays, and checks
-// that it served no other, and that nothing is counted any more.
+// awaken gives a sleeping target a backend, which serves a client that stays. It checks that the
+// backend served no other client, and that the counts are back to zero.
 func (v *victim) awaken(name string) {
 	v.t.Helper()
 	var forwarded atomic.Int64
@@ -369,8 +369,8 @@ func TestGhosts(t *testing.T) {
 	}
 }
 
-// Clients that leave right before their target is there, before anybody looks at them
-// again. With SURVIVAL_GHOSTS there are as many, each hundred at a target of its own.
+// Clients leave right before their target is ready, before anything looks at them again.
+// SURVIVAL_GHOSTS sets their number, each hundred at a separate target.
 func TestGhostsOfTheLastMoment(t *testing.T) {
 	const together = 100 // all of them are held at a time
 	targets := 1

@@ -14,7 +14,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/frames"
 )
 
-// Floods of frames that cost the sender next to nothing. Nobody reads what the server says.
+// Floods of frames that cost the sender next to nothing. The client does not read what the server sends.
 func TestFloodsOfFrames(t *testing.T) {
 	const conns, most = 4, 20_000 // more take the CPU from everybody, this test included
 	var get bytes.Buffer

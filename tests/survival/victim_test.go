@@ -1,5 +1,5 @@
-// Package survival runs the interceptor's binary as the chart does, with a memory limit
-// of 64Mi, under what a stranger, a tenant or a backend may send. It must live, and
+// Package survival runs the interceptor's binary as the chart does, with a memory limit of 64Mi.
+// It sends everything that a stranger, a tenant or a backend may send. The process must live, and
 // another tenant's requests must be answered throughout.
 package survival
 
@@ -31,7 +31,8 @@ import (
 )
 
 const (
-	// limit is the memory limit of the chart, and goLimit what it makes of that.
+	// limit is the memory limit of the chart, and goLimit the Go limit that the process derives
+	// from it.
 	limit, goLimit = 64 << 20, limit / 10 * 9
 	// patience bounds what must happen; nothing waits for it when all is well.
 	patience = 60 * time.Second
@@ -65,7 +66,7 @@ type victim struct {
 	t            *testing.T
 	api          *apiserver.Server
 	proxy, admin string
-	tls          string // empty unless the environment says so
+	tls          string // empty unless the environment sets it
 	pid          int
 	exited       chan struct{}
 	log          *tail
@@ -312,8 +313,8 @@ func securely(t *testing.T) []string {
 	}
 }
 
-// bystander is a client with a warm target and a usual head: on a connection that it keeps,
-// or on a new one for each request.
+// bystander is a client with a warm target and a usual head. It uses one connection that it
+// keeps, or a new one for each request.
 type bystander struct {
 	client   http.Client
 	fresh    bool

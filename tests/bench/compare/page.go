@@ -166,9 +166,8 @@ func (r *Results) coreRows() []coreRow {
 	return rows
 }
 
-// replicaMemory is the memory limit that a replica is sized for, and replicaShare
-// how much of it may be in use: above, the interceptor refuses what it would have to
-// hold.
+// replicaMemory is the memory limit that a replica is sized for, and replicaShare the part of it
+// that may be in use. Above that, the interceptor refuses what it would have to hold.
 const (
 	replicaMemory = 256 << 20
 	replicaShare  = 0.85

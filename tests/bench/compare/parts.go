@@ -27,7 +27,7 @@ type runner struct {
 	results *Results
 }
 
-// part is a piece of a run. Those that pin have the load on cores of its own.
+// part is a piece of a run. For those that pin, the load has separate cores.
 type part struct {
 	name string
 	pins bool

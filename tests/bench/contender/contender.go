@@ -1,6 +1,6 @@
-// Package contender starts the proxies that a comparison measures, each as one
-// process in front of the same backend, and all set up for the same task: pass
-// everything on, stream, keep connections, add X-Forwarded headers, log nothing.
+// Package contender starts the proxies that a comparison measures, each as one process in front
+// of the same backend. All have the same task: pass everything on, stream, keep connections, add
+// X-Forwarded headers, log nothing.
 package contender
 
 import (
@@ -15,11 +15,10 @@ import (
 	"github.com/kedacore/http-add-on/tests/bench/role"
 )
 
-// The ports of a contender: what clients speak, and to which port of the backend
-// it leads.
+// The ports of a contender: the protocol of clients → the port of the backend.
 const (
-	Fast    = "fast"    // HTTP/1.1 → HTTP/1.1, a backend that costs little
-	HTTP    = "http"    // HTTP/1.1 → net/http: event streams and WebSockets
+	Fast    = "fast"    // HTTP/1.1 → a cheap backend
+	HTTP    = "http"    // HTTP/1.1 → net/http
 	H2COut  = "h2c"     // HTTP/1.1 → HTTP/2 without TLS
 	Closing = "closing" // HTTP/1.1 → a backend that closes idle connections
 	TLS     = "tls"     // HTTP/1.1 over TLS → the same
@@ -39,7 +38,7 @@ const (
 type Contender struct {
 	*harness.Process
 	Name, Version string
-	// Profiles is the profiling port of a Go process of ours, or empty.
+	// Profiles is the profiling port of our Go processes, otherwise empty.
 	Profiles string
 	ports    map[string]string
 }
@@ -80,8 +79,8 @@ func (s Setup) upstream(port string) string {
 	return s.Backend.Addresses[port]
 }
 
-// StartUs starts the interceptor: its real chain in a process of its own, with
-// metrics on, and with objects from memory in place of a cluster.
+// StartUs starts the interceptor: its real chain in a separate process, with metrics on, and with
+// objects from memory instead of a cluster.
 func StartUs(s Setup) (*Contender, error) {
 	services := []string{Fast, HTTP, H2COut, Closing, TLS}
 	server, err := role.Start(role.Interceptor, role.InterceptorOptions{

@@ -31,9 +31,8 @@ func (s Setup) write(name string, tmpl string, ports map[string]string) (string,
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }
 
-// StartNginx starts nginx, not as Debian's service but with a configuration and a
-// folder of its own; it returns exec.ErrNotFound if it is not installed. nginx
-// speaks no HTTP/2 to backends.
+// StartNginx starts nginx with a separate configuration and folder, not as Debian's service. It
+// returns exec.ErrNotFound if nginx is not installed. nginx speaks no HTTP/2 to backends.
 func StartNginx(s Setup) (*Contender, error) {
 	path, err := find("nginx")
 	if err != nil {

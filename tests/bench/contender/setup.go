@@ -23,13 +23,13 @@ import (
 type Field struct {
 	Setup
 	All []*Contender
-	// Missing says which contenders are not there, and why.
+	// Missing lists the contenders that are missing, and why.
 	Missing []string
 }
 
-// Start starts a backend and the named contenders, each pinned as the plan says.
-// dir is a folder for files; traefik is the path of its binary, or empty. Those that
-// are not installed are left out.
+// Start starts a backend and the named contenders, each pinned by the plan. dir is a folder for
+// files; traefik is the path of its binary, or empty. Start skips contenders that are not
+// installed.
 func Start(dir string, plan harness.Plan, traefik string, log io.Writer, names ...string) (*Field, error) {
 	f := &Field{Setup: Setup{Dir: dir, Cores: plan.Proxy, Log: log}}
 	if err := f.certify(); err != nil {

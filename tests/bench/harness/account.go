@@ -50,7 +50,7 @@ func RSS(pid int) (int64, error) { return memory(pid, "VmRSS:") }
 // PeakRSS returns the highest resident memory since ResetPeak.
 func (p *Process) PeakRSS() (int64, error) { return memory(p.PID(), "VmHWM:") }
 
-// ResetPeak lets PeakRSS start again from what is resident now.
+// ResetPeak restarts PeakRSS from the memory that is resident now.
 func (p *Process) ResetPeak() error {
 	for _, pid := range family(p.PID()) {
 		if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {

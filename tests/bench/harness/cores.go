@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Plan says which cores the measured process gets, and which the load and the
-// backend share. All are the two together.
+// Plan assigns cores to the measured process, and to the load and the backend together. All has
+// the cores of both.
 type Plan struct{ Proxy, Load, All []int }
 
 // NewPlan splits the cores that this process may use: the first is for the

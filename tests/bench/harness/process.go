@@ -115,8 +115,8 @@ func Poll(ctx context.Context, f func() (bool, error)) error {
 	}
 }
 
-// FreePort returns a loopback address whose port was free a moment ago, for
-// programs that cannot be given a listener.
+// FreePort returns a loopback address whose port was free a moment ago, for programs that do not
+// accept a listener.
 func FreePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

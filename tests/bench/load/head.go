@@ -12,9 +12,9 @@ var (
 	transferCoded = []byte("transfer-encoding")
 )
 
-// Head finds the end of a request's or a response's head in b, 0 if there is none
-// yet, and the length of the body that follows. It knows only what the programs
-// in a comparison send: any other framing than Content-Length is an error.
+// Head finds the end of the head of a request or a response in b, and the length of the body that
+// follows. The end is 0 if it has not arrived yet. Head knows only what the programs in a
+// comparison send: any other framing than Content-Length is an error.
 func Head(b []byte) (end int, length int64, err error) {
 	end = bytes.Index(b, endOfHead)
 	if end < 0 {
@@ -37,7 +37,7 @@ func Head(b []byte) (end int, length int64, err error) {
 // answer counts down one response, in whatever pieces it arrives.
 type answer struct {
 	head []byte // what came of the head, while it is not whole
-	body int64  // what is missing, once it is
+	body int64  // bytes that are missing
 	in   bool   // the head was whole
 }
 

@@ -16,8 +16,8 @@ import (
 // grace is how long answers may take after the end of a run.
 const grace = 20 * time.Second
 
-// http1 sends one plain HTTP/1.1 request over and over, on one thread and by epoll:
-// a generator that costs more than the proxy that it loads measures itself.
+// http1 repeats one plain HTTP/1.1 request, on one thread and by epoll. A generator that costs
+// more than the proxy that it loads measures itself.
 type http1 struct {
 	address  syscall.Sockaddr
 	request  []byte
@@ -31,7 +31,7 @@ type http1 struct {
 type conn struct {
 	answer
 	fd      int
-	sent    int // of the request; all of it unless the socket is full
+	sent    int // bytes of the request; all of it unless the socket is full
 	waiting bool
 	due     time.Time
 	busy    bool
@@ -213,7 +213,7 @@ func (h *http1) receive(c *conn, r *Result) {
 	}
 }
 
-// lost replaces a connection that was closed or is of no use any more.
+// lost replaces a connection that is closed or useless.
 func (h *http1) lost(c *conn, r *Result, err error) {
 	delete(h.conns, int32(c.fd))
 	_ = syscall.Close(c.fd)

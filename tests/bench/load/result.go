@@ -1,6 +1,6 @@
-// Package load generates load: requests in a closed loop (as many as the
-// connections allow) or in an open one (at a fixed rate, whose latencies count
-// from when a request was due). It must not know whom it loads.
+// Package load generates load. Requests come in a closed loop (as many as the connections allow)
+// or in an open one. An open loop has a fixed rate, and its latencies count from when a request
+// was due. The package must not know the program that it loads.
 package load
 
 import (
@@ -34,8 +34,8 @@ type Result struct {
 // Rate is requests a second.
 func (r Result) Rate() float64 { return float64(r.Done) / r.Elapsed.Seconds() }
 
-// Percentile returns the latency that a share of the requests, 0 to 1, stayed
-// within; 0 if there are none.
+// Percentile returns the latency that a share of the requests, 0 to 1, stayed within; 0 if there
+// are none.
 func (r Result) Percentile(share float64) time.Duration {
 	if len(r.Latencies) == 0 {
 		return 0

@@ -36,12 +36,14 @@ var zeros = make([]byte, maxBody)
 // they are given.
 type BackendOptions struct{ Certificate, Key string }
 
-// backend answers at once. Its ports: "fast" speaks HTTP/1.1 by epoll and costs
-// little; "http" is a net/http server with h2c, event streams and a WebSocket
-// echo, and "tls" one for HTTP/1.1 over TLS; "closing" closes idle connections soon; "short" has a short accept queue,
-// whose connections are counted (/dialled).
+// backend answers at once. Its ports:
+//   - "fast" speaks HTTP/1.1 by epoll and costs little;
+//   - "http" is a net/http server with h2c, event streams and a WebSocket echo;
+//   - "tls" is the same for HTTP/1.1 over TLS;
+//   - "closing" closes idle connections soon;
+//   - "short" has a short accept queue, and counts its connections (/dialled).
 //
-// GET and POST of /b/N are answered with N bytes.
+// It answers GET and POST of /b/N with N bytes.
 func (s *stage) backend() (func(context.Context) error, error) {
 	var o BackendOptions
 	if err := options(&o); err != nil {

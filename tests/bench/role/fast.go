@@ -27,10 +27,10 @@ type fast struct {
 
 type fastConn struct {
 	fd       int
-	partial  []byte // of a head that is not whole
-	missing  int64  // of the request's body
+	partial  []byte // of an incomplete head
+	missing  int64  // bytes of the request's body
 	answer   int    // size of the body to answer with
-	reading  bool   // the head was read, the body is not whole
+	reading  bool   // the body is incomplete
 	out      [][]byte
 	blocking bool // the socket was full
 }
@@ -206,7 +206,7 @@ func (f *fast) flush(c *fastConn) error {
 	return f.block(c, false)
 }
 
-// block says whether the socket is to report that it takes bytes again.
+// block sets whether the socket reports that it takes bytes again.
 func (f *fast) block(c *fastConn, full bool) error {
 	if c.blocking == full {
 		return nil

@@ -26,7 +26,7 @@ import (
 // H2CService is the Service of an Interceptor whose endpoints speak HTTP/2.
 const H2CService = "h2c"
 
-// InterceptorOptions says what an Interceptor serves.
+// InterceptorOptions configures what an Interceptor serves.
 type InterceptorOptions struct {
 	// Services by name. Each has a route for the host of its name and stays
 	// asleep until Ready. Routes is a group of further ones for the first.
@@ -36,7 +36,7 @@ type InterceptorOptions struct {
 	Routes int
 	// ColdStart of the first service's route; nil means that requests are held.
 	ColdStart map[string]any
-	// Groups are further routes with a cold start of their own.
+	// Groups are further routes, each group with a separate cold start.
 	Groups []RouteGroup
 	// Certificate and Key are files that turn the TLS listener on.
 	Certificate, Key string

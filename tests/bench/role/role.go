@@ -1,5 +1,5 @@
-// Package role lets one executable be every process of a comparison: a test binary
-// or the compare command starts itself again, and the environment says as what.
+// Package role lets one executable be every process of a comparison. A test binary or the compare
+// command starts itself again with the role in its environment.
 package role
 
 import (
@@ -149,8 +149,8 @@ type Server struct {
 	Addresses map[string]string
 }
 
-// Start starts this executable in a role, on the given cores (all if there are
-// none), with options that the role decodes from JSON, or nil.
+// Start starts this executable in a role, on the given cores (all if there are none). The role
+// decodes the options from JSON; they may be nil.
 func Start(name string, options any, cores ...int) (*Server, error) {
 	self, err := os.Executable()
 	if err != nil {

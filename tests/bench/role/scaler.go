@@ -15,7 +15,7 @@ import (
 	scalerconfig "github.com/kedacore/http-add-on/scaler/config"
 )
 
-// ScalerOptions says what a Scaler knows.
+// ScalerOptions configures what a Scaler knows.
 type ScalerOptions struct {
 	// Interceptors are the addresses of their admin ports.
 	Interceptors []string

@@ -18,7 +18,7 @@ const (
 // Named is work with a name.
 type Named struct {
 	Work
-	// ID is short and stable; Title says what a request is.
+	// ID is short and stable; Title describes the request.
 	ID, Title string
 	// Connections that are open.
 	Connections int

@@ -20,10 +20,9 @@ type ClosedIdle struct {
 	Err                      error
 }
 
-// PostWhileBackendCloses sends POST requests in bursts whose distance is about the
-// time after which the backend closes an idle connection, so that many meet a
-// connection that is just closing. All contenders are measured at the same time:
-// the load is small.
+// PostWhileBackendCloses sends POST requests in bursts. Their distance is about the time after
+// which the backend closes an idle connection, so that many meet a connection that is just
+// closing. All contenders are measured at the same time, because the load is small.
 func PostWhileBackendCloses(all []*contender.Contender, clients, bursts int) (map[string]ClosedIdle, error) {
 	results := make(map[string]ClosedIdle)
 	var mu sync.Mutex

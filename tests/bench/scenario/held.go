@@ -28,7 +28,7 @@ const (
 // plainRequest is one request on a connection that stays open.
 var plainRequest = []byte("GET / HTTP/1.1\r\nHost: app\r\n\r\n")
 
-// Held is what it costs to hold requests and to let them go.
+// Held is the cost of holding requests and of releasing them.
 type Held struct {
 	// Requests that were held, and how many of them came over HTTP/2.
 	Requests, OverHTTP2 int
@@ -45,12 +45,12 @@ type Held struct {
 	Dialled int64
 }
 
-// HoldAndRelease holds requests in a process of its own, a role.Handler or a
-// role.Interceptor with the options, whose first service must be "app"; then it
-// makes the backend's port with the short accept queue ready.
+// HoldAndRelease holds requests in a separate process: a role.Handler, or a role.Interceptor with
+// the options, whose first service must be "app". Then it makes the backend's port with the short
+// accept queue ready.
 //
-// Each request has a connection of its own as far as the limit of open files
-// allows, which often is 20,000; those beyond it come over HTTP/2.
+// Each request has a separate connection as far as the limit of open files allows, which often is
+// 20,000. Those beyond it come over HTTP/2.
 func HoldAndRelease(name string, options any, backend *role.Server, requests int, cores ...int) (Held, error) {
 	p, err := role.Start(name, options, cores...)
 	if err != nil {
@@ -237,9 +237,8 @@ type Release struct {
 // Ratio is how many times as long as the backend alone the release took.
 func (r Release) Ratio() float64 { return float64(r.Took) / float64(r.Alone) }
 
-// ReleaseBesideBackend holds requests in an interceptor, lets them go, and
-// measures the backend alone before and after: a machine that is busy is so for a
-// while.
+// ReleaseBesideBackend holds requests in an interceptor and releases them. It measures the
+// backend alone before and after, because a busy machine stays busy for a while.
 func ReleaseBesideBackend(options role.InterceptorOptions, backend *role.Server, requests int, cores ...int) (Release, error) {
 	before, err := Direct(backend, requests)
 	if err != nil {

@@ -36,10 +36,9 @@ type ColdStream struct {
 	Bytes  int64   // that all clients received
 }
 
-// OpenColdStreams opens cold streams with an interval of a second in an
-// interceptor and in a bare handler, and looks at both some times, each for as
-// long as watched: what else the machine does falls on one of the two processes
-// more than on the other, and a median is what to judge by.
+// OpenColdStreams opens cold streams with an interval of a second in an interceptor and in a bare
+// handler. It looks at both several times, each for as long as watched. Other work of the machine
+// falls on one of the two processes more than on the other, so the median counts.
 func OpenColdStreams(streams, looks int, watched time.Duration) (ColdStreams, error) {
 	result := ColdStreams{Streams: streams}
 	var reading sync.WaitGroup

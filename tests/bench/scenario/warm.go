@@ -120,8 +120,8 @@ func allocated(c *contender.Contender) (int64, error) {
 	return second + (second - first), err
 }
 
-// Rounds measures every contender that has the port, one after the other, so many
-// times: what else the machine does meets all of them. rate is as in Measure.
+// Rounds measures every contender that has the port, one after the other, in this many rounds.
+// Other work of the machine meets all of them that way. rate is as in Measure.
 func Rounds(all []*contender.Contender, w Work, rounds int, rate func(name string) float64) (map[string][]Measurement, error) {
 	results := make(map[string][]Measurement)
 	for range rounds {

@@ -1,5 +1,5 @@
-// Command genkit asks a model one question by way of Genkit and prints the answer as
-// JSON. It is a program of its own since Genkit cannot be built with the version of
+// Command genkit asks a model one question by way of Genkit and prints the answer as JSON. It is
+// a separate program, because Genkit cannot be built with the version of
 // github.com/invopop/jsonschema that Anthropic's SDK needs.
 package main
 

@@ -1,6 +1,6 @@
-// Command latest runs the client tests with the newest version of every library, and says
-// which versions changed and which tests fail that pass with the pinned ones. It works in a
-// copy of the tests beside them.
+// Command latest runs the client tests with the newest version of every library. It lists the
+// versions that changed, and the tests that fail with them but pass with the pinned ones. It
+// works in a copy of the tests beside them.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 	"strings"
 )
 
-// copied is where the tests are copied to: a sibling, as they build what is two levels up,
-// which no pattern of packages matches.
+// copied is the folder of the copy. It is a sibling, because the tests build what is two levels
+// up. No pattern of packages matches it.
 const copied = "../.clients-latest"
 
 func main() {
@@ -52,7 +52,7 @@ func run(report io.Writer) (bool, error) {
 		fmt.Fprintln(report, "All tests pass with the newest versions.")
 		return false, nil
 	}
-	// What fails with the pinned versions too says nothing of the newer ones.
+	// A test that fails with the pinned versions too says nothing about the newer ones.
 	before, err := test(".", failed)
 	if err != nil {
 		return false, err
@@ -69,7 +69,7 @@ func run(report io.Writer) (bool, error) {
 	return only, nil
 }
 
-// duplicate copies the tests without what is installed.
+// duplicate copies the tests without the installed modules.
 func duplicate() error {
 	if err := os.RemoveAll(copied); err != nil {
 		return err

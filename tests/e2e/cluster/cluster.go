@@ -35,7 +35,7 @@ type Options struct {
 	Folder string
 	// Values are settings of the chart, as for helm --set.
 	Values []string
-	// Programs are run in place of ours of the same name, such as "scaler".
+	// Programs replaces our programs of the same name, such as "scaler".
 	Programs map[string]string
 	// Out gets a line for each step.
 	Out io.Writer

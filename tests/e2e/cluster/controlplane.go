@@ -19,7 +19,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// adminToken is that of the administrator: nobody from elsewhere can reach the server.
+// adminToken is that of the administrator: the server is not reachable from elsewhere.
 const adminToken = "admin"
 
 // auditPolicy keeps what our components ask for, for a look at their roles.

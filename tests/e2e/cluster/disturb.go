@@ -27,8 +27,8 @@ func (c *Cluster) Crash(ctx context.Context, name string, pause time.Duration) e
 	return fmt.Errorf("no %s runs", name)
 }
 
-// Unplug takes a running pod off the network: what it sends and what is sent to it
-// vanishes until plug is called. A pod that is over by then needs no plug.
+// Unplug takes a running pod off the network: packets from and to it vanish until plug is called.
+// A pod that is over by then needs no plug.
 func (c *Cluster) Unplug(namespace, pod string) (plug func() error, err error) {
 	p := c.kubelet.find(namespace, pod)
 	if p == nil {

@@ -38,7 +38,7 @@ func (n *nameServer) serve(conn net.PacketConn) {
 		if err != nil {
 			return
 		}
-		if answer, err := n.answer(buffer[:size]); err == nil { // else it was no question
+		if answer, err := n.answer(buffer[:size]); err == nil { // else it was not a question
 			_, _ = conn.WriteTo(answer, client) // the client asks again
 		}
 	}

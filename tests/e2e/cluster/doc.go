@@ -1,10 +1,10 @@
 //go:build e2e
 
-// Package cluster runs a whole Kubernetes cluster as a tree of ordinary processes
-// in Linux namespaces of its own: no root, no container runtime, no image, no
-// download. What runs is real: etcd, kube-apiserver, kube-controller-manager, KEDA
-// with its own manifests, and our components as the Helm chart installs them, each
-// with its own service account. Only what a node does is simulated, and small:
+// Package cluster runs a whole Kubernetes cluster as a tree of ordinary processes in new Linux
+// namespaces. It needs no root, no container runtime, no image and no download. The components
+// are real. These are etcd, kube-apiserver, kube-controller-manager, KEDA with its own manifests,
+// and our components. The Helm chart installs ours, each with its own service account. Only the
+// work of a node is simulated, and small:
 //
 //	enter.go     namespaces: the process starts itself again inside of them
 //	network.go   a bridge; each pod has an address and a network namespace
@@ -21,10 +21,10 @@
 //	scenario.go  what a scenario does with a cluster: apply, wait, kill, ask
 //	disturb.go   crashes of the control plane, partitions, pods without a network
 //
-// A pod is one container. What is not honored: resource limits (but see [Usage]),
-// users and capabilities (everything is root in a user namespace), exec probes,
-// hooks, init containers, changes of mounted Secrets, and kubectl logs, exec and
-// port-forward; logs are files in the run's folder.
+// A pod is one container. The simulation ignores resource limits (but see [Usage]), users and
+// capabilities (everything is root in a user namespace). It has no exec probes, hooks, init
+// containers, changes of mounted Secrets, nor kubectl logs, exec and port-forward. Logs are files
+// in the run's folder.
 //
-// The package must know nothing of scenarios.
+// The package must not know scenarios.
 package cluster

@@ -27,7 +27,7 @@ import (
 // has its Tools.
 const inside = "HTTP_ADD_ON_E2E_INSIDE"
 
-// Tools are the files that a cluster is made of, as absolute paths.
+// Tools are the files that a cluster needs, as absolute paths.
 type Tools struct {
 	Root       string // the repository
 	Bin        string // our binaries
@@ -37,10 +37,10 @@ type Tools struct {
 	KEDAModule string // KEDA's sources, with its manifests
 }
 
-// Run calls main in namespaces of its own (user, mount, PID, network) and returns
-// its exit code: it builds what a cluster needs, then runs this program again, with
-// the same arguments. Whatever main starts ends with it, however it ends. The context
-// of main is cancelled by SIGINT and SIGTERM.
+// Run calls main in new namespaces (user, mount, PID, network) and returns its exit code. It
+// builds what a cluster needs, then runs this program again, with the same arguments. All
+// processes that main starts end with it, however it ends. SIGINT and SIGTERM cancel the context
+// of main.
 //
 // entered, if not nil, is called outside with the process ID of the inside.
 func Run(main func(ctx context.Context, tools Tools) int, entered func(pid int, tools Tools)) int {
@@ -125,7 +125,8 @@ func settle() error {
 	return nil
 }
 
-// prepare builds what a cluster needs, and says so: cold, that takes a while.
+// prepare builds what a cluster needs, and prints that, because it takes a while with a cold
+// cache.
 func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
 	start := time.Now()
 	root, err := controlplane.Root()

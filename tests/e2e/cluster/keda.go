@@ -19,10 +19,10 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
-// installKEDA applies KEDA's own manifests of its own module, with these changes: no
-// admission webhooks; certificates from us, instead of ones that its operator makes and
-// waits for; no leader election, which would wait for the lease of a killed operator;
-// probes from the start.
+// installKEDA applies the manifests of KEDA's module, with some changes. There are no admission
+// webhooks. We make the certificates, because the operator would make them and wait for them.
+// There is no leader election, which would wait for the lease of a killed operator. Probes run
+// from the start.
 func (c *Cluster) installKEDA(ctx context.Context) error {
 	text, err := c.Kubectl(ctx, "", "kustomize", filepath.Join(c.tools.KEDAModule, "config/default"))
 	if err != nil {

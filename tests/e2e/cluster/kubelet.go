@@ -45,7 +45,7 @@ type Usage struct {
 	Namespace, Name string
 	Labels          map[string]string
 	PeakMemory      int64 // bytes, without those of files; sampled four times a second
-	MemoryLimit     int64 // of its container; 0 is none
+	MemoryLimit     int64 // of its container; 0 means no limit
 	Restarts        int32
 	Log             string // path of the file
 }
@@ -127,7 +127,7 @@ func (k *kubelet) observe(object any) {
 	}
 }
 
-// forget ends a pod that is no object any more.
+// forget ends a pod whose object is gone.
 func (k *kubelet) forget(uid types.UID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

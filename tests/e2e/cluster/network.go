@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses: the node (this side of the bridge) is apiAddress, pods follow it, and
-// cluster IPs are local to the node, which all pods use as their gateway.
+// Addresses. The node (this side of the bridge) has apiAddress, and pods follow it. Cluster IPs
+// are local to the node, which all pods use as their gateway.
 const (
 	apiAddress     = "10.250.0.1"
 	podNetworkBits = 16
@@ -30,8 +30,8 @@ const (
 // firstPodAddress is that of the first pod: no address is given out twice.
 func firstPodAddress() netip.Addr { return netip.AddrFrom4([4]byte{10, 250, 1, 1}) }
 
-// setUpNetwork makes the node's side of the network, in the namespace of this
-// process, and has names looked up at the cluster's DNS, also by this process.
+// setUpNetwork makes the node's side of the network, in the namespace of this process. It also
+// makes names resolve by the cluster's DNS, in this process too.
 func setUpNetwork(folder string) error {
 	loopback, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -39,8 +39,8 @@ func setUpNetwork(folder string) error {
 	}
 	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
 	bridge.Name = bridgeName
-	// Without an address of its own it takes the lowest of its ports': neighbors
-	// would lose it when pods come and go.
+	// Without an address, it takes the lowest of its ports': neighbors would lose it when pods
+	// come and go.
 	bridge.HardwareAddr = net.HardwareAddr{0x02, 0, 10, 250, 0, 1}
 	services, err := netlink.ParseIPNet(serviceNetwork)
 	if err != nil {
@@ -154,8 +154,8 @@ func (p *podNetwork) close() error {
 	return nil
 }
 
-// onOwnThread calls f on a thread that ends with it: namespaces that f enters harm
-// nobody else, and a process that f starts inherits them.
+// onOwnThread calls f on a thread that ends with it. Namespaces that f enters affect no other
+// thread, and a process that f starts inherits them.
 func onOwnThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {

@@ -98,7 +98,7 @@ func (p *pod) run(ctx context.Context) {
 	if err := network.close(); err != nil {
 		p.kubelet.complain(p.object, "ending", err)
 	}
-	_ = os.RemoveAll(p.folder) // what is left is below the run's folder
+	_ = os.RemoveAll(p.folder) // the rest is below the run's folder
 	if !p.over() {
 		p.kubelet.remove(p.object)
 	}

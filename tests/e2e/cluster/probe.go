@@ -69,8 +69,8 @@ type prober struct {
 	address   netip.Addr
 }
 
-// watch probes until ctx ends and reports the first result and each change: a result
-// stands when it was seen as often as the probe's threshold says.
+// watch probes until ctx ends and reports the first result and each change. A result stands after
+// as many repetitions as the probe's threshold.
 func (p *prober) watch(ctx context.Context, probe *corev1.Probe, report func(ok bool)) {
 	period := seconds(probe.PeriodSeconds, 10)
 	if !wait(ctx, time.Duration(probe.InitialDelaySeconds)*time.Second) {

@@ -43,8 +43,8 @@ type container struct {
 	ended   chan struct{} // closed when the process is gone
 }
 
-// startContainer starts the process of a container on a pod's network, with a root
-// file system of its own that goes when the process goes.
+// startContainer starts the process of a container on a pod's network, with its own root file
+// system that goes when the process goes.
 func startContainer(spec containerSpec, network *podNetwork, log *os.File) (*container, error) {
 	command := &exec.Cmd{
 		Path:        spec.image.entrypoint,

@@ -19,9 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Eventually asks until it is so, and else says what was not, and why the last look
-// failed. It asks each 20 ms, and less often the longer it takes, down to each 200 ms. A
-// part of the control plane that has ended is an error at once.
+// Eventually repeats so until it succeeds. Otherwise it reports what did not happen, and the last
+// error. It asks every 20 ms, and less often the longer it takes, down to every 200 ms. If a part
+// of the control plane has ended, it fails at once.
 func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Duration, so func(ctx context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

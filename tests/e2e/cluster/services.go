@@ -23,9 +23,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// serviceProxy is kube-proxy: each TCP port of a cluster IP with a ready endpoint is a
-// listener that passes connections on to the endpoints in turn. Without an endpoint
-// there is no listener, and a client is refused.
+// serviceProxy is kube-proxy. Each TCP port of a cluster IP with a ready endpoint is a listener
+// that passes connections on to the endpoints in turn. Without an endpoint there is no listener,
+// and a client is refused.
 type serviceProxy struct {
 	services corelisters.ServiceLister
 	slices   discoverylisters.EndpointSliceLister
@@ -158,8 +158,8 @@ func (p *servicePort) serve(ctx context.Context) {
 	}
 }
 
-// connect passes everything on between a client and an endpoint. A client whose
-// endpoint cannot be reached is reset.
+// connect passes all data between a client and an endpoint. It resets a client whose endpoint
+// cannot be reached.
 func connect(ctx context.Context, client *net.TCPConn, endpoint string) {
 	defer func() { _ = client.Close() }()
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", endpoint)

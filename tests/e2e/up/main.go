@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Command up runs a cluster for playing by hand: "up start" starts one and leaves it
-// running, "up stop" ends it. Everything of it is in bin/e2e.
+// Command up runs a cluster for manual experiments: "up start" starts one and leaves it running,
+// "up stop" ends it. All its files are in bin/e2e.
 package main
 
 import (

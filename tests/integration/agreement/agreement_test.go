@@ -28,8 +28,8 @@ import (
 // conclusions are what the three say of some objects. NS stands for their namespace.
 type conclusions struct {
 	objects string
-	// requests by "host" or "host header", to the route whose target they go to; empty is
-	// none.
+	// requests by "host" or "host header", to the route whose target they go to; empty means no
+	// route.
 	requests map[string]string
 	// targets by "kind/name" of a trigger's route: what the scaler has KEDA scale on, or
 	// the code of its error.
@@ -143,8 +143,8 @@ var _ = Describe("interceptor, scaler and operator", Ordered, func() {
 		}),
 	)
 
-	// A schema of older versions let such statuses in. It is the operator's to repair
-	// them, and no reason not to serve a route, neither before nor after.
+	// A schema of older versions accepted such statuses. The operator must repair them; the route
+	// is served before and after.
 	It("agree on a stored status that does not decode", func(ctx SpecContext) {
 		ns := namespace(ctx)
 		created := parse(ns, interceptorRoute("a", "hosts: [a.NS.test]", "")+httpScaledObject("b", "b.NS.test")+service("a", "{port: 80}")+service("b", "{port: 80}"))
@@ -205,7 +205,7 @@ func (c conclusions) check(ctx context.Context, ns string) {
 	}
 }
 
-// answers returns the route that answers a request, nothing if there is none for it.
+// answers returns the route that answers a request, or nothing.
 func answers(ctx context.Context, request string) (string, error) {
 	place, header, _ := strings.Cut(request, " ")
 	host, path, _ := strings.Cut(place, "/")
@@ -271,7 +271,7 @@ func readyz() (int, error) {
 	return response.StatusCode, nil
 }
 
-// namespace makes a namespace for one spec. No controller removes it or what is in it.
+// namespace creates a namespace for one spec. No controller removes it or its objects.
 func namespace(ctx context.Context) string {
 	GinkgoHelper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "agreement-"}}

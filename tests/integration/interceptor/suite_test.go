@@ -1,5 +1,5 @@
-// Package interceptor_test runs the interceptor against a real kube-apiserver:
-// what is applied is what is served.
+// Package interceptor_test runs the interceptor against a real kube-apiserver: it serves what is
+// applied.
 package interceptor_test
 
 import (

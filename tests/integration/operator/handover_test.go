@@ -40,7 +40,7 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	}, patience).Should(Succeed())
 	Eventually(events(ctx, ns, "late"), patience).Should(Equal([]string{"Normal Reconciled"}))
 
-	// It looked at all that there is, and wrote down what is new.
+	// It looked at every object, and wrote what is new.
 	Expect(log.Count("Starting workers")).To(Equal(3))
 	Expect(next.requests.Count("PATCH", "/status", ns)).To(Equal(2), "%q", next.requests.Lines())
 	Expect(next.requests.Count("POST", "/events", ns)).To(Equal(1), "%q", next.requests.Lines())

@@ -63,7 +63,7 @@ var _ = Describe("HTTPScaledObject", func() {
 			g.Expect(field(scaledObject, "spec", "maxReplicaCount")).To(BeEmpty())
 		}, patience).Should(Succeed())
 
-		// What KEDA writes stays, and wakes nobody up to write.
+		// What KEDA writes stays, and causes no write.
 		change(ctx, scaledObjectKind, ns, "shop", `{metadata: {labels: {scaledobject.keda.sh/name: shop}, finalizers: [finalizer.keda.sh]}}`, client.FieldOwner("keda"))
 		Eventually(func(g Gomega) string {
 			return field(get(ctx, g, httpScaledObjectKind, ns, "shop"), "status", "conditions")

@@ -82,7 +82,8 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "moves"), patience).Should(Equal(routed))
 		Eventually(func(g Gomega) string { return condition(get(ctx, g, interceptorRouteKind, ns, "moves"), "Wakes") }, patience).Should(HaveSuffix(", as long as there is an HTTPScaledObject of the same name"))
 
-		// Let go of, the ScaledObject outlives it, but its trigger asks for it in vain.
+		// Without an owner, the ScaledObject outlives the route, but its trigger asks for it in
+		// vain.
 		change(ctx, httpScaledObjectKind, ns, "moves", `{metadata: {annotations: {httpscaledobject.keda.sh/orphan-scaledobject: "true"}}}`)
 		Eventually(func(g Gomega) []metav1.OwnerReference {
 			return get(ctx, g, scaledObjectKind, ns, "moves").GetOwnerReferences()

@@ -60,8 +60,8 @@ func (p *process) end() {
 	Expect(<-p.ended).To(Succeed())
 }
 
-// vanish ends the operator as a killed process ends, for all that others can see:
-// it does not reach the API server any more, so that its lease runs out.
+// vanish ends the operator as a killed process ends, as far as others can see. It no longer
+// reaches the API server, so that its lease runs out.
 func (p *process) vanish() {
 	GinkgoHelper()
 	p.mu.Lock()

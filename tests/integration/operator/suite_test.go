@@ -1,6 +1,6 @@
-// Package operator_test runs the operator against a real kube-apiserver: what it
-// makes of HTTPScaledObjects, and what it says about routes. No KEDA runs; its
-// definition of ScaledObjects is installed while the operator is running.
+// Package operator_test runs the operator against a real kube-apiserver. It covers the objects
+// made for HTTPScaledObjects and the conditions of routes. No KEDA runs; its definition of
+// ScaledObjects is installed while the operator is running.
 package operator_test
 
 import (

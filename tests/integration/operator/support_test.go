@@ -28,8 +28,7 @@ var (
 	scaledObjectKind     = schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"}
 )
 
-// namespace makes a namespace for one spec. No controller removes it or what is
-// in it.
+// namespace creates a namespace for one spec. No controller removes it or its objects.
 func namespace(ctx context.Context) string {
 	GinkgoHelper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "operator-"}}
@@ -106,7 +105,7 @@ func condition(object *unstructured.Unstructured, kind string) string {
 	return ""
 }
 
-// absent says that there is no such object.
+// absent checks that there is no such object.
 func absent(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) func() error {
 	return func() error {
 		object := &unstructured.Unstructured{}
@@ -131,8 +130,8 @@ func change(ctx context.Context, kind schema.GroupVersionKind, namespace, name, 
 	Expect(api.Patch(ctx, object, client.RawPatch("application/merge-patch+json", data), options...)).To(Succeed())
 }
 
-// events returns "type reason" of the events of an object of ours, one for each. A
-// Service of its name has events too: the API server's.
+// events returns "type reason" of each event of one of our objects. A Service of its name has
+// events too: the API server's.
 func events(ctx context.Context, namespace, name string) func(Gomega) []string {
 	return func(g Gomega) []string {
 		var list eventsv1.EventList

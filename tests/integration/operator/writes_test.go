@@ -58,8 +58,8 @@ var _ = Describe("What the operator writes", func() {
 		}
 		Consistently(settled, time.Second).Should(Equal(before))
 
-		// What KEDA writes with every activation is no reason to look. Objects of other tests
-		// may be due meanwhile, for the event of a condition that is False for a minute.
+		// KEDA's writes with every activation must not cause a reconciliation. Objects of other
+		// tests may be due meanwhile, for the event of a condition that is False for a minute.
 		const due = 4
 		looked := reconciliations()
 		for i := range 10 {
@@ -75,8 +75,8 @@ var _ = Describe("What the operator writes", func() {
 		Expect(settled()).To(Equal(before))
 	}, NodeTimeout(2*time.Minute))
 
-	// Each status that is written makes another version of the object, so that no event
-	// is a repetition of one before: the role needs no right to change events.
+	// Each write of a status makes another version of the object, so that no event repeats an
+	// earlier one. The role needs no right to change events.
 	It("is told again when it comes again", func(ctx SpecContext) {
 		ns := namespace(ctx)
 		create(ctx, waking(ns, "shop"), service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))

@@ -1,5 +1,5 @@
-// Package scaler_test runs the scaler against a real kube-apiserver: routes and
-// EndpointSlices that are applied are what KEDA is told about.
+// Package scaler_test runs the scaler against a real kube-apiserver: it reports to KEDA the
+// routes and EndpointSlices that are applied.
 package scaler_test
 
 import (

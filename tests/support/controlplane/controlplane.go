@@ -79,9 +79,8 @@ func (c *ControlPlane) Stop() error {
 	return nil
 }
 
-// Kubectl runs kubectl as the administrator with the given standard input, and
-// returns what it wrote to its standard output; the error of a failed command
-// has what it wrote to its standard error.
+// Kubectl runs kubectl as the administrator with the given standard input, and returns its
+// standard output. The error of a failed command contains its standard error.
 func (c *ControlPlane) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(ctx, c.KubectlPath, append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)

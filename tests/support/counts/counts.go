@@ -52,7 +52,7 @@ func (s *Source) Set(route string, c queue.Count) {
 	s.Change(true, func(counts queue.Counts) { counts[route] = c })
 }
 
-// Change changes the counts; feeds send that soon, or with what is gathered.
+// Change changes the counts; feeds send that soon, or with the next batch.
 func (s *Source) Change(soon bool, change func(queue.Counts)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

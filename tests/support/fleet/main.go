@@ -1,12 +1,12 @@
-// Command fleet runs interceptors that share nothing but their routes and the pods of their
-// target, for tests of what several of them do together. It is a program because the tests
-// that need it are another module's.
+// Command fleet runs interceptors that share only their routes and the pods of their target, for
+// tests of several interceptors together. It is a program because the tests that need it belong
+// to another module.
 //
 //	fleet -n 2 -f routes.yaml
 //
-// It writes a line with the address of each interceptor. Each line of its input is an object
-// of JSON: the addresses of the ready pods of the Service "app" in the namespace "default",
-// by UID. Once they are in force, fleet repeats the line. It ends with its input.
+// It writes a line with the address of each interceptor. Each line of its input is a JSON object:
+// the addresses of the ready pods of the Service "app" in the namespace "default", by UID. Once
+// they are in force, fleet repeats the line. It ends with its input.
 package main
 
 import (

@@ -49,8 +49,8 @@ type Answer struct {
 	Reset *http2.ErrCode
 }
 
-// Open begins HTTP/2 with prior knowledge on a connection. window is how much of a
-// response the server may send on a stream before Conn says otherwise, which it never does.
+// Open begins HTTP/2 with prior knowledge on a connection. window is how much of a response the
+// server may send on a stream before Conn extends it, which it never does.
 func Open(conn net.Conn, window uint32) (*Conn, error) {
 	c := &Conn{Conn: conn, framer: http2.NewFramer(conn, conn), next: 1, streams: make(map[uint32]*Answer)}
 	c.changed = sync.NewCond(&c.mu)

@@ -59,7 +59,7 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// Addr returns an address that says nothing.
+// Addr returns an address without meaning.
 func (m *Memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
 // Dial blocks until the connection is accepted and returns the client's end, or

@@ -1,6 +1,6 @@
-// Package objects makes API objects for tests: small valid ones, complete ones
-// with every field set, and for each rule of the API one that keeps it and one
-// that breaks it. It applies nothing and knows no cluster.
+// Package objects makes API objects for tests: small valid ones, and complete ones with every
+// field set. For each rule of the API there is one that keeps it and one that breaks it. It
+// applies nothing and must not know a cluster.
 package objects
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 )
 
-// InterceptorRoute returns a route of one host to port 80 of a Service with the
-// route's name, scaled on one request in flight; each change is applied to it.
+// InterceptorRoute returns a route of one host to port 80 of a Service with the route's name. It
+// is scaled on one request in flight, and each change is applied to it.
 func InterceptorRoute(namespace, name, host string, changes ...func(*v1beta1.InterceptorRoute)) *v1beta1.InterceptorRoute {
 	route := &v1beta1.InterceptorRoute{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1beta1.GroupVersion.String(), Kind: "InterceptorRoute"},
@@ -57,9 +57,9 @@ func Service(namespace, name string, ports ...corev1.ServicePort) *corev1.Servic
 	}
 }
 
-// EndpointSlice returns the slice, named like its Service, of one port of that
-// Service: portName is the name of the Service's port, addresses are IPv4. The
-// API server refuses loopback addresses in it.
+// EndpointSlice returns the slice of one port of a Service, with the Service's name: portName is
+// the name of the Service's port, addresses are IPv4. The API server refuses loopback addresses
+// in it.
 func EndpointSlice(namespace, service, portName string, port int32, ready bool, addresses ...string) *discoveryv1.EndpointSlice {
 	slice := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},

@@ -19,7 +19,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
-// A constraint without a Rule would be refused by nobody's test.
+// Without a Rule, no test would refuse what a constraint forbids.
 func TestRulesCoverEveryConstraint(t *testing.T) {
 	rules, err := objects.Rules()
 	if err != nil {
@@ -144,7 +144,7 @@ func TestCompleteObjectsRoundTrip(t *testing.T) {
 	}
 }
 
-// note records of every field whether any occurrence of it is not zero.
+// note records for every field whether any occurrence of it is not zero.
 func note(v reflect.Value, path string, set map[string]bool) {
 	set[path] = set[path] || !v.IsZero()
 	switch v.Kind() {

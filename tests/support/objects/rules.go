@@ -49,8 +49,8 @@ func Rules() ([]Rule, error) {
 	return all, nil
 }
 
-// patches make the two objects of a rule out of the least valid object of a
-// kind: JSON merge patches (RFC 7396) of its spec, written in YAML.
+// patches make the two objects of a rule from the minimal valid object of a kind. They are JSON
+// merge patches (RFC 7396) of its spec, written in YAML.
 type patches struct {
 	field, reason, valid, invalid, message string
 }

@@ -265,9 +265,9 @@ func sessionPersistenceRules() []patches {
 		"must be a duration above 0s, such as 30m", "1ns", "0s", "0")...)
 }
 
-// durationRules are the rules of a duration field of ours: values out of bounds
-// and values that are no duration get the same message, and none gets a type
-// conversion error. The longest durations that fit must not overflow either.
+// durationRules are the rules of a duration field of our types. Values out of bounds and values
+// that are not a duration get the same message, and none gets a type conversion error. The
+// longest durations that fit must not overflow either.
 func durationRules(field, place, message, least string, tooSmall ...string) []patches {
 	at := func(value string) string { return fmt.Sprintf(place, value) }
 	all := []patches{{field, "33 characters", at("1h30m1.5s1.000000000000000000ms"), at("1.0000000000000000000000000000000s"), tooLong}}

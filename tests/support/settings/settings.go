@@ -1,6 +1,6 @@
-// Package settings gives a component its settings and checks what it says of them: the
-// names and defaults that manifests depend on, and the descriptions that the reference
-// page is made of. It knows no component.
+// Package settings gives a component its settings and checks its list of them. Manifests depend
+// on the names and defaults, and the reference page contains the descriptions. It must not know a
+// component.
 package settings
 
 import (

@@ -10,8 +10,8 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 )
 
-// Timeout is how long a BeforeSuite may take: a suite that runs alone on a machine
-// without the control plane's binaries builds them first, about 9 minutes on two cores.
+// Timeout is how long a BeforeSuite may take. A suite that runs alone on a machine without the
+// control plane's binaries builds them first, about 9 minutes on two cores.
 const Timeout = ginkgo.NodeTimeout(30 * time.Minute)
 
 // ControlPlane starts a control plane that ends with the suite:
