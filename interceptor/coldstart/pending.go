@@ -20,7 +20,8 @@ import (
 type responder interface {
 	// start is called when the wait begins, and tick when the time that either of them
 	// returned is over, or p.notify is closed. A time of 0 leaves the next tick as it
-	// is; answered and woken end the wait, and so does an error.
+	// is; answered and woken end the wait, and so does an error. After replaced, p.responder is
+	// another one, which is started.
 	start(p *pending) (next time.Duration, err error)
 	tick(p *pending) (next time.Duration, err error)
 	// ready ends the request at p.x.Upstream.
@@ -37,6 +38,8 @@ const (
 	answered time.Duration = -1
 	// woken is answered for a client that got its answer because the target is ready.
 	woken time.Duration = -2
+	// replaced means that p.responder is another one now.
+	replaced time.Duration = -3
 )
 
 // pending is a request that waits for an endpoint: a place in the queue of its target's
@@ -82,38 +85,75 @@ func (p *pending) wait(as responder) error {
 	p.enqueue()
 	p.waiting.add(p)
 	defer p.leave() // a responder may panic
-	if over, err := p.respondBy(responder.start); over {
-		return err
-	}
-	for {
-		select {
-		case slot, ok := <-p.waiter.C:
-			return p.turn(slot, ok)
-		case <-fires(p.deadline):
-			// An endpoint that comes with the end of the time is taken.
-			select {
-			case slot, ok := <-p.waiter.C:
-				return p.turn(slot, ok)
-			default:
-				return p.expire()
-			}
-		case <-p.r.Context().Done():
+	over, err := p.respondBy(responder.start)
+	for !over {
+		switch what, slot := p.await(); what {
+		case served:
+			return p.ready(slot)
+		case evicted:
+			return p.shed()
+		case expired:
+			return p.expire()
+		case left:
 			return p.cancel(context.Cause(p.r.Context()))
-		case <-p.x.Body.Failed():
+		case broken:
 			return p.cancel(p.x.Body.Err())
-		case <-p.x.Route.Replaced():
+		case rerouted:
 			p.follow()
-		case <-p.notify:
-			p.notify = nil
-			if over, err := p.respondBy(responder.tick); over {
-				return err
-			}
-		case <-fires(p.due):
-			if over, err := p.respondBy(responder.tick); over {
-				return err
-			}
+		case due:
+			over, err = p.respondBy(responder.tick)
 		}
 	}
+	return err
+}
+
+// happening is what a pending request waits for.
+type happening uint8
+
+const (
+	served   happening = iota // an endpoint
+	evicted                   // its place is gone
+	expired                   // the readiness or the request timeout
+	left                      // the departure of the client
+	broken                    // the failure of its body
+	rerouted                  // the replacement of its route
+	due                       // the next tick of the responder
+)
+
+// await waits until something happens. The frame of its select is gone when a responder
+// writes the head of a response, which is where the stack is deepest.
+func (p *pending) await() (happening, endpoints.Slot) {
+	select {
+	case slot, ok := <-p.waiter.C:
+		return place(slot, ok)
+	case <-fires(p.deadline):
+		// An endpoint that comes with the end of the time is taken.
+		select {
+		case slot, ok := <-p.waiter.C:
+			return place(slot, ok)
+		default:
+			return expired, endpoints.Slot{}
+		}
+	case <-p.r.Context().Done():
+		return left, endpoints.Slot{}
+	case <-p.x.Body.Failed():
+		return broken, endpoints.Slot{}
+	case <-p.x.Route.Replaced():
+		return rerouted, endpoints.Slot{}
+	case <-p.notify:
+		p.notify = nil
+		return due, endpoints.Slot{}
+	case <-fires(p.due):
+		return due, endpoints.Slot{}
+	}
+}
+
+// place returns what the end of the place in the queue means.
+func place(slot endpoints.Slot, ok bool) (happening, endpoints.Slot) {
+	if !ok {
+		return evicted, endpoints.Slot{}
+	}
+	return served, slot
 }
 
 // charge charges the budget with what the request takes while it waits. It reports
@@ -174,6 +214,9 @@ func (p *pending) expireAfter(left time.Duration, bounded bool) {
 // reports whether the wait is over.
 func (p *pending) respondBy(step func(responder, *pending) (time.Duration, error)) (over bool, err error) {
 	next, err := step(p.responder, p)
+	if next == replaced {
+		next, err = p.responder.start(p)
+	}
 	switch {
 	case next == answered:
 		p.finish("")
@@ -191,12 +234,6 @@ func (p *pending) respondBy(step func(responder, *pending) (time.Duration, error
 	return false, nil
 }
 
-// become makes another responder take over the wait.
-func (p *pending) become(r responder) (next time.Duration, err error) {
-	p.responder = r
-	return r.start(p)
-}
-
 // follow goes on waiting under the route that replaced the request's: whoever mends the
 // name of a target while requests wait for it frees them. The demand moves along.
 func (p *pending) follow() {
@@ -208,14 +245,6 @@ func (p *pending) follow() {
 	}
 	// A route that was deleted in between has forgotten its lease.
 	demand(p.x)
-}
-
-// turn ends the wait with an endpoint, or without one if the request was shed.
-func (p *pending) turn(slot endpoints.Slot, ok bool) error {
-	if !ok {
-		return p.shed()
-	}
-	return p.ready(slot)
 }
 
 // ready ends the wait with an endpoint. One that arrives for a client that has left goes

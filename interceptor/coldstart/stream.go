@@ -37,7 +37,8 @@ func (c *candidate) start(p *pending) (time.Duration, error) {
 func (c *candidate) tick(p *pending) (time.Duration, error) {
 	if body, whole := p.x.Body.Whole(); whole {
 		if request, ok := c.request.Parse(p.r, body); ok {
-			return p.become(&streaming{callback: c.callback, request: request})
+			p.responder = &streaming{callback: c.callback, request: request}
+			return replaced, nil
 		}
 	}
 	if answersAtOnce(p.x.Route) && !p.x.Route.Target.Endpoints.Ready() {

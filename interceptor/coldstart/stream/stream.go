@@ -44,6 +44,17 @@ type Stream struct {
 // has set on w go out with it. Texts that show the progress of the wake ask progress
 // for it, whenever they are rendered. After an error the connection is unusable.
 func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.Progress) (*Stream, error) {
+	s := c.begin(w, req, progress)
+	w.WriteHeader(http.StatusOK)
+	first := s.script.first
+	s.script.first = nil // an open stream keeps nothing that it does not need
+	return s, s.client.write(first)
+}
+
+// begin makes a stream and the header of its response. It returns before the first write,
+// at which net/http needs so much stack for the head that the two together do not fit 8 KiB:
+// each stream would keep 16.
+func (c *Callback) begin(w http.ResponseWriter, req Request, progress func() eta.Progress) *Stream {
 	visible := req.harmless && c.display != DisplayNone
 	opened := time.Now()
 	s := &Stream{
@@ -63,14 +74,11 @@ func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.
 	header.Set("Content-Type", req.dialect.mediaType())
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
 	s.sent = s.script.sent
 	if s.sent == 0 {
 		s.pending++
 	}
-	first := s.script.first
-	s.script.first = nil // an open stream keeps nothing that it does not need
-	return s, s.client.write(first)
+	return s
 }
 
 // Interval is the time between two calls of Tick.
