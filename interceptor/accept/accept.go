@@ -41,6 +41,23 @@ func GRPC(header http.Header) bool {
 	return false
 }
 
+// Connect reports whether a request is a call of the Connect protocol
+// (connectrpc.com/docs/protocol). Its client reads no answer but the protocol's own.
+func Connect(r *http.Request) bool {
+	return r.Header["Connect-Protocol-Version"] != nil || ConnectStream(r.Header) ||
+		r.Method == http.MethodGet && r.URL.Query().Get("connect") == "v1"
+}
+
+// connectStream is how the media types of Connect's streams begin.
+const connectStream = "application/connect+"
+
+// ConnectStream reports whether a call of Connect is a streaming one, whose errors are the last
+// message of a 200.
+func ConnectStream(header http.Header) bool {
+	kind := strings.TrimSpace(header.Get("Content-Type"))
+	return len(kind) >= len(connectStream) && strings.EqualFold(kind[:len(connectStream)], connectStream)
+}
+
 // weight returns the weight that the parameters of a range give to it.
 func weight(parameters string) float64 {
 	for parameters != "" {

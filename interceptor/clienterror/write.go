@@ -21,7 +21,7 @@ import (
 const defaultRetryAfter = 5 * time.Second
 
 // Write answers r with a failure in the shape that its client understands. Shapes are gRPC
-// trailers, a page for browsers, the JSON error of the API of the path, an RFC 9457 problem, and
+// trailers, Connect's error, a page for browsers, the JSON error of the API of the path, an RFC 9457 problem, and
 // plain text. The response must not be committed yet. The client gets only status, message and
 // Retry-After, which is sent if the failure has one, and with every 503. HEAD gets no body.
 func Write(w http.ResponseWriter, r *http.Request, e *Error) {
@@ -39,6 +39,8 @@ func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	switch {
 	case accept.GRPC(r.Header):
 		writeGRPC(w, mediaType(r.Header.Get("Content-Type")), status, message)
+	case accept.Connect(r):
+		writeConnect(w, r, status, message)
 	case page.IsNavigation(r), page.IsForm(r):
 		// Before the API of the path: web applications have a /messages page, and
 		// no API's client asks for text/html as a browser does.
@@ -58,7 +60,7 @@ const smallHead = 4 << 10
 // deciding are fields that tell clients apart. Fields keeps them before all others, so that
 // a head of many tiny fields cannot push them out.
 var deciding = append([]string{
-	"Accept", "Content-Type", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"Accept", "Connect-Protocol-Version", "Content-Type", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
 	"Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "X-Requested-With",
 }, page.ScriptHeaders[:]...)
 

@@ -13,7 +13,7 @@ const eventStream = "text/event-stream"
 
 // eligible reports whether the headers permit an answer before the backend's.
 func eligible(r *http.Request) bool {
-	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) || accept.GRPC(r.Header) {
+	if len(r.Header["Upgrade"]) != 0 || crossOrigin(r) || accept.GRPC(r.Header) || accept.Connect(r) || respondAsync(r.Header) {
 		return false
 	}
 	for _, coding := range r.Header["Content-Encoding"] {
@@ -24,12 +24,27 @@ func eligible(r *http.Request) bool {
 	return !modelContext(r)
 }
 
+// respondAsync reports whether a client asks for an answer that says only where the result will
+// be (RFC 7240, section 4.1): a 202 with a Location, which a stream cannot give.
+func respondAsync(header http.Header) bool {
+	for _, value := range header["Prefer"] {
+		for preference := range strings.SplitSeq(value, ",") {
+			preference, _, _ = strings.Cut(preference, ";")
+			if strings.EqualFold(strings.TrimSpace(preference), "respond-async") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // modelContext reports whether a request is one of the Model Context Protocol. Only its server
 // knows whether it answers with a stream, with JSON, to a GET with 405, which means that it has
 // no stream, or with 401, which has its clients sign in. A client without a session sends no
-// header of it. The older transport begins with a GET, by default of /sse.
+// header of it. The older transport begins with a GET, by default of /sse. Case does not count:
+// some servers ignore it, and silence harms none of the others.
 func modelContext(r *http.Request) bool {
-	asked := strings.TrimRight(r.URL.Path, "/")
+	asked := strings.ToLower(strings.TrimRight(r.URL.Path, "/"))
 	if strings.HasSuffix(asked, "/mcp") ||
 		r.Method == http.MethodGet && (strings.HasSuffix(asked, "/sse") || strings.Contains(asked, "/mcp/")) {
 		return true

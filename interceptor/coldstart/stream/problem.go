@@ -182,6 +182,28 @@ func flatProblem(p *problem) []byte {
 	}{"error", p.message, openAIType(p), p.param, p.codeOrStatus()})
 }
 
+// twirpProblem is an error of Twirp (twitchtv.github.io/twirp/docs/errors.html).
+func twirpProblem(p *problem) []byte {
+	code := "internal"
+	if p.status < 500 {
+		code = "invalid_argument"
+	}
+	switch p.status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		code = "unavailable"
+	case http.StatusGatewayTimeout:
+		code = "deadline_exceeded"
+	case http.StatusTooManyRequests:
+		code = "resource_exhausted"
+	case http.StatusNotFound:
+		code = "bad_route"
+	}
+	return marshal(struct {
+		Code string `json:"code"`
+		Msg  string `json:"msg"`
+	}{code, p.message})
+}
+
 // extended returns an API's error, a JSON object, with the members of the backend's own that it
 // lacks, up to the bound. The texts of that became the message.
 func extended(document, own []byte) []byte {

@@ -33,8 +33,8 @@ func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 	if !ok {
 		known = nil
 	}
-	d := c.dialect(known)
-	if d == nil || !d.accepted(r.Header) || d.failure == nil && !r.ProtoAtLeast(1, 1) {
+	d := c.dialect(r, known)
+	if d == nil || !d.accepted(r.Header) || d == &eventSource && !r.ProtoAtLeast(1, 1) {
 		return Request{}, false // HTTP/1.0 ends every answer by a close, so that a cut looks like an end
 	}
 	return d.request(r, &f), true
@@ -56,6 +56,7 @@ type facts struct {
 	content    bool // of the first message, a text that is not empty
 	parts      bool // of a message: AI SDK's useChat
 	useChat    bool // a member that only AI SDK's useChat sends
+	jsonRPC    bool
 	chatID     bool
 	sessionID  bool
 	inputs     bool
@@ -81,12 +82,15 @@ const (
 	memberText
 	memberConversation
 	memberPreviousResponse
+	memberSamplingParams
+	memberParameters
 )
 
 var givenNames = [...]string{
 	memberPrompt: "prompt", memberPromptEmbeds: "prompt_embeds", memberInput: "input", memberInputs: "inputs",
 	memberInputIDs: "input_ids", memberInputPrefix: "input_prefix", memberInputSuffix: "input_suffix", memberText: "text",
 	memberConversation: "conversation", memberPreviousResponse: "previous_response_id",
+	memberSamplingParams: "sampling_params", memberParameters: "parameters",
 }
 
 // kind is a set of kinds of values; null is none.
@@ -199,6 +203,8 @@ func (f *facts) note(key, value []byte) {
 		f.anthropic = isText(value)
 	case "id", "trigger":
 		f.useChat = true
+	case "jsonrpc":
+		f.jsonRPC = true
 	case "chat_id":
 		f.chatID = isText(value)
 	case "session_id":

@@ -19,7 +19,8 @@ type rule struct {
 	path string
 	// exact means that path is the whole path, and that other APIs may use it too.
 	exact bool
-	// below means what is below path, not path itself.
+	// below means what is below path, not path itself. Unless it is shared, it wins over
+	// longer paths.
 	below bool
 	// shared means that applications and other APIs use the path, too: the rule says only
 	// how errors look, and no more about streams than if there were none.
@@ -46,6 +47,7 @@ var (
 	anthropicShape = &shape{"Anthropic: `{\"type\": \"error\", \"error\": {\"type\", \"message\"}}`", anthropicProblem}
 	googleShape    = &shape{"Google: `{\"error\": {\"code\", \"message\", \"status\"}}`", geminiProblem}
 	textShape      = &shape{"Ollama, TGI: `{\"error\": \"…\"}`", ollamaProblem}
+	twirpShape     = &shape{"Twirp: `{\"code\", \"msg\"}`", twirpProblem}
 	flatShape      = &shape{"Mistral, Cohere, Bedrock: `{\"message\", \"type\", \"code\"}`", flatProblem}
 )
 
@@ -84,7 +86,15 @@ var (
 	askedOnVertex = &condition{"`\"stream\": true` and `anthropic_version`", func(f *facts) bool { return f.stream == isTrue && f.anthropic }}
 	askedInputs   = &condition{"`\"stream\": true` and `inputs`", func(f *facts) bool { return f.stream == isTrue && f.inputs }}
 	anyInputs     = &condition{"`inputs`, or `\"stream\": true`", func(f *facts) bool { return f.stream == isTrue || f.inputs }}
-	ollamaChats   = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts; no message has `parts`, nothing an `id`",
+	// generates recognizes SGLang and TGI by more than the text, which other servers turn into
+	// speech at the same path.
+	generates = &condition{"`\"stream\": true`, and `input_ids` is a list, or an object `sampling_params` is beside `text` or `parameters` beside `inputs`",
+		func(f *facts) bool {
+			return f.stream == isTrue && (f.given[memberInputIDs]&list != 0 ||
+				f.given[memberText]&(someText|list) != 0 && f.given[memberSamplingParams]&object != 0 ||
+				f.given[memberInputs]&someText != 0 && f.given[memberParameters]&object != 0)
+		}}
+	ollamaChats = &condition{"not `\"stream\": false`; `model` and the content of the first message are texts; no message has `parts`, nothing an `id`",
 		func(f *facts) bool {
 			return f.stream != isFalse && f.model != "" && f.content && !f.parts && !f.useChat
 		}}
@@ -164,9 +174,10 @@ var rules = slices.Concat([]rule{
 	{path: "/infill", speaks: &eventSource, fails: openAIShape,
 		body: asks(required{memberInputPrefix, anyText}, required{memberInputSuffix, anyText}, required{memberPrompt, anyText})},
 	// SGLang and TGI, whose generate_stream always streams; KServe and Triton have it too.
+	// Speech and pictures are generated at this path, too: a text alone is not enough.
 	// vLLM's own /generate takes a prompt, and streams lines of JSON.
 	{path: "/generate", speaks: &eventSource, fails: textShape,
-		body: asks(required{memberInputs, someText}, required{memberText, someText | list}, required{memberInputIDs, list})},
+		body: generates},
 	{path: "/generate_stream", speaks: &eventSource, body: anyInputs, fails: textShape},
 	{path: "/", exact: true, speaks: &eventSource, body: askedInputs},
 	// vLLM and SageMaker: chat or completion, by the body.
@@ -179,6 +190,8 @@ var rules = slices.Concat([]rule{
 	whole(anthropicShape, "/messages/count_tokens", "/messages/batches", ":rawPredict"),
 	whole(googleShape, ":generateContent", ":countTokens", ":embedContent", ":batchEmbedContents"),
 	whole(textShape, "/api/pull", "/api/push", "/api/create", "/api/embed", "/api/embeddings"),
+	// Twirp's calls, whatever their methods are named like.
+	whole(twirpShape, "/twirp/"),
 	// Bedrock's event streams are binary.
 	whole(flatShape, "/v2/embed", "/v2/rerank", "/invoke", "/invoke-with-response-stream", "/converse", "/converse-stream"),
 
@@ -188,6 +201,33 @@ var rules = slices.Concat([]rule{
 	errorsOf(googleShape, "/v1beta/models", "/v1beta/models/"),
 	errorsOf(textShape, "/api/tags", "/api/show", "/api/copy", "/api/delete", "/api/ps", "/api/version", "/api/blobs/"),
 )
+
+// other is what tells a request with the body of a chat, on a path of no known API, from a chat
+// of OpenAI's API. Such a request is held.
+type other struct {
+	words string
+	holds func(r *http.Request, f *facts) bool
+}
+
+var others = []other{
+	{"has a `Content-Type` other than `application/json`", func(r *http.Request, _ *facts) bool {
+		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+		kind = strings.TrimSpace(kind)
+		return kind != "" && !strings.EqualFold(kind, "application/json")
+	}},
+	{"is JSON-RPC: its body has a member `jsonrpc`", func(_ *http.Request, f *facts) bool { return f.jsonRPC }},
+	{"is from AI SDK's `useChat`: its body has `id` or `trigger`, or a message has `parts`", func(_ *http.Request, f *facts) bool { return f.useChat || f.parts }},
+	{"is a webhook: the name of a header contains `signature`, `webhook` or `hmac`, ends in `-event` or begins with `ce-`", func(r *http.Request, _ *facts) bool {
+		for name := range r.Header {
+			name = strings.ToLower(name)
+			if strings.HasPrefix(name, "ce-") || strings.HasSuffix(name, "-event") ||
+				strings.Contains(name, "signature") || strings.Contains(name, "webhook") || strings.Contains(name, "hmac") {
+				return true
+			}
+		}
+		return false
+	}},
+}
 
 // misspelt is the rule of a path that is nearly one of an API: in another case, with empty
 // segments, or with encoded slashes. Servers answer it with 404 or a redirect, and its end may be the path of another API.
@@ -239,6 +279,9 @@ func longest(asked string, anyCase bool) (found *rule) {
 		case r.below:
 			fits = strings.Contains(asked, end+"/")
 		}
+		if fits && r.below && !r.shared {
+			return r // all of it is that API's, whatever it ends with
+		}
 		if fits && (found == nil || found.below && !r.below || found.below == r.below && len(end) > len(found.path)) {
 			found = r
 		}
@@ -289,31 +332,36 @@ func Detect(r *http.Request) *Candidate {
 	return &c
 }
 
-// accepted reports whether a client accepts the dialect's streams. SDKs ask for JSON, too,
-// when they want a stream.
+// accepted reports whether a client accepts the dialect's streams: the range that fits them best
+// decides (RFC 9110, section 12.5.1). Where none fits, SDKs that want a stream ask for JSON.
 func (d *Dialect) accepted(header http.Header) bool {
-	none := true
+	kind, _, _ := strings.Cut(d.mediaType(), "/")
+	ranges := []string{"*", "*/*", kind + "/*", d.mediaType()}
+	precedence, stream, none, inJSON := -1, 0.0, true, false
 	for name, weight := range accept.Ranges(header) {
 		none = false
-		kind, _, _ := strings.Cut(d.mediaType(), "/")
-		switch name {
-		case "*/*", "*", "application/*", "application/json", d.mediaType(), kind + "/*":
-			if weight > 0 {
-				return true
-			}
+		if i := slices.Index(ranges, name); i >= 0 && i >= precedence {
+			precedence, stream = i, weight
 		}
+		inJSON = inJSON || weight > 0 && (name == "application/json" || name == "application/*")
 	}
-	return none
+	if precedence >= 0 {
+		return stream > 0
+	}
+	return none || inJSON
 }
 
 // Object reports whether only a JSON object can ask for the stream, so that no other body
 // has to be read as a whole.
 func (c *Candidate) Object() bool { return !c.events }
 
-// dialect returns the dialect that a request is served in, nil for silence. f is nil if the
-// body is not a JSON object.
-func (c *Candidate) dialect(f *facts) *Dialect {
-	known := c.rule != nil && !c.rule.exact
+// known reports whether the path belongs to an API that is known, and to no other.
+func (c *Candidate) known() bool { return c.rule != nil && !c.rule.exact }
+
+// dialect returns the dialect that r is served in, nil for silence. f is nil if the body is not
+// a JSON object.
+func (c *Candidate) dialect(r *http.Request, f *facts) *Dialect {
+	known := c.known()
 	switch {
 	case f != nil && f.chatID && f.sessionID:
 		return nil // Open WebUI's own page, which gets its answer by a WebSocket
@@ -330,7 +378,7 @@ func (c *Candidate) dialect(f *facts) *Dialect {
 	case c.events:
 		// The client reads any event stream, and nobody knows more of the backend's.
 		return &eventSource
-	case !known && f != nil && chats.holds(f):
+	case !known && f != nil && chats.holds(f) && !slices.ContainsFunc(others, func(o other) bool { return o.holds(r, f) }):
 		return &openAIChat
 	}
 	return nil

@@ -74,7 +74,11 @@ func TestTable(t *testing.T) {
 		{"TGI's body below its root", "/tgi/", anything, `{"inputs":"hi","stream":true}`, silence},
 		{"an application's root", "/", anything, `{"stream":true,"url":"x"}`, silence},
 		{"a chat on TGI's root", "/", anything, chat, &openAIChat},
-		{"SGLang", "/generate", anything, `{"text":"hi","stream":true}`, &eventSource},
+		{"SGLang", "/generate", anything, `{"text":"hi","sampling_params":{"max_new_tokens":8},"stream":true}`, &eventSource},
+		{"SGLang, several texts", "/generate", anything, `{"text":["hi"],"sampling_params":{},"stream":true}`, &eventSource},
+		{"a server of speech", "/generate", anything, `{"text":"hi","voice":"a","stream":true}`, silence},
+		{"a server of speech with another's parameters", "/generate", anything, `{"text":"hi","parameters":{},"stream":true}`, silence},
+		{"a text of unknown use", "/generate", anything, `{"inputs":"hi","stream":true}`, silence},
 		{"Triton", "/v2/models/m/generate_stream", anything, `{"text_input":"hi","stream":true}`, &eventSource},
 		{"llama.cpp", "/completion", anything, prompt, &eventSource},
 		{"llama.cpp infill", "/infill", anything, `{"input_prefix":"a","stream":true}`, &eventSource},
@@ -89,7 +93,7 @@ func TestTable(t *testing.T) {
 		{"OpenAI responses in a conversation", "/v1/responses", anything, `{"stream":true,"conversation":{"id":"conv_1"}}`, &openAIResponses},
 		{"OpenAI responses, count", "/v1/responses/input_tokens", anything, chat, silence},
 		{"SGLang with tokens", "/generate", anything, `{"input_ids":[1],"stream":true}`, &eventSource},
-		{"TGI generate", "/generate", anything, `{"inputs":"hi","stream":true}`, &eventSource},
+		{"TGI generate", "/generate", anything, `{"inputs":"hi","parameters":{"max_new_tokens":8},"stream":true}`, &eventSource},
 		{"vLLM's own generate streams JSON lines", "/generate", anything, prompt, silence},
 		{"llama.cpp with an image", "/completion", anything, `{"stream":true,"prompt":{"prompt_string":"hi","multimodal_data":["AA"]}}`, &eventSource},
 		{"llama.cpp infill, the end", "/infill", anything, `{"input_suffix":"a","stream":true}`, &eventSource},
@@ -153,6 +157,21 @@ func TestTable(t *testing.T) {
 		{"a picture", "/api/chat", "image/png", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, silence},
 		{"no event stream", "/v1/chat/completions", "text/event-stream;q=0, text/plain", chat, silence},
 		{"any text", "/v1/chat/completions", "text/*", chat, &openAIChat},
+		{"JSON but no event stream", "/v1/chat/completions", "text/event-stream;q=0, application/json", chat, silence},
+		{"anything but an event stream", "/v1/messages", "*/*, Text/Event-Stream; q=0.0", chat, silence},
+		{"anything but text", "/v1/chat/completions", "text/*;q=0, */*", chat, silence},
+		{"nothing but JSON", "/v1/chat/completions", "application/json, */*;q=0", chat, silence},
+		{"text that is an event stream", "/v1/chat/completions", "text/*;q=0, text/event-stream", chat, &openAIChat},
+		{"no event stream on a path of its own", "/assistant/ask", "text/event-stream;q=0", chat, silence},
+		{"no event stream of another API", "/feed", "text/event-stream;q=0", `{"a":1}`, silence},
+		{"anything but JSON lines", "/api/chat", "application/x-ndjson;q=0, */*", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, silence},
+		{"JSON-RPC", "/rpc", anything, `{"jsonrpc":"2.0","stream":true,"messages":[]}`, silence},
+		{"JSON-RPC for events", "/rpc", events, `{"jsonrpc":"2.0","stream":true,"messages":[]}`, &eventSource},
+		{"useChat on a path of its own", "/ask", anything, `{"stream":true,"trigger":"submit-message","messages":[{"role":"user","parts":[]}]}`, silence},
+		{"useChat of AI SDK 4 on a path of its own", "/ask", anything, `{"stream":true,"messages":[{"role":"user","content":"hi","parts":[]}]}`, silence},
+		{"Twirp", "/twirp/chat.Chat/Ask", anything, chat, silence},
+		{"Twirp, a method like an API", "/twirp/chat.Chat/Generate", anything, `{"input_ids":[1],"stream":true}`, silence},
+		{"Twirp behind a prefix", "/api/twirp/chat.Chat/completions", events, prompt, silence},
 		{"JSON", "/v1/chat/completions", "application/json", chat, &openAIChat},
 		{"JSON or events", "/v1/messages", "application/json, text/event-stream", chat, &anthropic},
 		{"Java's any", "/v1/chat/completions", "text/html, image/gif, *; q=.2", chat, &openAIChat},
@@ -234,9 +253,61 @@ func TestOllamaOfAPage(t *testing.T) {
 	}
 }
 
+// TestChatsOfOthers: a request with the body of a chat on a path of no known API is held if it
+// shows that it is not OpenAI's.
+func TestChatsOfOthers(t *testing.T) {
+	const chat = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
+	for _, c := range []struct {
+		name, value string
+		unknown     bool // whether it commits there
+		known       bool // and on an API's path
+	}{
+		{"Content-Type", "", true, true},
+		{"Content-Type", "application/json", true, true},
+		{"Content-Type", "Application/JSON; charset=utf-8", true, true},
+		{"Content-Type", "application/octet-stream", false, true},
+		{"Content-Type", "application/x-ndjson", false, true},
+		{"Content-Type", "application/x-www-form-urlencoded", false, true},
+		{"Content-Type", "multipart/form-data; boundary=x", false, true},
+		{"Content-Type", "text/xml", false, true},
+		{"Content-Type", "text/plain;charset=UTF-8", false, true},
+		{"Content-Type", "application/cloudevents+json", false, true},
+		{"Content-Type", "application/vnd.api+json", false, true},
+		{"Content-Type", "application/connect+json", false, false},
+		{"Connect-Protocol-Version", "1", false, false},
+		{"Prefer", "respond-async", false, false},
+		{"Prefer", "return=minimal, Respond-Async; x=1, wait=10", false, false},
+		{"Prefer", "wait=10", true, true},
+		{"X-Hub-Signature-256", "sha256=0", false, true},
+		{"X-Signature-Ed25519", "0", false, true},
+		{"Stripe-Signature", "t=1", false, true},
+		{"X-Shopify-Hmac-Sha256", "0", false, true},
+		{"X-Github-Event", "push", false, true},
+		{"Webhook-Id", "msg_1", false, true},
+		{"Ce-Type", "order", false, true},
+		{"Last-Event-Id", "1", true, true},
+		{"X-Request-Id", "1", true, true},
+	} {
+		for path, want := range map[string]bool{"/assistant/ask": c.unknown, "/": c.unknown, "/v1/chat/completions": c.known} {
+			r := httptest.NewRequest("POST", path, strings.NewReader(chat))
+			if c.value != "" {
+				r.Header.Set(c.name, c.value)
+			}
+			got := false
+			if found := Detect(r); found != nil {
+				_, got = found.Parse(r, []byte(chat))
+			}
+			if got != want {
+				t.Errorf("%s, %s: %s: %v", path, c.name, c.value, got)
+			}
+		}
+	}
+}
+
 // TestDocumentedTable: the tables of docs/cold-start.md are those of the code.
 func TestDocumentedTable(t *testing.T) {
 	documented(t, "<!-- table of streams -->\n", documentedTable())
+	documented(t, "<!-- list of others -->\n", documentedOthers())
 	documented(t, "<!-- table of errors -->\n", documentedErrors())
 	documented(t, "<!-- table of answers -->\n", documentedAnswers())
 }
@@ -276,11 +347,24 @@ func documentedPath(r *rule) string {
 	return "`" + r.path + "`"
 }
 
+// documentedOthers renders what is no chat, though it looks like one.
+func documentedOthers() string {
+	var b strings.Builder
+	for i, o := range others {
+		end := ";"
+		if i == len(others)-1 {
+			end = "."
+		}
+		b.WriteString("- " + o.words + end + "\n")
+	}
+	return b.String()
+}
+
 // documentedErrors renders the shapes of errors for people.
 func documentedErrors() string {
 	var b strings.Builder
 	b.WriteString("| shape | path ends in |\n| --- | --- |\n")
-	for _, s := range []*shape{openAIShape, anthropicShape, googleShape, textShape, flatShape} {
+	for _, s := range []*shape{openAIShape, anthropicShape, googleShape, textShape, flatShape, twirpShape} {
 		var paths []string
 		for i := range rules {
 			if rules[i].fails == s {
