@@ -1,8 +1,10 @@
 package clients
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -203,3 +205,18 @@ func (c client) asks() []string {
 
 // clients are all APIs of all SDKs.
 var clients = slices.Concat(openAIv3, openAIv1, goOpenAI, anthropicGo, azOpenAI, einoOpenAI, genkitOpenAI, langChainGo, genAI, ollamaGo)
+
+// readFirst has a proxy of the standard library get requests with their bodies in memory. The
+// server closes a body as the head of the answer goes out. The transport (Go 1.26) sends a body
+// before it looks whether more of it comes, and closes the connection if the body was closed in
+// between: an answer that comes fast, to a process that gets no processor, is cut.
+func readFirst(proxy http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	})
+}

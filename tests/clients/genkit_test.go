@@ -28,10 +28,10 @@ func genkitChat(ctx context.Context, via *http.Client, base, question string) (s
 	if err != nil {
 		return said{}, err
 	}
-	proxy := httptest.NewServer(&httputil.ReverseProxy{
+	proxy := httptest.NewServer(readFirst(&httputil.ReverseProxy{
 		Transport: via.Transport, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
-	})
+	}))
 	defer proxy.Close()
 	var failed bytes.Buffer
 	cmd := exec.CommandContext(ctx, standalone.genkit, proxy.URL+"/v1", question)

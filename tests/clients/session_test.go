@@ -74,14 +74,14 @@ func newFleet(t *testing.T) *fleet {
 	})
 	addresses := []string{f.line(), f.line()}
 	var turn atomic.Uint64
-	front := httptest.NewServer(&httputil.ReverseProxy{
+	front := httptest.NewServer(readFirst(&httputil.ReverseProxy{
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: addresses[turn.Add(1)%2]})
 			r.Out.Host = r.In.Host // the servers take no other for their own
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	})
+	}))
 	t.Cleanup(front.Close)
 	f.url = front.URL
 	return f
