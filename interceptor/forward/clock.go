@@ -20,7 +20,8 @@ var errTimeout = errors.New("a timeout of the route is over")
 // and to the end of an upgraded connection.
 //
 // The header timeout runs while it is the backend's turn: not while we wait for
-// the client to send more of its body, and from the start each time that it did.
+// the client to send more of its body, nor for the end of a Retry-After, and from the
+// start each time that it did.
 // So it cuts neither a long upload nor a call in which client and server talk in
 // turns, and still ends one in which the backend takes nothing.
 //
@@ -82,6 +83,20 @@ func (c *clock) Resume() {
 		c.turn = time.Now()
 		c.wind(c.turn)
 	}
+}
+
+// Rest notes that no one is waited for: the backend has asked for a pause.
+func (c *clock) Rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn, c.quiet = time.Time{}, time.Time{}
+}
+
+// lasts reports whether the request timeout is not over before t.
+func (c *clock) lasts(t time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadline.IsZero() || !c.deadline.Before(t)
 }
 
 // answered ends the timeouts of header and upload.

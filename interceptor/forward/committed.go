@@ -47,6 +47,7 @@ func (c *call) again(r *http.Request, res *http.Response) (bool, error) {
 			return false, nil
 		}
 		_ = res.Body.Close() // never fails
+		c.clock.Rest()
 		if err := c.pause(wait); err != nil {
 			return false, err
 		}
@@ -63,7 +64,7 @@ func (c *call) fits(wait time.Duration) bool {
 		c.committed.busyUntil = now.Add(maxBusy)
 	}
 	at := now.Add(wait)
-	return !at.After(c.committed.busyUntil) && !c.clock.within(at).Before(at)
+	return !at.After(c.committed.busyUntil) && c.clock.lasts(at)
 }
 
 // retryAfter returns how long a backend wants to be left alone (RFC 9110, 10.2.3).

@@ -30,7 +30,7 @@ func TestBusyBackendIsAskedAgain(t *testing.T) {
 		{"it says nonsense", 503, "-1", 1, "", later, 1},
 		{"it says too late", 503, "3600", 1, "", later, 1},
 		{"it says after the timeout of the request", 503, "30", 1, "timeouts: {request: 25s}", later, 1},
-		{"it says after the timeout of the answer", 503, "30", 1, "timeouts: {responseHeader: 25s}", later, 1},
+		{"it says after the timeout of the answer, which is the time of the backend", 503, "11", 1, "timeouts: {responseHeader: 10s}", `"content":"Hi"`, 2},
 		{"a limit of requests is the client's affair", 429, "1", 1, "", `"code":"429"`, 1},
 		{"so is a failure", 500, "1", 1, "", `"code":"500"`, 1},
 	} {
