@@ -90,9 +90,10 @@ func (s *streaming) ready(p *pending) error {
 	r.Header["Accept-Encoding"] = []string{"identity"}
 	delete(r.Header, "Expect")
 
-	p.x.Committed = committed{s.stream, p}
+	p.x.Committed = committed{p}
 	splicer := s.stream.Splice(p.r, p.budget)
 	splicer.GiveUp = giveUp
+	splicer.KeepAlive()
 	defer splicer.Discard() // the forwarder may panic
 	err := p.next.ServeExchange(splicer, r, p.x)
 	var failure *clienterror.Error
@@ -116,10 +117,7 @@ func (s *streaming) ready(p *pending) error {
 }
 
 // committed is a client whose stream is committed, as the forwarder knows it.
-type committed struct {
-	*stream.Stream
-	pending *pending
-}
+type committed struct{ pending *pending }
 
 // Redirected returns where a redirect leads if the client would have come back to the same
 // route by it, as by the one that adds or removes a slash at the end of a path.

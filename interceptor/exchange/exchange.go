@@ -54,9 +54,6 @@ type Committed interface {
 	// Redirected returns where a redirect of the backend leads, nil if it is not to be
 	// followed.
 	Redirected(from *url.URL, location string) *url.URL
-	// Interval is the time between two calls of Tick, which sends a keepalive.
-	Interval() time.Duration
-	Tick() error
 }
 
 // Secure reports whether the upstream is spoken to by TLS: as the client came, unless the

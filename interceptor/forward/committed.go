@@ -2,12 +2,9 @@ package forward
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 const (
@@ -21,8 +18,7 @@ const (
 // committed is what the forwarder does for a client whose response is committed.
 type committed struct {
 	redirects int
-	busyUntil time.Time    // zero until the backend was busy
-	keepalive *time.Ticker // nil until there was a pause
+	busyUntil time.Time // zero until the backend was busy
 }
 
 // again prepares to send r once more if res asks for that, and reports whether it does. Then
@@ -77,30 +73,16 @@ func retryAfter(header http.Header, now time.Time) (wait time.Duration, ok bool)
 	return max(minBusy, at.Sub(now)), err == nil
 }
 
-// pause waits, and keeps a client whose response is committed on the line. It returns why the
-// call ended meanwhile.
+// pause waits. It returns why the call ended meanwhile.
 func (c *call) pause(d time.Duration) error {
-	var due <-chan time.Time
-	if client := c.x.Committed; client != nil {
-		if c.committed.keepalive == nil {
-			c.committed.keepalive = time.NewTicker(client.Interval())
-		}
-		due = c.committed.keepalive.C
-	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			return nil
-		case <-due:
-			if err := c.x.Committed.Tick(); err != nil {
-				return fmt.Errorf("%w: %w", httpserver.ErrLeft, err)
-			}
-		case <-c.in.Context().Done():
-			return context.Cause(c.in.Context())
-		case <-c.clock.done():
-			return errTimeout
-		}
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.in.Context().Done():
+		return context.Cause(c.in.Context())
+	case <-c.clock.done():
+		return errTimeout
 	}
 }

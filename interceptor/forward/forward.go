@@ -217,9 +217,6 @@ func (c *call) begin(out *http.Request) {
 // end stops whatever the call has started.
 func (c *call) end() {
 	c.clock.stop()
-	if c.committed.keepalive != nil {
-		c.committed.keepalive.Stop()
-	}
 	c.body.StopSending(writePatience)
 	if c.cancel != nil {
 		c.cancel(nil)

@@ -84,8 +84,8 @@ const (
 // whole call of a tool.
 const maxLine = 256 << 10
 
-// maxBlanks is how much white space may precede an answer.
-const maxBlanks = 4 << 10
+// blanks is the white space of JSON, which may precede any answer.
+const blanks = " \t\r\n"
 
 // byteOrderMark may precede any text, and belongs to no answer.
 var byteOrderMark = []byte("\ufeff")
@@ -95,10 +95,7 @@ var byteOrderMark = []byte("\ufeff")
 func (d *Dialect) formOf(b []byte, all bool) form {
 	all = all || len(b) >= maxLine
 	window := b[:min(len(b), maxLine)]
-	text := bytes.TrimLeft(window, " \t\r\n")
-	if len(window)-len(text) > maxBlanks {
-		return neither
-	}
+	text := bytes.TrimLeft(window, blanks)
 	for _, start := range []string{"data:", "event:", "id:", "retry:", ":"} {
 		if bytes.HasPrefix(text, []byte(start)) {
 			return streamed

@@ -242,6 +242,7 @@ func (p *Splicer) inPieces(b []byte) (bool, error) {
 	if !rewritten.found || rewritten.broken() {
 		return false, nil
 	}
+	p.begin()
 	p.release()
 	p.mode, p.pieces = piecing, rewritten
 	lead := p.stream.afterComments()

@@ -30,11 +30,13 @@ const (
 // goes on where the stream waited. Its header is a scratch one: the client's is long out.
 // It cannot be hijacked. Whatever the size of the writes, the client gets the same bytes.
 type Splicer struct {
-	// GiveUp is called when an answer that becomes a failure takes too long: the handler is to
-	// return, and Close shows what came of it. Nil waits.
+	// GiveUp is called when an answer that becomes a failure takes too long, or when the client
+	// takes no more keepalives: the handler is to return, and Close shows what came of it. Nil
+	// waits.
 	GiveUp func()
 
 	stream *Stream
+	alive  keepalives
 	ctx    context.Context // the client's, to know that it has left
 	memory Memory
 	header http.Header
@@ -48,6 +50,7 @@ type Splicer struct {
 	noMemory bool
 	unread   bool   // the body cannot be decoded
 	filter   filter // of a copied stream; nil is none
+	copied   copied
 	pieces   *pieces
 	received int64       // bytes of the body, as they came
 	out      atomic.Bool // bytes of the answer went out
@@ -165,7 +168,7 @@ func (p *Splicer) take(b []byte) error {
 	case sniffing:
 		p.buf = append(p.buf, b...)
 		if !p.reserve(len(p.buf), 2*maxLine) {
-			return p.pass(p.buf, nil)
+			return p.pass(p.buf)
 		}
 		return p.sniff(false)
 	}
@@ -179,34 +182,40 @@ func (p *Splicer) sniff(all bool) error {
 	if !marked && !all && bytes.HasPrefix(byteOrderMark, held) {
 		return nil
 	}
-	switch p.stream.request.dialect.formOf(held, all) {
+	// White space is how servers keep a client on the line while they work on JSON. It belongs
+	// to no answer, and the client gets keepalives.
+	p.buf = p.buf[:copy(p.buf, bytes.TrimLeft(held, blanks))]
+	switch p.stream.request.dialect.formOf(p.buf, all) {
 	case unclear:
 		return nil
 	case streamed:
-		// A second role is one too many for some clients, the only one is not.
-		if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
-			return p.pass(held, &roleFilter{})
-		}
-		return p.pass(held, nil)
+		return p.pass(p.buf)
 	case document:
 		if p.stream.request.dialect.answer == nil {
-			return p.pass(held, &singleEvent{})
+			p.filter = &singleEvent{}
+			return p.pass(p.buf)
 		}
 		p.mode = converting
 	case neither:
-		if p.labeled() && !bytes.HasPrefix(bytes.TrimSpace(held), []byte("<")) {
+		if p.labeled() && !bytes.HasPrefix(p.buf, []byte("<")) {
 			// A field that is unknown, or has no colon, is valid in an event stream.
-			return p.pass(held, nil)
+			return p.pass(p.buf)
 		}
 		p.fails()
 	}
+	held = p.buf
 	p.buf = nil
 	return p.collect(held)
 }
 
 // pass begins to copy, with what was held back so far.
-func (p *Splicer) pass(held []byte, f filter) error {
-	p.mode, p.filter = copying, f
+func (p *Splicer) pass(held []byte) error {
+	p.begin()
+	p.mode = copying
+	// A second role is one too many for some clients, the only one is not.
+	if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
+		p.filter = &roleFilter{}
+	}
 	p.release()
 	return p.copy(held)
 }
@@ -225,7 +234,33 @@ func (p *Splicer) copy(b []byte) error {
 	if p.filter != nil {
 		b = p.filter.next(b)
 	}
+	p.copied.note(b, p.stream.request.dialect.ndjson)
 	return p.send(b)
+}
+
+// copied is what went out of a stream, as far as its end depends on that.
+type copied struct {
+	event   bool // some line has data
+	line    bool // the last line has not ended
+	matched int  // how much of a field's name the line begins with; -1: it has another one
+}
+
+// note notes a piece. Once there was an event nothing is looked at any more.
+func (c *copied) note(b []byte, ndjson bool) {
+	const field = "data"
+	for i := 0; i < len(b) && !c.event; i++ {
+		switch end := b[i] == '\n' || b[i] == '\r'; {
+		case end:
+			c.line, c.matched = false, 0
+		case ndjson:
+			c.event = true
+		case c.matched >= 0 && b[i] == field[c.matched]:
+			c.line, c.matched = true, c.matched+1
+			c.event = c.matched == len(field)
+		default:
+			c.line, c.matched = true, -1
+		}
+	}
 }
 
 // send writes bytes of the answer, the first of them after the separator. It has no
@@ -233,9 +268,6 @@ func (p *Splicer) copy(b []byte) error {
 func (p *Splicer) send(b []byte) error {
 	if len(b) == 0 || p.err != nil {
 		return p.err
-	}
-	if !p.out.Load() {
-		p.stream.client.lift() // keepalives may have followed Splice
 	}
 	if !p.out.Swap(true) {
 		if separator := p.stream.script.separator; separator != nil {
@@ -252,9 +284,6 @@ func (p *Splicer) send(b []byte) error {
 func (p *Splicer) Close(err error, status int, message string) error {
 	p.failure = problem{status: status, message: truncate(message)}
 	defer p.Discard()
-	if !p.out.Load() {
-		p.stream.client.lift() // for the end of an answer without bytes
-	}
 	if p.decoder != nil && p.broken == nil {
 		if broken := p.decoder.close(p.take); broken != nil && err == nil && !errors.Is(broken, errEnough) {
 			p.broken = fmt.Errorf("decoding the answer: %w", broken)
@@ -263,6 +292,7 @@ func (p *Splicer) Close(err error, status int, message string) error {
 	if p.broken != nil {
 		err = p.broken // not what the handler makes of a write that failed
 	}
+	p.begin()
 	switch {
 	case p.err != nil:
 		return p.err
@@ -272,7 +302,7 @@ func (p *Splicer) Close(err error, status int, message string) error {
 		p.WriteHeader(http.StatusOK) // a handler that writes nothing means that
 	}
 	if p.mode == sniffing && err == nil {
-		if len(p.buf) == 0 && (p.labeled() || p.stream.request.dialect == &eventSource) {
+		if len(bytes.TrimLeft(p.buf, blanks)) == 0 && p.stream.request.dialect == &eventSource {
 			return nil // a stream without events
 		}
 		if err := p.sniff(true); err != nil && !errors.Is(err, errEnough) {
@@ -294,6 +324,7 @@ func (p *Splicer) Close(err error, status int, message string) error {
 
 // Discard gives up what the splicer holds. It may be called again.
 func (p *Splicer) Discard() {
+	p.begin()
 	if p.patience != nil {
 		p.patience.Stop()
 	}
@@ -329,9 +360,25 @@ func (p *Splicer) endCopy(err error) error {
 	case err != nil:
 		return fmt.Errorf("%w: answer was cut: %w", http.ErrAbortHandler, err)
 	case p.filter != nil:
-		return p.send(p.filter.rest())
+		rest := p.filter.rest()
+		p.copied.note(rest, p.stream.request.dialect.ndjson)
+		if err := p.send(rest); err != nil {
+			return err
+		}
 	}
-	return nil
+	if p.copied.event || p.stream.request.dialect.failure == nil {
+		return nil
+	}
+	// The end of a stream that has comments at most would look like an empty answer.
+	if p.copied.line {
+		if err := p.send([]byte("\n")); err != nil {
+			return err
+		}
+	}
+	if p.out.Load() {
+		p.stream.pending++
+	}
+	return p.refuse()
 }
 
 // refuse ends the stream with the failure that the backend's answer tells.

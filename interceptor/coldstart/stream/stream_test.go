@@ -287,8 +287,8 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { close(l.closed); return nil }
 func (l *oneConn) Addr() net.Addr { return &net.IPAddr{} }
 
-// The forwarder sends keepalives while it waits for a backend that is busy. Their deadline must
-// not be that of the end of an answer.
+// Keepalives go on until the answer begins. Their deadline must not be that of the end of an
+// answer.
 func TestNoDeadlineIsLeftAtTheEndOfAnAnswer(t *testing.T) {
 	for _, body := range []string{"", "data: {}\n\n"} {
 		callback, err := Compile(Options{Message: "m"})
@@ -300,10 +300,12 @@ func TestNoDeadlineIsLeftAtTheEndOfAnAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		splicer := s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
 		if err := s.Tick(); err != nil {
 			t.Fatal(err)
 		}
+		splicer := s.Splice(httptest.NewRequest("GET", "/", nil), plenty{})
+		splicer.KeepAlive()
+		splicer.keepAlive()
 		splicer.Header().Set("Content-Type", "text/event-stream")
 		if _, err := splicer.Write([]byte(body)); err != nil {
 			t.Fatal(err)
