@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,21 +27,9 @@ type pieces struct {
 	// end follows the document.
 	end string
 
-	at      []level // the containers around the next byte
-	phase   phase
-	key     []byte // of the next value, as it is written
-	escaped bool   // the byte before was a backslash in a string
-	muted   int    // 1 + len(at) of the value that is left out; 0 is none
-	out     []byte
-}
-
-// level is an open container.
-type level struct {
-	key    string // under which it stands; empty in a list
-	list   bool
-	events bool // its elements are events of their own
-	n      int  // index of the element, or how many members there were
-	wrote  int  // how many of them went out
+	scanner
+	muted int // 1 + len(at) of the value that is left out; 0 is none
+	out   []byte
 }
 
 // rewrite is what becomes of a value.
@@ -52,19 +39,6 @@ type rewrite struct {
 	replace string // in place of the value
 	inject  string // the first member of an object
 }
-
-type phase uint8
-
-const (
-	beforeValue phase = iota
-	beforeKey
-	inKey
-	beforeColon
-	inText
-	inScalar
-	afterValue
-	malformed
-)
 
 // write takes a piece and returns what becomes of it, until the next call.
 func (p *pieces) write(b []byte) []byte {
@@ -81,76 +55,40 @@ func (p *pieces) broken() bool { return p.failed || p.phase == malformed }
 // complete reports whether the document has ended. A number at the top level never does.
 func (p *pieces) complete() bool { return !p.broken() && p.phase == afterValue && len(p.at) == 0 }
 
+// next takes a byte.
 func (p *pieces) next(c byte) {
-	blank := c == ' ' || c == '\t' || c == '\n' || c == '\r'
-	switch p.phase {
-	case inKey:
-		p.key = append(p.key, c)
-		if p.textEnds(c) {
-			p.phase = beforeColon
-		} else if len(p.key) > maxKey {
-			p.phase = malformed
-		}
-	case inText:
-		ends := p.textEnds(c)
-		if p.phase != malformed {
-			p.emit(c)
-		}
-		if ends {
-			p.valueEnds()
-		}
-	case inScalar:
-		if blank || bytes.IndexByte([]byte(",]}"), c) >= 0 {
-			p.valueEnds()
-			p.next(c)
-			return
-		}
+	switch p.scanner.next(c) {
+	case begins:
+		p.begin(c)
+	case within:
 		p.emit(c)
-	case malformed:
-	default:
-		if !blank {
-			p.token(c)
+	case ends:
+		if p.muted == len(p.at)+2 { // a scalar, which ends with its container
+			p.muted = 0
 		}
-	}
-}
-
-// token takes a byte between texts and scalars.
-func (p *pieces) token(c byte) {
-	var in *level
-	if len(p.at) > 0 {
-		in = &p.at[len(p.at)-1]
-	}
-	switch {
-	case p.phase == beforeColon && c == ':':
-		p.phase = beforeValue
-	case p.phase == beforeKey && c == '"':
-		p.key, p.phase = append(p.key[:0], c), inKey
-	case in != nil && c == '}' && !in.list && (p.phase == afterValue || p.phase == beforeKey && in.n == 0),
-		in != nil && c == ']' && in.list && (p.phase == afterValue || p.phase == beforeValue && in.n == 0):
-		p.at = p.at[:len(p.at)-1]
-		if !in.events {
+		if !p.lists || len(p.at) > 0 || c != ']' {
 			p.emit(c)
 		}
-		p.valueEnds()
-	case p.phase == afterValue && c == ',' && in != nil:
-		if p.phase = beforeKey; in.list {
-			p.phase = beforeValue
+		if p.muted == len(p.at)+1 {
+			p.muted = 0
 		}
-	case p.phase == beforeValue && bytes.IndexByte([]byte(`{["-0123456789tfn`), c) >= 0:
-		p.begin(in, c)
-	default:
-		p.phase = malformed
+	case between:
+		if c == ',' && p.muted == len(p.at)+1 {
+			p.muted = 0
+		}
+	case ofKey:
 	}
 }
 
 // begin begins a value.
-func (p *pieces) begin(in *level, c byte) {
+func (p *pieces) begin(c byte) {
+	in := p.in()
 	var e rewrite
-	key := ""
-	if in != nil && !in.list {
-		key = string(unescaped(p.key))
-	}
 	if p.muted == 0 {
+		key := ""
+		if in != nil && !in.list {
+			key = string(unescaped(p.key))
+		}
 		if e = p.edit(p, key, c); !e.drop {
 			p.lead(in, e)
 		}
@@ -158,27 +96,17 @@ func (p *pieces) begin(in *level, c byte) {
 			p.muted = len(p.at) + 1
 		}
 	}
-	if in != nil {
-		in.n++
-	}
-	below := level{key: key, list: c == '[', events: p.lists && in == nil && c == '['}
-	if !below.events {
+	events := p.lists && in == nil && c == '['
+	if !events {
 		p.emit(c)
 	}
-	switch c {
-	case '{', '[':
-		if c == '{' && e.inject != "" {
-			p.out = append(p.out, e.inject...)
-			below.wrote = 1
-		}
-		p.at = append(p.at, below)
-		if p.phase = beforeKey; below.list {
-			p.phase = beforeValue
-		}
-	case '"':
-		p.phase = inText
-	default:
-		p.phase = inScalar
+	p.enter(c)
+	if events {
+		p.in().events = true
+	}
+	if c == '{' && e.inject != "" {
+		p.out = append(p.out, e.inject...)
+		p.in().wrote = 1
 	}
 }
 
@@ -200,28 +128,6 @@ func (p *pieces) lead(in *level, e rewrite) {
 		}
 	}
 	p.out = append(p.out, e.replace...)
-}
-
-// textEnds reports whether a byte ends the text that it belongs to.
-func (p *pieces) textEnds(c byte) bool {
-	switch {
-	case c < ' ':
-		p.phase = malformed // a line end would end the event
-	case p.escaped:
-		p.escaped = false
-	case c == '\\':
-		p.escaped = true
-	case c == '"':
-		return true
-	}
-	return false
-}
-
-func (p *pieces) valueEnds() {
-	p.phase = afterValue
-	if p.muted == len(p.at)+1 {
-		p.muted = 0
-	}
 }
 
 func (p *pieces) emit(c byte) {

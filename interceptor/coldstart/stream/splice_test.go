@@ -450,6 +450,7 @@ func TestOllamaAnswers(t *testing.T) {
 }
 
 func TestSpliceVerbatim(t *testing.T) {
+	long := strings.Repeat("x", 3*maxHeld)
 	stream := "data: {\"choices\":[{\"index\":0,\"delta\":{ \"content\" : \"a\" }}]}\r\n\r\n: odd\n\nevent: x\nretry: 1\ndata: [DONE]\n\n"
 	for _, c := range []struct {
 		reason string
@@ -469,7 +470,10 @@ func TestSpliceVerbatim(t *testing.T) {
 		{"begins with white space, of which keepalives take the place", "", strings.Repeat("\r\n ", 2000) + stream, stream},
 		{"no line end", "text/event-stream", "data: x", "data: x"},
 		{"role first", "text/event-stream", `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"a"}}]}` + "\n", `data: {"choices":[{"index":0,"delta":{"content":"a"}}]}` + "\n"},
-		{"role last", "text/event-stream", `data: {"choices":[{"delta":{"content":"a" , "role" : "assistant" }}]}` + "\n", `data: {"choices":[{"delta":{"content":"a" }}]}` + "\n"},
+		{"role last", "text/event-stream", `data: {"choices":[{"delta":{"content":"a" , "role" : "assistant" }}]}` + "\n", `data: {"choices":[{"delta":{"content":"a"  }}]}` + "\n"},
+		{"role first, with white space", "text/event-stream", `data: {"choices": [{"delta": {"role": "assistant", "content": "a"}}]}` + "\n", `data: {"choices": [{"delta": {"content": "a"}}]}` + "\n"},
+		{"role in the middle", "text/event-stream", `data: {"choices":[{"delta":{"content":"a","role":"assistant","x":1}}]}` + "\n", `data: {"choices":[{"delta":{"content":"a","x":1}}]}` + "\n"},
+		{"role with escapes", "text/event-stream", `data: {"choices":[{"delta":{"r\u006fle":"assistant","x":1}}]}` + "\n", `data: {"choices":[{"delta":{"x":1}}]}` + "\n"},
 		{"role alone", "text/event-stream", `data:{"choices":[{"delta":{"role":"assistant"},"index":0}]}` + "\r\n", `data:{"choices":[{"delta":{},"index":0}]}` + "\r\n"},
 		{"role after an event without choices", "text/event-stream",
 			`data: {"choices":[]}` + "\n\n" + `data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}` + "\n",
@@ -483,9 +487,27 @@ func TestSpliceVerbatim(t *testing.T) {
 		{"a role elsewhere stays", "text/event-stream",
 			`data: {"role":"x","choices":[{"role":"y","delta":{"content":"{\"role\":1}","tool":{"role":"z"}}}]}` + "\n",
 			`data: {"role":"x","choices":[{"role":"y","delta":{"content":"{\"role\":1}","tool":{"role":"z"}}}]}` + "\n"},
-		{"a line too long to look into", "text/event-stream",
-			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxDelta) + `"}}]}` + "\n",
-			`data: {"choices":[{"delta":{"role":"a","content":"` + strings.Repeat("x", maxDelta) + `"}}]}` + "\n"},
+		{"role in the second delta", "text/event-stream",
+			`data: {"choices":[{"delta":{"content":""}}]}` + "\n\n" + `data: {"choices":[{"delta":{"role":null}}]}` + "\n\n" + `data: {"choices":[{"delta":{"role":"assistant","content":"a"}}]}` + "\n",
+			`data: {"choices":[{"delta":{"content":""}}]}` + "\n\n" + `data: {"choices":[{"delta":{"role":null}}]}` + "\n\n" + `data: {"choices":[{"delta":{"content":"a"}}]}` + "\n"},
+		{"another role is news, and so is the next one", "text/event-stream",
+			`data: {"choices":[{"delta":{"role":"tool"}}]}` + "\n\n" + `data: {"choices":[{"delta":{"role":"assistant"}}]}` + "\n",
+			`data: {"choices":[{"delta":{"role":"tool"}}]}` + "\n\n" + `data: {"choices":[{"delta":{"role":"assistant"}}]}` + "\n"},
+		{"the index behind the delta", "text/event-stream",
+			`data: {"choices":[{"delta":{"role":"assistant","x":[{"role":"y"}]},"index":1},{"delta":{"role":"assistant"},"index" : 0 }]}` + "\n",
+			`data: {"choices":[{"delta":{"role":"assistant","x":[{"role":"y"}]},"index":1},{"delta":{},"index" : 0 }]}` + "\n"},
+		{"half a delta", "text/event-stream", `data: {"choices":[{"delta":{"role":"assistant","conte` + "\n\n", `data: {"choices":[{"delta":{"role":"assistant","conte` + "\n\n"},
+		{"half a role", "text/event-stream", `data: {"choices":[{"delta":{"role":"assist`, `data: {"choices":[{"delta":{"role":"assist`},
+		{"no JSON", "text/event-stream", `data: {"choices":[{"delta":{"role":"assistant"]}` + "\n\n", `data: {"choices":[{"delta":{"role":"assistant"]}` + "\n\n"},
+		{"a long delta", "text/event-stream",
+			`data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"` + long + `"}}]}` + "\n",
+			`data: {"choices":[{"index":0,"delta":{"content":"` + long + `"}}]}` + "\n"},
+		{"a long delta with the role behind", "text/event-stream",
+			`data: {"choices":[{"index":0,"delta":{"content":"` + long + `","role":"assistant"}}]}` + "\n",
+			`data: {"choices":[{"index":0,"delta":{"content":"` + long + `"}}]}` + "\n"},
+		{"a long delta without an index", "text/event-stream",
+			`data: {"choices":[{"delta":{"role":"assistant","content":"` + long + `"}}]}` + "\n",
+			`data: {"choices":[{"delta":{"content":"` + long + `"}}]}` + "\n"},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			for _, pieces := range [][]string{{c.body}, strings.SplitAfter(c.body, ""), {"", c.body[:len(c.body)/2], c.body[len(c.body)/2:]}} {
