@@ -2,7 +2,6 @@ package body
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -292,8 +291,7 @@ func (a *ahead) received(n int, err error) {
 		a.settle(whole)
 		a.whole = whole
 	case err != nil:
-		// A reset, a half-sent body, a broken encoding.
-		a.fail(fmt.Errorf("reading request body: %w: %w", context.Canceled, err))
+		a.fail(a.body.failure(err))
 	}
 	a.changed.Broadcast()
 }

@@ -128,8 +128,8 @@ func (b *Body) Failed() <-chan struct{} {
 	return b.ahead.failed
 }
 
-// Err is a *clienterror.Error for an upload that stalled, or wraps context.Canceled if
-// the client has left or sends something that is not a body.
+// Err is a *clienterror.Error for an upload that stalled and for what is not a body, or wraps
+// context.Canceled if the client has left.
 func (b *Body) Err() error { return b.ahead.reason() }
 
 // Read returns what was read ahead, and then what the client sends.

@@ -294,17 +294,25 @@ func TestBodyThatBreaks(t *testing.T) {
 	for _, c := range []struct {
 		reason string
 		source io.Reader
+		proto  int
+		status int // 0: the client has left
 	}{
-		{"half-sent", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF))},
-		{"reset", iotest.ErrReader(&net.OpError{Op: "read", Err: errors.New("connection reset by peer")})},
-		{"reset of an HTTP/2 stream", iotest.ErrReader(errors.New("client disconnected"))},
-		{"a reader that gives nothing", emptyReader{}},
+		{"half-sent", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)), 1, 0},
+		{"reset", iotest.ErrReader(&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}), 1, 0},
+		{"end of an HTTP/2 connection", iotest.ErrReader(errors.New("client disconnected")), 2, 0},
+		{"reset of an HTTP/2 stream", iotest.ErrReader(errors.New("stream error: stream ID 1; CANCEL")), 2, 0},
+		{"less than an HTTP/2 request says", iotest.ErrReader(errors.New("request declared a Content-Length of 2 but only wrote 1 bytes")), 2, http.StatusBadRequest},
+		{"a broken chunk", iotest.ErrReader(errors.New("invalid byte in chunk length")), 1, http.StatusBadRequest},
+		{"a reader that gives nothing", emptyReader{}, 1, http.StatusBadRequest},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			budget := NewBudget(0)
-			u, _ := begin(budget, httptest.NewRecorder(), httptest.NewRequest("POST", "/", c.source), 1<<20, false)
+			r := httptest.NewRequest("POST", "/", c.source)
+			r.ProtoMajor = c.proto
+			u, _ := begin(budget, httptest.NewRecorder(), r, 1<<20, false)
 			<-u.Failed()
-			if err := u.Err(); !errors.Is(err, context.Canceled) || errors.Is(err, errStalled) {
+			failure := &clienterror.Error{}
+			if err := u.Err(); errors.As(err, &failure) != (c.status != 0) || failure.Status != c.status || errors.Is(err, context.Canceled) != (c.status == 0) {
 				t.Errorf("got %v", err)
 			}
 			if _, whole := u.Whole(); whole {

@@ -2,15 +2,9 @@ package body
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"time"
-
-	"github.com/kedacore/http-add-on/interceptor/clienterror"
 )
 
 var (
@@ -117,17 +111,10 @@ func (b *Body) SendingFailed() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var tooLarge *http.MaxBytesError
-	switch {
-	case b.err == nil:
+	if b.err == nil {
 		return nil
-	case errors.As(b.err, &tooLarge):
-		return &clienterror.Error{Status: http.StatusRequestEntityTooLarge, Message: "the request body is too large", Err: b.err}
-	case errors.Is(b.err, io.ErrUnexpectedEOF), errors.As(b.err, new(net.Error)):
-		// The connection has ended, though the server may not have seen it yet.
-		return fmt.Errorf("reading the request body: %w: %w", context.Canceled, b.err)
 	}
-	return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request body could not be read", Err: b.err}
+	return b.failure(b.err)
 }
 
 // Read reads from the client. Meanwhile the backend's clock stands still.
