@@ -189,7 +189,8 @@ func TestLostAnswersAreCounted(t *testing.T) {
 		{"a page", 200, "text/html", "<h1>Log in</h1>", "1"},
 		{"sound", 200, "audio/mpeg", "\xff\xfb\x90", "2"},
 		{"other JSON", 200, "application/json", `{"ok":true}`, "3"},
-		{"nothing", 204, "", "", "4"},
+		{"text", 200, "text/plain", "Hi", "3"},
+		{"nothing", 204, "", "", "3"},
 	} {
 		w.ready("app")
 		_, events := w.chat(`{"stream":true,"messages":[]}`)

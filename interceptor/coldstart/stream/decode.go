@@ -15,16 +15,17 @@ import (
 // pull their input, so one runs as a coroutine that stops where it needs more of it. What
 // it decodes is passed on in pieces, so that no body grows in memory.
 type decoder struct {
-	input bytes.Buffer
-	ended bool // no more input comes
-	next  func() (piece []byte, ok bool)
-	stop  func()
-	err   error
+	coding string
+	input  bytes.Buffer
+	ended  bool // no more input comes
+	next   func() (piece []byte, ok bool)
+	stop   func()
+	err    error
 }
 
 // newDecoder returns a decoder of gzip or deflate.
 func newDecoder(coding string) *decoder {
-	d := &decoder{}
+	d := &decoder{coding: coding}
 	d.next, d.stop = iter.Pull(func(yield func([]byte) bool) {
 		source := &pulled{decoder: d, yield: yield}
 		d.err = decode(coding, bufio.NewReader(source), yield)
@@ -100,6 +101,12 @@ func (g *gzipMembers) Read(b []byte) (int, error) {
 	}
 	g.member.Multistream(false)
 	return 0, nil
+}
+
+// fits reports whether a body that begins with b may be in the coding. What is not gzip seldom
+// begins like it; deflate may begin with anything.
+func (d *decoder) fits(b []byte) bool {
+	return d.coding == "deflate" || len(b) == 0 || b[0] == gzipMagic[0]
 }
 
 // write decodes a piece of the body.

@@ -25,7 +25,7 @@ type Dialect struct {
 	// now. It shows the texts only if visible is set.
 	script func(q *Request, t texts, visible bool, now time.Time) script
 	// failure is what ends a stream that failed, after sent data events of
-	// ours; nil aborts the connection.
+	// ours; it returns nil for a client that needs none.
 	failure func(q *Request, p *problem, sent int, opened time.Time) []byte
 	// cutsFailures aborts the connection behind a failure event: clients of the API
 	// take a clean end for a complete answer.
@@ -38,6 +38,10 @@ type Dialect struct {
 	// pieces does what answer does while an answer arrives that is too large to be held; nil
 	// if that needs all of it.
 	pieces func() *pieces
+	// chunk reports whether a JSON value is one of the API's events; nil if none is looked for.
+	chunk func(value []byte) bool
+	// plain shows a text in the API's events; nil if it has no simple way.
+	plain func(q *Request, now time.Time) plain
 	// dropRole takes the role out of the backend's first delta if a data event of
 	// ours had one.
 	dropRole bool
@@ -77,6 +81,8 @@ const (
 	unclear form = iota // there is too little of it
 	streamed
 	document // JSON, as a whole
+	values   // JSON values in a row, each of which can be an event
+	readable // text that is no stream
 	neither
 )
 

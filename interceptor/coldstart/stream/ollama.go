@@ -8,58 +8,73 @@ import (
 // ollamaChat and ollamaGenerate are Ollama's own API: JSON lines, and streams
 // unless told not to. Without messages or a prompt it only loads the model.
 var (
-	ollamaChat = Dialect{
-		name:   "ollama",
-		ndjson: true,
-		script: ollamaScript(func(content, thinking []byte) []byte {
-			line := append([]byte(`"message":{"role":"assistant","content":`), content...)
-			return append(appendThinking(line, thinking), '}')
-		}),
-		failure: ollamaFailure, cutsFailures: true,
-		answer: ollamaAnswer,
-	}
-	ollamaGenerate = Dialect{
-		name:   "ollama",
-		ndjson: true,
-		script: ollamaScript(func(content, thinking []byte) []byte {
-			return appendThinking(append([]byte(`"response":`), content...), thinking)
-		}),
-		failure: ollamaFailure, cutsFailures: true,
-		answer: ollamaAnswer,
-	}
+	ollamaChat     = ollama(chatMember)
+	ollamaGenerate = ollama(generateMember)
 )
 
-// ollamaScript is the script of both, which differ in where the text stands.
-// Content is a JSON string, and so is thinking, unless it is nil.
-func ollamaScript(text func(content, thinking []byte) []byte) func(*Request, texts, bool, time.Time) script {
-	return func(q *Request, t texts, visible bool, now time.Time) script {
-		empty := quote("")
-		line := func(content, thinking []byte) []byte {
-			b := append([]byte(`{"model":`), quote(q.model)...)
-			b = append(b, `,"created_at":"`...)
-			b = now.UTC().AppendFormat(b, time.RFC3339Nano)
-			b = append(append(b, `",`...), text(content, thinking)...)
-			return append(b, `,"done":false}`+"\n"...)
-		}
-		if !visible {
-			keepalive := line(empty, nil)
-			return script{first: keepalive, tick: keepalive, sent: 1}
-		}
-		show := func(text []byte) []byte {
-			if string(text) == `""` {
-				return line(empty, nil)
-			}
-			if t.reasoning {
-				return line(empty, text)
-			}
-			return line(text, nil)
-		}
-		s := script{first: show(t.message), tick: show(t.keepalive), sent: 1}
-		if t.separator != nil {
-			s.separator = show(t.separator)
-		}
-		return s
+// textMember renders the text of a line. Content is a JSON string, and so is thinking, unless it is
+// nil.
+type textMember func(content, thinking []byte) []byte
+
+func chatMember(content, thinking []byte) []byte {
+	line := append([]byte(`"message":{"role":"assistant","content":`), content...)
+	return append(appendThinking(line, thinking), '}')
+}
+
+func generateMember(content, thinking []byte) []byte {
+	return appendThinking(append([]byte(`"response":`), content...), thinking)
+}
+
+// ollama is the dialect of both, which differ in where the text stands.
+func ollama(text textMember) Dialect {
+	return Dialect{
+		name:    "ollama",
+		ndjson:  true,
+		script:  text.script,
+		failure: ollamaFailure, cutsFailures: true,
+		answer: ollamaAnswer,
+		plain:  text.plain,
 	}
+}
+
+// line is a line of a stream.
+func (text textMember) line(q *Request, now time.Time, content, thinking []byte, end string) []byte {
+	b := append([]byte(`{"model":`), quote(q.model)...)
+	b = append(b, `,"created_at":"`...)
+	b = now.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(append(b, `",`...), text(content, thinking)...)
+	return append(append(b, end...), "}\n"...)
+}
+
+// plain is a text as an answer.
+func (text textMember) plain(q *Request, now time.Time) plain {
+	return plain{
+		delta: func(content []byte) []byte { return text.line(q, now, content, nil, `,"done":false`) },
+		end:   text.line(q, now, quote(""), nil, `,"done_reason":"stop","done":true`),
+	}
+}
+
+func (text textMember) script(q *Request, t texts, visible bool, now time.Time) script {
+	empty := quote("")
+	line := func(content, thinking []byte) []byte { return text.line(q, now, content, thinking, `,"done":false`) }
+	if !visible {
+		keepalive := line(empty, nil)
+		return script{first: keepalive, tick: keepalive, sent: 1}
+	}
+	show := func(text []byte) []byte {
+		if string(text) == `""` {
+			return line(empty, nil)
+		}
+		if t.reasoning {
+			return line(empty, text)
+		}
+		return line(text, nil)
+	}
+	s := script{first: show(t.message), tick: show(t.keepalive), sent: 1}
+	if t.separator != nil {
+		s.separator = show(t.separator)
+	}
+	return s
 }
 
 func appendThinking(to, thinking []byte) []byte {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -13,7 +14,30 @@ var openAIChat = Dialect{
 	failure:  openAIFailure,
 	answer:   chatAnswer,
 	pieces:   chatPieces,
+	chunk:    isChatChunk,
+	plain:    chatText,
 	dropRole: true,
+}
+
+// isChatChunk reports whether a JSON value is a chunk of a chat, not a whole one.
+func isChatChunk(value []byte) (is bool) {
+	elements(choicesOf(value), func(start, end int) {
+		is = is || valueOf(choicesOf(value)[start:end], "delta") != nil
+	})
+	return is
+}
+
+// choicesOf returns the choices of an answer.
+func choicesOf(value []byte) []byte { return valueOf(value, "choices") }
+
+// chatText is a text as a chat.
+func chatText(q *Request, now time.Time) plain {
+	const open = `"finish_reason":null`
+	last := chatChunk(q.model, now, false, nil, nil)
+	return plain{
+		delta: func(text []byte) []byte { return chatChunk(q.model, now, false, text, nil) },
+		end:   append(bytes.Replace(last, []byte(open), []byte(`"finish_reason":"stop"`), 1), done...),
+	}
 }
 
 // comment is a keepalive that no client shows. One newline, not two: the blank

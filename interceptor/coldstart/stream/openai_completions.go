@@ -13,14 +13,30 @@ var openAICompletions = Dialect{
 	failure: openAIFailure,
 	answer:  completionsAnswer,
 	pieces:  completionsPieces,
+	chunk:   func(value []byte) bool { return choicesOf(value) != nil && !isError(value) },
+	plain:   completionsText,
 }
 
 func completionsScript(q *Request, _ texts, _ bool, now time.Time) script {
+	chunk := completionsChunk(q.model, now, quote(""), "null")
+	return script{first: chunk, tick: chunk, sent: 1}
+}
+
+// completionsChunk is an event with a text and a reason to finish, both JSON.
+func completionsChunk(model string, now time.Time, text []byte, reason string) []byte {
 	chunk := []byte(`data: {"id":"","object":"text_completion","created":`)
 	chunk = strconv.AppendInt(chunk, now.Unix(), 10)
-	chunk = append(append(chunk, `,"model":`...), quote(q.model)...)
-	chunk = append(chunk, `,"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":null}]}`+"\n\n"...)
-	return script{first: chunk, tick: chunk, sent: 1}
+	chunk = append(append(chunk, `,"model":`...), quote(model)...)
+	chunk = append(append(chunk, `,"choices":[{"index":0,"text":`...), text...)
+	return append(chunk, `,"logprobs":null,"finish_reason":`+reason+"}]}\n\n"...)
+}
+
+// completionsText is a text as a completion.
+func completionsText(q *Request, now time.Time) plain {
+	return plain{
+		delta: func(text []byte) []byte { return completionsChunk(q.model, now, text, "null") },
+		end:   append(completionsChunk(q.model, now, quote(""), `"stop"`), done...),
+	}
 }
 
 // completionsAnswer is a whole completion as one chunk: they have the same shape.

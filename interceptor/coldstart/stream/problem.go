@@ -32,6 +32,8 @@ type problem struct {
 	// object is the backend's own error, and document what that stands in, as JSON objects;
 	// nil if it gave none. Their members that an API's error does not have are kept.
 	object, document []byte
+	// body is all that the backend answered; nil if it gave no answer that can be read.
+	body []byte
 	// grpcStatus is the name that Google's APIs give to a failure; empty if the
 	// backend gave none.
 	grpcStatus string
@@ -54,7 +56,7 @@ func problemOf(status int, body []byte) *problem {
 	}
 	isJSON := json.Valid(body)
 	if isJSON {
-		p.read(bytes.ToValidUTF8(body, []byte("\uFFFD")))
+		p.read(bytes.ToValidUTF8(body, []byte("\uFFFD")), maxNesting)
 	}
 	// A whole answer that is merely not a stream is no message.
 	if p.message == "" && (!isJSON || status >= 400) {
@@ -93,9 +95,9 @@ func firstData(body []byte) []byte {
 }
 
 // read takes message, type and code out of the shapes that model servers use:
-// OpenAI's and Anthropic's {"error":{…}}, {"error":"…"}, FastAPI's {"detail":…},
+// OpenAI's and Anthropic's {"error":{…}}, {"error":"…"}, FastAPI's {"detail":…}, {"errors":[…]},
 // vLLM's flat {"message":…}, and Google's [{"error":{…}}].
-func (p *problem) read(body []byte) {
+func (p *problem) read(body []byte, depth int) {
 	var first []byte
 	if elements(body, func(start, end int) {
 		if first == nil {
@@ -120,6 +122,14 @@ func (p *problem) read(body []byte) {
 		}
 	}) {
 		return
+	}
+	if inner == nil && depth > 0 && bytes.HasPrefix(detail, []byte("{")) {
+		// FastAPI puts what an application raises below detail.
+		below := problem{status: p.status}
+		if below.read(detail, depth-1); below.message != "" {
+			*p = below
+			return
+		}
 	}
 	own := problem{}
 	if members(inner, func(m member) {
@@ -148,6 +158,45 @@ func (p *problem) read(body []byte) {
 			p.message = sentence(other)
 		}
 	}
+	// Google's errors are beside a message, GraphQL's and Rails' are all there is.
+	for _, other := range [][]byte{inner, message, valueOf(body, "errors"), body} {
+		if p.message == "" && other != nil && (p.status >= 400 || len(other) < len(body)) {
+			p.message = truncate(phrase(other, maxNesting))
+		}
+	}
+}
+
+// maxNesting is how deep a message is looked for, maxPhrases how many of a list are joined.
+const (
+	maxNesting = 4
+	maxPhrases = 8
+)
+
+// messageKeys are what servers call the message of an error, the best one first.
+var messageKeys = []string{"error", "message", "detail", "msg", "errors", "error_description", "error_message", "reason", "title"}
+
+// phrase finds the message in a value of any shape; it is empty if there is none.
+func phrase(value []byte, depth int) string {
+	if depth == 0 || len(value) == 0 {
+		return ""
+	}
+	if value[0] == '"' {
+		return sentence(value)
+	}
+	var all []string
+	if elements(value, func(start, end int) {
+		if one := phrase(value[start:end], depth-1); one != "" && len(all) < maxPhrases {
+			all = append(all, one)
+		}
+	}) {
+		return strings.Join(all, "; ")
+	}
+	for _, key := range messageKeys {
+		if message := phrase(valueOf(value, key), depth-1); message != "" {
+			return message
+		}
+	}
+	return ""
 }
 
 // note records a member that says what kind of failure it is.

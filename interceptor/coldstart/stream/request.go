@@ -22,6 +22,8 @@ type Request struct {
 	background bool // openai-responses: the client will poll
 	needs      need // of the client
 	http1      bool // the protocol of its connection
+	open       bool // no API is known by the path, so that other answers are welcome
+	reconnects bool // it asks again after a cut, as an EventSource
 }
 
 // Parse reads the facts out of a request's whole body. It reports false when the client did
@@ -37,14 +39,16 @@ func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 	if d == nil || !d.accepted(r.Header) || d == &eventSource && !r.ProtoAtLeast(1, 1) {
 		return Request{}, false // HTTP/1.0 ends every answer by a close, so that a cut looks like an end
 	}
-	return d.request(r, &f), true
+	request := d.request(r, &f)
+	request.open = d == &openAIChat && !c.known()
+	return request, true
 }
 
 // request returns the request of a client that is served in the dialect.
 func (d *Dialect) request(r *http.Request, f *facts) Request {
 	return Request{
 		dialect: d, model: f.model, harmless: f.restricted == 0, background: f.background,
-		needs: needsOf(r, d, f), http1: r.ProtoMajor == 1,
+		needs: needsOf(r, d, f), http1: r.ProtoMajor == 1, reconnects: r.Method == http.MethodGet,
 	}
 }
 

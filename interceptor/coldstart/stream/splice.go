@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -142,6 +141,10 @@ func (p *Splicer) Write(b []byte) (int, error) {
 	if p.mode == undecided {
 		p.WriteHeader(http.StatusOK)
 	}
+	if p.received == 0 && p.mode == failing && p.decoder != nil && !p.decoder.fits(b) {
+		p.decoder.stop()
+		p.decoder = nil // a failure says more as it is
+	}
 	p.received += int64(len(b))
 	if p.decoder == nil {
 		return len(b), p.take(b)
@@ -168,7 +171,10 @@ func (p *Splicer) take(b []byte) error {
 	case sniffing:
 		p.buf = append(p.buf, b...)
 		if !p.reserve(len(p.buf), 2*maxLine) {
-			return p.pass(p.buf)
+			if p.stream.request.dialect.ndjson {
+				return p.pass(p.buf)
+			}
+			return p.sniff(true)
 		}
 		return p.sniff(false)
 	}
@@ -185,22 +191,27 @@ func (p *Splicer) sniff(all bool) error {
 	// White space is how servers keep a client on the line while they work on JSON. It belongs
 	// to no answer, and the client gets keepalives.
 	p.buf = p.buf[:copy(p.buf, bytes.TrimLeft(held, blanks))]
-	switch p.stream.request.dialect.formOf(p.buf, all) {
+	found := p.stream.request.dialect.formOf(p.buf, all)
+	if found == document || found == neither {
+		found = p.otherForm(found, p.buf, all)
+	}
+	switch found {
 	case unclear:
 		return nil
 	case streamed:
 		return p.pass(p.buf)
+	case values:
+		p.begin()
+		p.filter = p.stream.valueFilter()
+		return p.pass(p.buf)
+	case readable:
+		p.begin()
+		p.filter = p.stream.textFilter()
+		return p.pass(p.buf)
 	case document:
-		if p.stream.request.dialect.answer == nil {
-			p.filter = &singleEvent{}
-			return p.pass(p.buf)
-		}
 		p.mode = converting
+		return p.collect(nil)
 	case neither:
-		if p.labeled() && !bytes.HasPrefix(p.buf, []byte("<")) {
-			// A field that is unknown, or has no colon, is valid in an event stream.
-			return p.pass(p.buf)
-		}
 		p.fails()
 	}
 	held = p.buf
@@ -213,7 +224,7 @@ func (p *Splicer) pass(held []byte) error {
 	p.begin()
 	p.mode = copying
 	// A second role is one too many for some clients, the only one is not.
-	if p.stream.request.dialect.dropRole && p.stream.sent > 0 {
+	if p.filter == nil && p.stream.request.dialect.dropRole && p.stream.sent > 0 {
 		p.filter = &roleFilter{}
 	}
 	p.release()
@@ -291,6 +302,7 @@ func (p *Splicer) Close(err error, status int, message string) error {
 	}
 	if p.broken != nil {
 		err = p.broken // not what the handler makes of a write that failed
+		p.failure = problem{status: http.StatusBadGateway, message: "the backend's answer cannot be decoded"}
 	}
 	p.begin()
 	switch {
@@ -302,8 +314,8 @@ func (p *Splicer) Close(err error, status int, message string) error {
 		p.WriteHeader(http.StatusOK) // a handler that writes nothing means that
 	}
 	if p.mode == sniffing && err == nil {
-		if len(bytes.TrimLeft(p.buf, blanks)) == 0 && p.stream.request.dialect == &eventSource {
-			return nil // a stream without events
+		if len(bytes.TrimLeft(p.buf, blanks)) == 0 && p.mayBeEmpty() {
+			return p.endEmpty()
 		}
 		if err := p.sniff(true); err != nil && !errors.Is(err, errEnough) {
 			return err
@@ -336,8 +348,7 @@ func (p *Splicer) Discard() {
 
 // labeled reports whether the Content-Type is that of the dialect's streams.
 func (p *Splicer) labeled() bool {
-	media, _, err := mime.ParseMediaType(p.header.Get("Content-Type"))
-	return err == nil && media == p.stream.request.dialect.mediaType()
+	return mediaOf(p.header) == p.stream.request.dialect.mediaType()
 }
 
 // unanswered ends the stream for a backend that gave no answer to speak of.
@@ -366,7 +377,7 @@ func (p *Splicer) endCopy(err error) error {
 			return err
 		}
 	}
-	if p.copied.event || p.stream.request.dialect.failure == nil {
+	if p.copied.event || p.stream.request.dialect == &eventSource {
 		return nil
 	}
 	// The end of a stream that has comments at most would look like an empty answer.
@@ -390,5 +401,7 @@ func (p *Splicer) refuse() error {
 	if p.unread {
 		body = nil
 	}
-	return p.stream.fail(problemOf(p.status, body))
+	failure := problemOf(p.status, body)
+	failure.body = body
+	return p.stream.fail(failure)
 }

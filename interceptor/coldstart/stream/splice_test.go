@@ -74,6 +74,17 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 		{"detail comes before message", "application/json", 500, `{"message":"m","detail":"d"}`, chatFailure("d", "server_error", `"500"`)},
 		{"FastAPI's list of details", "application/json", 422, `{"detail":[{"loc":["body"],"msg":"bad"}]}`,
 			chatFailure(`[{"loc":["body"],"msg":"bad"}]`, "invalid_request_error", `"422"`)},
+		{"an error below FastAPI's detail", "application/json", 400, `{"detail":{"error":{"message":"bad","type":"t","code":"c"}}}`, chatFailure("bad", "t", `"c"`)},
+		{"a text below FastAPI's detail", "application/json", 400, `{"detail":{"error":"bad"}}`, chatFailure("bad", "invalid_request_error", `"400"`)},
+		{"a message below FastAPI's detail", "application/json", 400, `{"detail":{"msg":"bad"}}`, chatFailure("bad", "invalid_request_error", `"400"`)},
+		{"a list of errors", "application/json", 400, `{"errors":[{"message":"bad"},{"message":"worse"}]}`, chatFailure("bad; worse", "invalid_request_error", `"400"`)},
+		{"a list of texts", "application/json", 400, `{"errors":["bad","worse"]}`, chatFailure("bad; worse", "invalid_request_error", `"400"`)},
+		{"an error that is a list", "application/json", 400, `{"error":["bad"]}`, `data: {"error":{"message":"bad","type":"invalid_request_error","param":null,"code":"400"}}` + "\n\n"},
+		{"an error with a detail", "application/json", 400, `{"error":{"detail":"bad"}}`, chatFailure("bad", "invalid_request_error", `"400"`)},
+		{"a message that is an object", "application/json", 400, `{"message":{"error":"bad"}}`, chatFailure("bad", "invalid_request_error", `"400"`)},
+		{"a short name", "application/json", 400, `{"msg":"bad"}`, chatFailure("bad", "invalid_request_error", `"400"`)},
+		{"OAuth's error", "application/json", 401, `{"error":"invalid_token","error_description":"expired"}`,
+			`data: {"error":{"message":"invalid_token","type":"invalid_request_error","param":null,"code":"401","error_description":"expired"}}` + "\n\n"},
 		{"Google's list", "application/json", 400, `[{"error":{"code":400,"message":"g","status":"INVALID_ARGUMENT"}}]`,
 			`data: {"error":{"message":"g","type":"invalid_request_error","param":null,"code":400,"status":"INVALID_ARGUMENT"}}` + "\n\n"},
 		{"JSON of another shape is text", "application/json", 400, `{"oops":1}`, chatFailure(`{"oops":1}`, "invalid_request_error", `"400"`)},
@@ -86,11 +97,11 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 		{"a stream that is no error", "text/event-stream", 500, "data: {\"a\":1}\n\n", chatFailure(`{"a":1}`, "server_error", `"500"`)},
 		{"HTML", "text/html", 200, "<html>login</html>", chatFailure("<html>login</html>", "server_error", `"502"`)},
 		{"a redirect", "", 307, "", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
-		{"no content", "", 204, "", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
 		{"JSON that is no completion", "application/json", 200, `{"ok":true}`, chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
 		{"an error with a good status", "application/json", 200, `{"error":{"message":"no","type":"t"}}`, chatFailure("no", "t", `"502"`)},
-		{"text that is no stream", "text/plain", 200, "hello", chatFailure("hello", "server_error", `"502"`)},
-		{"text that is almost a stream", "text/plain", 200, "dat", chatFailure("dat", "server_error", `"502"`)},
+		{"sound", "audio/wav", 200, "RIFF\x00\x01WAVE", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
+		{"gzip that is called text", "text/plain", 200, "\x1f\x8b\x08\x00", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
+		{"gzip that is called a stream", "text/event-stream", 200, "\x1f\x8b\x08\x00", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			got, status, err := spliced(t, &openAIChat, chatBody, func(w http.ResponseWriter) error {
@@ -258,8 +269,9 @@ func TestCompressedAnswers(t *testing.T) {
 		{"another coding", "br", "\x0b\x02\x80", 200, notStream, false},
 		{"an error in another coding", "zstd", "\x28\xb5", 500, chatFailure("Internal Server Error", "server_error", `"500"`), false},
 		{"two codings", "gzip, br", whole("gzip", chatJSON), 200, notStream, false},
-		{"no gzip at all", "gzip", "data: x\n\n", 200, chatFailure("the backend did not answer", "server_error", `"502"`), false},
-		{"cut gzip before any byte", "gzip", whole("gzip", chatJSON)[:20], 200, chatFailure("the backend did not answer", "server_error", `"502"`), false},
+		{"no gzip at all", "gzip", "data: x\n\n", 200, chatFailure("the backend's answer cannot be decoded", "server_error", `"502"`), false},
+		{"an error that is no gzip", "gzip", openAIError, 404, chatFailure("no such model", "NotFoundError", "404"), false},
+		{"cut gzip before any byte", "gzip", whole("gzip", chatJSON)[:20], 200, chatFailure("the backend's answer cannot be decoded", "server_error", `"502"`), false},
 		{"JSON in members of gzip, one of them empty", "gzip", whole("gzip", chatJSON[:9]) + whole("gzip", "") + whole("gzip", chatJSON[9:]), 200, plain, false},
 		{"a stream in members of gzip", "x-gzip", whole("gzip", chatChunk2) + whole("gzip", chatChunk2), 200, chatChunk2 + chatChunk2, false},
 		{"padding behind gzip", "gzip", whole("gzip", chatJSON) + "\x00\x00\x00", 200, plain, false},
@@ -745,7 +757,7 @@ func TestAnyJSONIsAnEventAsItComes(t *testing.T) {
 		answer(200, "application/json", body[:1], body[1:100], body[100:])(w)
 		return nil
 	})
-	want := "data: " + strings.NewReplacer("\n", "", "\r", "").Replace(body) + "\n\n"
+	want := "data: " + strings.TrimLeft(strings.NewReplacer("\n", "", "\r", "").Replace(body), " ") + "\n\n"
 	if got != want || status != 200 || err != nil {
 		t.Errorf("got %d %v and %d bytes, want %d", status, err, len(got), len(want))
 	}
@@ -946,7 +958,9 @@ func FuzzSplice(f *testing.F) {
 	medias := []string{"text/event-stream", "application/json", "", "text/html", "application/x-ndjson"}
 	all := []*Dialect{&eventSource, &openAIChat, &openAICompletions, &openAIResponses, &anthropic, &ollamaChat, &ollamaGenerate, &gemini}
 	// The two streams may be opened in different seconds.
-	created := regexp.MustCompile(`"created(_at)?":\d+`)
+	created := regexp.MustCompile(`"created(_at)?":(\d+|"[^"]*")`)
+	between := regexp.MustCompile(`"(\},"finish_reason":null\}\]\}|,"logprobs":null,"finish_reason":null\}\]\}|\}?,"done":false\})\n\n?(data: )?` +
+		`\{("id":"",)?("object":"[^"]*",)?("model":"[^"]*")?,*("model":"[^"]*",?)?("choices":\[\{"index":0,("delta":\{"content":|"text":)|"message":\{"role":"assistant","content":|"response":)"`)
 	f.Fuzz(func(t *testing.T, body, cuts []byte, dialect, media byte, fails bool) {
 		d := all[int(dialect)%len(all)]
 		var failed error
@@ -964,7 +978,8 @@ func FuzzSplice(f *testing.F) {
 				}
 				return failed
 			})
-			return created.ReplaceAllString(text, ""), err != nil
+			// A text becomes as many events as it has pieces.
+			return between.ReplaceAllString(created.ReplaceAllString(text, ""), ""), err != nil
 		}
 		var pieces [][]byte
 		rest := body

@@ -46,13 +46,13 @@ func (p *Splicer) collect(b []byte) error {
 		p.noMemory = true
 		room = 0
 	}
-	if p.mode == converting && len(b) > room {
+	if p.mode == converting && (p.noMemory || len(b) > room) {
 		if can, err := p.inPieces(b); can {
 			return err
 		}
 	}
 	p.buf = append(p.buf, b[:min(room, len(b))]...)
-	if len(b) > room {
+	if p.noMemory || len(b) > room {
 		p.tooLong = true
 		return errEnough
 	}
@@ -95,7 +95,7 @@ func (p *Splicer) convert(err error) error {
 		return p.unanswered()
 	}
 	if !json.Valid(p.buf) {
-		return p.refuse()
+		return p.instead()
 	}
 	to := events{send: func(b []byte) error {
 		if err := p.send(p.stream.afterComments()); err != nil {
@@ -104,7 +104,7 @@ func (p *Splicer) convert(err error) error {
 		return p.send(b)
 	}}
 	if !p.stream.request.dialect.answer(&p.stream.request, p.stream.sent, p.buf, &to) {
-		return p.refuse()
+		return p.instead()
 	}
 	to.flush()
 	return to.err

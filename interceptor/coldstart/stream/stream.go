@@ -124,17 +124,15 @@ func (s *Stream) afterComments() []byte {
 	return s.data()
 }
 
-// fail writes the failure of a stream, or has the connection aborted where the
-// dialect has no way to say it.
+// fail writes the failure of a stream, and has the connection aborted where clients would
+// take a clean end for a complete answer.
 func (s *Stream) fail(p *problem) error {
 	s.client.lift()
-	render := s.request.dialect.failure
-	if render == nil {
-		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)
-	}
-	lead := s.afterComments()
-	if err := s.client.write(append(lead[:len(lead):len(lead)], render(&s.request, p, s.sent, s.opened)...)); err != nil {
-		return err
+	if failure := s.request.dialect.failure(&s.request, p, s.sent, s.opened); failure != nil {
+		lead := s.afterComments()
+		if err := s.client.write(append(lead[:len(lead):len(lead)], failure...)); err != nil {
+			return err
+		}
 	}
 	if s.request.dialect.cutsFailures || s.request.needs&abortAfterFailure != 0 {
 		return fmt.Errorf("%w: status %d", http.ErrAbortHandler, p.status)

@@ -386,19 +386,18 @@ var dialects = map[*Dialect]string{
 const (
 	asItIs      = "the same bytes"
 	oneEvent    = "one event"
+	eachEvent   = "an event for each value"
+	lineEvent   = "one event with its lines"
 	eventsOfAPI = "the API's events"
 	endOfStream = "the end of the stream"
+	endOfAnswer = "the end of an empty answer"
 	errorEvent  = "an error event"
 	errorAndCut = "an error event, then the connection is aborted"
-	justCut     = "the connection is aborted"
 )
 
 // fails returns what the client gets in place of an answer.
 func fails(d *Dialect) string {
-	switch {
-	case d.failure == nil:
-		return justCut
-	case d.cutsFailures:
+	if d.cutsFailures {
 		return errorAndCut
 	}
 	return errorEvent
@@ -416,21 +415,31 @@ func converts(d *Dialect) (whole, large string) {
 	return eventsOfAPI, eventsOfAPI
 }
 
-// nothing returns what the client gets of an answer without a body.
-func nothing(d *Dialect) string {
-	if d.answer == nil {
-		return endOfStream
+// reads returns what the client gets of lines of JSON, of text, and of a 204.
+func reads(d *Dialect) (lines, text, nothing string) {
+	lines, text, nothing = fails(d), fails(d), endOfStream
+	if d.plain != nil {
+		text, nothing = eventsOfAPI, endOfAnswer
 	}
-	return fails(d)
+	switch {
+	case d == &eventSource:
+		lines, text = eachEvent, lineEvent
+	case d.ndjson:
+		lines = asItIs
+	case d.chunk != nil:
+		lines = eventsOfAPI
+	}
+	return lines, text, nothing
 }
 
 // documentedAnswers renders what the client gets of each kind of answer.
 func documentedAnswers() string {
 	var b strings.Builder
-	b.WriteString("| dialect | the API's stream | its JSON | its JSON, over 16 MiB | nothing | another 2xx, an error |\n| --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| dialect | the API's stream | its JSON | its JSON, over 16 MiB | lines of the API's JSON | text | 202, 204 or 205 without a body | another 2xx, an error |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, d := range []*Dialect{&openAIChat, &openAICompletions, &openAIResponses, &anthropic, &gemini, &ollamaChat, &eventSource} {
 		whole, large := converts(d)
-		b.WriteString("| " + strings.Join([]string{dialects[d], asItIs, whole, large, nothing(d), fails(d)}, " | ") + " |\n")
+		lines, text, nothing := reads(d)
+		b.WriteString("| " + strings.Join([]string{dialects[d], asItIs, whole, large, lines, text, nothing, fails(d)}, " | ") + " |\n")
 	}
 	return b.String()
 }
@@ -442,40 +451,52 @@ func TestDocumentedAnswers(t *testing.T) {
 		body          string
 		media, stream string
 		whole, event  string // event is in the API's events only
+		line          string // of the stream, as JSON
 	}{
-		{&openAIChat, toolsBody, eventStream, chatChunk1 + chatChunk2, chatJSON, `"object":"chat.completion.chunk"`},
+		{&openAIChat, toolsBody, eventStream, chatChunk1 + chatChunk2, chatJSON, `"object":"chat.completion.chunk"`,
+			`{"object":"chat.completion.chunk","choices":[{"delta":{"content":"Hello"}}]}`},
 		{&openAICompletions, `{"stream":true,"suffix":"x"}`, eventStream, "data: {\"choices\":[{\"text\":\"Hello\"}]}\n\ndata: [DONE]\n\n",
-			`{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hello"}]}`, "[DONE]"},
+			`{"id":"c","object":"text_completion","choices":[{"index":0,"text":"Hello"}]}`, "[DONE]", `{"choices":[{"text":"Hello"}]}`},
 		{&openAIResponses, `{"stream":true}`, eventStream, "event: response.created\ndata: {\"type\":\"response.created\"}\n\n",
-			`{"id":"resp_1","object":"response","output":[]}`, "event: response.completed"},
+			`{"id":"resp_1","object":"response","output":[]}`, "event: response.completed", `{"type":"response.created"}`},
 		{&anthropic, `{"stream":true}`, eventStream, "event: message_start\ndata: {\"type\":\"message_start\"}\n\n",
-			`{"id":"msg_1","type":"message","content":[]}`, "event: message_stop"},
-		{&gemini, `{}`, eventStream, "data: {\"candidates\":[]}\r\n\r\n", `{"candidates": [{"content": {"parts": [{"text": "Hello"}]}}]}`, "data: "},
+			`{"id":"msg_1","type":"message","content":[]}`, "event: message_stop", `{"type":"message_start"}`},
+		{&gemini, `{}`, eventStream, "data: {\"candidates\":[]}\r\n\r\n", `{"candidates": [{"content": {"parts": [{"text": "Hello"}]}}]}`, "data: ", `{"error":{"message":"x"}}`},
 		{&ollamaChat, `{"messages":[{"content":"hi"}],"tools":[{}]}`, "application/x-ndjson", `{"message":{"content":"Hello"},"done":false}` + "\n",
-			`{"message":{"role":"assistant","content":"Hello"}, "done":true}`, `"done":false`},
-		{&eventSource, ``, eventStream, "id: 1\ndata: hello\n\n", `{"hello":1}`, "data: "},
+			`{"message":{"role":"assistant","content":"Hello"}, "done":true}`, `"done":false`, `{"message":{"content":"Hello"},"done":false}`},
+		{&eventSource, ``, eventStream, "id: 1\ndata: hello\n\n", `{"hello":1}`, "data: ", `{"hello":[]}`},
 	} {
 		whole, _ := converts(c.dialect)
+		lines, plain, nothing := reads(c.dialect)
 		for _, answered := range []struct {
 			kind, want string
 			answer     func(http.ResponseWriter)
 		}{
 			{"the API's stream", asItIs, answer(200, c.media, c.stream)},
 			{"its JSON", whole, answer(200, "application/json", c.whole)},
-			{"nothing", nothing(c.dialect), answer(200, "", "")},
-			{"another 2xx", fails(c.dialect), answer(200, "text/html", "<h1>Log in</h1>")},
+			{"lines of JSON", lines, answer(200, "application/x-ndjson", c.line+"\n", c.line+"\n")},
+			{"text", plain, answer(200, "text/plain", "Hel", "lo\nthere")},
+			{"accepted", nothing, answer(202, "", "")},
+			{"nothing", nothing, answer(204, "", "")},
+			{"sound", fails(c.dialect), answer(200, "audio/wav", "RIFF\x00\x00WAVE")},
 			{"an error", fails(c.dialect), answer(503, "text/plain", "busy-marker")},
 		} {
 			got := play(t, part{dialect: c.dialect, body: c.body, spec: Options{Display: DisplayNone, Interval: 30 * time.Second}, wait: time.Second, answer: answered.answer})
 			text, aborted := got.Body.String(), errors.Is(got.err, http.ErrAbortHandler)
+			stream := c.stream
+			if answered.kind == "lines of JSON" {
+				stream = c.line + "\n" + c.line + "\n"
+			}
 			is := map[string]bool{
-				asItIs:      strings.HasSuffix(text, c.stream) && got.err == nil,
+				asItIs:      strings.HasSuffix(text, stream) && got.err == nil,
 				oneEvent:    strings.HasSuffix(text, "data: "+c.whole+"\n\n") && got.err == nil,
-				eventsOfAPI: strings.Contains(text, c.event) && got.err == nil,
-				endOfStream: !strings.Contains(text, "data:") && got.err == nil,
+				eachEvent:   strings.HasSuffix(text, "data: "+c.line+"\n\ndata: "+c.line+"\n\n") && got.err == nil,
+				lineEvent:   strings.HasSuffix(text, "data: Hello\ndata: there\n\n") && got.err == nil,
+				eventsOfAPI: (strings.Contains(text, c.event)) && got.err == nil && !strings.Contains(text, "error"),
+				endOfStream: !strings.Contains(text, "error") && got.err == nil,
+				endOfAnswer: (strings.HasSuffix(text, done) || strings.Contains(text, `"done":true`)) && got.err == nil,
 				errorEvent:  strings.Contains(text, "error") && !aborted,
 				errorAndCut: strings.Contains(text, "error") && aborted,
-				justCut:     !strings.Contains(text, "error") && aborted,
 			}
 			if !is[answered.want] {
 				t.Errorf("%s, %s: want %s, got %q, %v", dialects[c.dialect], answered.kind, answered.want, text, got.err)

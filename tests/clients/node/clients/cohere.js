@@ -16,8 +16,8 @@ const usageOf = (usage) => usage && { input: usage.tokens.inputTokens, output: u
 
 export const chat = {
   variants: ['tools', 'structured'],
-  // There are no events for a failure, so that the connection is cut.
-  failed: () => ({ class: 'TypeError', message: 'terminated' }),
+  // It knows no event for a failure, and fails at the first one.
+  failed: () => ({ message: /Missing discriminant/ }),
   refused: ({ message, status }) => ({ class: 'ServiceUnavailableError', message: new RegExp(message), statusCode: status }),
   cut: { class: 'TypeError', message: 'terminated' },
   left: { name: 'AbortError' },
