@@ -101,7 +101,7 @@ func (a *App) drain() error {
 	}
 	err := a.proxy.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		a.log.Info("requests were cut at the end of the drain", "reason", err.Error())
+		a.log.Info("cut requests at the end of the drain", "reason", err.Error())
 		return nil
 	}
 	return err

@@ -113,10 +113,10 @@ KEDA_HTTP_SHUTDOWN_DELAY: "-5s" is negative
 KEDA_HTTP_DRAIN_TIMEOUT: "30" is not a duration, for example 30s or 5m
 KEDA_HTTP_COLD_START_MAX_BODY_BYTES: "16MiB" is not a number of bytes, for example 16777216
 KEDA_HTTP_MAX_IDLE_CONNS: "-1" is not a whole number of 0 or more
-KEDA_HTTP_TLS_MIN_VERSION: "1.1" is none of 1.2, 1.3, TLS12, TLS13
-KEDA_HTTP_TLS_CIPHER_SUITES: "ROT13" is no cipher suite that Go knows
-KEDA_HTTP_TLS_CURVE_PREFERENCES: "P224" is no curve that is known (P256, P384, P521, X25519, X25519MLKEM768)
-OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "carrier pigeon" is none of console, http/protobuf, grpc`
+KEDA_HTTP_TLS_MIN_VERSION: "1.1" is not one of 1.2, 1.3, TLS12, TLS13
+KEDA_HTTP_TLS_CIPHER_SUITES: "ROT13" is not a cipher suite that Go supports
+KEDA_HTTP_TLS_CURVE_PREFERENCES: "P224" is not a supported curve (P256, P384, P521, X25519, X25519MLKEM768)
+OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "carrier pigeon" is not one of console, http/protobuf, grpc`
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

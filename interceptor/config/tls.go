@@ -111,7 +111,7 @@ func tlsVersion(value string) (uint16, error) {
 	case "1.3", "TLS13":
 		return tls.VersionTLS13, nil
 	}
-	return 0, fmt.Errorf("%q is none of 1.2, 1.3, TLS12, TLS13", value)
+	return 0, fmt.Errorf("%q is not one of 1.2, 1.3, TLS12, TLS13", value)
 }
 
 // cipherSuite parses a name as crypto/tls spells it.
@@ -121,7 +121,7 @@ func cipherSuite(name string) (uint16, error) {
 			return suite.ID, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no cipher suite that Go knows", name)
+	return 0, fmt.Errorf("%q is not a cipher suite that Go supports", name)
 }
 
 // curve parses the name of a key exchange as crypto/tls spells it, with or
@@ -133,7 +133,7 @@ func curve(name string) (tls.CurveID, error) {
 	}
 	id, ok := known[curveKey(name)]
 	if !ok {
-		return 0, fmt.Errorf("%q is no curve that is known (%s)", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		return 0, fmt.Errorf("%q is not a supported curve (%s)", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	}
 	return id, nil
 }

@@ -74,7 +74,7 @@ func TestABackendThatAnswersLateDoesNotBlockTheLine(t *testing.T) {
 			}
 		}
 		if p.timer != nil {
-			t.Error("the timer runs while nobody waits")
+			t.Error("the timer runs without a waiter")
 		}
 	})
 }
@@ -260,7 +260,7 @@ func TestEnqueueWhileReadyIsServedAtOnce(t *testing.T) {
 	p := s.Port(web())
 	set(s, "10.0.0.1:80")
 	if n := len(served(t, enqueue(p, 1))); n != 1 {
-		t.Error("a waiter that came just after readiness waits for ever")
+		t.Error("a waiter that came just after readiness waits forever")
 	}
 }
 

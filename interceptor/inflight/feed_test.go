@@ -252,7 +252,7 @@ func TestASetShrinksAfterABurst(t *testing.T) {
 	}
 	fill(1)
 	if s.routes == nil {
-		t.Error("a small set is made anew each time")
+		t.Error("a small set is allocated each time")
 	}
 }
 
@@ -355,7 +355,7 @@ func BenchmarkFeed(b *testing.B) {
 			}
 		})
 		if len(known) != n {
-			b.Errorf("%d of %d routes were told", len(known), n)
+			b.Errorf("%d of %d routes were reported", len(known), n)
 		}
 		f.Close()
 	}

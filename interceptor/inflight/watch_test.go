@@ -159,7 +159,7 @@ func TestAColdHitWaitsForNothing(t *testing.T) {
 				for route, at := range hits {
 					told, ok := w.cold[route]
 					if took := told.Sub(at); !ok || took > 5*ms {
-						t.Errorf("%s: %s was told %v after the hit (%v)", test.reason, route, took, ok)
+						t.Errorf("%s: %s received %v after the hit (%v)", test.reason, route, took, ok)
 					}
 				}
 				if source.visited > test.visited || source.walks > 0 {

@@ -97,38 +97,38 @@ func New(provider metric.MeterProvider, gauges Gauges) (*Metrics, error) {
 	var err error
 	if m.requests, err = meter.Int64Counter(nameRequests,
 		metric.WithDescription("Requests answered, by route and status")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameRequests, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameRequests, err)
 	}
 	if m.duration, err = meter.Float64Histogram(nameDuration, metric.WithUnit("s"), buckets(),
 		metric.WithDescription("Time from the arrival of a request to the end of its response")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameDuration, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameDuration, err)
 	}
 	if m.rejections, err = meter.Int64Counter(nameRejections,
 		metric.WithDescription("Cold requests that found every place taken")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameRejections, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameRejections, err)
 	}
 	if m.coldStart, err = meter.Float64Histogram(nameColdStart, metric.WithUnit("s"), buckets(),
 		metric.WithDescription("How long cold requests waited for an endpoint")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameColdStart, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameColdStart, err)
 	}
 	if m.lost, err = meter.Int64Counter(nameLostAnswers,
 		metric.WithDescription("Successful answers that a stream replaced by a failure, as they were neither a stream nor JSON of the API")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameLostAnswers, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameLostAnswers, err)
 	}
 	if m.ignored, err = meter.Int64Counter(nameWakeIgnored,
 		metric.WithDescription("Requests that found their target asleep and did not wake it, as a static route answered them")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameWakeIgnored, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameWakeIgnored, err)
 	}
 	if gauges.Concurrency != nil {
 		if _, err = meter.Int64ObservableUpDownCounter(nameConcurrency,
 			metric.WithDescription("Requests in flight, by route"), metric.WithInt64Callback(gauges.Concurrency.observe)); err != nil {
-			return nil, fmt.Errorf("making instrument %s: %w", nameConcurrency, err)
+			return nil, fmt.Errorf("creating instrument %s: %w", nameConcurrency, err)
 		}
 	}
 	if gauges.ReadyEndpoints != nil {
 		if _, err = meter.Int64ObservableGauge(nameEndpoints,
 			metric.WithDescription("Ready endpoints of the target, by route; 0 while it sleeps or wakes"), metric.WithInt64Callback(gauges.ReadyEndpoints.observe)); err != nil {
-			return nil, fmt.Errorf("making instrument %s: %w", nameEndpoints, err)
+			return nil, fmt.Errorf("creating instrument %s: %w", nameEndpoints, err)
 		}
 	}
 	return m, nil

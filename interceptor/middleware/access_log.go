@@ -52,7 +52,7 @@ func (l *AccessLog) Run(ctx context.Context, log logr.Logger) {
 func (l *AccessLog) write(line []byte, log logr.Logger) {
 	_, _ = l.out.Write(line)
 	if n := l.dropped.Swap(0); n > 0 {
-		log.Info("access log lines were dropped: their reader is too slow", "lines", n)
+		log.Info("dropped access log lines: their reader is too slow", "lines", n)
 	}
 }
 

@@ -91,7 +91,7 @@ func (w Watch) Run(ctx context.Context) {
 			continue
 		case !short:
 			short = true
-			w.Log.Info("memory is short, requests that wait are shed; raise the memory limit or add replicas", "memory", now.Bytes, "limit", w.Limit, "waiting", w.Waiting())
+			w.Log.Info("memory is short, shedding held requests; raise the memory limit or add replicas", "memory", now.Bytes, "limit", w.Limit, "waiting", w.Waiting())
 		case now.Cycles == last.Cycles && time.Since(at) < stale:
 			continue // the figure is from before
 		}

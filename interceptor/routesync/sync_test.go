@@ -217,7 +217,7 @@ func TestInterceptorRouteWinsANameClash(t *testing.T) {
 			t.Error("the counts go on: the name is the same")
 		}
 		if len(s.Problems()) != 1 {
-			t.Errorf("the loser is told: %v", s.Problems())
+			t.Errorf("the losing route has problems: %v", s.Problems())
 		}
 		sink.Delete(interceptorRoute(t, "a", "new.test", ""))
 		settle()
@@ -374,7 +374,7 @@ func TestRequestsOfADeletedRouteFollowItsSuccessor(t *testing.T) {
 				t.Error("the successor is the route in force")
 			}
 		default:
-			t.Error("requests in flight are told")
+			t.Error("requests in flight were notified")
 		}
 		release()
 		// An idle route has no waiting requests: it is kept until another one goes.

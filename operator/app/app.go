@@ -62,13 +62,13 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		return nil, err
 	}
 	if cfg.Flags.MetricsAuth && !cfg.Flags.MetricsSecure {
-		log.Info("Serving metrics without authentication: it needs TLS")
+		log.Info("serving metrics without authentication, which needs TLS")
 	}
 	cluster = rest.CopyConfig(cluster)
 	cluster.WarningHandlerWithContext = warnings{}
 	m, err := ctrl.NewManager(cluster, managerOptions(cfg, namespace, log))
 	if err != nil {
-		return nil, fmt.Errorf("making the manager: %w", err)
+		return nil, fmt.Errorf("creating the manager: %w", err)
 	}
 	servers, err := newServers(cfg.Flags, cluster, m.GetHTTPClient(), log)
 	if err != nil {
@@ -205,7 +205,7 @@ func ownNamespace(configured string) (string, error) {
 	}
 	content, err := os.ReadFile(namespaceFile)
 	if err != nil {
-		return "", fmt.Errorf("finding the operator's namespace: %s is not set, and this is no pod: %w", config.EnvNamespace, err)
+		return "", fmt.Errorf("finding the operator's namespace: %s is not set, and the process does not run in a pod: %w", config.EnvNamespace, err)
 	}
 	return strings.TrimSpace(string(content)), nil
 }

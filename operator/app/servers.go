@@ -74,11 +74,11 @@ func (s *servers) secure() error {
 	}
 	cert, key, err := certutil.GenerateSelfSignedCertKey("localhost", []net.IP{{127, 0, 0, 1}}, nil)
 	if err != nil {
-		return fmt.Errorf("making a certificate for metrics: %w", err)
+		return fmt.Errorf("creating a certificate for metrics: %w", err)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return fmt.Errorf("making a certificate for metrics: %w", err)
+		return fmt.Errorf("creating a certificate for metrics: %w", err)
 	}
 	s.tls = &tls.Config{Certificates: []tls.Certificate{pair}}
 	return nil

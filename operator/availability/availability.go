@@ -68,7 +68,7 @@ func (k *Kind) Prepare(f func(context.Context) error) { k.prepare = append(k.pre
 // missing.
 func (k *Kind) Probe(ctx context.Context) {
 	if err := k.look(ctx); err != nil {
-		k.log.Info("Kind is not available; working without it until it is", "reason", err.Error(), "hint", k.hint)
+		k.log.Info("kind is not available; working without it until it is", "reason", err.Error(), "hint", k.hint)
 	}
 }
 
@@ -86,7 +86,7 @@ func (k *Kind) Start(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		if k.look(ctx) == nil {
-			k.log.Info("Kind is available")
+			k.log.Info("kind is available")
 			return nil
 		}
 	}
@@ -155,7 +155,7 @@ func (w *watch) Start(ctx context.Context, queue workqueue.TypedRateLimitingInte
 		case <-w.kind.available:
 		}
 		if err := w.startLate(ctx, queue); err != nil && ctx.Err() == nil {
-			w.kind.log.Error(err, "Watching a kind that became available failed")
+			w.kind.log.Error(err, "watching a kind that became available failed")
 		}
 	}()
 	return nil

@@ -100,13 +100,13 @@ func read(r *environment.Reader) Config {
 		ScalerService: r.Text(EnvScalerService, "", "Service of the external scaler, in the operator's namespace; ScaledObjects name it.",
 			environment.Required("keda-add-ons-http-external-scaler"), spelledOld(EnvScalerService)),
 		ScalerPort:     r.Port(EnvScalerPort, "8091", "Port of that Service.", spelledOld(EnvScalerPort)),
-		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty is that of its pod.", spelledOld(EnvNamespace)),
-		WatchNamespace: r.Namespace(EnvWatchNamespace, "The only namespace whose routes are reconciled; empty is all.", spelledOld(EnvWatchNamespace)),
+		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty means that of its pod.", spelledOld(EnvNamespace)),
+		WatchNamespace: r.Namespace(EnvWatchNamespace, "The only namespace whose routes are reconciled; empty means all.", spelledOld(EnvWatchNamespace)),
 		Routes:         route.ReadSettings(r),
 		WakePhases:     r.Flag(EnvWakePhases, "true", "Write the phases of wakes into status.wake; false needs no right to pods and events."),
 		LeaderElection: LeaderElection{
-			LeaseDuration: r.Period(EnvLeaseDuration, "15s", "After how long without a sign of life of the leader another replica takes over; with --leader-elect.", spelledOld(EnvLeaseDuration)),
-			RenewDeadline: r.Period(EnvRenewDeadline, "10s", "After how long without success in renewing its lease the leader gives up; less than the lease.", spelledOld(EnvRenewDeadline)),
+			LeaseDuration: r.Period(EnvLeaseDuration, "15s", "How long another replica waits for a sign of life of the leader before it takes over; with --leader-elect.", spelledOld(EnvLeaseDuration)),
+			RenewDeadline: r.Period(EnvRenewDeadline, "10s", "How long the leader tries to renew its lease before it gives up; less than the lease.", spelledOld(EnvRenewDeadline)),
 			RetryPeriod:   r.Period(EnvRetryPeriod, "2s", "Time between two attempts to get or renew the lease.", spelledOld(EnvRetryPeriod)),
 		},
 	}

@@ -154,12 +154,12 @@ func TestRates(t *testing.T) {
 		b.Close()
 		rate("requests stay counted when their interceptor goes", 3.5)
 		if !d.State(llm).Active() {
-			t.Error("a rate is no activity")
+			t.Error("a rate alone does not make the route active")
 		}
 		<-time.After(62 * time.Second)
 		rate("a minute later", 0)
 		if d.State(llm).Active() {
-			t.Error("active for ever")
+			t.Error("stays active after the window")
 		}
 		d.Forget(llm)
 		a.Apply(update(llm, queue.Count{RequestCount: 600}))

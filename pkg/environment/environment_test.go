@@ -51,7 +51,7 @@ func TestValues(t *testing.T) {
 		{"milliseconds", "200", func(r *Reader) any { return r.Milliseconds("X", "1", "") }, 200 * time.Millisecond, ""},
 		{"milliseconds with a unit", "200ms", func(r *Reader) any { return r.Milliseconds("X", "1", "") }, time.Duration(0), `"200ms" is not a number of milliseconds above 0`},
 		{"a word", "b", func(r *Reader) any { return r.OneOf([]string{"a", "b"}, "X", "a", "") }, "b", ""},
-		{"another word", "c", func(r *Reader) any { return r.OneOf([]string{"a", "b"}, "X", "a", "") }, "", `"c" is none of a, b`},
+		{"another word", "c", func(r *Reader) any { return r.OneOf([]string{"a", "b"}, "X", "a", "") }, "", `"c" is not one of a, b`},
 		{"a list", " a, ,b,", func(r *Reader) any { return r.List("X", "") }, []string{"a", "b"}, ""},
 		{"no list", "", func(r *Reader) any { return r.List("X", "") }, []string(nil), ""},
 	} {

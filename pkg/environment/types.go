@@ -149,7 +149,7 @@ func (r *Reader) OneOf(words []string, name, fallback, description string, optio
 	v := Variable{Name: name, Default: fallback, Type: strings.Join(words, ", "), Description: description}
 	return Parse(r, v, func(value string) (string, error) {
 		if !slices.Contains(words, value) {
-			return "", fmt.Errorf("%q is none of %s", value, v.Type)
+			return "", fmt.Errorf("%q is not one of %s", value, v.Type)
 		}
 		return value, nil
 	}, options...)

@@ -90,7 +90,7 @@ func TestAStoreIsEnough(t *testing.T) {
 	remove(t, dir+"/tls.crt")
 	remove(t, dir+"/tls.key")
 	if _, err := c.reload(); err == nil {
-		t.Error("a default certificate that goes is no error")
+		t.Error("no error after the default certificate has disappeared")
 	}
 }
 

@@ -458,7 +458,7 @@ func TestUnreadRequestsAreNotIdle(t *testing.T) {
 		}
 	}
 	if c.evict() {
-		t.Error("a connection whose request nobody has read is closed")
+		t.Error("the server closed a connection with an unread request")
 	}
 	idle, _ := accept()
 	if !c.evict() {

@@ -51,11 +51,11 @@ func New(cluster *rest.Config, o Options) (*Source, error) {
 	}
 	client, err := rest.HTTPClientFor(cluster)
 	if err != nil {
-		return nil, fmt.Errorf("making the cluster client: %w", err)
+		return nil, fmt.Errorf("creating the cluster client: %w", err)
 	}
 	routes, err := dynamic.NewForConfigAndClient(cluster, client)
 	if err != nil {
-		return nil, fmt.Errorf("making the cluster client of routes: %w", err)
+		return nil, fmt.Errorf("creating the cluster client for routes: %w", err)
 	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme} {

@@ -81,7 +81,7 @@ func (c *Client) open(ctx context.Context, address string) (io.ReadCloser, error
 	u.RawQuery = query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the counts: %w", err)
+		return nil, fmt.Errorf("requesting the counts: %w", err)
 	}
 	client := c.HTTP
 	if client == nil {
@@ -89,12 +89,12 @@ func (c *Client) open(ctx context.Context, address string) (io.ReadCloser, error
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the counts: %w", err)
+		return nil, fmt.Errorf("requesting the counts: %w", err)
 	}
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	switch {
 	case response.StatusCode != http.StatusOK:
-		err = fmt.Errorf("asking for the counts: status %d", response.StatusCode)
+		err = fmt.Errorf("requesting the counts: status %d", response.StatusCode)
 	case mediaType != ContentTypeWatch:
 		err = ErrNoWatch
 	default:

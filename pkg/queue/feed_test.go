@@ -120,7 +120,7 @@ func TestARoundEndsAndColdHitsGoBetweenItsLines(t *testing.T) {
 				t.Fatalf("line %d came after %v", line, e.After)
 			}
 			if _, isCold := e.Event.Counts["ns/cold"]; isCold != (line == 3) || !isCold && len(e.Event.Counts) != batch {
-				t.Errorf("line %d tells of %d routes, of the cold one: %v", line, len(e.Event.Counts), isCold)
+				t.Errorf("line %d has %d routes, the cold one among them: %v", line, len(e.Event.Counts), isCold)
 			}
 		}
 		pass(time.Millisecond)

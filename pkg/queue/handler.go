@@ -82,7 +82,7 @@ func (h *handler) list(w http.ResponseWriter) {
 	}
 	body, err := json.Marshal(counts)
 	if err != nil {
-		http.Error(w, "the counts cannot be encoded", http.StatusInternalServerError)
+		http.Error(w, "encoding the counts failed", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", ContentTypeJSON)

@@ -220,7 +220,7 @@ func TestASlowReaderIsCut(t *testing.T) {
 		pass(time.Minute)
 		synctest.Wait()
 		if d.readers() != 0 {
-			t.Error("a reader that does not read is kept for ever")
+			t.Error("a reader that does not read is kept forever")
 		}
 	})
 }

@@ -237,6 +237,6 @@ func TestClaimsAreEqualByWhatTheyAskFor(t *testing.T) {
 	}
 	a.created = a.created.In(time.FixedZone("elsewhere", 3600))
 	if !a.equal(NewClaims(defaults).claimOf(made("a", 1, rule("a.test", "")))) {
-		t.Error("a time zone is no difference")
+		t.Error("another time zone made a difference")
 	}
 }

@@ -95,7 +95,7 @@ func convertHeader(in *v1beta1.HeaderMatch) (routing.HeaderMatch, error) {
 	case v1beta1.HeaderMatchRegex:
 		test, err := routing.Regex(values...)
 		if err != nil {
-			return out, fmt.Errorf("a regular expression of it cannot be used: %w", err)
+			return out, fmt.Errorf("it has an invalid regular expression: %w", err)
 		}
 		out.Value, out.Test = nil, test
 	default:
@@ -134,7 +134,7 @@ func regexesOf(rule *v1beta1.RoutingRule) (sum int) {
 func ParseProxy(text string) (netip.Prefix, error) {
 	network, err := routing.ParseNetwork(text)
 	if err != nil {
-		return network, fmt.Errorf("%q is no network such as 10.0.0.0/8: %w", text, err)
+		return network, fmt.Errorf("%q is not a network such as 10.0.0.0/8: %w", text, err)
 	}
 	return network, nil
 }

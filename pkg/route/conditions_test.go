@@ -56,7 +56,7 @@ func TestConditionsOfRules(t *testing.T) {
 		{"Exact needs one", header("Exact"), request("v"), false, "its type Exact needs values"},
 		{"so does Contains", header("Contains"), request("v"), false, "its type Contains needs values"},
 		{"every value contains an empty one", header("Contains", ""), request("v"), false, "write the type Present"},
-		{"an invalid regular expression", header("Regex", "("), request("v"), false, "cannot be used: parsing it"},
+		{"an invalid regular expression", header("Regex", "("), request("v"), false, "an invalid regular expression: parsing it"},
 		{"one that takes too long", header("Regex", "(x{30}){30}"), request("v"), false, "more than 300 instructions"},
 		{"nine of them", header("Regex", strings.Split("vvvvvvvvv", "")...), request("v"), false, "an object may have 8 regular expressions"},
 		{"a type of a later version", header("Suffix", "v"), request("v"), false, `there is no type "Suffix"`},

@@ -34,7 +34,7 @@ func convertHost(value string) (string, error) {
 		return address.WithZone("").String(), nil // as clients write it
 	}
 	if _, port, ok := strings.Cut(value, ":"); ok && !isNumber(port) {
-		return "", fmt.Errorf("its port %q is no number", port)
+		return "", fmt.Errorf("its port %q is not a number", port)
 	}
 	wildcard := ""
 	if rest, ok := strings.CutPrefix(host, "*."); ok {
@@ -43,13 +43,13 @@ func convertHost(value string) (string, error) {
 	if !isASCII(host) {
 		ascii, err := domains().ToASCII(host)
 		if err != nil {
-			return "", fmt.Errorf("it is no internationalized domain name: %w", err)
+			return "", fmt.Errorf("it is not an internationalized domain name: %w", err)
 		}
 		host = ascii
 	}
 	switch {
 	case strings.HasPrefix(value, "*.") && wildcard == "":
-		return "", errors.New("a label of it is empty")
+		return "", errors.New("it has an empty label")
 	case wildcard == "" && (host == "" || host == "*"):
 		return host, nil
 	case strings.Contains(host, "*"):
@@ -57,11 +57,11 @@ func convertHost(value string) (string, error) {
 	case wildcard == "" && len(host) > 1 && host[0] == '.':
 		return "", fmt.Errorf("it begins with a dot; write %q for all hosts below it", "*"+host)
 	case slices.Contains(strings.Split(host, "."), ""):
-		return "", errors.New("a label of it is empty")
+		return "", errors.New("it has an empty label")
 	case len(host) > routing.MaxHost:
 		return "", fmt.Errorf("it is longer than %d characters", routing.MaxHost)
 	case strings.Contains(host, "%") || !httpguts.ValidHostHeader(host):
-		return "", errors.New("it has a character that no host has")
+		return "", errors.New("it has a character that no host may have")
 	}
 	return wildcard + host, nil
 }
@@ -83,7 +83,7 @@ func convertPath(value string) (string, error) {
 	}
 	for segment := range strings.SplitSeq(value, "/") {
 		if segment == "*" || segment == "**" {
-			return "", errors.New("a path is a prefix of whole segments, and * is no wildcard (write %2A for the character)")
+			return "", errors.New("a path is a prefix of whole segments, and * is not a wildcard (write %2A for the character)")
 		}
 	}
 	return decodePercent(value), nil

@@ -47,7 +47,7 @@ func (l Limits) Rules(rules []v1beta1.RoutingRule, before Matches) (out []routin
 				found.add("no request matches the path %.80q: %v", match.Value, err)
 				continue
 			case strings.Contains(match.Value, "*"):
-				found.add("the path %.80q stands for itself only: * is no wildcard (write %%2A to say so)", match.Value)
+				found.add("the path %.80q matches only itself: * is not a wildcard (write %%2A to say so)", match.Value)
 			}
 			rule.Paths = append(rule.Paths, path)
 		}

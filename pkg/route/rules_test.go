@@ -60,16 +60,16 @@ func TestHostsOfRules(t *testing.T) {
 		{"*.*.b", "", "* stands for whole labels at the beginning"},
 		{"**", "", "* stands for whole labels at the beginning"},
 		{".example.com", "", `write "*.example.com"`},
-		{"a..b", "", "a label of it is empty"},
-		{"*..", "", "a label of it is empty"},
-		{"*.", "", "a label of it is empty"},
-		{"*.:80", "", "a label of it is empty"},
-		{"http:example.com", "", `port "example.com" is no number`},
-		{"*.example.com:https", "", `port "https" is no number`},
+		{"a..b", "", "it has an empty label"},
+		{"*..", "", "it has an empty label"},
+		{"*.", "", "it has an empty label"},
+		{"*.:80", "", "it has an empty label"},
+		{"http:example.com", "", `port "example.com" is not a number`},
+		{"*.example.com:https", "", `port "https" is not a number`},
 		{".", "any.test", ""}, // an empty name, as 0.16 reads it
-		{"shop example", "", "a character that no host has"},
-		{"m%C3%BCnchen.example", "", "a character that no host has"},
-		{"shop\"", "", "a character that no host has"},
+		{"shop example", "", "a character that no host may have"},
+		{"m%C3%BCnchen.example", "", "a character that no host may have"},
+		{"shop\"", "", "a character that no host may have"},
 		{"a:b:c", "", "neither a name nor an IP address"},
 		{"a\u200d.example", "", "internationalized domain name"},
 		{strings.Repeat("a", 254), "", "longer than 253"},
@@ -108,10 +108,10 @@ func TestPathsOfRules(t *testing.T) {
 		{"/%2A", "/*", ""},
 		{"/{id}", "/{id}", ""},
 
-		{"/api/*", "", "* is no wildcard (write %2A"},
-		{"/api/**", "", "* is no wildcard"},
-		{"*", "", "* is no wildcard"},
-		{"/v1/*/chat", "", "* is no wildcard"},
+		{"/api/*", "", "* is not a wildcard (write %2A"},
+		{"/api/**", "", "* is not a wildcard"},
+		{"*", "", "* is not a wildcard"},
+		{"/v1/*/chat", "", "* is not a wildcard"},
 		{"/a?x=1", "", `the path ends before "?" (write %3F`},
 		{"/a#b", "", `the path ends before "#" (write %23`},
 		{"https://shop.example.com/cart", "", "it is a URL"},
@@ -130,7 +130,7 @@ func TestPathsOfRules(t *testing.T) {
 // There are such paths, and 0.16 routes them.
 func TestAsteriskWithinASegmentStands(t *testing.T) {
 	rules, wrong := defaults.Rules([]v1beta1.RoutingRule{{Paths: []v1beta1.PathMatch{{Value: "/wiki/A*_search"}}}}, Matches{})
-	if len(wrong) != 1 || !strings.Contains(wrong[0], "stands for itself only") || !matches(rules, "a.test", "/wiki/A*_search") {
+	if len(wrong) != 1 || !strings.Contains(wrong[0], "matches only itself") || !matches(rules, "a.test", "/wiki/A*_search") {
 		t.Errorf("%v, %q", rules, wrong)
 	}
 }

@@ -44,12 +44,12 @@ type ConfigMaps struct {
 func ReadSettings(r *environment.Reader) Settings {
 	return Settings{
 		Limits: Limits{
-			PerObject:    r.Number(EnvMaxMatchesPerObject, "4096", "Most hosts, paths, headers and other matches of an object's rules, those of static routes included; more are left out. 0 is no bound. Interceptor and operator must have the same value."),
-			PerNamespace: r.Number(EnvMaxMatchesPerNamespace, "65536", "Most hosts, paths, headers and other matches of all objects of a namespace; over it the oldest objects are served. 0 is no bound. Interceptor and operator must have the same value."),
+			PerObject:    r.Number(EnvMaxMatchesPerObject, "4096", "Most hosts, paths, headers and other matches of an object's rules, including static routes; further ones are ignored. 0 means no bound. Interceptor and operator must have the same value."),
+			PerNamespace: r.Number(EnvMaxMatchesPerNamespace, "65536", "Most hosts, paths, headers and other matches of all objects of a namespace; over it the oldest objects are served. 0 means no bound. Interceptor and operator must have the same value."),
 		},
 		ConfigMaps: ConfigMaps{
 			Off:        !r.Flag(EnvConfigMaps, "true", "Take responses from ConfigMaps; false needs no right to read any. Interceptor and operator must have the same value."),
-			Namespaces: r.List(EnvConfigMapNamespaces, "Namespaces whose ConfigMaps responses are taken from, all others need no right; empty is all. Interceptor and operator must have the same value."),
+			Namespaces: r.List(EnvConfigMapNamespaces, "Namespaces whose ConfigMaps may hold responses, no others need a right; empty means all. Interceptor and operator must have the same value."),
 		},
 	}
 }

@@ -81,7 +81,7 @@ func NewMetrics(o Options) (*Metrics, error) {
 	if o.OTLP != "" {
 		to, err := metricExporter(o.OTLP)
 		if err != nil {
-			return nil, fmt.Errorf("making the exporter of metrics: %w", err)
+			return nil, fmt.Errorf("creating the metrics exporter: %w", err)
 		}
 		sends := newSends("metrics", o.Log)
 		abandon = sends.abandon
@@ -107,7 +107,7 @@ func scraped(log logr.Logger) (sdk.Reader, http.Handler, error) {
 		exporter.WithoutTargetInfo(),
 	)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making the Prometheus exporter: %w", err)
+		return nil, nil, fmt.Errorf("creating the Prometheus exporter: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
@@ -138,7 +138,7 @@ func (m *Metrics) Handler() http.Handler { return m.handler }
 // is lost.
 func (m *Metrics) Shutdown(ctx context.Context) error {
 	if err := m.shutdown(ctx); err != nil {
-		return fmt.Errorf("shutting metrics down: %w", err)
+		return fmt.Errorf("shutting down metrics: %w", err)
 	}
 	return nil
 }

@@ -48,9 +48,9 @@ type Settings struct {
 func ReadSettings(r *environment.Reader, component string) Settings {
 	s := Settings{
 		Component:      component,
-		Prometheus:     r.Flag(EnvPrometheusEnabled, "true", "Serve Prometheus metrics at /metrics on a port of their own."),
-		PrometheusPort: r.ListenPort(EnvPrometheusPort, "2223", "TCP port of /metrics; 0 lets the system pick one."),
-		OTLPMetrics:    r.Flag(EnvOTLPMetricsEnabled, "false", "Send metrics to an OpenTelemetry collector, beside or instead of Prometheus."),
+		Prometheus:     r.Flag(EnvPrometheusEnabled, "true", "Serve Prometheus metrics at /metrics on a separate port."),
+		PrometheusPort: r.ListenPort(EnvPrometheusPort, "2223", "TCP port of /metrics; 0 lets the system choose one."),
+		OTLPMetrics:    r.Flag(EnvOTLPMetricsEnabled, "false", "Send metrics to an OpenTelemetry collector, in addition to Prometheus or instead of it."),
 		Traces:         r.Flag(EnvTracesEnabled, "false", "Record traces and send them; when off, trace headers of clients are passed on untouched."),
 	}
 	protocol := func(name, fallback, description string, known []string) string {
@@ -61,7 +61,7 @@ func ReadSettings(r *environment.Reader, component string) Settings {
 	// support. That matters only for a signal that we send.
 	check := func(used bool, name, value string, known []string) {
 		if used && !slices.Contains(known, value) {
-			r.Fail(name, "%q is none of %s", value, strings.Join(known, ", "))
+			r.Fail(name, "%q is not one of %s", value, strings.Join(known, ", "))
 		}
 	}
 	traces, metrics := []string{ProtocolConsole, ProtocolHTTP, ProtocolGRPC}, []string{ProtocolHTTP, ProtocolGRPC}
@@ -77,7 +77,7 @@ func ReadSettings(r *environment.Reader, component string) Settings {
 	}
 	for _, v := range [...]environment.Variable{
 		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Type: "URL", Default: "https://localhost:4318",
-			Description: "Where the collector is, port 4317 by default for gRPC; http:// sends without TLS. Also per signal: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT."},
+			Description: "Address of the collector, port 4317 by default for gRPC; http:// sends without TLS. Also per signal: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT."},
 		{Name: "OTEL_EXPORTER_OTLP_HEADERS", Type: "list of key=value",
 			Description: "Headers for the collector, for example an API key; also per signal."},
 		{Name: "OTEL_EXPORTER_OTLP_TIMEOUT", Type: "milliseconds", Default: "10000",
@@ -89,7 +89,7 @@ func ReadSettings(r *environment.Reader, component string) Settings {
 		{Name: "OTEL_RESOURCE_ATTRIBUTES", Type: "list of key=value",
 			Description: "What else describes this process in traces and metrics that are sent, for example k8s.pod.name=…."},
 		{Name: "OTEL_TRACES_SAMPLER", Type: "text", Default: "parentbased_always_on",
-			Description: "Which requests are traced: always_on, always_off, traceidratio, or one of these with parentbased_ before it, which keeps to what the client decided."},
+			Description: "Which requests are traced: always_on, always_off, traceidratio, or one of these with parentbased_ before it, which follows the decision of the client."},
 		{Name: "OTEL_TRACES_SAMPLER_ARG", Type: "number", Default: "1.0",
 			Description: "Share of the requests that are traced by traceidratio, from 0 to 1."},
 	} {

@@ -38,7 +38,7 @@ type Traces struct {
 func NewTraces(o TraceOptions) (*Traces, error) {
 	to, err := spanExporter(o)
 	if err != nil {
-		return nil, fmt.Errorf("making the exporter of traces: %w", err)
+		return nil, fmt.Errorf("creating the trace exporter: %w", err)
 	}
 	sends := newSends("traces", o.Log)
 	provider := sdk.NewTracerProvider(
@@ -65,7 +65,7 @@ func (t *Traces) Provider() trace.TracerProvider { return t.provider }
 // Shutdown sends the queued spans, and ends tracing. What cannot be sent before ctx ends is lost.
 func (t *Traces) Shutdown(ctx context.Context) error {
 	if err := t.shutdown(ctx); err != nil {
-		return fmt.Errorf("shutting traces down: %w", err)
+		return fmt.Errorf("shutting down traces: %w", err)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (c *calls) admit(ctx context.Context, call *tap.Info) (context.Context, err
 	if open.Add(1) > most {
 		open.Add(-1)
 		cancel()
-		return nil, status.Errorf(codes.ResourceExhausted, "as many calls of this kind are open as may be: %d", most)
+		return nil, status.Errorf(codes.ResourceExhausted, "too many open calls of this kind; the limit is %d", most)
 	}
 	context.AfterFunc(ctx, func() {
 		open.Add(-1)

@@ -129,15 +129,15 @@ func (i *interceptor) fetch() (queue.Counts, error) {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the counts: %w", err)
+		return nil, fmt.Errorf("requesting the counts: %w", err)
 	}
 	response, err := i.collector.http.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the counts: %w", err)
+		return nil, fmt.Errorf("requesting the counts: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }() // nothing to lose
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("asking for the counts: status %d", response.StatusCode)
+		return nil, fmt.Errorf("requesting the counts: status %d", response.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	if err != nil {

@@ -36,11 +36,11 @@ func newMeasurements(provider metric.MeterProvider) (*measurements, error) {
 	if m.duration, err = meter.Float64Histogram(nameDuration, metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5),
 		metric.WithDescription("Time from asking an interceptor for its counts to having all of them")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameDuration, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameDuration, err)
 	}
 	if m.errors, err = meter.Int64Counter(nameErrors,
 		metric.WithDescription("Interceptors that could not be asked, and streams that broke")); err != nil {
-		return nil, fmt.Errorf("making instrument %s: %w", nameErrors, err)
+		return nil, fmt.Errorf("creating instrument %s: %w", nameErrors, err)
 	}
 	for _, gauge := range []struct {
 		name, description string
@@ -54,7 +54,7 @@ func newMeasurements(provider metric.MeterProvider) (*measurements, error) {
 				o.Observe(gauge.value.Load())
 				return nil
 			})); err != nil {
-			return nil, fmt.Errorf("making instrument %s: %w", gauge.name, err)
+			return nil, fmt.Errorf("creating instrument %s: %w", gauge.name, err)
 		}
 	}
 	// Alerts need the counter to exist before the first error.

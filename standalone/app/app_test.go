@@ -422,7 +422,7 @@ func TestWhatToTryFollowsTheManifests(t *testing.T) {
 		}
 	}
 	if n := strings.Count(r.output.String(), "What to try, "); n != 4 {
-		t.Errorf("what to try was said %d times:\n%s", n, r.output)
+		t.Errorf("the welcome was logged %d times:\n%s", n, r.output)
 	}
 }
 

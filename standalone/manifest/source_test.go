@@ -31,7 +31,7 @@ func (s sink) expect(t *testing.T, want ...string) {
 		select {
 		case got := <-s:
 			if got != w {
-				t.Fatalf("sink was told %q, want %q", got, w)
+				t.Fatalf("sink received %q, want %q", got, w)
 			}
 		case <-time.After(10 * time.Second):
 			t.Fatalf("sink was not told %q", w)

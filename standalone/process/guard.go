@@ -24,7 +24,7 @@ type group struct {
 func newGroup() (*group, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("making a pipe: %w", err)
+		return nil, fmt.Errorf("creating a pipe: %w", err)
 	}
 	defer func() { _ = read.Close() }()
 	guard := exec.Command("/bin/sh", "-c", guardScript)

@@ -45,7 +45,7 @@ func (r *replica) run(ctx context.Context) {
 			return
 		}
 		delay = r.node.options.delay(delay, time.Since(began))
-		log.Info("process is not running, it will be started again", "reason", err.Error(), "delay", delay.String())
+		log.Info("process is not running; it will be restarted", "reason", err.Error(), "delay", delay.String())
 		select {
 		case <-ctx.Done():
 		case <-time.After(delay):
@@ -122,7 +122,7 @@ func (r *replica) probe(ctx context.Context, log logr.Logger, at *lease) (stop f
 				r.node.setReady(r, at)
 				return
 			}
-			log.Info("process is not ready any more", "reason", reason.Error())
+			log.Info("process is no longer ready", "reason", reason.Error())
 			r.node.setReady(r, nil)
 		})
 	})
@@ -150,7 +150,7 @@ func (r *replica) terminate(log logr.Logger, g *group, exited <-chan error) erro
 		return err
 	case <-late.C:
 	}
-	log.Info("process did not stop in time and is killed", "duration", grace.String())
+	log.Info("process did not stop in time; killing it", "duration", grace.String())
 	g.kill()
 	return <-exited
 }
@@ -161,7 +161,7 @@ func (r *replica) terminate(log logr.Logger, g *group, exited <-chan error) erro
 func (r *replica) capture(cmd *exec.Cmd) (finish func(), err error) {
 	read, write, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("making a pipe: %w", err)
+		return nil, fmt.Errorf("creating a pipe: %w", err)
 	}
 	cmd.Stdout, cmd.Stderr = write, write
 	prefix := r.name

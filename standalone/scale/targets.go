@@ -62,7 +62,7 @@ func Compile(set *manifest.Set) ([]Target, []Problem) {
 	}
 	for _, r := range c.routes {
 		if !c.named[r] {
-			c.problem(r, "no ScaledObject has a trigger that names it: its requests wake nobody")
+			c.problem(r, "no ScaledObject has a trigger that names it: its requests wake nothing")
 		}
 	}
 	for _, d := range manifest.All[*appsv1.Deployment](set) {
@@ -152,17 +152,17 @@ func (c *compiler) httpScaledObject(o *v1alpha1.HTTPScaledObject) {
 	self := manifest.Reference{Kind: api.KindHTTPScaledObject, Namespace: o.Namespace, Name: o.Name}
 	if o.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
 		if !c.named[self] {
-			c.problem(self, "it asks for no ScaledObject and none has a trigger that names it: its requests wake nobody")
+			c.problem(self, "it asks for no ScaledObject and none has a trigger that names it: its requests wake nothing")
 		}
 		return
 	}
 	if problems := route.Unscalable(o); len(problems) > 0 {
-		c.problem(self, strings.Join(problems, "; ")+": its requests wake nobody")
+		c.problem(self, strings.Join(problems, "; ")+": its requests wake nothing")
 		return
 	}
 	ref := o.Spec.ScaleTargetRef
 	if ref.Kind != "" && ref.Kind != manifest.KindDeployment {
-		c.problem(self, "its scaleTargetRef names no Deployment: its requests wake nobody")
+		c.problem(self, "its scaleTargetRef names no Deployment: its requests wake nothing")
 		return
 	}
 	target := Target{

@@ -133,7 +133,7 @@ func TestCompile(t *testing.T) {
 		},
 		"no workload named": {
 			manifests: httpScaledObject("h", `""`, ""),
-			problems:  []string{"HTTPScaledObject default/h scaleTargetRef.name must name the workload to scale: its requests wake nobody"},
+			problems:  []string{"HTTPScaledObject default/h scaleTargetRef.name must name the workload to scale: its requests wake nothing"},
 		},
 		"no Deployment named": {
 			manifests: strings.Replace(httpScaledObject("h", "d", ""), "{name: d", "{name: d, kind: StatefulSet", 1),
@@ -142,7 +142,7 @@ func TestCompile(t *testing.T) {
 		"bounds that KEDA refuses": {
 			manifests: deployment("d", "replicas: 2") + strings.Replace(httpScaledObject("h", "d", ""), "min: 1", "min: 5", 1),
 			targets:   []Target{{Workload: key("d"), Min: 2, Max: 2}},
-			problems:  []string{"HTTPScaledObject default/h replicas.min is 5, and replicas.max only 4: its requests wake nobody"},
+			problems:  []string{"HTTPScaledObject default/h replicas.min is 5, and replicas.max only 4: its requests wake nothing"},
 		},
 	}
 	for name, test := range tests {

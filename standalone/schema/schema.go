@@ -66,7 +66,7 @@ func compile(in *apiextensionsv1.JSONSchemaProps) (*kind, error) {
 	}
 	values, _, err := validation.NewSchemaValidator(internal)
 	if err != nil {
-		return nil, fmt.Errorf("making a validator: %w", err)
+		return nil, fmt.Errorf("creating a validator: %w", err)
 	}
 	return &kind{
 		structural: structural,

@@ -32,7 +32,7 @@ func TestCheckKeepsEveryRule(t *testing.T) {
 				t.Errorf("the error names not the field or the rule: %v\nwant: %s … %s", err, rule.Field, rule.Message)
 			}
 			if strings.Contains(err.Error(), "conversion error") {
-				t.Errorf("the error is one of CEL, not of ours: %v", err)
+				t.Errorf("the error comes from CEL, not from our schema: %v", err)
 			}
 		})
 	}

@@ -123,7 +123,7 @@ func TestEveryColdRequestReachesKEDAWithinMilliseconds(t *testing.T) {
 				continue
 			}
 			if active.Before(begun) {
-				t.Fatalf("%s: KEDA was told before anybody asked", route)
+				t.Fatalf("%s: KEDA received a wake before any request", route)
 			}
 			took = append(took, active.Sub(begun))
 		}

@@ -146,7 +146,7 @@ func TestSettingsAreAccepted(t *testing.T) {
 	containers(t, func(t *testing.T, _ corev1.PodSpec, container corev1.Container) {
 		binary, ok := binaries[container.Name]
 		if !ok {
-			t.Fatal("nobody knows this container")
+			t.Fatal("unknown container")
 		}
 		flags := flag.NewFlagSet(container.Name, flag.ContinueOnError)
 		flags.SetOutput(t.Output())

@@ -110,7 +110,7 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 			got.expect(t, "the request is served", http.StatusOK, "|vendor=1|user=7")
 			for name, values := range got.header {
 				if strings.Contains(strings.Join(values, ","), backend) || strings.HasPrefix(strings.ToLower(name), "trace") {
-					t.Errorf("the client is told %s: %v", name, values)
+					t.Errorf("the client received %s: %v", name, values)
 				}
 			}
 
@@ -121,7 +121,7 @@ func TestARequestIsTracedAndMeasured(t *testing.T) {
 			}
 			call := w.calls(collector, 1)[0]
 			if want := "00-" + clientTrace + "-" + hex.EncodeToString(call.GetSpanId()) + "-01"; !strings.HasPrefix(got.body, want+"|") {
-				t.Errorf("the backend was told %q, want %q", got.body, want)
+				t.Errorf("the backend received %q, want %q", got.body, want)
 			}
 			if hex.EncodeToString(call.GetParentSpanId()) != id || call.Name != "POST" || call.GetStatus().GetCode() != tracev1.Status_STATUS_CODE_UNSET {
 				t.Errorf("the call of the backend: %v", call)
@@ -278,7 +278,7 @@ func TestWhatTheClientDecided(t *testing.T) {
 		got.expect(t, test.reason, http.StatusOK, test.want)
 		sampled, state := strings.Contains(got.body, "-01|"), strings.Contains(got.body, "vendor=1")
 		if readable := test.parent != "nonsense"; sampled == readable || state != readable {
-			t.Errorf("%s: the backend was told %q", test.reason, got.body)
+			t.Errorf("%s: the backend received %q", test.reason, got.body)
 		}
 		if strings.Contains(got.body, clientSpan) {
 			t.Errorf("%s: the backend's parent is the client, not us: %q", test.reason, got.body)

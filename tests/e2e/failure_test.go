@@ -133,7 +133,7 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 				t.Errorf("it took no longer than %s", got.took)
 			}
 			if strings.Contains(got.body, "10.25") || strings.Contains(got.body, s.Namespace) {
-				t.Errorf("it tells of the cluster: %s", got.body)
+				t.Errorf("the response names the cluster: %s", got.body)
 			}
 		})
 	}

@@ -113,7 +113,7 @@ func TestBothMetricsScale(t *testing.T) {
 	visitors := s.visit(host, 22)
 	s.awaitAtMost("app", 3)
 	if sent := visitors.answered(); sent < 40 {
-		t.Errorf("%d requests were no rate for 3 replicas", sent)
+		t.Errorf("%d requests did not give a rate for 3 replicas", sent)
 	}
 	s.leaveAll(visitors)
 	s.awaitAtMost("app", 2)

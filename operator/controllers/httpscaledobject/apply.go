@@ -140,7 +140,7 @@ func (r *Reconciler) contested(ctx context.Context, existing *unstructured.Unstr
 	if gone, err := r.gone(ctx, address); err != nil || gone {
 		return err
 	}
-	return otherInstall{fmt.Errorf("the ScaledObject is that of another install of the add-on, whose scaler is %s: %s, leaves it alone; "+
+	return otherInstall{fmt.Errorf("the ScaledObject belongs to another install of the add-on, whose scaler is %s: %s, leaves it alone; "+
 		"let only one of them see the namespace", address, r.self())}
 }
 

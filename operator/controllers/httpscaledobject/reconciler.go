@@ -190,7 +190,7 @@ func (r *Reconciler) wakes(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 	if len(creation) == 0 && object.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
 		return metav1.Condition{
 			Type: api.ConditionWakes, Status: metav1.ConditionUnknown, Reason: ReasonSkipped,
-			Message: "an annotation says to make no ScaledObject; whether another one wakes the target is not looked at",
+			Message: "an annotation disables the ScaledObject; the operator does not check whether another one wakes the target",
 		}, nil
 	}
 	problem, err := r.asleep(ctx, object)
@@ -207,7 +207,7 @@ func (r *Reconciler) wakes(ctx context.Context, object *v1alpha1.HTTPScaledObjec
 // ask. It returns the message of the condition if nothing is wrong.
 func (r *Reconciler) scaledObject(ctx context.Context, object *v1alpha1.HTTPScaledObject) (fine string, err error) {
 	if object.Annotations[api.AnnotationSkipScaledObjectCreation] == api.True {
-		return "no ScaledObject is made, as an annotation says", r.remove(ctx, object)
+		return "an annotation disables the ScaledObject", r.remove(ctx, object)
 	}
 	return "the ScaledObject is up to date", r.apply(ctx, object)
 }

@@ -54,7 +54,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		WatchesRawSource(services).
 		Complete(r)
 	if err != nil {
-		return fmt.Errorf("making the controller of HTTPScaledObjects: %w", err)
+		return fmt.Errorf("creating the controller of HTTPScaledObjects: %w", err)
 	}
 	return nil
 }

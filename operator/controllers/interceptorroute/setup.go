@@ -54,7 +54,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		WatchesRawSource(configMaps).
 		Complete(r)
 	if err != nil {
-		return fmt.Errorf("making the controller of InterceptorRoutes: %w", err)
+		return fmt.Errorf("creating the controller of InterceptorRoutes: %w", err)
 	}
 	return nil
 }

@@ -28,5 +28,5 @@ func withKEDA(ctx SpecContext) {
 		HavePrefix("False NoScaledObject: nothing wakes the target: no ScaledObject of this namespace"))
 	create(ctx, waking("default", "blog"))
 	Eventually(verdict(ctx, interceptorRouteKind, "default", "blog"), patience).Should(Equal(routed))
-	Expect(said.Count("Kind is not available", `"kind"="ScaledObject"`)).To(Equal(1))
+	Expect(said.Count("kind is not available", `"kind"="ScaledObject"`)).To(Equal(1))
 }

@@ -41,7 +41,7 @@ func run(ctx context.Context) error {
 	twice := flag.Bool("twice", false, "build each image again and fail unless it is the same")
 	flag.Parse()
 	if flag.NArg() == 0 {
-		return errors.New("naming the images to build: no names given")
+		return errors.New("no images named")
 	}
 	settings := options.BuildOptions{}
 	if err := settings.LoadConfig(); err != nil {
@@ -83,7 +83,7 @@ func run(ctx context.Context) error {
 func newBuilder(ctx context.Context, settings options.BuildOptions, version string) (build.Interface, error) {
 	base, err := baseIndex("amd64", "arm64")
 	if err != nil {
-		return nil, fmt.Errorf("making the base image: %w", err)
+		return nil, fmt.Errorf("creating the base image: %w", err)
 	}
 	ref, err := name.ParseReference("images.invalid/base:latest")
 	if err != nil {
