@@ -1,6 +1,6 @@
-// Package crd carries the CustomResourceDefinitions of this project, as
-// generated into bases, for programs that have no API server to ask (standalone)
-// or that install them (tests). It knows nothing of what is in them.
+// Package crd carries the generated CustomResourceDefinitions of this project. They are for
+// programs without an API server to ask (standalone) and for programs that install them (tests).
+// The package must not know their content.
 package crd
 
 import (

@@ -14,10 +14,9 @@ import (
 	"github.com/kedacore/http-add-on/config/crd"
 )
 
-// The surface of a definition is what manifests, scripts and other programs
-// depend on: names, types, defaults and bounds. It is written down in testdata,
-// by hand on purpose: a line may be added there with a new field; to change or
-// remove one breaks somebody. Fields that 0.16 had may not even get tighter.
+// The surface of a definition is what manifests, scripts and other programs depend on: names,
+// types, defaults and bounds. testdata lists it, by hand on purpose. A new field adds lines;
+// changing or removing one breaks users. Fields that 0.16 had may not even get tighter.
 func TestSurface(t *testing.T) {
 	definitions, err := crd.Definitions()
 	if err != nil {

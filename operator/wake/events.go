@@ -65,7 +65,7 @@ func (r *Reconciler) explained(ctx context.Context, namespace string, w *wake, v
 }
 
 // mayList reports whether the events of a wake may be listed now. It asks the limit of all
-// targets only when they are due: a wake that is over before costs the others nothing, and the
+// targets only when they are due. A wake that is over before costs the others nothing, and the
 // limit holds only for times that rise.
 func (r *Reconciler) mayList(w *wake, now time.Time) bool {
 	if now.Before(w.due) {
@@ -102,8 +102,8 @@ func (r *Reconciler) list(ctx context.Context, namespace string, pod types.UID, 
 	return kept, nil
 }
 
-// makes reports whether an object makes the pods of a workload: the workload itself, or the
-// ReplicaSet of a Deployment, whose name ends in a hash.
+// makes reports whether an object creates the pods of a workload. That is the workload itself, or
+// the ReplicaSet of a Deployment, whose name ends in a hash.
 func makes(object *corev1.ObjectReference, workload string) bool {
 	if object.Kind != "ReplicaSet" {
 		return object.Name == workload

@@ -22,7 +22,7 @@ var phases = []v1beta1.WakePhase{v1beta1.WakeScheduling, v1beta1.WakePulling, v1
 type verdict struct {
 	phase  v1beta1.WakePhase
 	reason v1beta1.WakeReason
-	// message explains the reason, or what the pod waits for, to whoever may read the pod.
+	// message explains the reason, or what the pod waits for, to users who may read the pod.
 	message string
 	// pod that is furthest; nil if there is none.
 	pod *corev1.Pod
@@ -33,10 +33,9 @@ type verdict struct {
 	sandboxed bool
 }
 
-// judge returns the verdict about the pods of a target, which is that about the pod that
-// is furthest. Of two equally far ones it is the one that nothing keeps from getting on,
-// then the one that waits for its image and no longer for its sandbox.
-// Pods that are going or over do not count.
+// judge returns the verdict about the pods of a target, which is that about the pod that is
+// furthest. Of two equally far ones it prefers one that nothing delays, then one that waits for
+// its image and no longer for its sandbox. Pods that are going or over do not count.
 func judge(pods []*corev1.Pod) verdict {
 	furthest := verdict{phase: v1beta1.WakeScheduling}
 	for _, pod := range pods {
@@ -215,9 +214,8 @@ const (
 	eventKilling          = "Killing"
 )
 
-// explain adds to a verdict what events say: those of its pod, or those of the workload
-// if there is no pod. They must be ordered by time; the last one that says something
-// counts.
+// explain adds to a verdict what events say: those of its pod, or those of the workload if there
+// is no pod. They must be ordered by time; the last one with a message counts.
 func explain(v verdict, events []corev1.Event) verdict {
 	of := v
 	for i := range events {

@@ -112,8 +112,8 @@ func (p *pods) release(namespace, route string) {
 	}
 }
 
-// close ends all watches and waits for them. There are no more of them afterwards: the
-// controller may still be at work.
+// close ends all watches and waits for them. None can begin afterwards, although the controller
+// may still be at work.
 func (p *pods) close() {
 	p.mu.Lock()
 	p.closed = true

@@ -1,11 +1,11 @@
-// Package wake reports how far the wake of a target is: it writes status.wake of both
-// kinds of routes.
+// Package wake reports how far the wake of a target is: it writes status.wake of both kinds of
+// routes.
 //
-// A target wakes when KEDA sees demand for it (the ScaledObject's condition Active) and
-// none of its pods is ready. Its pods are those that the Service selects. They are watched
-// in the namespaces of targets that wake, and nowhere else (pods.go); one pure function
-// says what they show (phase.go), the events of a target that is stuck add what they do
-// not show (events.go), and one writer writes it at a bounded rate (writer.go). ADR 23.
+// A target wakes when KEDA sees demand for it (the ScaledObject's condition Active) and none of
+// its pods is ready. Its pods are those that the Service selects. The package watches them in the
+// namespaces of waking targets, and nowhere else (pods.go). One pure function turns pods into a
+// phase (phase.go). The events of a stuck target add details (events.go). One writer writes the
+// result at a bounded rate (writer.go). ADR 23.
 //
 // The package must not know how a request is served.
 package wake
@@ -42,12 +42,12 @@ import (
 const (
 	// quietFor is how long a wake takes that is worth a write.
 	quietFor = 2 * time.Second
-	// noRoomAgain is after how long a route is looked at again whose namespace cannot be
-	// watched for now.
+	// noRoomAgain is the pause before another look at a route whose namespace cannot be watched
+	// for now.
 	noRoomAgain = 10 * time.Second
 	// maxMessage is the length of a message in bytes.
 	maxMessage = 256
-	// remembered is how many wakes of a route the expected time is made of.
+	// remembered is the number of wakes of a route that the expected time uses.
 	remembered = 5
 )
 
@@ -155,7 +155,7 @@ type demand struct {
 	active bool
 	// paused explains why KEDA does not look; empty if it does.
 	paused string
-	// workload is the name of what is scaled.
+	// workload is the name of the scaled object.
 	workload string
 }
 
@@ -266,7 +266,8 @@ func (r *Reconciler) show(ctx context.Context, name types.NamespacedName, in obj
 		v.message = "pod " + v.pod.Name + ": " + v.message
 	}
 	v.message = shorten(v.message)
-	// The kubelet words one problem in several ways. What a pod waits for are words of ours.
+	// The kubelet words one problem in several ways. The words for what a pod waits for are our
+	// own.
 	if w.shown != nil && w.shown.Phase == v.phase && w.shown.Reason == v.reason && (v.reason != "" || w.shown.Message == v.message) {
 		return again
 	}
@@ -291,7 +292,7 @@ func (r *Reconciler) follow(name types.NamespacedName, selector labels.Selector)
 	return t
 }
 
-// rest ends what is done for a route without demand.
+// rest ends the work for a route without demand.
 func (r *Reconciler) rest(name types.NamespacedName, in object, stored bool) {
 	r.pods.release(name.Namespace, name.Name)
 	r.writer.remove(in, stored)
@@ -328,7 +329,7 @@ func (r *Reconciler) left(w *wake, now time.Time) {
 	}
 }
 
-// forget drops what is known of a route that is gone.
+// forget drops the state of a route that is gone.
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.pods.release(name.Namespace, name.Name)
 	for _, kind := range route.Kinds() {

@@ -66,7 +66,7 @@ func TestEachPhaseThatAWakeLeavesIsMeasured(t *testing.T) {
 		f.sees(40*time.Second, verdict{phase: v1beta1.WakeLoading})
 		time.Sleep(20 * time.Minute)
 		f.end(f.name, f.target, true)
-		// Nobody knows how long the phase would have taken of a target that no one wants any more.
+		// The duration of a phase is unknown once no one wants the target.
 		f.sees(0, verdict{phase: v1beta1.WakeScheduling})
 		time.Sleep(time.Hour)
 		f.end(f.name, f.target, false)

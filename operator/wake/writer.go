@@ -102,7 +102,7 @@ func (w *writer) remove(to object, stored bool) {
 	}
 }
 
-// forget drops what is known of a route that is gone.
+// forget drops the state of a route that is gone.
 func (w *writer) forget(to object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,7 +176,7 @@ func (w *writer) next() (to object, first *write, wait time.Duration) {
 	return to, first, wait
 }
 
-// before reports whether a write comes before another: what is wrong comes first.
+// before reports whether a write comes before another: problems come first.
 func (a *write) before(b *write) bool {
 	if stuck := a.stuck(); stuck != b.stuck() {
 		return stuck

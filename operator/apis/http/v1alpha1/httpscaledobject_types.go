@@ -29,8 +29,8 @@ type ScaleTargetRef struct {
 	// Service to route to.
 	Service string `json:"service"`
 
-	// Port is the number of the Service's port. With neither a port nor a
-	// portName the Service's only port is taken.
+	// Port is the number of the Service's port. With neither a port nor a portName, the Service's
+	// only port is used.
 	// +optional
 	Port int32 `json:"port,omitempty"`
 
@@ -91,13 +91,13 @@ type RateMetricSpec struct {
 	// +kubebuilder:default="1m"
 	Window metav1.Duration `json:"window"`
 
-	// Granularity of the buckets that the window is made of.
+	// Granularity is the length of the window's buckets.
 	// +optional
 	// +kubebuilder:default="1s"
 	Granularity metav1.Duration `json:"granularity"`
 }
 
-// ScalingMetricSpec says what KEDA scales on: one of the two.
+// ScalingMetricSpec defines the metric that KEDA scales on: one of the two.
 type ScalingMetricSpec struct {
 	// Concurrency scales on requests in flight.
 	// +optional
@@ -204,9 +204,9 @@ type HTTPScaledObjectSpec struct {
 	// +optional
 	ColdStartStreamingCallback *ColdStartStreamingCallbackSpec `json:"coldStartStreamingCallback,omitempty"`
 
-	// ColdStartMessage is what browsers read on the page that they get while
-	// the target wakes; empty is the default text, unset is no page. It may hold
-	// {elapsed}, {estimate}, {phase} and {reason}.
+	// ColdStartMessage is the text of the page for browsers while the target wakes. Empty means
+	// the default text, unset means no page. It may hold {elapsed}, {estimate}, {phase} and
+	// {reason}.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	ColdStartMessage *string `json:"coldStartMessage,omitempty"`

@@ -47,13 +47,13 @@ type RequestRateTargetSpec struct {
 	// +kubebuilder:default="1m"
 	Window metav1.Duration `json:"window,omitempty,omitzero"`
 
-	// Granularity of the buckets that the window is made of.
+	// Granularity is the length of the window's buckets.
 	// +optional
 	// +kubebuilder:default="1s"
 	Granularity metav1.Duration `json:"granularity,omitempty,omitzero"`
 }
 
-// ScalingMetricSpec says what KEDA scales on. With both metrics set it takes the
+// ScalingMetricSpec defines the metrics that KEDA scales on. With both metrics set, KEDA uses the
 // one that asks for more replicas.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.concurrency) || has(self.requestRate)",message="at least one of 'concurrency' or 'requestRate' must be set"
@@ -173,7 +173,7 @@ type PlaceholderSpec struct {
 	Response StaticResponse `json:"response"`
 }
 
-// OverflowPolicy says what a request over maxPendingRequests gets.
+// OverflowPolicy decides what a request over maxPendingRequests gets.
 // +kubebuilder:validation:Enum=Reject;Placeholder
 type OverflowPolicy string
 
@@ -197,16 +197,16 @@ const (
 	StreamingDisplayNone StreamingDisplay = "None"
 )
 
-// StreamingCallbackSpec keeps a streaming client (an LLM SDK, a chat UI) on the
-// line while the target wakes: the response begins at once, in the dialect that
-// the client speaks, and the real answer follows in the same response.
+// StreamingCallbackSpec keeps a streaming client (an LLM SDK, a chat UI) on the line while the
+// target wakes. The response begins at once, in the dialect that the client speaks, and the real
+// answer follows in the same response.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.message) || (has(self.display) && self.display == 'None')",message="'message' is required unless 'display' is None"
 type StreamingCallbackSpec struct {
-	// Message is the text of the first event. {elapsed} is how long the target
-	// has been waking, {estimate} how long it usually takes, {phase} how far it is and
-	// {reason} what keeps it; a part in [brackets] is left out while its estimate or
-	// reason is not known.
+	// Message is the text of the first event. {elapsed} is how long the target has been waking,
+	// and {estimate} how long that usually takes. {phase} is the current phase of the wake, and
+	// {reason} what delays it. A part in [brackets] is left out while its estimate or reason is
+	// unknown.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -226,8 +226,8 @@ type StreamingCallbackSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	KeepaliveMessage string `json:"keepaliveMessage,omitempty"`
 
-	// Separator is written once between the waiting text and the real answer.
-	// Unset it is a horizontal rule, "\n\n---\n\n"; "" is none.
+	// Separator is written once between the waiting text and the real answer. Unset, it is a
+	// horizontal rule, "\n\n---\n\n"; "" means no separator.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Separator *string `json:"separator,omitempty"`
@@ -293,16 +293,16 @@ type WaitingPageSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) >= duration('1s')`,message="must be a duration of 1s or more, such as 5s"
 	RefreshInterval metav1.Duration `json:"refreshInterval,omitempty,omitzero"`
 
-	// StatusCode of the page: one that a browser shows a page for.
+	// StatusCode of the page. It must be a status that browsers show a page for.
 	// +optional
 	// +kubebuilder:default=503
 	// +kubebuilder:validation:XValidation:rule="self >= 200 && self <= 599 && !(self in [204, 205]) && !(self >= 300 && self <= 399)",message="must be a status that a browser shows a page for: 200 to 599 but 204, 205 and 3xx"
 	StatusCode int32 `json:"statusCode,omitempty"`
 
-	// Delivery is how a browser gets the page. Live, the default, keeps it open and
-	// turns it into the application the moment that is ready. Refresh sends it as a
-	// whole, and the browser asks again each refreshInterval: for a page of your own
-	// whose scripts wait for DOMContentLoaded or load.
+	// Delivery is how a browser gets the page. Live, the default, keeps it open and turns it into
+	// the application when that is ready. Refresh sends the whole page, and the browser asks
+	// again after each refreshInterval. Use it for a template whose scripts wait for
+	// DOMContentLoaded or load.
 	// +optional
 	Delivery WaitingPageDelivery `json:"delivery,omitempty"`
 
@@ -313,14 +313,13 @@ type WaitingPageSpec struct {
 	// +optional
 	CrossSite CrossSiteNavigation `json:"crossSite,omitempty"`
 
-	// BodyFromConfigMap takes the page from a ConfigMap: a template as Go's
-	// html/template knows it; without a key it is index.html. If it cannot be
-	// used, the built-in page is shown.
+	// BodyFromConfigMap takes the page from a ConfigMap: a template of Go's html/template.
+	// Without a key, it is index.html. If the template is invalid, clients get the built-in page.
 	// +optional
 	BodyFromConfigMap *ConfigMapKeyRef `json:"bodyFromConfigMap,omitempty"`
 }
 
-// ColdStartSpec says what clients get while the target has no ready endpoint.
+// ColdStartSpec defines what clients get while the target has no ready endpoint.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease) || has(self.releaseConcurrency)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease' or 'releaseConcurrency' must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.overflow) || self.overflow != 'Placeholder' || has(self.placeholder)",message="'overflow' Placeholder needs 'placeholder' to be set"
@@ -339,17 +338,16 @@ type ColdStartSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	MaxPendingRequests *int32 `json:"maxPendingRequests,omitempty"`
 
-	// Overflow says what requests over MaxPendingRequests get.
+	// Overflow decides what requests over MaxPendingRequests get.
 	// +optional
 	// +kubebuilder:default=Reject
 	Overflow OverflowPolicy `json:"overflow,omitempty"`
 
-	// ReleaseConcurrency is how many requests each ready endpoint is given at a
-	// time while requests that waited are released, for backends that can only
-	// take so many. The release goes on until nobody waits and all who waited are
-	// over; until then new requests that find no room wait too, in order. It is
-	// no limit at other times, and each interceptor replica counts by itself.
-	// Unset, an endpoint is given more the faster it answers.
+	// ReleaseConcurrency caps the requests in flight per ready endpoint while held requests are
+	// released, for backends that can only take so many. The release goes on until no request
+	// waits and all that waited are over. Until then, new requests that find no room wait too, in
+	// order. At other times there is no limit, and each interceptor replica counts by itself.
+	// Unset, an endpoint gets more requests the faster it answers.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ReleaseConcurrency *int32 `json:"releaseConcurrency,omitempty"`
@@ -407,7 +405,7 @@ type InterceptorRouteSpec struct {
 	// +listType=atomic
 	StaticRoutes []StaticRoute `json:"staticRoutes,omitempty"`
 
-	// ColdStart says what clients get while no endpoint is ready.
+	// ColdStart defines what clients get while no endpoint is ready.
 	// +optional
 	ColdStart *ColdStartSpec `json:"coldStart,omitempty"`
 

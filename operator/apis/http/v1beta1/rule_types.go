@@ -65,9 +65,9 @@ type PathMatch struct {
 	Value string `json:"value"`
 }
 
-// RoutingRule matches requests. A request matches when one of the hosts, one of
-// the paths, one of the methods, all of the headers, one of the lists of User-Agents
-// and one of the networks match; what is left out matches everything.
+// RoutingRule matches requests. A request matches if all fields that are set match. Of the hosts,
+// the paths, the methods, the lists of User-Agents and the networks, one must match; of the
+// headers, all must.
 type RoutingRule struct {
 	// Hosts are exact ("shop.example.com") or wildcards ("*.example.com", any
 	// depth; "*", everything). Unicode and punycode are the same; a port is ignored.
@@ -75,8 +75,8 @@ type RoutingRule struct {
 	// +listType=set
 	Hosts []string `json:"hosts,omitempty"`
 
-	// Paths are prefixes of whole segments. Percent-encoding is compared decoded,
-	// and "*" is no wildcard.
+	// Paths are prefixes of whole segments. Percent-encoding is compared decoded, and "*" is not
+	// a wildcard.
 	// +optional
 	// +listType=atomic
 	Paths []PathMatch `json:"paths,omitempty"`
@@ -95,10 +95,10 @@ type RoutingRule struct {
 	// +listMapKey=name
 	Headers []HeaderMatch `json:"headers,omitempty"`
 
-	// UserAgents are lists of programs that the add-on knows by their User-Agent:
-	// Crawlers (of search engines, AI companies and link previews), UptimeCheckers, and
-	// LoadBalancerProbes (health checks of load balancers and Kubernetes). A User-Agent
-	// is easily forged.
+	// UserAgents are lists of programs that the add-on knows by their User-Agent. Crawlers are
+	// those of search engines, AI companies and link previews. UptimeCheckers watch the
+	// availability of sites. LoadBalancerProbes are health checks of load balancers and
+	// Kubernetes. A User-Agent is easily forged.
 	// +optional
 	// +kubebuilder:validation:MaxItems=3
 	// +listType=set

@@ -9,8 +9,8 @@ type SessionPersistenceType string
 const (
 	// SessionPersistenceCookie recognizes them by a cookie that the interceptor sets.
 	SessionPersistenceCookie SessionPersistenceType = "Cookie"
-	// SessionPersistenceHeader recognizes them by the session id that the target issues in a
-	// response header, and clients send back in the header of that name.
+	// SessionPersistenceHeader recognizes sessions by their id. The target issues it in a
+	// response header, and clients send it back in the header of that name.
 	SessionPersistenceHeader SessionPersistenceType = "Header"
 )
 

@@ -28,9 +28,9 @@ const (
 	WakeWaitingForNode WakeReason = "WaitingForNode"
 	// WakeQuotaExceeded means that a ResourceQuota allows no pod.
 	WakeQuotaExceeded WakeReason = "QuotaExceeded"
-	// WakeImagePullFailed means that an image cannot be pulled.
+	// WakeImagePullFailed means that pulling an image failed.
 	WakeImagePullFailed WakeReason = "ImagePullFailed"
-	// WakeConfigError means that the pod cannot be made as it is written.
+	// WakeConfigError means that the pod cannot be created as specified.
 	WakeConfigError WakeReason = "ConfigError"
 	// WakeCrashLoop means that a container ends again and again.
 	WakeCrashLoop WakeReason = "CrashLoop"
@@ -42,8 +42,8 @@ const (
 	WakeScaledObjectPaused WakeReason = "ScaledObjectPaused"
 )
 
-// WakeStatus is how far the wake of a target is. There is none while the target is
-// ready or asleep.
+// WakeStatus is how far the wake of a target is. It is absent while the target is ready or
+// asleep.
 type WakeStatus struct {
 	// Phase of the pod that is furthest.
 	Phase WakePhase `json:"phase"`
