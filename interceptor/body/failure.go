@@ -13,8 +13,8 @@ import (
 )
 
 // failure returns what the client may know of an error of reading the body. The result wraps
-// context.Canceled if the client has left; otherwise it has sent something that is not a body,
-// such as a chunk without a size, and waits for an answer.
+// context.Canceled if the client has left. Otherwise the client has sent something that is not a
+// body, such as a chunk without a size, and waits for an answer.
 func (b *Body) failure(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -26,9 +26,9 @@ func (b *Body) failure(err error) error {
 	return &clienterror.Error{Status: http.StatusBadRequest, Message: "the request body could not be read", Err: err}
 }
 
-// lost reports whether an error of reading is the end of the connection or of the stream,
-// though the server may not have seen it yet. net/http (Go 1.26) ends the body of an HTTP/2
-// request before its context.
+// lost reports whether an error of reading is the end of the connection or of the stream. The
+// server may not have seen that end yet: net/http (Go 1.26) ends the body of an HTTP/2 request
+// before its context.
 func (b *Body) lost(err error) bool {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(net.Error)) {
 		return true

@@ -21,8 +21,8 @@ var connectCodes = map[int]string{
 	13: "internal", 14: "unavailable", 16: "unauthenticated",
 }
 
-// writeConnect answers a unary call with the error as JSON, and a streaming one, whose status
-// is always 200, with the message that ends a stream.
+// writeConnect answers a unary call with the error as JSON. It answers a streaming call, whose
+// status is always 200, with the message that ends a stream.
 func writeConnect(w http.ResponseWriter, r *http.Request, status int, message string) {
 	failure := connectError{Code: connectCodes[grpcCode(status)], Message: message}
 	if !accept.ConnectStream(r.Header) {

@@ -20,10 +20,11 @@ import (
 // defaultRetryAfter is what a 503 says when its cause does not know better.
 const defaultRetryAfter = 5 * time.Second
 
-// Write answers r with a failure in the shape that its client understands. Shapes are gRPC
-// trailers, Connect's error, a page for browsers, the JSON error of the API of the path, an RFC 9457 problem, and
-// plain text. The response must not be committed yet. The client gets only status, message and
-// Retry-After, which is sent if the failure has one, and with every 503. HEAD gets no body.
+// Write answers r with a failure in the shape that its client understands. That is gRPC trailers,
+// Connect's error or a page for browsers. For others it is the JSON error of the API of the path,
+// an RFC 9457 problem, or plain text. The response must not be committed yet. The client gets
+// only status, message and Retry-After, which is sent if the failure has one, and with every 503.
+// HEAD gets no body.
 func Write(w http.ResponseWriter, r *http.Request, e *Error) {
 	// Messages may quote what a client sent.
 	status, message, retryAfter := e.Status, strings.ToValidUTF8(e.Message, "\uFFFD"), e.RetryAfter

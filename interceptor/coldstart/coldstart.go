@@ -1,10 +1,10 @@
-// Package coldstart is what a request gets whose target has no endpoint for it yet. The
-// request is pending: it waits in the one loop of pending.go, while its responder says
-// what the client gets at the start, at a tick, on failure and at the end. A responder
-// is one file: hold.go, page.go, placeholder.go, stream.go.
+// Package coldstart answers a request whose target has no endpoint for it yet. The request is
+// pending: it waits in the one loop of pending.go. Its responder decides what the client gets at
+// the start, at a tick, on failure and at the end. A responder is one file: hold.go, page.go,
+// placeholder.go or stream.go.
 //
-// The encoders below it (stream, page, eta) render bytes; they know neither endpoints
-// nor API types nor each other.
+// The encoders below it (stream, page, eta) render bytes. They must not know endpoints, API
+// types, or each other.
 package coldstart
 
 import (

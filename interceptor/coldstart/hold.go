@@ -42,8 +42,8 @@ func (hold) overflow(p *pending) error {
 	}
 }
 
-// held begins to hold the request: its body is read ahead, up to limit bytes, and as a
-// whole only if it is a JSON object where object is set.
+// held begins to hold the request. It reads up to limit bytes of its body ahead. If object is
+// set, it needs the whole body only of a JSON object.
 func (p *pending) held(limit int64, object bool) {
 	p.x.Trace.Event(tracing.Held)
 	if p.x.Body != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
-// page answers a navigation with the page of the route. A wake that has taken longer than
-// the route allows ends as it does for those who are held: with the fallback, else with an
-// error. The time is the wake's, as a browser asks many times during one.
+// page answers a navigation with the page of the route. A wake that has taken longer than the
+// route allows ends as it does for held requests: with the fallback, else with an error. The
+// wake's time counts, because a browser asks many times during one.
 func (p *pending) page(answer page.Answer) error {
 	p.asksAgain(p.x.Route.Page)
 	if left, bounded := p.timeLeft(); bounded && left <= 0 {
@@ -29,8 +29,8 @@ func (p *pending) timeLeft() (left time.Duration, bounded bool) {
 	return readiness - p.progress().Elapsed, readiness > 0
 }
 
-// asksAgain renews the demand of a browser that comes back by itself, where time is
-// measured: if the lease ended before it did, a new wake would begin.
+// asksAgain renews the demand of a browser that comes back by itself, if time is measured. If the
+// lease ended before that, a new wake would begin.
 func (p *pending) asksAgain(shown *page.Page) {
 	if route := p.x.Route; route.Readiness > 0 {
 		route.InFlight.Cold(max(route.Lease, shown.ComesBack()), route.TargetReady)

@@ -84,8 +84,8 @@ type asked struct {
 	took   time.Duration
 }
 
-// A wake that takes longer than the route allows ends as it does for those who are held,
-// also if a browser asks many times during one.
+// A wake that takes longer than the route allows ends as it does for held requests, even if a
+// browser asks many times during it.
 func TestReadinessTimeoutOfAPage(t *testing.T) {
 	const s, timeout = time.Second, "Gateway Timeout"
 	live := []string{"Sec-Fetch-Dest", "document"}

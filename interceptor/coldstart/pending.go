@@ -15,8 +15,8 @@ import (
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
-// responder says what a client gets while its request is pending, and how the request
-// ends for it. The goroutine that serves the request calls it.
+// responder decides what a client gets while its request is pending, and how the request ends for
+// it. The goroutine that serves the request calls it.
 type responder interface {
 	// start is called when the wait begins, and tick when the time that either of them
 	// returned is over, or p.notify is closed. A time of 0 leaves the next tick as it
@@ -42,9 +42,9 @@ const (
 	replaced time.Duration = -3
 )
 
-// pending is a request that waits for an endpoint: a place in the queue of its target's
-// port, and a place among the held requests of its route. The goroutine that serves the
-// request owns it.
+// pending is a request that waits for an endpoint. It has a place in the queue of its target's
+// port, and one among the held requests of its route. The goroutine that serves the request owns
+// it.
 type pending struct {
 	*ColdStart
 	w http.ResponseWriter
@@ -63,9 +63,9 @@ type pending struct {
 	charged      int             // bytes of the budget
 	older, newer *pending        // of waiting
 
-	// deadline fires when the readiness or the request timeout is over, whichever is
-	// first; nil means no limit. last reports that it is the request's, after which
-	// there is no time left for a fallback.
+	// deadline fires when the readiness or the request timeout is over, whichever comes first;
+	// nil means no limit. last reports that it is the request timeout, which leaves no time for a
+	// fallback.
 	deadline *time.Timer
 	last     bool
 }
@@ -113,7 +113,7 @@ type happening uint8
 const (
 	served   happening = iota // an endpoint
 	evicted                   // its place is gone
-	expired                   // the readiness or the request timeout
+	expired                   // a timeout
 	left                      // the departure of the client
 	broken                    // the failure of its body
 	rerouted                  // the replacement of its route
@@ -234,8 +234,8 @@ func (p *pending) respondBy(step func(responder, *pending) (time.Duration, error
 	return false, nil
 }
 
-// follow goes on waiting under the route that replaced the request's: whoever mends the
-// name of a target while requests wait for it frees them. The demand moves along.
+// follow continues the wait under the route that replaced the request's. Correcting the name of a
+// target thus frees the requests that wait for it. The demand moves along.
 func (p *pending) follow() {
 	p.x.Route = p.x.Route.Successor()
 	if port := p.x.Route.Target.Endpoints; port != p.port {
@@ -282,16 +282,16 @@ func (p *pending) late() error {
 	return p.responder.failed(p, p.timedOut())
 }
 
-// cancel ends the wait for a request that nobody needs an answer to any more.
+// cancel ends the wait for a request that no longer needs an answer.
 func (p *pending) cancel(err error) error {
 	p.finish(metrics.OutcomeCancelled)
 	return err
 }
 
-// finish gives up everything that waiting takes, and records the outcome. The first
-// request that got an endpoint ends the wake. A wait for a turn is no cold start, and has an
-// outcome only if it was shed. A client that was answered comes back or does not want to
-// wait, and has none.
+// finish releases everything that waiting takes, and records the outcome. The first request that
+// got an endpoint ends the wake. A wait for a turn is not a cold start, and has an outcome only
+// if it was shed. A client that was answered comes back or does not want to wait, and has no
+// outcome.
 func (p *pending) finish(outcome metrics.Outcome) {
 	p.leave()
 	if outcome == "" || !p.x.Cold && outcome != metrics.OutcomeShed {
@@ -328,8 +328,8 @@ func (p *pending) leave() {
 	}
 }
 
-// progress is how far the wake is that the request waits for. The time until its turn
-// cannot be estimated.
+// progress returns how far the wake is that the request waits for. The time until its turn cannot
+// be estimated.
 func (p *pending) progress() eta.Progress {
 	if p.x.Awake {
 		return eta.Progress{Elapsed: p.now().Sub(p.x.Start), Stage: eta.Stage{Phase: eta.Ready}}

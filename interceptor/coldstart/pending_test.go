@@ -111,7 +111,7 @@ func TestWaitEnds(t *testing.T) {
 		leaves    time.Duration // when the client does; 0 is never
 		fallback  bool
 		want      []string
-		wantError any // an error or a status; nil is none
+		wantError any // an error or a status; nil means no error
 	}{
 		{reason: "with an endpoint", nexts: []time.Duration{0}, ready: 3 * second, want: []string{"0s start", "3s ready app 192.0.2.1:80"}},
 		{reason: "ticks come when they are asked for", nexts: []time.Duration{second, 2 * second, 0}, ready: 9 * second,
@@ -221,7 +221,7 @@ func TestWaitFollowsItsRoute(t *testing.T) {
 		w := newWorld(t, route)
 		next := &exchange.Route{Target: w.target("mended"), InFlight: route.InFlight, Replacement: exchange.NewReplacement()}
 		time.AfterFunc(500*time.Millisecond, func() { route.Replace(next) })
-		time.AfterFunc(1500*time.Millisecond, func() { w.ready("app", "192.0.2.1:80") }) // nobody waits for that any more
+		time.AfterFunc(1500*time.Millisecond, func() { w.ready("app", "192.0.2.1:80") }) // no request waits for that
 		time.AfterFunc(2500*time.Millisecond, func() { w.ready("mended", "192.0.2.2:80") })
 		r := &recorder{began: time.Now(), nexts: []time.Duration{time.Second}}
 		if err := w.p.wait(r); err != nil {
@@ -293,7 +293,7 @@ func TestBudgetIsChargedForWhoWaits(t *testing.T) {
 	}
 }
 
-// A large head is charged to what waits or to what is in service, never to both.
+// A large head is charged to the waiting requests or to those in service, never to both.
 func TestLargeHeadsMoveWithTheirRequests(t *testing.T) {
 	const head = 100
 	full := func(b *body.Budget) bool {
@@ -326,7 +326,7 @@ func TestLargeHeadsMoveWithTheirRequests(t *testing.T) {
 	}
 }
 
-// When memory is short the newest requests go first, each with a failure of its own. All are
+// When memory is short the newest requests go first, each with a separate failure. All are
 // counted, also those that only wait for their turn.
 func TestNewestRequestsAreShed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -119,8 +119,8 @@ func (s *streaming) ready(p *pending) error {
 // committed is a client whose stream is committed, as the forwarder knows it.
 type committed struct{ pending *pending }
 
-// Redirected returns where a redirect leads if the client would have come back to the same
-// route by it, as by the one that adds or removes a slash at the end of a path.
+// Redirected returns where a redirect leads if it would have brought the client back to the same
+// route. An example is one that adds or removes a slash at the end of a path.
 func (c committed) Redirected(from *url.URL, location string) *url.URL {
 	p := c.pending
 	base := url.URL{Scheme: "http", Host: p.r.Host, Path: from.Path, RawPath: from.RawPath}
@@ -133,7 +133,7 @@ func (c committed) Redirected(from *url.URL, location string) *url.URL {
 		return nil
 	}
 	if strings.HasPrefix(given.Path, "/") && !strings.Contains(given.Path, "/.") {
-		// ResolveReference encodes the path anew.
+		// ResolveReference encodes the path again.
 		to.Path, to.RawPath = given.Path, given.RawPath
 	}
 	if route, ok := p.match(p.r, to.Host, to.Path); !ok || route.Namespace != p.x.Route.Namespace || route.Name != p.x.Route.Name {
@@ -142,8 +142,8 @@ func (c committed) Redirected(from *url.URL, location string) *url.URL {
 	return &url.URL{Path: to.Path, RawPath: to.RawPath, RawQuery: to.RawQuery}
 }
 
-// withoutDefaultPort returns a host without the port of HTTP or HTTPS: what ends TLS in front
-// of the interceptor hides which of them the client speaks.
+// withoutDefaultPort returns a host without the port of HTTP or HTTPS. A proxy that ends TLS in
+// front of the interceptor hides which of them the client speaks.
 func withoutDefaultPort(host string) string {
 	host, cut := strings.CutSuffix(host, ":443")
 	if !cut {
@@ -160,8 +160,8 @@ func (s *streaming) failed(_ *pending, failure *clienterror.Error) error {
 	return sent(failure, s.stream.Fail(failure.Status, failure.Message))
 }
 
-// sent returns the failure of a stream that has ended with it. err says why the
-// connection must be aborted; nil means that the client has read the failure.
+// sent returns the failure of a stream that has ended with it. err is the reason to abort the
+// connection; nil means that the client has read the failure.
 func sent(failure *clienterror.Error, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):

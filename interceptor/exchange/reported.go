@@ -18,7 +18,7 @@ type Report struct {
 	Kind string
 	// Stage of the wake.
 	Stage eta.Stage
-	// Reason is that of the stage as the API names it, for traces; empty is none.
+	// Reason is that of the stage as the API names it, for traces; empty means no reason.
 	Reason string
 	// Expected is when the target is expected; zero is unknown.
 	Expected time.Time

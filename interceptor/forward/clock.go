@@ -12,40 +12,42 @@ import (
 // errTimeout is why the clock has ended an attempt.
 var errTimeout = errors.New("a timeout of the route is over")
 
-// clock measures the two timeouts of a route, and that of uploads, with one timer, which runs
-// once something can be ended by it: most requests are over before. The zero clock measures
+// clock measures the two timeouts of a route, and that of uploads, with one timer. The timer runs
+// once it can end something, because most requests are over before. The zero clock measures
 // nothing.
 //
-// The request timeout runs from the arrival of the request to the last byte of its answer,
-// and to the end of an upgraded connection.
+// The request timeout runs from the arrival of the request to the last byte of its answer, and to
+// the end of an upgraded connection.
 //
-// The header timeout runs while it is the backend's turn: not while we wait for
-// the client to send more of its body, nor for the end of a Retry-After, and from the
-// start each time that it did.
-// So it cuts neither a long upload nor a call in which client and server talk in
-// turns, and still ends one in which the backend takes nothing.
+// The header timeout runs while it is the backend's turn. It stops while we wait for the client
+// to send more of its body, and for the end of a Retry-After. It restarts after each such wait.
+// So it cuts neither a long upload nor a call in which client and server talk in turns. It still
+// ends a call in which the backend takes nothing.
 //
-// The upload timeout runs while the client is waited for, from the start each time that it
-// sends more, until the backend answers.
+// The upload timeout runs while the backend has not answered and we wait for the client. It
+// restarts each time that the client sends more.
 type clock struct {
 	mu        sync.Mutex
 	body      *body.Body    // whose reads end with a timeout
 	interrupt func()        // ends the current attempt; nil for none
-	ended     chan struct{} // closed with a timeout; made for who waits for it
+	ended     chan struct{} // closed with a timeout; made for the first waiter
 	timer     *time.Timer
-	fires     time.Time           // when the timer does; zero if it does not run
-	header    time.Duration       // 0: none, or answered
-	turn      time.Time           // since when it is the backend's turn; zero: it is not
-	upload    time.Duration       // 0: none, or answered
-	quiet     time.Time           // since when the client is waited for; zero: it is not
-	stalled   bool                // the upload timeout is what was over
-	deadline  time.Time           // of the request; zero: none
-	answer    http.ResponseWriter // to the client, whose writes end with the request; nil: there is none
-	over      bool
+	fires     time.Time     // when the timer does; zero if it does not run
+	header    time.Duration // 0: none, or answered
+
+	turn   time.Time     // since when it is the backend's turn; zero: it is not
+	upload time.Duration // 0: none, or answered
+
+	quiet    time.Time // since when the client is waited for; zero: it is not
+	stalled  bool      // the upload timeout is what was over
+	deadline time.Time // of the request; zero: none
+
+	answer http.ResponseWriter // to the client, whose writes end with the request; may be nil
+	over   bool
 }
 
-// start begins to measure: header from now on, request from when it began, upload with the
-// first wait for the client. 0 is no bound. Reads of b end with a timeout.
+// start begins to measure: header from now on, request from when it began, upload with the first
+// wait for the client. 0 means no bound. Reads of b end with a timeout.
 func (c *clock) start(b *body.Body, header, request, upload time.Duration, began time.Time) {
 	if header <= 0 && request <= 0 && upload <= 0 {
 		return

@@ -47,13 +47,13 @@ func (c *call) again(r *http.Request, res *http.Response) (bool, error) {
 		if err := c.pause(wait); err != nil {
 			return false, err
 		}
-		c.clock.Resume() // it is the backend's turn anew
+		c.clock.Resume() // it is the backend's turn again
 		return true, nil
 	}
 	return false, nil
 }
 
-// fits reports whether the call has the time to wait for a busy backend.
+// fits reports whether the time of the call suffices to wait for a busy backend.
 func (c *call) fits(wait time.Duration) bool {
 	now := time.Now()
 	if c.committed.busyUntil.IsZero() {

@@ -29,9 +29,9 @@ func (d *downstream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// flush sends what was written. It is called before each read that waits for the
-// backend, and at no other time: a token, an event or a byte does not wait for the
-// next one, and a short response is one packet.
+// flush sends the buffered bytes. It is called before each read that waits for the backend, and
+// at no other time. So a token, an event or a byte does not wait for the next one, and a short
+// response is one packet.
 func (d *downstream) flush() {
 	if d.pending {
 		d.pending = false
@@ -39,10 +39,10 @@ func (d *downstream) flush() {
 	}
 }
 
-// copyBody copies what comes, as it comes. A stream may be idle for hours, so it
-// waits with a small buffer; one that fills it gets a larger one while large has room, and
-// one whose length is known to need that begins with it. A client that does not read keeps
-// its buffer: 700 of them took 45 MiB.
+// copyBody copies the bytes as they come. A stream may be idle for hours, so it waits with a
+// small buffer. One that fills it gets a larger buffer while large has room, and one of a
+// sufficient known length begins with it. A client that does not read keeps its buffer: 700 of
+// them took 45 MiB.
 func copyBody(dst io.Writer, src io.Reader, length int64, large *body.Budget) error {
 	l := loan{large: large}
 	for length > int64(buffers[l.tier].size) {

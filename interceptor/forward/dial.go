@@ -13,8 +13,8 @@ import (
 // handshakeTimeout bounds a TLS handshake; fresh pods on a busy node are slow.
 const handshakeTimeout = 10 * time.Second
 
-// dialError says that there was no connection: the backend has seen nothing of
-// the request, which can be tried again.
+// dialError means that there was no connection. The backend has seen nothing of the request,
+// which can be retried.
 type dialError struct{ err error }
 
 func (e *dialError) Error() string { return "connecting: " + e.err.Error() }

@@ -25,7 +25,7 @@ import (
 
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
 
-// refusing is an address that nobody listens at.
+// refusing returns an address without a listener.
 func refusing(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,7 +56,7 @@ func TestClientLeaves(t *testing.T) {
 		if _, err := f.client.Do(r); err == nil {
 			t.Error("the client got an answer")
 		}
-		<-left // the backend was told
+		<-left // the backend knows
 		if err := f.result(t); !errors.Is(err, context.Canceled) || status(err) != 0 {
 			t.Errorf("the exchange ended with %v", err)
 		}
@@ -283,7 +283,7 @@ func TestServerNameOfTLS(t *testing.T) {
 	f.start(t)
 	host := strings.TrimPrefix(f.front.URL, "http://")
 	f.get(t, "/")
-	// The same pod behind another Service: a connection of its own.
+	// The same pod behind another Service has a separate connection.
 	f.store.Update("ns", "other", map[string][]string{"": {backend.Listener.Addr().String()}})
 	f.target.Endpoints, f.target.ServerName = f.store.Port(endpoints.Key{Namespace: "ns", Service: "other"}), "other.ns"
 	f.get(t, "/")
@@ -308,7 +308,7 @@ func TestCertificateIsVerified(t *testing.T) {
 	}
 }
 
-// A status that is none is an answer that is not valid (RFC 9110, 15), whoever parses it.
+// An invalid status makes the answer invalid (RFC 9110, 15), whichever side parses it.
 func TestInvalidStatuses(t *testing.T) {
 	for _, invalid := range []string{"0", "000", "99", "099", "1000", "600", "999", "-1", "2OO", ""} {
 		for name, f := range map[string]*fixture{
@@ -332,7 +332,7 @@ func TestInvalidStatuses(t *testing.T) {
 	}
 }
 
-// A backend may send informational responses for ever.
+// A backend may send informational responses forever.
 func TestFloodsOfInformationalResponsesEnd(t *testing.T) {
 	for name, f := range map[string]*fixture{
 		"HTTP1": newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {

@@ -109,7 +109,7 @@ func (f *fixture) start(t *testing.T) {
 	})
 }
 
-// lingering is how long a front server reads what is left of a body.
+// lingering is how long a front server reads the rest of a body.
 const lingering = 200 * time.Millisecond
 
 // serve is as little of the chain as there can be: pick, forward, answer errors.
@@ -185,7 +185,7 @@ func read(t *testing.T, body io.Reader) string {
 	return string(b)
 }
 
-// status is the status of a failure, 0 if it is none.
+// status returns the status of a failure; 0 if there is none.
 func status(err error) int {
 	var failure *clienterror.Error
 	if errors.As(err, &failure) {
@@ -194,7 +194,7 @@ func status(err error) int {
 	return 0
 }
 
-// raw sends bytes over a connection of its own and returns it.
+// raw sends bytes over a new connection and returns it.
 func (f *fixture) raw(t *testing.T, request string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.front.Listener.Addr().String())

@@ -1,10 +1,9 @@
-// Package forward is the innermost step of the chain: it sends a request to the
-// upstream that was chosen for it and streams the answer back.
+// Package forward is the innermost step of the chain. It sends a request to the upstream that was
+// chosen for it and streams the answer back.
 //
-// It is a transparent proxy. It knows exchanges, connections and the rules of
-// HTTP for intermediaries, but neither routes nor Kubernetes, neither how an
-// upstream is chosen nor what a client sees when one fails: failures are
-// returned, never written.
+// It is a transparent proxy. It knows exchanges, connections and the rules of HTTP for
+// intermediaries, but neither routes nor Kubernetes. It must not know how an upstream is chosen,
+// nor what a client sees when one fails: it returns failures and never writes them.
 package forward
 
 import (
@@ -32,25 +31,25 @@ import (
 
 // Options say how backends are connected to.
 type Options struct {
-	// ConnectTimeout bounds each attempt to connect; 0 is no bound.
+	// ConnectTimeout bounds each attempt to connect; 0 means no bound.
 	ConnectTimeout time.Duration
-	// UploadTimeout bounds how long the body of a request that is not answered yet may make no
-	// progress; 0 is no bound. Calls of gRPC have none.
+	// UploadTimeout bounds how long the body of an unanswered request may make no progress; 0
+	// means no bound. It does not apply to gRPC.
 	UploadTimeout time.Duration
-	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept open for
-	// reuse, the second per protocol. No more than 0 is no bound for the first, and
-	// net/http's default of 2 for the second.
+	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept open for reuse,
+	// the second per protocol. For values of 0 or less, the first has no bound, and the second is
+	// net/http's default of 2.
 	MaxIdleConns, MaxIdleConnsPerHost int
 	// MaxResponseHeaderBytes bounds the head of a response; 0 is 256 KiB.
 	MaxResponseHeaderBytes int64
-	// MaxHeadMemory bounds the memory, in bytes, of the heads of HTTP/1.1 responses that are
-	// being read, except for the first 4 KiB of each; 0 is no bound.
+	// MaxHeadMemory bounds the memory, in bytes, of HTTP/1.1 response heads that are being read.
+	// The first 4 KiB of each are free; 0 means no bound.
 	MaxHeadMemory int64
-	// MaxCopyMemory bounds the memory, in bytes, of the large buffers that bodies are copied
-	// with; without room a small one does. 0 is no bound.
+	// MaxCopyMemory bounds the memory, in bytes, of the large buffers that copy bodies; without
+	// room, a small one does. 0 means no bound.
 	MaxCopyMemory int64
-	// Heads is charged with the large heads of responses that are being sent, whether it has
-	// room or not: the backend has done its work. Nil is a budget of its own.
+	// Heads is charged with the large heads of responses that are being sent, whether it has room
+	// or not: the backend has done its work. Nil means a separate budget.
 	Heads *body.Budget
 	// DirectPodRouting dials the picked endpoint instead of the Service's name.
 	DirectPodRouting bool
@@ -62,7 +61,7 @@ type Options struct {
 	// NetHTTP leaves HTTP/1.1 to net/http's client too, which tests compare our own
 	// with.
 	NetHTTP bool
-	// Log is for what is not an error of one request: retries, at V(1).
+	// Log receives what is not an error of one request: retries, at V(1).
 	Log logr.Logger
 }
 
@@ -103,8 +102,8 @@ func New(o Options) *Forwarder {
 // idle.
 func (f *Forwarder) Close() { f.client.close() }
 
-// call is one request on its way through the forwarder. The goroutine that serves
-// the request owns it; clock and body have locks of their own.
+// call is one request on its way through the forwarder. The goroutine that serves the request
+// owns it; clock and body have their own locks.
 type call struct {
 	w  http.ResponseWriter
 	in *http.Request // the client's
@@ -122,13 +121,12 @@ type call struct {
 	committed committed
 }
 
-// ServeExchange sends the request to x.Upstream, and another endpoint of the
-// same Target if that one cannot be connected to; x.Upstream.Slot is released at
-// the end. It returns
+// ServeExchange sends the request to x.Upstream. If it cannot connect, it uses another endpoint
+// of the same Target. It releases x.Upstream.Slot at the end. It returns
 //
-//   - an *clienterror.Error when nothing was committed: 502 if there was no
-//     connection or no valid answer, 504 if a timeout of the route was over, 404 if the
-//     only pod that could serve the request is gone;
+//   - an *clienterror.Error when nothing was committed. Its status is 502 if there was
+//     no connection or no valid answer. It is 504 if a timeout of the route was over, and
+//     404 if the only pod that could serve the request is gone;
 //   - an error that wraps context.Canceled when the client has left;
 //   - an error that wraps http.ErrAbortHandler when the response was committed
 //     and its body could not be copied to the end.
@@ -225,19 +223,19 @@ func (c *call) end() {
 	c.x.Upstream.Slot.Release() // a retry may have replaced the first one
 }
 
-// over reports whether nobody waits for an answer any more.
+// over reports whether no one waits for an answer.
 func (c *call) over() bool {
 	expired, _ := c.clock.expired()
 	return expired || c.in.Context().Err() != nil
 }
 
-// send sends a request to its upstream. As long as there is no connection,
-// nothing of the request is gone: it tries another ready endpoint, or the same
-// one again after a pause. A request that was sent on a connection which then ended
-// without a byte of an answer is sent again too if that is harmless, a few times and
-// to an endpoint only once, unless it is the only one: then twice. A connection that
-// ends after it was idle says nothing of its endpoint, and does not count. Nothing is sent
-// for a client that has left.
+// send sends a request to its upstream. Without a connection, nothing of the request is gone:
+// send tries another ready endpoint, or the same one again after a pause.
+//
+// A request may also be lost on a connection that ended without a byte of an answer. send repeats
+// it if that is harmless, a few times and to an endpoint only once, or twice if it is the only
+// one. A connection that ends after it was idle says nothing about its endpoint, and does not
+// count. send sends nothing for a client that has left.
 func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	a := attempt{call: c, request: r}
 	tries := backoff{service: !f.direct || !c.x.Upstream.Slot.Valid()}
@@ -308,7 +306,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	}
 }
 
-// address returns what is dialled for an upstream.
+// address returns the address to dial for an upstream.
 func (f *Forwarder) address(u exchange.Upstream) string {
 	if f.direct && u.Slot.Valid() {
 		return u.Slot.Addr()
@@ -329,8 +327,8 @@ func (f *Forwarder) another(x *exchange.Exchange, tried []string) bool {
 	return ok
 }
 
-// informational passes a 1xx response on to a client that can take one (RFC 9110, 15.2). A
-// 100 is none of them: net/http sends its own as soon as the body is read, once.
+// informational passes a 1xx response on to a client that can take one (RFC 9110, 15.2). It drops
+// a 100, because net/http sends one as soon as the body is read, once.
 func (c *call) informational(status int, header http.Header) {
 	if !c.in.ProtoAtLeast(1, 1) || status == http.StatusContinue {
 		return
@@ -380,8 +378,8 @@ func (c *call) answer(res *http.Response) error {
 	}
 	c.clock.commit(c.w)
 	c.w.WriteHeader(res.StatusCode)
-	// On HTTP/2 a head that is all there is ends the stream, if it is not flushed before: else
-	// the clients of gRPC miss the status of a response without messages ("Trailers-Only").
+	// On HTTP/2 a head without a body ends the stream, if it is not flushed before. Otherwise the
+	// clients of gRPC miss the status of a response without messages ("Trailers-Only").
 	c.client.pending = res.ContentLength != 0 || c.in.ProtoMajor == 1
 	if err := copyBody(&c.client, res.Body, res.ContentLength, c.copies); err != nil {
 		c.client.flush() // what there is of it

@@ -133,8 +133,8 @@ func play(method string, response, cuts []byte, netHTTP bool) received {
 	return w.received
 }
 
-// FuzzResponse compares our client with net/http's: any bytes as a response, delivered in
-// any pieces and cut anywhere, have the same verdict and give the client the same.
+// FuzzResponse compares our client with net/http's. Any bytes as a response, delivered in any
+// pieces and cut anywhere, have the same verdict and give the client the same.
 func FuzzResponse(f *testing.F) {
 	log.SetOutput(io.Discard) // where net/http notes what follows a response
 	defer log.SetOutput(os.Stderr)

@@ -2,9 +2,9 @@ package forward
 
 import "sync"
 
-// heads bounds the memory of the heads of HTTP/1.1 responses that are being read. A head
-// may take as long as its backend likes, so when there is no room the host that takes most
-// loses its largest one, and the heads of other backends are read on.
+// heads bounds the memory of the HTTP/1.1 response heads that are being read. A head may take as
+// long as its backend likes. When there is no room, the host that takes most loses its largest
+// one, and the heads of other backends are read on.
 type heads struct {
 	max int64 // in bytes; 0 means no bound
 

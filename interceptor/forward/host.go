@@ -74,7 +74,7 @@ func (c *client) add(n name) *host {
 	return h
 }
 
-// forget drops a host that keeps no connections any more.
+// forget drops a host that keeps no connections.
 func (c *client) forget(h *host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,15 +99,15 @@ func (c *client) close() {
 type host struct {
 	client *client
 	name
-	named   bool         // it belongs to no endpoint, and closes when it is not used
-	charged int64        // for the heads that are being read; guarded by their lock
+	named   bool         // without an endpoint; closes when unused
+	charged int64        // for heads that are being read; guarded by heads
 	open    atomic.Int64 // sockets, in use or not
 
 	mu      sync.Mutex // guards what follows, and the pools
 	pools   [ways]pool
 	reaper  *time.Timer
 	reaping bool // the timer runs: it does while there are connections
-	closed  bool // nothing is kept any more
+	closed  bool // nothing is kept
 }
 
 // reap closes idle connections that are too old, or closed by the backend. It runs once in
@@ -119,7 +119,7 @@ func (h *host) reap() {
 	}
 }
 
-// retire closes connections that are shared and of no use any more.
+// retire closes shared connections that are no longer useful.
 func (h *host) retire() {
 	h.mu.Lock()
 	var all []*shared

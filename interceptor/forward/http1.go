@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// writePatience is how long the rest of a body may take once its answer is complete,
-	// before the connection is given up. net/http waits as long.
+	// writePatience is how long the rest of a body may take once its answer is complete. After
+	// that, the connection is closed. net/http waits as long.
 	writePatience = 50 * time.Millisecond
 	// maxInline is the largest body that the goroutine which serves a request writes. The
 	// buffers of a connection take it, so that a backend which answers before it reads
 	// does not block.
 	maxInline = 64 << 10
-	// freeHead is how much of a head costs nothing while it is read, and headMemory the most
+	// freeHead is how much of a head costs nothing while it is read. headMemory is the most
 	// memory that each further byte takes: a field of 7 bytes has an entry in a map.
 	freeHead, headMemory = bufferSize, 32
 	// maxFields is how many fields the head of a response may have.
@@ -50,7 +50,7 @@ var (
 // wire is a socket to a backend. Reads know whether they would wait, also below TLS.
 type wire struct {
 	net.Conn
-	// raw gives access to the file descriptor; nil for what is no socket.
+	// raw gives access to the file descriptor; nil if the connection is not a socket.
 	raw syscall.RawConn
 	// client is flushed before a read waits; nil for none.
 	client *downstream
@@ -106,9 +106,9 @@ func newWire(socket net.Conn, open *atomic.Int64) *wire {
 	return w
 }
 
-// ask writes the end of a request, and waits until there is something to read. The wait
-// begins before the write: else a read would first have to find out that there is no answer
-// yet, which costs a system call. A deadline that ends the wait ends the next read too.
+// ask writes the end of a request, and waits until there is something to read. The wait begins
+// before the write. Otherwise a read would first find out, by a system call, that there is no
+// answer yet. A deadline that ends the wait ends the next read too.
 func (w *wire) ask(p []byte) (int, error) {
 	w.scratch, w.n, w.err = p, 0, nil
 	err := w.raw.Read(w.write)
@@ -177,9 +177,9 @@ func (w *wire) CloseWrite() error {
 }
 
 // conn is a connection to a backend that speaks HTTP/1.1, with or without TLS. It serves one
-// request at a time, and the goroutine that serves it owns the connection: it writes the
-// request, parses the response with net/http and reads the body. Only a body that may block
-// is written by a goroutine of its own. Cancellation is a deadline.
+// request at a time, and the goroutine that serves the request owns it. That goroutine writes the
+// request, parses the response with net/http and reads the body. Only a body that may block has a
+// separate goroutine that writes it. Cancellation is a deadline.
 type conn struct {
 	wire   *wire
 	stream net.Conn // the wire, or TLS on it
@@ -191,22 +191,25 @@ type conn struct {
 	reader *bufio.Reader
 	writer *bufio.Writer
 
-	used      bool          // it had a request before
-	idle      time.Duration // how long it may be idle after the current request; 0 is not at all
-	idleUntil time.Time     // when it is too old to be used; set by the pool
+	used bool          // it had a request before
+	idle time.Duration // maximum after the current request; 0: not kept
+
+	idleUntil time.Time // when it is too old to be used; set by the pool
 
 	// Of the current request.
-	sent     *attempt
-	stop     func() bool // ends the watch of the client; false: it has left; nil without one
-	writing  chan error  // delivers the result of the goroutine that writes; nil without one
-	expected chan bool   // decides whether a body that waits for 100 Continue is sent; nil: decided
-	headLeft int64       // of the heads of the current answer
-	charged  int64       // for the current head; guarded by the lock of heads
-	cut      bool        // that head was cut; guarded alike
-	asking   bool        // what is written next is the end of the request, and no body follows
-	received bool        // a byte of the answer
-	written  bool        // a byte of the request
-	broken   bool        // the stream took no more of it
+	sent    *attempt
+	stop    func() bool // ends the watch of the client; false: it has left; nil without one
+	writing chan error  // delivers the result of the goroutine that writes; nil without one
+
+	expected chan bool // decides whether a body that waits for 100 Continue is sent; nil: decided
+	headLeft int64     // of the heads of the current answer
+
+	charged  int64 // for the current head; guarded by the lock of heads
+	cut      bool  // that head was cut; guarded alike
+	asking   bool  // the next write ends the request, without a body
+	received bool  // a byte of the answer
+	written  bool  // a byte of the request
+	broken   bool  // the stream took no more of it
 }
 
 func newConn(stream net.Conn, wire *wire, pool *pool) *conn {
@@ -248,9 +251,8 @@ func (c *conn) forgive() {
 	}
 }
 
-// check implements sender. A connection that was idle can take a request if its backend has
-// not closed it, and has sent nothing: an unsolicited answer would become that of the next
-// request.
+// check implements sender. An idle connection can take a request if its backend has neither
+// closed it nor sent anything. An unsolicited answer would become that of the next request.
 func (c *conn) check(client *httpserver.Client) (left, usable bool) {
 	unread := c.used
 	if unread && c.plain {
@@ -314,7 +316,7 @@ func (s *sink) ReadFrom(r io.Reader) (int64, error) {
 	return count.n, err
 }
 
-// counter counts what is written.
+// counter counts the written bytes.
 type counter struct {
 	w io.Writer
 	n int64
@@ -489,8 +491,9 @@ func (c *conn) finish(reuse bool) error {
 	if c.writing == nil {
 		return err
 	}
-	// A client that sends on ends a read soon. Only one that is silent is interrupted: net/http
-	// resets a connection whose body it cannot read any more, and an answer may be lost with it.
+	// A client that keeps sending ends a read soon. Only a silent one is interrupted, because
+	// net/http resets a connection whose body it can no longer read. An answer may be lost with
+	// the connection.
 	c.sent.body.StopSending(writePatience)
 	err = errors.Join(err, <-c.writing)
 	c.writing = nil

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// streamWindow is how much of one response over HTTP/2 may wait in memory for a client
-	// that does not read. net/http's default is 4 MiB: 40 such clients took 160 MiB. Of 64 KiB
-	// 900 took 56 MiB.
+	// streamWindow is how much of one HTTP/2 response may wait in memory for a client that does
+	// not read. net/http's default is 4 MiB: 40 such clients took 160 MiB. With 64 KiB, 900 took
+	// 56 MiB.
 	streamWindow = 16 << 10
 	// maxHints is how many informational responses a request may have.
 	maxHints = 5000
@@ -55,7 +55,7 @@ func newShared(stream net.Conn, http2 bool, p *pool) (*shared, error) {
 	if http2 {
 		stream = g
 	}
-	// A transport of its own for each connection: it takes none but from a dial.
+	// Each connection has a separate transport, which takes only connections from a dial.
 	transport := &http.Transport{
 		Protocols:              &protocols,
 		DialContext:            func(context.Context, string, string) (net.Conn, error) { return stream, nil },
@@ -81,9 +81,9 @@ func newShared(stream net.Conn, http2 bool, p *pool) (*shared, error) {
 	return &shared{ClientConn: conn, pool: p}, nil
 }
 
-// greeting is a connection of which the first read brings the server's SETTINGS (RFC 9113,
-// 3.4). Until net/http reads again, it does not know how many streams there may be; a request
-// that is one too many would wait in it for another to end.
+// greeting is a connection whose first read brings the server's SETTINGS (RFC 9113, 3.4). Until
+// net/http reads again, it does not know how many streams there may be. One request too many
+// would wait in it for another to end.
 type greeting struct {
 	net.Conn
 	reads atomic.Int32
@@ -138,12 +138,12 @@ func (s *shared) release() {
 	s.retire()
 }
 
-// retire closes the connection if it is of no use any more.
+// retire closes the connection if it is no longer useful.
 func (s *shared) retire() {
 	p := s.pool
 	p.host.mu.Lock()
-	// Available is 0 if there is no room. A connection without requests that still has no
-	// room got a GOAWAY.
+	// Available is 0 if there is no room. A connection without requests that still has no room
+	// got a GOAWAY.
 	old := !time.Now().Before(s.idleUntil)
 	done := s.requests == 0 && (old || p.host.closed || s.Err() != nil || s.Available() == 0 && s.InFlight() == 0)
 	if done {
@@ -205,10 +205,10 @@ func (s *shared) send(a *attempt) (*http.Response, error) {
 	return res, nil
 }
 
-// unprocessed reports whether a backend that speaks HTTP/2 promises that it has done nothing
-// of a request (RFC 9113, 8.7). net/http keeps the error of a GOAWAY to itself, but for its
-// text; and some servers say PROTOCOL_ERROR (golang.org/issue/42777). It says so itself of
-// responses that it does not take, without the cause of a reset by the peer.
+// unprocessed reports whether an HTTP/2 backend promises that it has not processed a request (RFC
+// 9113, 8.7). net/http keeps the error of a GOAWAY to itself, except for its text. Some servers
+// send PROTOCOL_ERROR (golang.org/issue/42777). net/http reports that too for responses that it
+// refuses, without the cause of a reset by the peer.
 func unprocessed(err error) bool {
 	var reset http2.StreamError
 	if errors.As(err, &reset) {
@@ -253,9 +253,9 @@ func (t *trip) returns() {
 	t.returned = true
 }
 
-// Read reads on. net/http does not tell whether that waits, so what was written is flushed
-// before, except for the head: the first bytes as good as always come with it, and it waits
-// for them for a moment, to be one packet with them.
+// Read reads the next bytes. net/http does not report whether that waits, so the buffered bytes
+// are flushed before. The head is an exception: the first bytes nearly always come with it. It
+// waits for them for a moment, to be one packet with them.
 func (t *trip) Read(p []byte) (int, error) {
 	if t.begun {
 		t.client.flush()

@@ -243,8 +243,8 @@ func TestSharedConnectionsGoWithTheirEndpoint(t *testing.T) {
 	}
 }
 
-// A head that is all there is of a response ends its stream: gRPC's "Trailers-Only" has the
-// status in it, which clients miss in a head that does not.
+// A response that is only a head ends its stream. gRPC's "Trailers-Only" has the status in the
+// head, and clients miss it in a head that does not end the stream.
 func TestHeadThatIsAllEndsTheStream(t *testing.T) {
 	for name, f := range map[string]*fixture{
 		"TrailersOnly": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {

@@ -16,8 +16,8 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
-// resetting accepts connections and resets each after it has read a request, or
-// at once; the first ones only if first is not 0, the others are answered.
+// resetting accepts connections and resets each after it has read a request, or at once. If first
+// is not 0, it resets only the first ones and answers the others.
 func resetting(t *testing.T, atOnce bool, first int64) (address string, seen *atomic.Int64) {
 	t.Helper()
 	seen = new(atomic.Int64)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// idleTimeout is how long a connection is kept for reuse. uvicorn and Node close
-	// theirs after 5 s: a request that is sent at that moment is lost.
+	// idleTimeout is how long a connection is kept for reuse. uvicorn and Node close theirs after
+	// 5 s, and a request that is sent at that moment is lost.
 	idleTimeout = 4 * time.Second
 	// places is how many connections are opened at a time to one address. The queue
 	// of a fresh server for connections that it has not accepted yet is short.
@@ -47,8 +47,8 @@ func wayOf(a *attempt) way {
 	return plain
 }
 
-// pool is connections of one kind, and the requests that wait for one. It opens a few at a
-// time, on goroutines of their own: a connection that comes too late for one request serves
+// pool holds connections of one kind, and the requests that wait for one. It opens a few at a
+// time, on separate goroutines, because a connection that comes too late for one request serves
 // another. The lock of its host guards it.
 type pool struct {
 	host *host
@@ -128,9 +128,9 @@ func (c *client) hostOf(a *attempt) *host {
 	return h
 }
 
-// get returns a connection for one request: one that has room, or the first that gets some or
-// is opened. The error is a *dialError unless the call is over. net/http notices a departure
-// on another goroutine, which may be too late for a request that arrives together with it.
+// get returns a connection for one request: one that has room, or the first that gets some or is
+// opened. The error is a *dialError unless the call is over. net/http notices a departure on
+// another goroutine. That may be too late for a request that arrives together with it.
 func (p *pool) get(call *call) (sender, error) {
 	for {
 		c, w := p.take()
@@ -159,8 +159,8 @@ func (p *pool) get(call *call) (sender, error) {
 	}
 }
 
-// take takes the idle connection that was used last, or returns one that can be shared.
-// Without any it joins those who wait.
+// take takes the idle connection that was used last, or returns one that can be shared. Without
+// either, it adds a waiter.
 func (p *pool) take() (sender, *waiter) {
 	now := time.Now()
 	p.host.mu.Lock()
@@ -227,8 +227,8 @@ func (p *pool) open() {
 	}
 }
 
-// share gives the room of a connection to those who wait. Without a request it is idle. The
-// caller holds the lock.
+// share gives the room of a connection to the waiters. Without a request it is idle. The caller
+// holds the lock.
 func (p *pool) share(s *shared) {
 	for p.waiting.Len() > 0 && s.claim() {
 		p.deliver(delivery{connection: s})

@@ -45,7 +45,7 @@ func (g *gate) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	g.conns = append(g.conns, conn)
 	g.mu.Unlock()
 	if g.http2 {
-		// A server that says nothing more.
+		// This server sends nothing more.
 		go func() { _ = http2.NewFramer(far, far).WriteSettings() }()
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 	}
@@ -179,7 +179,7 @@ func TestAConnectionServesWhoStillWaits(t *testing.T) {
 	})
 }
 
-// TLS may negotiate HTTP/1.1: then all who wait get a connection at once.
+// TLS may negotiate HTTP/1.1: then all waiters get a connection at once.
 func TestABurstIsDialedTogetherOnceHTTP1IsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()

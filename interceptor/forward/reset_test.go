@@ -51,7 +51,7 @@ func resetsUploads(t *testing.T, upstream string) *httptest.Server {
 	return s
 }
 
-// The log says what has happened: that a body cannot be sent again is a consequence.
+// The log names the cause: that a body cannot be sent again is a consequence.
 func TestTheReasonOfAResetUploadIsTheReset(t *testing.T) {
 	for _, upstream := range []string{"http1", "h2c", "tls", "tls with HTTP/1.1"} {
 		for _, reused := range []bool{false, true} {

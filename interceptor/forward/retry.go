@@ -8,17 +8,17 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
 
-// How long a request is offered again to a backend that cannot be connected to.
-// One that was just woken may be pods without a readiness probe, which count as
-// ready before they listen. The timeouts of the route end it too.
+// How long a request is offered again to a backend that refuses connections. A backend that was
+// just woken may be pods without a readiness probe, which count as ready before they listen. The
+// timeouts of the route end it too.
 const (
 	patience     = 5 * time.Second
 	coldPatience = 30 * time.Second
 
 	firstPause = 5 * time.Millisecond
 	lastPause  = 200 * time.Millisecond
-	// servicePause is in place of lastPause where the Service is dialled: its address refuses
-	// until kube-proxy has seen the pod, about a second, and not because the pod has much to do.
+	// servicePause replaces lastPause where the Service is dialed. Its address refuses for about
+	// a second, until kube-proxy has seen the pod, and not because the pod has much to do.
 	servicePause = 25 * time.Millisecond
 
 	// hops is how many endpoints are tried in a row without a pause.
@@ -42,10 +42,9 @@ func (e *sendError) mayRepeat(c *call, r *http.Request) bool {
 	return false
 }
 
-// repeatable reports whether a request may be sent again although a backend may have
-// seen it: if that does the same as once (RFC 9110, 9.2.2), or if the backend was
-// just woken. What closes the connection of such a request without a word is, as good as
-// always, a pod that has not come up yet.
+// repeatable reports whether a request may be sent again although a backend may have seen it. It
+// may if that has the same effect as once (RFC 9110, 9.2.2), or if the backend was just woken. In
+// the second case, nearly always a pod that is not up yet closes the connection without a word.
 func repeatable(r *http.Request, x *exchange.Exchange) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:

@@ -86,8 +86,8 @@ func outgoing(in *http.Request, x *exchange.Exchange) (*http.Request, error) {
 	return out, nil
 }
 
-// removeHopByHop removes what is for the next hop only (RFC 9110, 7.6.1), and what
-// older implementations take for that without saying so.
+// removeHopByHop removes what is for the next hop only (RFC 9110, 7.6.1). It also removes what
+// older implementations take for that without a declaration.
 func removeHopByHop(header http.Header) {
 	for _, names := range header["Connection"] {
 		for name := range strings.SplitSeq(names, ",") {
@@ -142,11 +142,11 @@ func printable(s string) bool {
 	return true
 }
 
-// keepTarget makes net/http send the path and the query as the client wrote them. It
-// encodes a path anew that has a character which RFC 3986 does not allow there, such as
-// "|" or raw UTF-8, and what was %2F in it is a slash then.
+// keepTarget makes net/http send the path and the query as the client wrote them. net/http
+// encodes a path again if it has a character which RFC 3986 does not allow, such as "|" or raw
+// UTF-8. A %2F in it becomes a slash then.
 //
-// Only a space is encoded: it would end the request target of HTTP/1.1. HTTP/2 lets it
+// keepTarget encodes only a space, which would end the request target of HTTP/1.1. HTTP/2 lets it
 // pass.
 func keepTarget(out *http.Request) {
 	raw := out.URL.RawPath // set if net/url would have written it otherwise
@@ -162,8 +162,8 @@ func keepTarget(out *http.Request) {
 	}
 	url.Opaque = encodeSpaces(raw)
 	if strings.HasPrefix(raw, "//") {
-		// On its own net/http would send the path as a host. Of an address it sends the path
-		// by HTTP/2, and all of it by HTTP/1.1, which is the same (RFC 9112, 3.2.2).
+		// By default net/http would send the path as a host. Of an address it sends the path by
+		// HTTP/2, and all of it by HTTP/1.1, which is the same (RFC 9112, 3.2.2).
 		url.Opaque = "//" + out.Host + url.Opaque
 	}
 }

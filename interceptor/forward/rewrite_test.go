@@ -111,7 +111,7 @@ func TestRequestHeaders(t *testing.T) {
 var targets = []string{
 	"/", "/?", "/a?", "/a/../b//c/", "/a%2Fb%20c", "/?a=1;b=2", "/?a=%zz&b=%", "/?%%%&&&==", "/?a=b&a=%00", "/x;y=1?q=a+b%2B",
 	"/?q=" + strings.Repeat("a=1&", 11_000), "/a??b", "/%7euser", "/%2f%2F",
-	// net/url writes these paths anew.
+	// net/url encodes these paths again.
 	"/a%2Fb|c", "/a%2F{b}", `/a%2F"b"`, "/a%2F^", "/a%2F`b`", `/a%2F\b`, "/a%2F<b>", "/ü%2Fü", "/a%2F\xff", "/a#b%2Fc", "/{a}?b={c}|%2F",
 	// On their own these would name another host.
 	"//a//b", "//a//b%2F", "//evil.example/a%2Fb|c?d|e", "///a|b", "//|", "//a:1@b/|",

@@ -250,7 +250,7 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// recordingConn keeps what is read from a connection.
+// recordingConn records the bytes that are read from a connection.
 type recordingConn struct {
 	net.Conn
 	read *bytes.Buffer

@@ -118,7 +118,7 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 	})
 }
 
-// backend answers one connection in memory with what it is told to, part by part.
+// backend answers one connection in memory, part by part.
 func backend(parts ...func(conn net.Conn)) func(context.Context, string) (net.Conn, error) {
 	return func(context.Context, string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -337,7 +337,7 @@ func TestTimeouts(t *testing.T) {
 				if w.Body.String() != tt.got {
 					t.Errorf("%s: got %q", tt.reason, w.Body)
 				}
-				// Let what is left of the backend end.
+				// Let the rest of the backend end.
 				b.forwarder.Close()
 				<-time.After(2 * time.Hour)
 			})

@@ -12,15 +12,15 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/body"
 )
 
-// halfOpenFor bounds a tunnel in which one side has ended. A client that closed its
-// connection looks like one that has only finished sending, and a backend that ignores
-// the end would keep it in flight, so that its target never sleeps. Those who need long
-// for the rest of an answer are rare: WebSocket closes both ways (RFC 6455, 7.1.1).
+// halfOpenFor bounds a tunnel in which one side has ended. A client that closed its connection
+// looks like one that has only finished sending. A backend that ignores the end would keep the
+// tunnel in flight, so that its target never sleeps. Few clients need long for the rest of an
+// answer: WebSocket closes both ways (RFC 6455, 7.1.1).
 const halfOpenFor = 30 * time.Second
 
-// upgrade passes a 101 on and connects the client with the backend until one of them
-// fails, both have sent everything, half a minute is over after one of them has, or the
-// request timeout is. An error means that nothing was sent to the client.
+// upgrade passes a 101 on and connects the client with the backend. It ends when one of them
+// fails, when both have sent everything, half a minute after one of them has, or with the request
+// timeout. An error means that nothing was sent to the client.
 func (c *call) upgrade(out *http.Request, res *http.Response) error {
 	asked, got := upgradeType(out.Header), upgradeType(res.Header)
 	backend, ok := res.Body.(io.ReadWriteCloser)

@@ -1,6 +1,6 @@
-// Package eta estimates how far the wake of a target is, and words it: in
-// texts of a route, on pages, and in Retry-After. It knows neither routes nor
-// who measures, and does no I/O.
+// Package eta estimates how far the wake of a target is. It puts the estimate into words: in
+// texts of a route, on pages, and in Retry-After. It must not know routes, nor who measures, and
+// does no I/O.
 package eta
 
 import (
@@ -18,8 +18,8 @@ type Progress struct {
 	Elapsed time.Duration
 	// Estimate is how long a wake usually takes; 0 is unknown.
 	Estimate time.Duration
-	// Left is when the cluster expects the target, counted from now; 0 is unknown. It is
-	// better than what is left of the estimate.
+	// Left is when the cluster expects the target, counted from now; 0 means unknown. It is
+	// better than the rest of the estimate.
 	Left time.Duration
 	// Stage is what the cluster reports.
 	Stage Stage

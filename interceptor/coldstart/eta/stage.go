@@ -29,7 +29,7 @@ func (p Phase) String() string { return phases[p] }
 // Reason is why a wake does not get on.
 type Reason uint8
 
-// The reasons. None is none that is known.
+// The reasons. None means that no reason is known.
 const (
 	None Reason = iota
 	Unschedulable

@@ -13,13 +13,12 @@ const (
 	reason   = "{reason}"
 )
 
-// unknown stands for an estimate that nobody has, in a text that did not say
-// what to leave out then.
+// unknown replaces a missing estimate in a text without brackets around it.
 const unknown = "…"
 
-// Text is a text that may hold {elapsed}, {estimate}, {phase} and {reason}. What stands in
-// square brackets around an {estimate} or a {reason} is left out, with the brackets, while
-// there is none: "{elapsed}[ of about {estimate}]" is "12 s" or "12 s of about 40 s".
+// Text is a text that may hold {elapsed}, {estimate}, {phase} and {reason}. Square brackets
+// around an {estimate} or a {reason} make their content optional: without a value, it is left out
+// with the brackets. "{elapsed}[ of about {estimate}]" is "12 s" or "12 s of about 40 s".
 // Brackets around anything else, and other braces, are text. Brackets do not nest.
 //
 // A Text is immutable. The zero Text is empty.
@@ -51,9 +50,8 @@ const (
 	reasonSentence
 )
 
-// ParseText reads a text. Each stretch of it that stands for itself goes through
-// escape, which makes it part of what the text will stand in; what stands in for
-// placeholders is letters, digits, spaces and "…".
+// ParseText reads a text. Each literal part goes through escape, which makes it safe for the
+// surrounding document. Values of placeholders consist of letters, digits, spaces and "…".
 func ParseText(s string, escape func(string) string) Text {
 	var t Text
 	for s != "" {
@@ -100,7 +98,7 @@ func optional(s string) (open, end int, ok bool) {
 	return past + open, past + end, ok
 }
 
-// add appends a stretch without brackets of ours.
+// add appends a part without optional brackets.
 func (t *Text) add(s string, needs needs, escape func(string) string) {
 	for s != "" {
 		next, placeholder, length := len(s), literal, 0

@@ -8,10 +8,10 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/accept"
 )
 
-// IsNavigation reports whether r is a browser navigation: a person who opened
-// an address, for whom a page is better than silence. GET or HEAD; Accept names
-// text/html (a bare */* does not count: curl, SDKs and health checks send it), and
-// prefers nothing to it; not by a script; no Upgrade.
+// IsNavigation reports whether r is a browser navigation: a person who opened an address, for
+// whom a page is better than silence. It is a GET or HEAD, without Upgrade, and not by a script.
+// Accept names text/html and prefers nothing to it. A bare */* does not count: curl, SDKs and
+// health checks send it.
 func IsNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		r.Header.Get("Upgrade") == "" && prefersHTML(r.Header) && !byScript(r) && !byLibrary(r.Header)
@@ -31,16 +31,16 @@ func fromBrowser(header http.Header) bool {
 		strings.TrimSpace(header.Get("Upgrade-Insecure-Requests")) == "1"
 }
 
-// byLibrary reports whether what looks like a navigation has no person behind it: the HTTP
-// client of the JDK names text/html in the Accept of every request. Nor does an <object> show
-// a page with an error status: it shows its fallback, for ever.
+// byLibrary reports whether no person is behind an apparent navigation. The HTTP client of the
+// JDK names text/html in the Accept of every request. An <object> does not show a page with an
+// error status either: it shows its fallback, forever.
 func byLibrary(header http.Header) bool {
 	return strings.HasPrefix(header.Get("User-Agent"), "Java/") && !fromBrowser(header) ||
 		strings.EqualFold(header.Get("Sec-Fetch-Dest"), "object")
 }
 
-// ScriptHeaders are sent by libraries that fetch a page, Accept: text/html and all, and
-// put it or a part of it into the page that is open.
+// ScriptHeaders come from libraries that fetch a page, Accept: text/html and all. They put it or
+// a part of it into the open page.
 var ScriptHeaders = [...]string{
 	"Turbo-Frame", "X-Turbo-Request-Id", // Turbo
 	"X-Pjax",       // jquery-pjax, and what speaks its protocol
@@ -49,9 +49,9 @@ var ScriptHeaders = [...]string{
 	"X-Barba",      // Barba
 }
 
-// byScript reports whether a script makes a request. A browser says so, but not in plain
-// HTTP; some libraries do. Else it is a script if there is a Referer of the same host but
-// no Upgrade-Insecure-Requests, which all browsers send with a navigation.
+// byScript reports whether a script makes a request. A browser declares that, except in plain
+// HTTP; some libraries do. All browsers send Upgrade-Insecure-Requests with a navigation. So a
+// request with a Referer of the same host, but without that field, is by a script too.
 func byScript(r *http.Request) bool {
 	for _, name := range ScriptHeaders {
 		if r.Header[name] != nil {

@@ -56,8 +56,8 @@ func TestIsNavigation(t *testing.T) {
 	}
 }
 
-// In plain HTTP browsers do not say what they do. Each of these asks as a library or a
-// browser does there; the last one of a group is the navigation beside it.
+// In plain HTTP browsers do not declare the purpose of a request. Each of these is a request of a
+// library or a browser there; the last one of a group is the navigation beside it.
 func TestScriptsInPlainHTTPAreNoNavigations(t *testing.T) {
 	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 	for name, tc := range map[string]struct {

@@ -22,9 +22,9 @@ type custom struct {
 // iconLink finds the link to an icon.
 var iconLink = regexp.MustCompile(`(?i)<link\b[^>]*\brel\s*=\s*["']?[^"'>]*icon`)
 
-// WithTemplate returns the page with a template of the user's in place of the
-// built-in page, which still takes its place when the template cannot be executed.
-// The error is for who wrote the template.
+// WithTemplate returns the page with a template of the user instead of the built-in page. The
+// built-in page still replaces it when the template cannot be executed. The error is for the
+// author of the template.
 func (p *Page) WithTemplate(source string) (*Page, error) {
 	parsed, err := waitingpage.Parse(source, p.fields(eta.Progress{}))
 	if err != nil {
@@ -50,7 +50,7 @@ func (p *Page) WithTemplate(source string) (*Page, error) {
 	return &own, nil
 }
 
-// render is the page as it reads now; false if it cannot be rendered.
+// render returns the current page; false if it cannot be rendered.
 func (c *custom) render(p *Page, now eta.Progress) ([]byte, bool) {
 	body, err := c.template.Execute(p.fields(now))
 	if err != nil {

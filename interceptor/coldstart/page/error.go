@@ -11,10 +11,10 @@ import (
 // longer: a person looks at this page.
 const retry = 10 * time.Second
 
-// WriteError answers a navigation or a form with an error page in the style of the waiting
-// page: words for people, and status and message for who helps them. The browser asks again
-// by itself if the cause may pass, or after retryAfter if that is above 0. A form it does not
-// send again by itself, as that may do something twice.
+// WriteError answers a navigation or a form with an error page in the style of the waiting page.
+// It has words for the user, and status and message for support. If the cause may pass, or if
+// retryAfter is above 0, the browser asks again by itself. It does not send a form again by
+// itself, because that may do something twice.
 func WriteError(w http.ResponseWriter, r *http.Request, status int, message string, retryAfter time.Duration) {
 	f, err := shared()
 	if err != nil {
@@ -59,7 +59,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, status int, message stri
 	if r.Method == http.MethodHead {
 		return
 	}
-	// An error here is the client's departure: there is nobody left to tell.
+	// An error here only means that the client has left.
 	_ = write(w, body)
 }
 

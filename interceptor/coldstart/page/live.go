@@ -21,15 +21,14 @@ const (
 	writeTimeout = 30 * time.Second
 )
 
-// Live is a page that stays open until its target is ready, and then makes the
-// browser reload at once, with or without JavaScript. After 20 seconds it ends, and
-// the browser comes back by itself. The goroutine that serves the request owns it.
+// Live is a page that stays open until its target is ready, and then makes the browser reload at
+// once, with or without JavaScript. After 20 seconds it ends, and the browser comes back by
+// itself. The goroutine that serves the request owns it.
 //
-// On HTTP/1.1 the end of the body is the end of the connection (RFC 9112, section
-// 6.3), never a last chunk: a browser that sees a chunked body cut, by a crash of the
-// interceptor or by a proxy, never finishes loading, and a refresh counts from the end
-// of loading. A body that runs to the end of the connection is complete however it
-// ends (measured with Chromium 156).
+// On HTTP/1.1 the end of the body is the end of the connection (RFC 9112, section 6.3), never a
+// last chunk. A crash of the interceptor or a proxy may cut a chunked body. A browser then never
+// finishes loading, and a refresh counts from the end of loading. A body that runs to the end of
+// the connection is complete however it ends (measured with Chromium 156).
 type Live struct {
 	out     deadlineWriter
 	page    *Page
@@ -85,9 +84,9 @@ func (l *Live) Reload() error {
 // itself, and gets to know what came of it.
 func (l *Live) Late() error { return l.end(late+again, 0) }
 
-// end writes the last piece of the page. On the user's own page it appears after some
-// seconds: the browser has left by then, unless something is wrong. Its links have the
-// color of the user's text.
+// end writes the last piece of the page. On the user's own page it appears after some seconds:
+// the browser has left by then, unless something is wrong. Its links have the color of the user's
+// text.
 func (l *Live) end(piece string, seconds int) error {
 	if l.own {
 		return l.out.write(fmt.Appendf(nil,

@@ -20,7 +20,7 @@ type recorder struct {
 	*httptest.ResponseRecorder
 
 	mu sync.Mutex
-	// flushed is the body at the last flush; unflushed bytes reach nobody.
+	// flushed is the body at the last flush; unflushed bytes do not reach the client.
 	flushed string
 	// deadline is the write deadline now in force.
 	deadline time.Time
@@ -216,7 +216,7 @@ func TestLivePageBoundsEachWriteAndNothingElse(t *testing.T) {
 	})
 }
 
-// httptest.ResponseRecorder can do neither deadlines nor FlushError.
+// httptest.ResponseRecorder supports neither deadlines nor FlushError.
 func TestLivePageNeedsNoDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := httptest.NewRecorder()

@@ -1,21 +1,19 @@
-// Package page is what a browser sees while a backend wakes: a waiting page
-// that turns into the application the moment an endpoint is ready, and the
-// error page of the same look. It is an encoder: it writes bytes and headers, knows
-// neither routes, endpoints nor API types, and leaves to its caller who gets a page and
-// until when.
+// Package page renders what a browser sees while a backend wakes. That is a waiting page that
+// turns into the application when an endpoint is ready, and an error page of the same look. It is
+// an encoder: it writes bytes and headers and knows neither routes, endpoints nor API types. Its
+// caller decides who gets a page, and until when.
 //
-// A page stays under 8 KiB: it is under 2.3 KiB without title and message, and escaping
-// makes at most four bytes of one character of the longest message (1024) and at most
-// five of a title's (128), which is there twice. A live page grows by its script, its
-// elapsed times and its last piece, about 1.3 KiB, which fits beside the longest message
-// and a title of ordinary length.
+// A page stays under 8 KiB. It is under 2.3 KiB without title and message. Escaping makes at most
+// four bytes of one character of the longest message (1024). It makes at most five of a title's
+// (128), which the page has twice. A live page grows by its script, its elapsed times and its
+// last piece, about 1.3 KiB. That fits beside the longest message and a title of ordinary length.
 //
-// A browser asks again by a script, since a refresh does not reload a document whose
-// address has a fragment; without scripts it does so by a refresh that names the address
-// without the fragment. Everybody else has the header Refresh (ADR 6).
+// A script asks again, because a refresh does not reload a document whose address has a fragment.
+// Without scripts, a refresh that names the address without the fragment asks again. Other
+// clients have the header Refresh (ADR 6).
 //
-// A page may be the user's own: a template of package waitingpage. It is served
-// the same way, under a policy of its own.
+// A page may be the user's own: a template of package waitingpage. It is served the same way,
+// under another policy.
 package page
 
 import (
@@ -85,7 +83,7 @@ type Options struct {
 type Answer uint8
 
 const (
-	// AnswerNone is for requests that are no navigations, or whose route has no page.
+	// AnswerNone is for requests that are not navigations, or whose route has no page.
 	AnswerNone Answer = iota
 	// AnswerHold makes a navigation wait for the application.
 	AnswerHold
@@ -95,9 +93,9 @@ const (
 	AnswerLive
 )
 
-// For returns what a cold request gets of the page of its route, which may be nil. A
-// navigation gets the live page only if it says that it is a browser: monitors, tests and
-// curl with an Accept header read a finite page.
+// For returns what a cold request gets of the page of its route, which may be nil. A navigation
+// gets the live page only if the client declares that it is a browser. Monitors, tests and curl
+// with an Accept header read a finite page.
 func (p *Page) For(r *http.Request) Answer {
 	switch {
 	case p == nil || !IsNavigation(r):
@@ -165,9 +163,8 @@ func Compile(o Options) (*Page, error) {
 	}, nil
 }
 
-// ServeFinite answers with the whole page and its length: for everybody who
-// does not say that it is a browser, and for browsers over the cap. now is how
-// far the wake is.
+// ServeFinite answers with the whole page and its length. It is for clients that do not declare
+// that they are browsers, and for browsers over the cap. now is how far the wake is.
 func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now eta.Progress) error {
 	body, own := p.begin(r, now)
 	if !own {
@@ -183,8 +180,8 @@ func (p *Page) ServeFinite(w http.ResponseWriter, r *http.Request, now eta.Progr
 	return write(w, body)
 }
 
-// begin returns the page as it reads now, the built-in one up to and with its first
-// elapsed time. own reports whether it is the user's.
+// begin returns the current page. Of the built-in page, that is the part up to and with its first
+// elapsed time. own reports whether it is the user's page.
 func (p *Page) begin(r *http.Request, now eta.Progress) (body []byte, own bool) {
 	if p.template != nil {
 		if body, ok := p.template.render(p, now); ok {
@@ -233,9 +230,8 @@ func setHeader(h http.Header, r *http.Request, policy string, refresh int) {
 	}
 }
 
-// meta is the refresh in markup. In a browser that runs scripts it is no element: the
-// script does its work, and a timed one counts against the page's accessibility (WCAG
-// 2.2.1).
+// meta returns the refresh in markup. A browser that runs scripts ignores it. There the script
+// does the work, and a timed refresh counts against the page's accessibility (WCAG 2.2.1).
 func meta(r *http.Request, refresh int) string {
 	switch {
 	case refresh <= 0:
@@ -266,8 +262,8 @@ func refreshTo(r *http.Request, refresh int) string {
 	return `<noscript><meta http-equiv="refresh" content="` + content + `"></noscript>`
 }
 
-// escapedPath returns a path as it came, except that what RFC 3986 does not allow in it is
-// encoded. URL.EscapedPath encodes all of such a path anew, and a %2F in it is a slash then.
+// escapedPath returns a path as it came, except that it encodes what RFC 3986 does not allow.
+// URL.EscapedPath would encode all of such a path again, and turn a %2F in it into a slash.
 func escapedPath(u *url.URL) string {
 	if u.RawPath == "" {
 		return u.EscapedPath()

@@ -201,7 +201,7 @@ func TestRefreshNamesTheAddress(t *testing.T) {
 	}
 }
 
-// browser is a navigation that says what it is.
+// browser returns a navigation that declares itself as one.
 func browser(ctx context.Context) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 	r.Header.Set("Sec-Fetch-Dest", "document")
@@ -316,7 +316,8 @@ func TestErrorPage(t *testing.T) {
 		status     int
 		retryAfter time.Duration
 		method     string
-		// want is what the page says, refresh when a client asks again that is no browser.
+		// want are texts of the page, refresh the time after which a client that is not a browser
+		// asks again.
 		want    []string
 		refuses []string
 		refresh string

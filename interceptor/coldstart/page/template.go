@@ -17,13 +17,14 @@ var source string
 //go:embed style.css
 var style string
 
-// The script of a page in a browser. It reloads the page some seconds after it has
-// ended, by location.reload: Chromium takes a refresh of a document whose address has a
-// fragment for a jump inside it, and never reloads. It also reloads a live page that was
-// cut: on HTTP/2 its document is never complete (Chromium 156, Firefox 153). Neither
-// happens once the page says that the application is ready: the application may take long
-// for its first byte, and a page that stays has led to a download, which must not come
-// twice. A click on a link to "" reloads too, as such a link loses the fragment.
+// The script of a page in a browser. It reloads the page some seconds after it has ended, by
+// location.reload. Chromium takes a refresh of a document whose address has a fragment for a jump
+// inside it, and never reloads. The script also reloads a live page that was cut, because on
+// HTTP/2 its document is never complete. That was measured with Chromium 156 and Firefox 153.
+//
+// Neither happens once the page says that the application is ready. The application may take long
+// for its first byte. A page that stays has led to a download, which must not come twice. A click
+// on a link to "" reloads too, because such a link loses the fragment.
 //
 //go:embed reload.js
 var script string
@@ -32,9 +33,9 @@ var script string
 const reloadNow = `document.title="Ready",location.reload()`
 
 const (
-	// ready ends a page whose target is ready. Most browsers show it for a moment. It
-	// stays where they have nothing else to show, as after a download or a 204, and where
-	// they may not reload by themselves, as in a sandboxed frame.
+	// ready ends a page whose target is ready. Most browsers show it for a moment. It stays where
+	// they have nothing else to show, as after a download or a 204. It also stays where they may
+	// not reload by themselves, as in a sandboxed frame.
 	ready = `<div role="alert" id="kedaReady"><h1>Ready</h1><p>The application is running. If you asked for a file, look in your downloads.</p>` +
 		`<a href="">Open</a></div>`
 	// late is the last word of a page whose target did not become ready in time.
@@ -56,8 +57,8 @@ type frame struct {
 	closing []byte
 	// hashes permit the scripts in a Content-Security-Policy.
 	hashes []string
-	// policy is the Content-Security-Policy: nothing is loaded, and nothing
-	// runs or styles but what is in the frame.
+	// policy is the Content-Security-Policy: nothing is loaded, and only what is in the frame
+	// runs or styles.
 	policy string
 	// own renders a view.
 	own *template.Template
@@ -127,9 +128,9 @@ func (f *frame) render(v view) ([]byte, error) {
 	return bytes.Clone(bytes.TrimSpace(out.Bytes())), nil
 }
 
-// escape is words as they stand between tags. Quotes stand for themselves there, and so
-// does an ampersand that cannot begin a character reference (HTML, 13.1.4): a page of the
-// longest words stays small.
+// escape returns words as they are written between tags. Quotes stay as they are there, and so
+// does an ampersand that cannot begin a character reference (HTML, 13.1.4). This keeps a page of
+// the longest words small.
 func escape(words string) string {
 	words = strings.ToValidUTF8(words, "\uFFFD")
 	var out strings.Builder

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// anthropic is Anthropic's Messages API. It has a ping event of its own, and no
-// place for text before message_start: one of ours breaks its SDK's helper.
+// anthropic is Anthropic's Messages API. It has a ping event, and no place for text before
+// message_start: text of the interceptor there breaks its SDK's helper.
 var anthropic = Dialect{
 	name: "anthropic",
 	script: func(*Request, texts, bool, time.Time) script {

@@ -32,8 +32,8 @@ type client struct {
 	reason        string
 }
 
-// header matches the first value of a header: one that contains value, or is the whole of
-// it. A header that is absent has the empty value.
+// header matches the first value of a header: one that contains value, or equals it. An absent
+// header has the empty value.
 type header struct {
 	name, value string
 	whole       bool

@@ -34,8 +34,9 @@ func messages(body string, eager bool) (all []string) {
 	return all
 }
 
-// TestAnswersBehindComments: the first event of an answer, which may be all of a call, follows
-// the line of a comment. No client takes it for a part of that, and none gets an empty message.
+// TestAnswersBehindComments: the first event of an answer, which may contain a whole call,
+// follows the line of a comment. No client takes it for a part of the comment, and none gets an
+// empty message.
 func TestAnswersBehindComments(t *testing.T) {
 	const call = `{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0,"id":"c","function":{"name":"weather","arguments":"{}"}}]}}]}`
 	for name, c := range map[string]struct {

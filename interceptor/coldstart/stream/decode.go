@@ -11,9 +11,9 @@ import (
 	"iter"
 )
 
-// decoder decodes a compressed body as it arrives. The decoders of the standard library
-// pull their input, so one runs as a coroutine that stops where it needs more of it. What
-// it decodes is passed on in pieces, so that no body grows in memory.
+// decoder decodes a compressed body as it arrives. The decoders of the standard library pull
+// their input, so one runs as a coroutine that stops where it needs more. It passes the decoded
+// bytes on in pieces, so that no body grows in memory.
 type decoder struct {
 	coding string
 	input  bytes.Buffer
@@ -115,7 +115,7 @@ func (d *decoder) write(b []byte, take func([]byte) error) error {
 	return d.run(take)
 }
 
-// close decodes what is left, and returns what is wrong with the body.
+// close decodes the rest, and returns what is wrong with the body.
 func (d *decoder) close(take func([]byte) error) error {
 	d.ended = true
 	defer d.stop()

@@ -24,8 +24,8 @@ func eligible(r *http.Request) bool {
 	return !modelContext(r)
 }
 
-// respondAsync reports whether a client asks for an answer that says only where the result will
-// be (RFC 7240, section 4.1): a 202 with a Location, which a stream cannot give.
+// respondAsync reports whether a client asks for an answer that only names the place of the
+// result (RFC 7240, section 4.1). That is a 202 with a Location, which a stream cannot give.
 func respondAsync(header http.Header) bool {
 	for _, value := range header["Prefer"] {
 		for preference := range strings.SplitSeq(value, ",") {
@@ -39,10 +39,10 @@ func respondAsync(header http.Header) bool {
 }
 
 // modelContext reports whether a request is one of the Model Context Protocol. Only its server
-// knows whether it answers with a stream, with JSON, to a GET with 405, which means that it has
-// no stream, or with 401, which has its clients sign in. A client without a session sends no
-// header of it. The older transport begins with a GET, by default of /sse. Case does not count:
-// some servers ignore it, and silence harms none of the others.
+// knows how it answers. It may send a stream or JSON. It may answer a GET with 405, which means
+// that it has no stream, or with 401, after which its clients sign in. A client without a session
+// sends no header of it. The older transport begins with a GET, by default of /sse. Case does not
+// count: some servers ignore it, and silence harms none of the others.
 func modelContext(r *http.Request) bool {
 	asked := strings.ToLower(strings.TrimRight(r.URL.Path, "/"))
 	if strings.HasSuffix(asked, "/mcp") ||
@@ -57,9 +57,9 @@ func modelContext(r *http.Request) bool {
 	return false
 }
 
-// crossOrigin says that a browser sent the request for a page of another
-// origin: only the backend knows its CORS headers, and without them the browser
-// refuses our answer. Chat UIs of the same origin send Origin too.
+// crossOrigin reports whether a browser sent the request for a page of another origin. Only the
+// backend knows its CORS headers, and without them the browser refuses our answer. Chat UIs of
+// the same origin send Origin too.
 func crossOrigin(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site != "same-origin" && site != "none"

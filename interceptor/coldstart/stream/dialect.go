@@ -1,11 +1,11 @@
-// Package stream keeps a streaming client on the line while its backend wakes:
-// it knows who asks for a stream and in which dialect, begins the response in
-// that dialect, keeps it alive, and splices the real answer into it or ends it
-// with an error that the client's SDK understands. It is an encoder: it knows neither
-// endpoints, routes nor API types, it does not wait and does not dial.
+// Package stream keeps a streaming client on the line while its backend wakes. It recognizes
+// clients that ask for a stream, and their dialect. It begins the response in that dialect and
+// keeps it alive. Then it splices the real answer into it, or ends it with an error that the
+// client's SDK understands. It is an encoder: it knows neither endpoints, routes nor API types,
+// it does not wait and does not dial.
 //
-// Which requests get which dialect is a table (table.go). A dialect is one file and one
-// Dialect value; what every dialect shares is here, in stream.go and in splice.go.
+// A table maps requests to dialects (table.go). A dialect is one file and one Dialect value. The
+// code that all dialects share is here, in stream.go and in splice.go.
 package stream
 
 import (
@@ -30,10 +30,9 @@ type Dialect struct {
 	// cutsFailures aborts the connection behind a failure event: clients of the API
 	// take a clean end for a complete answer.
 	cutsFailures bool
-	// answer turns a whole JSON answer, given although a stream was asked for, into
-	// events, after sent data events of ours. It reports false, before any went out, for
-	// JSON that is not an answer of the API. Nil is a dialect for which any JSON is an
-	// event.
+	// answer turns a whole JSON answer to a request for a stream into events, after the
+	// interceptor sent this many data events. For JSON that is not an answer of the API, it
+	// reports false before any event is out. Nil means that any JSON is an event of the dialect.
 	answer func(q *Request, sent int, body []byte, to *events) bool
 	// pieces does what answer does while an answer arrives that is too large to be held; nil
 	// if that needs all of it.
@@ -52,15 +51,15 @@ type Dialect struct {
 type script struct {
 	// first goes out with the commit, tick at each interval.
 	first, tick []byte
-	// data renders the n-th data event of ours (from 0) where ticks are
-	// comments, which do not reset the event timers of clients. Nil if ticks
-	// are data already, or if there is no harmless event.
+	// data renders the n-th data event of the interceptor (from 0) where ticks are comments,
+	// which do not reset the event timers of clients. Nil if ticks are data already, or if there
+	// is no harmless event.
 	data func(n int) []byte
-	// endComments is set if a data event must separate pending comments from a
-	// failure or a whole answer: parsers that split on blank lines lose the block
-	// that comments with one newline stick to.
+	// endComments is set if a data event must separate pending comments from a failure or a whole
+	// answer. Parsers that split on blank lines lose the block that comments with one newline
+	// stick to.
 	endComments bool
-	// separator goes out once before the real answer; nil is none.
+	// separator goes out once before the real answer; nil means no separator.
 	separator []byte
 	// sent is the number of data events in first.
 	sent int
@@ -96,8 +95,8 @@ const blanks = " \t\r\n"
 // byteOrderMark may precede any text, and belongs to no answer.
 var byteOrderMark = []byte("\ufeff")
 
-// formOf recognizes a body by its beginning, whatever its Content-Type says. all means that
-// there is no more of it than b. At most maxLine bytes are looked at.
+// formOf recognizes a body by its beginning, whatever its Content-Type says. all means that b is
+// the whole body. It looks at most at maxLine bytes.
 func (d *Dialect) formOf(b []byte, all bool) form {
 	all = all || len(b) >= maxLine
 	window := b[:min(len(b), maxLine)]

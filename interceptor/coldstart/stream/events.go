@@ -8,8 +8,8 @@ import (
 const (
 	// piece is about how many bytes of a converted answer go out at a time.
 	piece = 32 << 10
-	// maxItems is how many parts of an answer become events of their own. No answer has as
-	// many, and each costs a thousand times the three bytes that it may have.
+	// maxItems is how many parts of an answer become separate events. No real answer has as many,
+	// and each costs a thousand times the three bytes that it may have.
 	maxItems = 10_000
 )
 

@@ -30,9 +30,8 @@ var gemini = Dialect{
 	pieces:  geminiPieces,
 }
 
-// geminiFailure is an error event, and its document once more. The older SDKs end a stream with
-// an error event as if it were complete; what they cannot parse at the end of a stream is an
-// error to them.
+// geminiFailure is an error event, followed by its document. The older SDKs end a stream with an
+// error event as if it were complete. They report an error for an unparsable end of a stream.
 func geminiFailure(p *problem) []byte {
 	failed := geminiProblem(p)
 	return append(append(event(failed), failed...), '\n')

@@ -13,8 +13,8 @@ import (
 // maxKey bounds the raw keys that are unescaped; no key we know comes near it.
 const maxKey = 512
 
-// member is one member of a JSON object: its key, unescaped, and where in the
-// object's text the key begins and the value begins and ends.
+// member is one member of a JSON object. It has its unescaped key, and the places in the object's
+// text where the key begins and the value begins and ends.
 type member struct {
 	key               []byte
 	start, value, end int
@@ -58,7 +58,7 @@ func elements(data []byte, visit func(start, end int)) bool {
 	return true
 }
 
-// field is a member of an object that is written anew.
+// field is a member of an object that is rewritten.
 type field struct {
 	key   string // empty if it is longer than any that we know
 	value []byte
@@ -68,8 +68,8 @@ type field struct {
 // edit appends what becomes of a member; nothing leaves it out.
 type edit func(to []byte, f field) []byte
 
-// appendObject appends an object without white space, with each member as change appends
-// it. What is no object stays as it is.
+// appendObject appends an object without white space, with each member as change appends it. It
+// leaves other values as they are.
 func appendObject(to, object []byte, change edit) []byte {
 	start := len(to)
 	to = append(to, '{')
@@ -92,8 +92,8 @@ func appendObject(to, object []byte, change edit) []byte {
 	return append(to, '}')
 }
 
-// appendArray appends an array without white space, with each element as change appends
-// it. What is no array stays as it is.
+// appendArray appends an array without white space, with each element as change appends it. It
+// leaves other values as they are.
 func appendArray(to, array []byte, change func(to []byte, i int, element []byte) []byte) []byte {
 	start, i := len(to), 0
 	to = append(to, '[')
@@ -144,8 +144,8 @@ func appendCompact(to, value []byte) []byte {
 	return to
 }
 
-// unescaped is the text of a JSON string; nil for one that is too long to be a
-// key of ours.
+// unescaped returns the text of a JSON string; nil if it is longer than all keys that we look
+// for.
 func unescaped(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -160,7 +160,7 @@ func unescaped(quoted []byte) []byte {
 	return []byte(s)
 }
 
-// skipSpace returns the index of the first byte at or after i that is no white space.
+// skipSpace returns the index of the first byte at or after i that is not white space.
 func skipSpace(data []byte, i int) int {
 	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
 		i++

@@ -57,8 +57,8 @@ func chatAnswer(_ *Request, _ int, body []byte, to *events) bool {
 // message has as many.
 const maxCalls = 1000
 
-// appendDelta appends a message as a delta: without the role for the choice that
-// has one by us, tool calls with their index, and nothing that is null but the content.
+// appendDelta appends a message as a delta. It omits the role for the choice that has one from
+// us, adds an index to tool calls, and drops null members except the content.
 func appendDelta(to, message []byte, first bool) []byte {
 	return appendObject(to, message, func(to []byte, f field) []byte {
 		switch {

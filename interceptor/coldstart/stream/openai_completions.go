@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// openAICompletions is OpenAI's older completions API. Its text is the
-// continuation of a prompt, so nothing of ours is ever shown.
+// openAICompletions is OpenAI's older completions API. Its text is the continuation of a prompt,
+// so we never show any text.
 var openAICompletions = Dialect{
 	name:    "openai-completions",
 	script:  completionsScript,

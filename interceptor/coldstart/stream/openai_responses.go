@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// openAIResponses is OpenAI's Responses API. A typed event before
-// response.created breaks openai-node's helper, so there are comments only,
-// until the event timers of clients come near; then the response is created.
+// openAIResponses is OpenAI's Responses API. A typed event before response.created breaks
+// openai-node's helper. So there are only comments until the event timers of clients come near;
+// then the response is created.
 var openAIResponses = Dialect{
 	name:    "openai-responses",
 	script:  responsesScript,
@@ -31,8 +31,8 @@ func responsesScript(q *Request, _ texts, _ bool, now time.Time) script {
 	return s
 }
 
-// responsesFailure is an error event, in the flat shape of the API and in the
-// nested one that SDKs read, and then the response as a failed one.
+// responsesFailure is an error event, in the flat shape of the API and in the nested one that
+// SDKs read. The response as a failed one follows.
 func responsesFailure(q *Request, p *problem, sent int, opened time.Time) []byte {
 	code := p.codeOrStatus()
 	b := typedEvent("error", struct {

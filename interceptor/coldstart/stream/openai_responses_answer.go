@@ -10,7 +10,7 @@ func responsesAnswer(_ *Request, sent int, body []byte, to *events) bool {
 	case "", "completed":
 	case "incomplete", "failed", "queued", "in_progress":
 		end = "response." + status
-	default: // cancelled, and what is not known
+	default: // canceled, and unknown values
 		return false
 	}
 	output := valueOf(body, "output")
@@ -60,7 +60,7 @@ func (w *responseEvents) add(kind string, members raw) {
 func number(n int) value { return value{json: []byte(strconv.Itoa(n))} }
 
 // item writes one item of the output: a message part by part, the arguments of a call, and
-// anything else at once. An item that is no object has no events.
+// anything else at once. An item that is not an object has no events.
 func (w *responseEvents) item(i int, item []byte) {
 	if item[0] != '{' {
 		return

@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// A whole answer that becomes one event, or a list that becomes one of each element, need not
-// be held: one that finds no room is rewritten as it arrives. What is wrong with it then cuts
-// the stream, as the event has begun.
+// A whole answer may become one event, or a list one event per element. Such an answer need not
+// be held: if it finds no room, it is rewritten as it arrives. An error in it then cuts the
+// stream, because the event has begun.
 
 // errPieces is an answer that turns out not to be the API's after its event has begun.
 var errPieces = errors.New("the answer is not JSON of the API")
@@ -17,9 +17,8 @@ var errPieces = errors.New("the answer is not JSON of the API")
 // pieces rewrites a JSON document without white space, piece by piece, and looks no further
 // than its next value.
 type pieces struct {
-	// edit says what becomes of the value that begins with first, under key if it is a
-	// member. It sets found once the document is known to be an answer of the API, failed
-	// if it is not.
+	// edit decides about the value that begins with first, under key if it is a member. It sets
+	// found once the document is known to be an answer of the API, and failed if it is not.
 	edit          func(p *pieces, key string, first byte) rewrite
 	found, failed bool
 	// lists makes each element of a list an event. Else a list is one.
@@ -28,7 +27,7 @@ type pieces struct {
 	end string
 
 	scanner
-	muted int // 1 + len(at) of the value that is left out; 0 is none
+	muted int // 1 + len(at) of the skipped value; 0 means none
 	out   []byte
 }
 
@@ -49,7 +48,7 @@ func (p *pieces) write(b []byte) []byte {
 	return p.out
 }
 
-// broken reports whether the document is no JSON, or no answer of the API.
+// broken reports whether the document is not JSON, or not an answer of the API.
 func (p *pieces) broken() bool { return p.failed || p.phase == malformed }
 
 // complete reports whether the document has ended. A number at the top level never does.

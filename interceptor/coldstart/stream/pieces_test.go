@@ -75,7 +75,7 @@ func TestPiecesAreTheWhole(t *testing.T) {
 	}
 }
 
-// TestAnErrorEndsAList: what is behind it would make the answer look whole.
+// TestAnErrorEndsAList: more elements behind it would make the answer look whole.
 func TestAnErrorEndsAList(t *testing.T) {
 	const failed = `{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}`
 	got, ok := heldWhole(geminiAnswer, []byte(`[{"candidates":[]}, `+failed+`, {"candidates":[1]}]`))
@@ -87,7 +87,7 @@ func TestAnErrorEndsAList(t *testing.T) {
 	}
 }
 
-// FuzzPieces: what is no JSON is never complete, and no byte of it ends the event.
+// FuzzPieces: invalid JSON is never complete, and no byte of it ends the event.
 func FuzzPieces(f *testing.F) {
 	for _, seed := range []string{chatJSON, `{"a":[1,{"b":null}]}`, `{"a"}`, `[1,]`, `{,}`, "{\"a\":\"\n\"}", `{"a":1}{`, `[}`, `[{"candidates":[]},1,{}]`, `[[],{"candidates":[]}`, `{"a":1 2}`, `"\`, `{"a" "b"}`, `tru`} {
 		f.Add([]byte(seed), uint8(2))
@@ -114,8 +114,8 @@ func FuzzPieces(f *testing.F) {
 	})
 }
 
-// TestAnswersThatAreNotHeld: an answer that finds no room is passed on as it arrives, in
-// little memory, and is cut if it turns out to be none.
+// TestAnswersThatAreNotHeld: an answer that finds no room is passed on as it arrives, in little
+// memory. It is cut if it turns out to be invalid.
 func TestAnswersThatAreNotHeld(t *testing.T) {
 	const size = 256 << 10
 	long := strings.Repeat("x", size)

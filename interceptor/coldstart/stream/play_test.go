@@ -103,7 +103,7 @@ func answer(status int, contentType string, body ...string) func(http.ResponseWr
 	}
 }
 
-// golden compares what was said with a file, to the byte.
+// golden compares a response with a file, to the byte.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".golden")

@@ -47,8 +47,8 @@ func (p *problem) codeOrStatus() json.RawMessage {
 	return json.RawMessage(`"` + strconv.Itoa(p.status) + `"`)
 }
 
-// problemOf reads the failure out of a backend's answer that cannot be spliced.
-// The body is nil if it is not readable.
+// problemOf reads the failure from a backend's answer that cannot be spliced. The body is nil if
+// it is not readable.
 func problemOf(status int, body []byte) *problem {
 	p := &problem{status: status}
 	if data := firstData(body); data != nil {
@@ -58,7 +58,7 @@ func problemOf(status int, body []byte) *problem {
 	if isJSON {
 		p.read(bytes.ToValidUTF8(body, []byte("\uFFFD")), maxNesting)
 	}
-	// A whole answer that is merely not a stream is no message.
+	// A whole answer that is merely not a stream is not a message.
 	if p.message == "" && (!isJSON || status >= 400) {
 		p.message = firstText(body)
 	}
@@ -199,7 +199,7 @@ func phrase(value []byte, depth int) string {
 	return ""
 }
 
-// note records a member that says what kind of failure it is.
+// note records a member that identifies the kind of failure.
 func (p *problem) note(key, value []byte) {
 	switch string(key) {
 	case "type":
@@ -253,8 +253,8 @@ func twirpProblem(p *problem) []byte {
 	}{code, p.message})
 }
 
-// extended returns an API's error, a JSON object, with the members of the backend's own that it
-// lacks, up to the bound. The texts of that became the message.
+// extended returns an API's error, a JSON object, with additional members of the backend's error,
+// up to the bound. The texts of that error became the message.
 func extended(document, own []byte) []byte {
 	has := map[string]bool{"error": true, "detail": true, "message": true}
 	members(document, func(m member) { has[string(m.key)] = true })
@@ -310,7 +310,7 @@ func event(document []byte) []byte {
 	return append(b, "\n\n"...)
 }
 
-// marshal renders what cannot fail to: values of our own making.
+// marshal renders values of our own, which cannot fail.
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -26,9 +26,9 @@ type Request struct {
 	reconnects bool // it asks again after a cut, as an EventSource
 }
 
-// Parse reads the facts out of a request's whole body. It reports false when the client did
-// not ask for a stream that is known: such a request is held silently, and its backend says
-// what is wrong. The body is neither kept nor changed.
+// Parse reads the facts from a request's whole body. It reports false when the client did not ask
+// for a known kind of stream. Such a request is held silently, and its backend reports what is
+// wrong. Parse neither keeps nor changes the body.
 func (c *Candidate) Parse(r *http.Request, body []byte) (Request, bool) {
 	f, ok := parseFacts(body)
 	known := &f
@@ -57,16 +57,16 @@ type facts struct {
 	stream     ternary
 	model      string
 	messages   bool // a list of objects with a role
-	content    bool // of the first message, a text that is not empty
-	parts      bool // of a message: AI SDK's useChat
-	useChat    bool // a member that only AI SDK's useChat sends
+	content    bool // the first message has a text
+	parts      bool // as of AI SDK's useChat
+	useChat    bool // only AI SDK's useChat
 	jsonRPC    bool
 	chatID     bool
 	sessionID  bool
 	inputs     bool
 	given      [len(givenNames)]kind
 	anthropic  bool // the version that Anthropic's API on Vertex asks for
-	other      bool // a member that is neither about streaming, the model, nor a chat
+	other      bool // a member unrelated to streaming, the model or a chat
 	background bool
 	usage      bool // stream_options ask for the counts of tokens
 	restricted restriction
@@ -97,7 +97,7 @@ var givenNames = [...]string{
 	memberSamplingParams: "sampling_params", memberParameters: "parameters",
 }
 
-// kind is a set of kinds of values; null is none.
+// kind is a set of kinds of values; null counts as none.
 type kind uint8
 
 const (
@@ -135,8 +135,8 @@ const (
 	isOther
 )
 
-// restriction is a set of reasons for which text of the interceptor would harm the answer:
-// the client parses it, counts it, continues it, or shows another choice beside it.
+// restriction is a set of reasons for which text of the interceptor would harm the answer. The
+// client parses it, counts it, continues it, or shows another choice beside it.
 type restriction uint32
 
 const (

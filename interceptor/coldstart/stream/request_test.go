@@ -182,8 +182,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestParseAgreesWithTheModel tries bodies that are made of the keys that matter
-// and of every kind of value, which fuzzing rarely finds by itself.
+// TestParseAgreesWithTheModel tries bodies that consist of the keys that matter and of every kind
+// of value, which fuzzing rarely finds by itself.
 func TestParseAgreesWithTheModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func(from []string) string { return from[random.IntN(len(from))] }

@@ -1,15 +1,15 @@
 package stream
 
-// maxHeld bounds what is held back while it is not known to which choice a role belongs.
+// maxHeld bounds the bytes that are held back while the choice of a role is unknown.
 const maxHeld = 16 << 10
 
-// roleFilter takes the assistant's role out of the first delta that has it, of the choice for
-// which we have sent one: openai-python's helper joins the roles of all deltas. Choices other
-// than 0 keep theirs, we sent none for them. Everything else passes as it is, and once the
-// role was seen nothing is looked at any more.
+// roleFilter removes the assistant's role from the first delta that has it, of the choice that we
+// sent one for: openai-python's helper joins the roles of all deltas. That is choice 0; other
+// choices keep theirs. Everything else passes unchanged, and after that role the filter looks at
+// nothing.
 //
-// Deltas may be of any length. Only the role is held back, and what follows it if the choice
-// has its index behind it, which no server does that we know.
+// Deltas may be of any length. The filter holds back only the role, and what follows it if the
+// choice has its index behind it. No server that we know does that.
 type roleFilter struct {
 	done    bool
 	out     []byte // of next, until the next call
@@ -19,7 +19,7 @@ type roleFilter struct {
 	stage stage
 	held  []byte // from the comma before a member, or from its key
 	value int    // where the value of the role begins in held
-	end   int    // where what is left out ends
+	end   int    // where the removed part ends
 
 	numbered bool   // the index of the choice is known
 	first    bool   // it is 0
@@ -32,7 +32,7 @@ type stage uint8
 
 const (
 	passing    stage = iota
-	inMember         // a comma or a key of a delta: it may be the role's
+	inMember         // a comma or a key of a delta
 	inRole           // the value of the role
 	behindRole       // the comma behind it goes too
 	unnumbered       // the role ends at end
@@ -172,7 +172,7 @@ func (f *roleFilter) decide(out bool) {
 	f.release()
 }
 
-// release passes what is held back.
+// release passes the bytes that are held back.
 func (f *roleFilter) release() {
 	f.out = append(f.out, f.held...)
 	f.held, f.stage = f.held[:0], passing

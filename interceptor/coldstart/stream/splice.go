@@ -20,17 +20,17 @@ const (
 	undecided  mode = iota // no header yet
 	sniffing               // the first bytes decide
 	copying                // a stream: verbatim
-	converting             // a JSON answer to a streaming request
+	converting             // a JSON answer
 	piecing                // one that is not held
-	failing                // anything else: a failure event
+	failing                // anything else
 )
 
 // Splicer is the http.ResponseWriter that a backend handler writes to, so that its answer
-// goes on where the stream waited. Its header is a scratch one: the client's is long out.
-// It cannot be hijacked. Whatever the size of the writes, the client gets the same bytes.
+// continues the stream. Its header is a scratch one, because the client's is long out. It cannot
+// be hijacked. Whatever the size of the writes, the client gets the same bytes.
 type Splicer struct {
 	// GiveUp is called when an answer that becomes a failure takes too long, or when the client
-	// takes no more keepalives: the handler is to return, and Close shows what came of it. Nil
+	// takes no more keepalives. The handler should then return, and Close reports the result. Nil
 	// waits.
 	GiveUp func()
 
@@ -40,24 +40,26 @@ type Splicer struct {
 	memory Memory
 	header http.Header
 
-	mode     mode
-	status   int
-	decoder  *decoder // of a compressed body; nil passes it as it is
-	buf      []byte   // what is held back in every mode but copying
-	reserved int      // bytes of memory
-	tooLong  bool     // buf met its bound, or there was no memory for more
+	mode    mode
+	status  int
+	decoder *decoder // of a compressed body; nil passes it as it is
+
+	buf      []byte // bytes held back in every mode except copying
+	reserved int    // bytes of memory
+	tooLong  bool   // buf met its bound, or memory was short
 	noMemory bool
-	unread   bool   // the body cannot be decoded
-	filter   filter // of a copied stream; nil is none
+	unread   bool   // the coding is unknown
+	filter   filter // of a copied stream; nil means no filter
 	copied   copied
 	pieces   *pieces
 	received int64       // bytes of the body, as they came
 	out      atomic.Bool // bytes of the answer went out
 	patience *time.Timer // runs once an answer becomes a failure
-	lost     string      // why a 2xx answer was replaced by a failure
-	err      error       // the client's connection failed
-	broken   error       // the body cannot be decoded
-	failure  problem     // shown to the client if there is no answer
+
+	lost    string  // why a 2xx answer was replaced by a failure
+	err     error   // the client's connection failed
+	broken  error   // the body cannot be decoded
+	failure problem // shown if there is no answer
 }
 
 // Splice returns the writer for the answer to r, the client's request. An answer that must
@@ -104,8 +106,8 @@ func (p *Splicer) WriteHeader(status int) {
 	}
 }
 
-// fails notes that the answer becomes a failure. Its status says most of that, so that a
-// backend which takes its time for the rest is not waited for.
+// fails records that the answer becomes a failure. Its status says most of that, so the Splicer
+// does not wait for a slow rest.
 func (p *Splicer) fails() {
 	p.mode = failing
 	if p.GiveUp != nil && p.patience == nil {
@@ -122,7 +124,7 @@ func (p *Splicer) SetWriteDeadline(deadline time.Time) error {
 	return p.stream.client.control.SetWriteDeadline(deadline)
 }
 
-// coding is the one content coding of the body; several are no coding that is known.
+// coding returns the one content coding of the body; several count as an unknown coding.
 func (p *Splicer) coding() string {
 	var all []string
 	for _, value := range p.header["Content-Encoding"] {
@@ -181,8 +183,8 @@ func (p *Splicer) take(b []byte) error {
 	return p.collect(b)
 }
 
-// sniff decides by the first bytes of the body, as soon as there are enough. all means that
-// there are no more.
+// sniff decides by the first bytes of the body, as soon as there are enough. all means that there
+// are no more.
 func (p *Splicer) sniff(all bool) error {
 	held, marked := bytes.CutPrefix(p.buf, byteOrderMark)
 	if !marked && !all && bytes.HasPrefix(byteOrderMark, held) {
@@ -256,7 +258,7 @@ type copied struct {
 	matched int  // how much of a field's name the line begins with; -1: it has another one
 }
 
-// note notes a piece. Once there was an event nothing is looked at any more.
+// note records a piece. After the first event it looks at nothing.
 func (c *copied) note(b []byte, ndjson bool) {
 	const field = "data"
 	for i := 0; i < len(b) && !c.event; i++ {

@@ -50,8 +50,8 @@ func chatFailure(message, kind, code string) string {
 	return fmt.Sprintf(`data: {"error":{"message":%s,"type":%q,"param":null,"code":%s}}`, quote(message), kind, code) + "\n\n"
 }
 
-// TestBackendErrorAfterTheCommitIsAnErrorEvent: never masked as a 200, and never
-// copied raw. Its real status is what is recorded.
+// TestBackendErrorAfterTheCommitIsAnErrorEvent: never masked as a 200, and never copied raw. The
+// records show its real status.
 func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	for _, c := range []struct {
@@ -160,7 +160,7 @@ func TestBackendErrorKeepsItsMembers(t *testing.T) {
 			}
 		})
 	}
-	got, _, _ := spliced(t, &openAIResponses, chatBody, func(w http.ResponseWriter) error { // the next line says what came of it
+	got, _, _ := spliced(t, &openAIResponses, chatBody, func(w http.ResponseWriter) error { // the next line shows the result
 		answer(400, "application/json", `{"error":{"message":"m","type":"t","param":"input","code":"c","hint":"h"}}`)(w)
 		return nil
 	})
@@ -660,8 +660,7 @@ func TestInformationalAnswersAreNotTheAnswer(t *testing.T) {
 	}
 }
 
-// TestLongAnswersAreBounded: a backend cannot make us keep more than the bound,
-// nor read on for ever.
+// TestLongAnswersAreBounded: a backend cannot make us keep more than the bound, nor read forever.
 func TestLongAnswersAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		reason, media, first string
@@ -928,7 +927,7 @@ func TestWholeAnswersShareMemory(t *testing.T) {
 			p.Header().Set("Content-Encoding", test.coding)
 			answer = strings.Join(compressed(t, test.coding, answer), "")
 		}
-		_, _ = io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{strings.NewReader(answer)}, make([]byte, 1000)) // Close says what came of it
+		_, _ = io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{strings.NewReader(answer)}, make([]byte, 1000)) // Close shows the result
 		if test.fits && memory.left > all-2*test.size {
 			t.Errorf("%+v: %d bytes are held", test, all-memory.left)
 		}

@@ -17,7 +17,7 @@ const (
 	// converted is how much memory such an answer takes, in lengths of itself: a buffer that
 	// has grown, and its longest event.
 	converted = 3
-	// maxFailure bounds what is read of an answer that becomes a failure, failurePatience how
+	// maxFailure bounds how much of an answer that becomes a failure is read, failurePatience how
 	// long its body may take.
 	maxFailure      = 64 << 10
 	failurePatience = 5 * time.Second

@@ -51,9 +51,9 @@ func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.
 	return s, s.client.write(first)
 }
 
-// begin makes a stream and the header of its response. It returns before the first write,
-// at which net/http needs so much stack for the head that the two together do not fit 8 KiB:
-// each stream would keep 16.
+// begin makes a stream and the header of its response. It returns before the first write, because
+// net/http needs much stack for the head. The two together do not fit 8 KiB, and each stream
+// would keep 16.
 func (c *Callback) begin(w http.ResponseWriter, req Request, progress func() eta.Progress) *Stream {
 	visible := req.harmless && c.display != DisplayNone
 	opened := time.Now()
@@ -147,7 +147,7 @@ type writer struct {
 	http1   bool
 	// bare says that the writer knows no deadlines (httptest.ResponseRecorder).
 	bare bool
-	// bound is the deadline that a keepalive has left; zero is none.
+	// bound is the remaining deadline of a keepalive; zero means no deadline.
 	bound time.Time
 }
 
@@ -156,9 +156,9 @@ func unwritten(err error) error {
 	return fmt.Errorf("%w: writing to the client: %w: %w", http.ErrAbortHandler, context.Canceled, err)
 }
 
-// write sends p at once, within a bound. The bound is lifted afterwards: on
-// HTTP/2 it would reset a stream that is merely idle, and on HTTP/1.1 the end of a
-// response that net/http writes.
+// write sends p at once, within a bound, and lifts the bound afterwards. On HTTP/2 the bound
+// would reset a stream that is merely idle. On HTTP/1.1 it would cut the end of a response that
+// net/http writes.
 func (c *writer) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -169,9 +169,9 @@ func (c *writer) write(p []byte) error {
 	return err
 }
 
-// keepalive is write for those that come again and again. On HTTP/1.1, where a
-// deadline is about writes only, it serves several of them: a thousand idle streams
-// spend a good part of their time on timers otherwise.
+// keepalive is write for repeated messages. On HTTP/1.1, where a deadline is about writes only,
+// one deadline serves several of them. Otherwise a thousand idle streams spend a good part of
+// their time on timers.
 func (c *writer) keepalive(p []byte) error {
 	if !c.http1 || len(p) == 0 {
 		return c.write(p)

@@ -232,8 +232,8 @@ func TestTicksAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestClientThatStopsReading gives its place back after the write's deadline, on
-// a real server: a pipe takes no byte that nobody reads.
+// TestClientThatStopsReading gives its place back after the write's deadline. It uses a real
+// server, because a pipe takes no byte without a reader.
 func TestClientThatStopsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Compile(Options{Message: "m"})

@@ -11,19 +11,19 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/accept"
 )
 
-// rule is a row of the table that decides how a cold request is kept on the line:
-// (path × body × Accept) → dialect or silence. docs/cold-start.md is checked against it.
+// rule is a row of the table that decides how to keep a cold request on the line: (path × body ×
+// Accept) → dialect or silence. docs/cold-start.md is checked against it.
 type rule struct {
 	// path is what the request's path ends with, in whole segments, without a trailing
 	// slash. The longest one wins.
 	path string
 	// exact means that path is the whole path, and that other APIs may use it too.
 	exact bool
-	// below means what is below path, not path itself. Unless it is shared, it wins over
+	// below matches the paths below path, not path itself. Unless it is shared, it wins over
 	// longer paths.
 	below bool
-	// shared means that applications and other APIs use the path, too: the rule says only
-	// how errors look, and no more about streams than if there were none.
+	// shared means that applications and other APIs use the path, too. The rule then decides only
+	// how errors look; streams are recognized as without a rule.
 	shared bool
 	// speaks is the dialect of the API's streams; nil means that its answers must
 	// arrive whole, so that the request is held silently.
@@ -51,8 +51,8 @@ var (
 	flatShape      = &shape{"Mistral, Cohere, Bedrock: `{\"message\", \"type\", \"code\"}`", flatProblem}
 )
 
-// whole returns the rules of paths whose answers arrive whole. One that ends with a slash is
-// what is below it.
+// whole returns the rules of paths whose answers arrive whole. A path that ends with a slash
+// matches the paths below it.
 func whole(fails *shape, paths ...string) []rule {
 	all := make([]rule, len(paths))
 	for i, name := range paths {
@@ -120,8 +120,8 @@ func asks(needed ...required) *condition {
 	}}
 }
 
-// orBare is c, or a body that says nothing but which model is asked. The backend knows what it
-// misses; no application uses such a body for something else.
+// orBare is c, or a body that names only the model. The backend knows what is missing; no
+// application uses such a body for something else.
 func orBare(c *condition) *condition {
 	return &condition{c.words + "; or no member beside `model` and `messages`", func(f *facts) bool {
 		return c.holds(f) || f.stream == isTrue && !f.other
@@ -136,13 +136,13 @@ func orModel(c *condition) *condition {
 	}}
 }
 
-// rules know the paths of APIs. A path that is not here belongs to no API that is known:
-// then chats decides. A rule that speaks eventSource belongs to an API whose streams are
-// events of its own: its client gets comments only, and a failure cuts.
+// rules know the paths of APIs. A path that is missing here belongs to an unknown API: then chats
+// decides. A rule that speaks eventSource belongs to an API with its own events: its client gets
+// comments only, and a failure cuts.
 var rules = slices.Concat([]rule{
-	// OpenAI, and everybody who speaks its API below some prefix: Azure
-	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp,
-	// Ollama (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
+	// OpenAI, and everybody who speaks its API below some prefix. These are Azure
+	// (/openai/deployments/NAME), Groq (/openai), LiteLLM, vLLM, SGLang, TGI, llama.cpp, Ollama
+	// (/v1), LM Studio (/v1, /api/v0), Mistral, Vertex (/endpoints/openapi).
 	{path: "/chat/completions", speaks: &openAIChat, body: orBare(chats), fails: openAIShape},
 	{path: "/completions", speaks: &openAICompletions, fails: openAIShape,
 		body: orModel(asks(required{memberPrompt, anyText | list}, required{memberPromptEmbeds, anyText | list}))},
@@ -157,9 +157,9 @@ var rules = slices.Concat([]rule{
 	// Gemini. Without alt=sse it streams a JSON list.
 	{path: ":streamGenerateContent", speaks: &gemini, query: func(r *http.Request) bool { return r.URL.Query().Get("alt") == "sse" }, fails: googleShape},
 
-	// Ollama streams by default. Its paths are common: AI SDK's useChat
-	// posts to /api/chat too: with a model if its user picks one, with an id of the chat, and
-	// from version 4 on with messages that have parts.
+	// Ollama streams by default. Its paths are common. AI SDK's useChat posts to /api/chat too,
+	// with a model if its user picks one and with an id of the chat. From version 4 on, its
+	// messages have parts.
 	{path: "/api/chat", speaks: &ollamaChat, body: ollamaChats, fails: textShape},
 	{path: "/api/generate", speaks: &ollamaGenerate, body: ollamaPrompts, fails: textShape},
 
@@ -173,9 +173,9 @@ var rules = slices.Concat([]rule{
 	{path: "/completion", speaks: &eventSource, body: asks(required{memberPrompt, anyText | list | object}), fails: openAIShape},
 	{path: "/infill", speaks: &eventSource, fails: openAIShape,
 		body: asks(required{memberInputPrefix, anyText}, required{memberInputSuffix, anyText}, required{memberPrompt, anyText})},
-	// SGLang and TGI, whose generate_stream always streams; KServe and Triton have it too.
-	// Speech and pictures are generated at this path, too: a text alone is not enough.
-	// vLLM's own /generate takes a prompt, and streams lines of JSON.
+	// SGLang and TGI have a generate_stream that always streams; KServe and Triton have it too.
+	// Speech and pictures are generated at this path, too: a text alone is not enough. vLLM's own
+	// /generate takes a prompt, and streams lines of JSON.
 	{path: "/generate", speaks: &eventSource, fails: textShape,
 		body: generates},
 	{path: "/generate_stream", speaks: &eventSource, body: anyInputs, fails: textShape},
@@ -247,8 +247,8 @@ func ruleOf(u *url.URL) *rule {
 	return found
 }
 
-// withoutSlashes returns the path asked of u in which encoded slashes are none: servers
-// disagree about whether they part segments (RFC 3986, 2.2).
+// withoutSlashes returns the path asked of u in which encoded slashes do not separate segments:
+// servers disagree about them (RFC 3986, 2.2).
 func withoutSlashes(u *url.URL, asked string) string {
 	if !strings.Contains(u.RawPath, "%2F") && !strings.Contains(u.RawPath, "%2f") {
 		return asked
@@ -260,8 +260,8 @@ func withoutSlashes(u *url.URL, asked string) string {
 	return kept
 }
 
-// longest returns the rule with the longest path that a request's path ends with, else of what
-// is below one; with or without regard to case.
+// longest returns the rule with the longest path that a request's path ends with. Without one, it
+// returns the longest rule for paths below its own. anyCase ignores case.
 func longest(asked string, anyCase bool) (found *rule) {
 	if anyCase {
 		asked = strings.ToLower(asked)
@@ -280,7 +280,7 @@ func longest(asked string, anyCase bool) (found *rule) {
 			fits = strings.Contains(asked, end+"/")
 		}
 		if fits && r.below && !r.shared {
-			return r // all of it is that API's, whatever it ends with
+			return r // all of it belongs to that API, whatever its end
 		}
 		if fits && (found == nil || found.below && !r.below || found.below == r.below && len(end) > len(found.path)) {
 			found = r
@@ -370,13 +370,13 @@ func (c *Candidate) dialect(r *http.Request, f *facts) *Dialect {
 			return &eventSource // no client of the API accepts that
 		}
 		if c.rule.speaks.ndjson && c.browser && f.stream != isTrue {
-			return nil // Ollama's own library says what it wants, and applications use its paths
+			return nil // Ollama's library states what it wants, and applications use its paths
 		}
 		return c.rule.speaks
 	case f != nil && (f.stream == isFalse || known && c.rule.holdsIfAsked(*f)):
 		return nil // the answer is whole, whatever the client accepts
 	case c.events:
-		// The client reads any event stream, and nobody knows more of the backend's.
+		// The client reads any event stream, and the interceptor knows no more of the backend's.
 		return &eventSource
 	case !known && f != nil && chats.holds(f) && !slices.ContainsFunc(others, func(o other) bool { return o.holds(r, f) }):
 		return &openAIChat

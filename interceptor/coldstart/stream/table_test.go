@@ -253,8 +253,8 @@ func TestOllamaOfAPage(t *testing.T) {
 	}
 }
 
-// TestChatsOfOthers: a request with the body of a chat on a path of no known API is held if it
-// shows that it is not OpenAI's.
+// TestChatsOfOthers: a path of no known API gets a request with the body of a chat. The request
+// is held if it shows that it is not OpenAI's.
 func TestChatsOfOthers(t *testing.T) {
 	const chat = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
 	for _, c := range []struct {
@@ -347,7 +347,7 @@ func documentedPath(r *rule) string {
 	return "`" + r.path + "`"
 }
 
-// documentedOthers renders what is no chat, though it looks like one.
+// documentedOthers renders requests that look like a chat and are not.
 func documentedOthers() string {
 	var b strings.Builder
 	for i, o := range others {
