@@ -15,8 +15,8 @@ func environmentPage() []byte {
 	b := newPage("Environment")
 	fmt.Fprint(b, `
 A variable with an empty value counts as unset. If any value is invalid, the program reports all errors at the start and
-exits. A name that begins with `+"`KEDA_HTTP_`"+` or is nearly that of a setting, and that is not read, is a warning in the log, with
-the closest name of a setting.
+exits. It warns of a name that it does not read, but that begins with `+"`KEDA_HTTP_`"+` or is nearly that of a setting. The warning
+has the closest name of a setting.
 
 The chart has a value for most of these variables; the others go into `+"`extraEnvs`"+`.
 

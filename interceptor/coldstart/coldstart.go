@@ -1,7 +1,7 @@
 // Package coldstart answers a request whose target has no endpoint for it yet. The request is
-// pending: it waits in the one loop of pending.go. Its responder decides what the client gets at
-// the start, at a tick, on failure and at the end. A responder is one file: hold.go, page.go,
-// placeholder.go or stream.go.
+// pending: the one loop of pending.go waits for it. Its responder decides what the client gets at
+// the start, at a tick, on failure and at the end. Each responder has a file: hold.go, page.go,
+// placeholder.go and stream.go.
 //
 // The encoders below it (stream, page, eta) render bytes. They must not know endpoints, API
 // types, or each other.

@@ -111,13 +111,14 @@ func (p *pending) wait(as responder) error {
 type happening uint8
 
 const (
-	served   happening = iota // an endpoint
-	evicted                   // its place is gone
-	expired                   // a timeout
-	left                      // the departure of the client
-	broken                    // the failure of its body
-	rerouted                  // the replacement of its route
-	due                       // the next tick of the responder
+	served  happening = iota // an endpoint
+	evicted                  // its place is gone
+	expired                  // a timeout
+	left                     // the departure of the client
+
+	broken   // the failure of its body
+	rerouted // the replacement of its route
+	due      // the next tick of the responder
 )
 
 // await waits until something happens. The frame of its select is gone when a responder

@@ -28,7 +28,7 @@ func read(r *environment.Reader) Config {
 			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most open connections of clients. For another one, the interceptor closes an idle one, or else answers the newest waiting request with 503. It serves four fifths as many HTTP/2 streams at a time; as many more wait for their turn, for at most 10s. 0 means one for each 64 KiB of the memory limit."),
 			MaxHeaderBytes:  r.Bytes(EnvMaxRequestHeaderBytes, "65536", "Largest head of a request, in bytes; a longer one gets 431; at least 4096."),
 			MaxHeaderFields: r.Number(EnvMaxRequestHeaderFields, "200", "Most fields in the head of a request; more get 431; at least 10."),
-			TrustedProxies:  environment.ParseList(r, environment.Variable{Name: EnvTrustedProxies, Type: "list of networks", Description: "Networks of the proxies in front of the interceptor, such as 10.0.0.0/8,2001:db8::/32. For clientCIDRs of rules, the client of their requests is the rightmost address of X-Forwarded-For outside of these networks. The forwarded header does not change. Empty trusts none."}, route.ParseProxy),
+			TrustedProxies:  environment.ParseList(r, environment.Variable{Name: EnvTrustedProxies, Type: "list of networks", Description: "Networks (such as 10.0.0.0/8,2001:db8::/32) of the proxies in front of the interceptor. For clientCIDRs of rules, the client of their requests is the rightmost address of X-Forwarded-For outside of these networks. The forwarded header does not change. Empty trusts none."}, route.ParseProxy),
 			DropUnderscores: r.Flag(EnvDropUnderscoreHeaders, "false", "Drop every field of a request whose name has an underscore. False drops only those that imitate a field which the interceptor sets or which frames the message."),
 		},
 		ColdStart: ColdStart{

@@ -164,7 +164,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	}
 	switch c.clock.answered(); {
 	case res.StatusCode < 100, res.StatusCode > 599: // RFC 9110, 15; net/http would panic at some
-		return c.failure(fmt.Errorf("the status %q is none", res.Status))
+		return c.failure(fmt.Errorf("the status %q is invalid", res.Status))
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		if err := c.upgrade(out, res); err != nil {
 			return c.failure(err)

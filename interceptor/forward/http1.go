@@ -204,12 +204,13 @@ type conn struct {
 	expected chan bool // decides whether a body that waits for 100 Continue is sent; nil: decided
 	headLeft int64     // of the heads of the current answer
 
-	charged  int64 // for the current head; guarded by the lock of heads
-	cut      bool  // that head was cut; guarded alike
-	asking   bool  // the next write ends the request, without a body
-	received bool  // a byte of the answer
-	written  bool  // a byte of the request
-	broken   bool  // the stream took no more of it
+	charged int64 // for the current head; guarded by the lock of heads
+	cut     bool  // that head was cut; guarded alike
+	asking  bool  // the next write ends the request, without a body
+
+	received bool // a byte of the answer
+	written  bool // a byte of the request
+	broken   bool // the stream took no more of it
 }
 
 func newConn(stream net.Conn, wire *wire, pool *pool) *conn {

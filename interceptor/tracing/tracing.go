@@ -105,8 +105,8 @@ func (t *Trace) Event(e Event) {
 	}
 }
 
-// ColdStart records the end of the wait of a cold request: its outcome, the phase of the wake,
-// and the reason of a delay, which may be empty.
+// ColdStart records the end of the wait of a cold request. It records the outcome, the phase of
+// the wake, and the reason of a delay, which may be empty.
 func (t *Trace) ColdStart(outcome, phase, reason string, end time.Time) {
 	if t == nil {
 		return

@@ -83,8 +83,8 @@ func (c *Client) Left() bool {
 	return c != nil && c.socket != nil && hungUp(c.socket)
 }
 
-// Look is Left, and asks in the same system call about another socket: unread is false if
-// nothing waits to be read there, not even its end. It is true if that cannot be told.
+// Look is Left, and asks in the same system call about another socket. unread is false if nothing
+// waits to be read there, not even its end. It is true if that is unknown.
 func (c *Client) Look(other syscall.RawConn) (left, unread bool) {
 	if c == nil || c.socket == nil {
 		return false, true

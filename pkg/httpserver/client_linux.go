@@ -21,8 +21,8 @@ func readable(socket syscall.RawConn) bool {
 	return err == nil && events&unix.POLLIN != 0
 }
 
-// look asks about two sockets in one system call: whether the peer of the first has hung up,
-// and whether the second would be read without waiting, be it to its end.
+// look asks about two sockets in one system call. If left is set, the peer of the first has hung
+// up. If unread is set, a read of the second would not wait, even if it only reads its end.
 func look(first, second syscall.RawConn) (left, unread bool) {
 	q := questions.Get().(*question)
 	defer questions.Put(q)

@@ -208,8 +208,8 @@ var clients = slices.Concat(openAIv3, openAIv1, goOpenAI, anthropicGo, azOpenAI,
 
 // readFirst has a proxy of the standard library get requests with their bodies in memory. The
 // server closes a body as the head of the answer goes out. The transport (Go 1.26) sends a body
-// before it looks whether more of it comes, and closes the connection if the body was closed in
-// between: an answer that comes fast, to a process that gets no processor, is cut.
+// before it looks whether more of it comes. It closes the connection if the body was closed in
+// between. A fast answer to a process that gets no processor is cut then.
 func readFirst(proxy http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

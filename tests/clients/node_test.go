@@ -17,9 +17,10 @@ import (
 // nodeCase is one case of tests/clients/node: a client, its request, and the expected outcome. It
 // runs on a separate route.
 type nodeCase struct {
-	Name  string   `json:"name"`
-	Spec  string   `json:"spec"`  // of its route, without target, rules and metric
-	App   string   `json:"app"`   // in JavaScript; empty for the model
+	Name string `json:"name"`
+	Spec string `json:"spec"` // of its route, without target, rules and metric
+	App  string `json:"app"`  // in JavaScript; empty for the model
+
 	Flags []string `json:"flags"` // of the app or the model
 	GRPC  bool     `json:"grpc"`  // what the app speaks
 	Gated bool     `json:"gated"` // the case starts the app

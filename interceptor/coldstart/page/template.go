@@ -17,10 +17,10 @@ var source string
 //go:embed style.css
 var style string
 
-// The script of a page in a browser. It reloads the page some seconds after it has ended, by
-// location.reload. Chromium takes a refresh of a document whose address has a fragment for a jump
-// inside it, and never reloads. The script also reloads a live page that was cut, because on
-// HTTP/2 its document is never complete. That was measured with Chromium 156 and Firefox 153.
+// The script of a page in a browser. It reloads the page some seconds after it has ended. It uses
+// location.reload, because Chromium takes a refresh of a document whose address has a fragment
+// for a jump inside it. The script also reloads a live page that was cut, because on HTTP/2 its
+// document is never complete. That was measured with Chromium 156 and Firefox 153.
 //
 // Neither happens once the page says that the application is ready. The application may take long
 // for its first byte. A page that stays has led to a download, which must not come twice. A click

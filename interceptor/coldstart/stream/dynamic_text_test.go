@@ -45,7 +45,7 @@ func shownTexts(t *testing.T, body string) (all []string) {
 			Choices []struct{ Delta struct{ Content string } }
 		}
 		if err := json.Unmarshal([]byte(strings.TrimPrefix(event, "data: ")), &chunk); err != nil || len(chunk.Choices) != 1 {
-			t.Fatalf("%q is no chunk: %v", event, err)
+			t.Fatalf("%q is not a chunk: %v", event, err)
 		}
 		all = append(all, chunk.Choices[0].Delta.Content)
 	}

@@ -12,9 +12,9 @@ type keepalives struct {
 	err   error       // the client's connection failed
 }
 
-// KeepAlive continues keepalives, from separate goroutines, until the answer begins. A backend
-// may take long for the head of its answer, for the first event behind the head, or for the end
-// of a JSON answer. A client that hears nothing hangs up. KeepAlive is called at most once.
+// KeepAlive continues keepalives, from separate goroutines, until the answer begins. The head of
+// an answer, the first event behind it, or the end of a JSON answer may take long. A client that
+// hears nothing hangs up. KeepAlive is called at most once.
 func (p *Splicer) KeepAlive() {
 	k := &p.alive
 	k.mu.Lock()

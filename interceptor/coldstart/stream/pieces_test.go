@@ -52,7 +52,7 @@ func TestPiecesAreTheWhole(t *testing.T) {
 		"[1, 2 , [ ], {\n}]", `"text"`, `{}`, ` {"a":1} ` + "\n",
 	} {
 		if !json.Valid([]byte(document)) {
-			t.Fatalf("%s is no JSON", document)
+			t.Fatalf("%s is not JSON", document)
 		}
 		for _, d := range wholeInPieces {
 			want, ok := heldWhole(d.whole, []byte(document))

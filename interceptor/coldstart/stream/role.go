@@ -3,10 +3,9 @@ package stream
 // maxHeld bounds the bytes that are held back while the choice of a role is unknown.
 const maxHeld = 16 << 10
 
-// roleFilter removes the assistant's role from the first delta that has it, of the choice that we
-// sent one for: openai-python's helper joins the roles of all deltas. That is choice 0; other
-// choices keep theirs. Everything else passes unchanged, and after that role the filter looks at
-// nothing.
+// roleFilter removes the assistant's role from the first delta that has it, for the choice that
+// we sent one for. openai-python's helper joins the roles of all deltas. That choice is 0; others
+// keep theirs. Everything else passes unchanged, and after that role the filter looks at nothing.
 //
 // Deltas may be of any length. The filter holds back only the role, and what follows it if the
 // choice has its index behind it. No server that we know does that.

@@ -681,7 +681,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 						return fmt.Errorf("%w: copying: %w", http.ErrAbortHandler, err)
 					}
 					if written > c.bound {
-						t.Fatal("reads on for ever")
+						t.Fatal("reads forever")
 					}
 				}
 			})

@@ -332,8 +332,8 @@ func Detect(r *http.Request) *Candidate {
 	return &c
 }
 
-// accepted reports whether a client accepts the dialect's streams: the range that fits them best
-// decides (RFC 9110, section 12.5.1). Where none fits, SDKs that want a stream ask for JSON.
+// accepted reports whether a client accepts the dialect's streams. By RFC 9110, section 12.5.1,
+// the range that fits them best decides. Where none fits, SDKs that want a stream ask for JSON.
 func (d *Dialect) accepted(header http.Header) bool {
 	kind, _, _ := strings.Cut(d.mediaType(), "/")
 	ranges := []string{"*", "*/*", kind + "/*", d.mediaType()}

@@ -244,7 +244,7 @@ func TestOllamaOfAPage(t *testing.T) {
 			r.Header.Set(header, map[string]string{"Origin": "http://app.test", "Sec-Fetch-Mode": "cors"}[header])
 			found := Detect(r)
 			if found == nil {
-				t.Fatalf("%s with %s is no candidate", c.path, header)
+				t.Fatalf("%s with %s is not a candidate", c.path, header)
 			}
 			if _, got := found.Parse(r, []byte(c.body)); got != c.want {
 				t.Errorf("%s %s with %s: %v", c.path, c.body, header, got)

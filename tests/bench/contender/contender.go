@@ -17,9 +17,10 @@ import (
 
 // The ports of a contender: the protocol of clients → the port of the backend.
 const (
-	Fast    = "fast"    // HTTP/1.1 → a cheap backend
-	HTTP    = "http"    // HTTP/1.1 → net/http
-	H2COut  = "h2c"     // HTTP/1.1 → HTTP/2 without TLS
+	Fast   = "fast" // HTTP/1.1 → a cheap backend
+	HTTP   = "http" // HTTP/1.1 → net/http
+	H2COut = "h2c"  // HTTP/1.1 → HTTP/2 without TLS
+
 	Closing = "closing" // HTTP/1.1 → a backend that closes idle connections
 	TLS     = "tls"     // HTTP/1.1 over TLS → the same
 	H2CIn   = "h2c-in"  // HTTP/2 without TLS → HTTP/1.1
