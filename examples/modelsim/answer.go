@@ -17,7 +17,7 @@ type answer struct {
 // choice is a text, or the call of a tool.
 type choice struct {
 	text string
-	call string          // name of the tool; empty is none
+	call string          // name of the tool; empty means no call
 	args json.RawMessage // a JSON object
 }
 
@@ -39,8 +39,8 @@ func (c choice) pieces() []string {
 	return tokens(c.text)
 }
 
-// answerTo is the same for the same question: the call of a tool if there are
-// tools, JSON if that is asked for, else a sentence.
+// answerTo returns the same answer to the same question. It calls a tool if there are tools, and
+// returns JSON if the question asks for that. Otherwise it returns a sentence.
 func answerTo(q question) answer {
 	a := answer{created: time.Now().UTC(), prompt: max(len(tokens(q.text)), 1)}
 	for i := range max(q.n, 1) {

@@ -1,6 +1,5 @@
-// Command modelsim simulates a model server: it needs no GPU and no model,
-// takes a configurable time to load, and gives the same answer to the same
-// question.
+// Command modelsim simulates a model server. It needs no GPU and no model, takes a configurable
+// time to load, and gives the same answer to the same question.
 //
 // It speaks these APIs, streaming and not:
 //
@@ -15,15 +14,14 @@
 //	POST /openai/v1/…, /openai/deployments/MODEL/…        OpenAI's, as Groq and Azure have them
 //	GET  /v1/models, /healthz, /metrics (modelsim_requests_total)
 //
-// The answer is a sentence that repeats the question. A request with tools gets
-// a call of the named tool or of the first one, unless it ends with the result
-// of a tool; one that asks for JSON gets JSON. Arguments and JSON fit the
-// schema that was given; without one they are {"answer":"Berlin"}. Of a schema
-// every string is "Berlin", every number 1, every boolean true, every enum its
-// first value.
+// The answer is a sentence that repeats the question. A request with tools gets a call of the
+// named tool or of the first one, unless it ends with the result of a tool. A request for JSON
+// gets JSON. Arguments and JSON fit the schema of the request; without one they are
+// {"answer":"Berlin"}. In a schema every string is "Berlin", every number 1, every boolean true,
+// every enum its first value.
 //
-// The model may have any name. The end of the name says how the request goes
-// wrong, because a name is what every client can choose:
+// The model may have any name. The end of the name selects how the request goes wrong, because
+// every client can choose a name:
 //
 //	sim-429   fails with that status (400 to 599), as the API words errors:
 //	          "simulated failure 429", with the code "simulated_429" in OpenAI's

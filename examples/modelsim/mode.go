@@ -6,16 +6,18 @@ import (
 	"time"
 )
 
-// mode is how a request goes wrong. The end of the model's name says so: it is
-// what every client of every API can choose freely.
+// mode is how a request goes wrong. The end of the model's name selects it, because every client
+// of every API can choose the name freely.
 type mode struct {
-	status int           // fails with this status; 0 does not
-	json   bool          // answers with JSON although a stream was asked for
-	cut    bool          // cuts the connection in the middle of the answer
-	html   bool          // fails like a proxy before the model: 502 and a page
-	gzip   bool          // compresses the answer, whatever the client accepts
-	hang   bool          // never answers
-	pause  time.Duration // between two tokens, at least
+	status int  // of the failure; 0: none
+	json   bool // answers with JSON instead of a stream
+
+	cut  bool // cuts the connection in the middle of the answer
+	html bool // fails like a proxy before the model: 502 and a page
+
+	gzip  bool          // compresses the answer, whatever the client accepts
+	hang  bool          // never answers
+	pause time.Duration // between two tokens, at least
 }
 
 // slow is the pause of a slow model.

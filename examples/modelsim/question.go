@@ -13,7 +13,7 @@ type question struct {
 	stream bool
 	n      int  // number of choices; 0 is one
 	usage  bool // the stream ends with the counts of tokens
-	// tool is what is to be called; nil is none.
+	// tool is the tool to call; nil means no tool.
 	tool *tool
 	// schema of a structured answer: null is any object, nil is plain text.
 	schema json.RawMessage
@@ -78,7 +78,7 @@ func firstOf(prompt json.RawMessage) string {
 // word is a JSON string, and empty for any other value.
 func word(value json.RawMessage) string {
 	var text string
-	_ = json.Unmarshal(value, &text) // anything else is no word
+	_ = json.Unmarshal(value, &text) // any other value means no word
 	return text
 }
 
@@ -92,7 +92,7 @@ func example(schema json.RawMessage) any {
 		Properties map[string]json.RawMessage `json:"properties"`
 		Items      json.RawMessage            `json:"items"`
 	}
-	_ = json.Unmarshal(schema, &s) // what is no schema allows anything
+	_ = json.Unmarshal(schema, &s) // an invalid schema allows anything
 	kind := word(s.Type)
 	if kinds := firstOf(s.Type); kinds != "" {
 		kind = kinds

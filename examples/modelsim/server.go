@@ -28,11 +28,11 @@ type api interface {
 
 // event is one part of a stream.
 type event struct {
-	kind string // of a server-sent event; empty is none
+	kind string // of a server-sent event; empty means no type
 	data any
 }
 
-// done ends a stream of OpenAI's older APIs: it is no JSON.
+// done ends a stream of OpenAI's older APIs. It is not JSON.
 type done struct{}
 
 type object = map[string]any
@@ -40,7 +40,7 @@ type object = map[string]any
 // simulator answers the endpoints of a model server.
 type simulator struct {
 	model   string
-	failure int           // status of every answer; 0 is none
+	failure int           // status of every answer; 0 means the usual one
 	pause   time.Duration // between two tokens
 	started time.Time
 	ready   atomic.Bool
@@ -52,7 +52,7 @@ func (s *simulator) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /v1/models", s.models)
-	// Groq and Azure have OpenAI's APIs below prefixes of their own.
+	// Groq and Azure have OpenAI's APIs below other prefixes.
 	for _, prefix := range []string{"/v1", "/openai/v1", "/openai/deployments/{deployment}"} {
 		mux.HandleFunc("POST "+prefix+"/chat/completions", s.serve(openAIChat{}))
 		mux.HandleFunc("POST "+prefix+"/completions", s.serve(openAICompletions{}))

@@ -1,5 +1,5 @@
-// Command webapp is a small web application that takes a while to start: a
-// page, an echo by WebSocket on /ws and a stream of events on /events.
+// Command webapp is a small web application that takes a while to start. It serves a page, an
+// echo by WebSocket on /ws and a stream of events on /events.
 package main
 
 import (
