@@ -43,6 +43,13 @@ if [ "$module" = prose ]; then
 	export CGO_ENABLED=1 CGO_CFLAGS="-O0 -g0"
 	tags=netgo,osusergo
 fi
+if [ "$module" = charts ]; then
+	# Without these, helm template and lint take Kubernetes 1.20 for granted, which no chart with a kubeVersion accepts.
+	minor=$(go list -m -f '{{.Version}}' k8s.io/client-go | cut -d . -f 2)
+	for p in chartutil lint/rules; do
+		ldflags="$ldflags -X helm.sh/helm/v3/pkg/$p.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$p.k8sVersionMinor=$minor"
+	done
+fi
 if [ "$module" = kubernetes ]; then
 	tags=grpcnotrace
 	version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
