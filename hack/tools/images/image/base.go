@@ -18,13 +18,18 @@ import (
 // whether a name is root.
 const user = "65532:65532"
 
-// labelsOf are the labels of all images, by the names of the OCI's annotations.
-func labelsOf(version string) map[string]string {
-	return map[string]string{
+// labelsOf returns the labels of all images, by the names of the OCI's annotations. Only
+// images of a release have the commit: others must not differ with each commit.
+func labelsOf(version, commit string) map[string]string {
+	labels := map[string]string{
 		"org.opencontainers.image.source":   "https://github.com/kedacore/http-add-on",
 		"org.opencontainers.image.licenses": "Apache-2.0",
 		"org.opencontainers.image.version":  version,
 	}
+	if commit != "" {
+		labels["org.opencontainers.image.revision"] = commit
+	}
+	return labels
 }
 
 // baseIndex is the base image for some architectures: certificate authorities

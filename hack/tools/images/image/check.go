@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -21,7 +24,7 @@ import (
 // check reads a layout back and returns a line about it. It fails if a platform is missing, or on
 // anything that the chart's security contexts would refuse. It also fails on a binary that cannot
 // run on its platform, or not on a base without a C library.
-func check(folder, name, version string, platforms []string) (string, error) {
+func check(folder, name string, labels map[string]string, platforms []string) (string, error) {
 	index, err := layout.ImageIndexFromPath(folder)
 	if err != nil {
 		return "", err
@@ -35,7 +38,7 @@ func check(folder, name, version string, platforms []string) (string, error) {
 	}
 	var lines, found []string
 	for _, image := range images {
-		line, platform, err := checkImage(image, name, version)
+		line, platform, err := checkImage(image, name, labels)
 		if err != nil {
 			return "", err
 		}
@@ -78,22 +81,22 @@ func all(index v1.ImageIndex) ([]v1.Image, error) {
 }
 
 // machines are the processors that binaries are for.
-var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "s390x": elf.EM_S390}
 
 // checkImage returns a line about an image, and its platform.
-func checkImage(image v1.Image, name, version string) (line, platform string, err error) {
+func checkImage(image v1.Image, name string, labels map[string]string) (line, platform string, err error) {
 	config, err := image.ConfigFile()
 	if err != nil {
 		return "", "", err
 	}
-	entrypoint := "/ko-app/" + path.Base(name)
+	entrypoint := entrypointOf(name)
 	if config.Config.User != user {
 		return "", "", fmt.Errorf("the image runs as %q, want %s", config.Config.User, user)
 	}
 	if got := config.Config.Entrypoint; len(got) != 1 || got[0] != entrypoint {
 		return "", "", fmt.Errorf("the entry point is %q, want %s", got, entrypoint)
 	}
-	for label, want := range labelsOf(version) {
+	for label, want := range labels {
 		if got := config.Config.Labels[label]; got != want {
 			return "", "", fmt.Errorf("the label %s is %q, want %q", label, got, want)
 		}
@@ -125,6 +128,57 @@ func checkImage(image v1.Image, name, version string) (line, platform string, er
 	}
 	platform = config.OS + "/" + config.Architecture
 	return fmt.Sprintf("%s %s %s, binary %.1f MB", name, platform, digest, float64(len(files[entrypoint]))/1e6), platform, nil
+}
+
+// entrypointOf returns where ko puts the binary of an image.
+func entrypointOf(name string) string { return "/ko-app/" + path.Base(name) }
+
+// extractBinaries copies the binaries for this machine's architecture from the layouts of
+// some images into a folder.
+func extractBinaries(layouts, folder string, names []string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("making the folder for the binaries: %w", err)
+	}
+	for _, name := range names {
+		binary, err := binaryOf(filepath.Join(layouts, name), name)
+		if err != nil {
+			return fmt.Errorf("reading the layout of %s: %w", name, err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, path.Base(name)), binary, 0o755); err != nil {
+			return fmt.Errorf("writing the binary: %w", err)
+		}
+	}
+	return nil
+}
+
+// binaryOf returns the binary for this machine's architecture.
+func binaryOf(folder, name string) ([]byte, error) {
+	index, err := layout.ImageIndexFromPath(folder)
+	if err != nil {
+		return nil, err
+	}
+	images, err := all(index)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range images {
+		config, err := image.ConfigFile()
+		if err != nil {
+			return nil, err
+		}
+		if config.Architecture != runtime.GOARCH {
+			continue
+		}
+		files, err := contents(image)
+		if err != nil {
+			return nil, err
+		}
+		if binary, ok := files[entrypointOf(name)]; ok {
+			return binary, nil
+		}
+		return nil, fmt.Errorf("no %s in the image", entrypointOf(name))
+	}
+	return nil, fmt.Errorf("no image for %s", runtime.GOARCH)
 }
 
 // contents returns the files of an image by name.
