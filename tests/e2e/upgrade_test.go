@@ -34,7 +34,7 @@ func TestUpgradeFrom016(t *testing.T) {
 		_, err := s.Helm(s.ctx, args...)
 		s.must(err)
 	}
-	chart := s.path(cluster.Chart)
+	chart := s.Chart()
 	t.Cleanup(func() { // put back
 		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 		defer cancel()

@@ -17,15 +17,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Chart is the path of the add-on's chart, below the root of the repository.
-const Chart = "charts/keda-add-ons-http"
+// Chart returns the path of the add-on's chart.
+func (c *Cluster) Chart() string { return c.tools.Chart }
 
 // Release is the name of the add-on's release.
 const Release = "http-add-on"
 
 // installAddOn is helm install.
 func (c *Cluster) installAddOn(ctx context.Context, values []string) error {
-	args := []string{"install", Release, filepath.Join(c.tools.Root, Chart)}
+	args := []string{"install", Release, c.tools.Chart}
 	for _, value := range values {
 		args = append(args, "--set", value)
 	}

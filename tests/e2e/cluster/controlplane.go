@@ -162,18 +162,22 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	})
 }
 
-// images are all that a pod can run.
+// images are all that a pod can run. Those of the add-on have no registry here: a release
+// may be for any.
 func images(tools Tools, programs map[string]string) map[string]image {
 	ours := func(name string) image {
 		return image{program: cmp.Or(programs[name], filepath.Join(tools.Bin, name)), entrypoint: "/ko-app/" + name}
 	}
+	example := func(name string) image {
+		return image{program: filepath.Join(tools.Examples, name), entrypoint: "/ko-app/" + name}
+	}
 	return map[string]image{
-		"ghcr.io/kedacore/http-add-on-interceptor": ours("interceptor"),
-		"ghcr.io/kedacore/http-add-on-scaler":      ours("scaler"),
-		"ghcr.io/kedacore/http-add-on-operator":    ours("operator"),
-		"modelsim":                                 ours("modelsim"),
-		"webapp":                                   ours("webapp"),
-		"ghcr.io/kedacore/keda":                    {program: filepath.Join(tools.KEDA, "operator"), entrypoint: "/keda"},
-		"ghcr.io/kedacore/keda-metrics-apiserver":  {program: filepath.Join(tools.KEDA, "adapter"), entrypoint: "/keda-adapter"},
+		"http-add-on-interceptor":                 ours("interceptor"),
+		"http-add-on-scaler":                      ours("scaler"),
+		"http-add-on-operator":                    ours("operator"),
+		"modelsim":                                example("modelsim"),
+		"webapp":                                  example("webapp"),
+		"ghcr.io/kedacore/keda":                   {program: filepath.Join(tools.KEDA, "operator"), entrypoint: "/keda"},
+		"ghcr.io/kedacore/keda-metrics-apiserver": {program: filepath.Join(tools.KEDA, "adapter"), entrypoint: "/keda-adapter"},
 	}
 }

@@ -30,7 +30,9 @@ const inside = "HTTP_ADD_ON_E2E_INSIDE"
 // Tools are the files that a cluster needs, as absolute paths.
 type Tools struct {
 	Root       string // the repository
-	Bin        string // our binaries
+	Bin        string // interceptor, scaler, operator
+	Examples   string // modelsim, webapp
+	Chart      string // the add-on's chart: its folder, or its package in a release
 	Kubernetes string // etcd, kube-apiserver, kube-controller-manager, kubectl
 	KEDA       string // operator, adapter
 	Charts     string // helm
@@ -144,7 +146,8 @@ func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
 		return strings.TrimSpace(string(out)), nil
 	}
 	install := filepath.Join(root, "hack/tools/install.sh")
-	tools := Tools{Root: root, Bin: filepath.Join(root, "bin")}
+	bin := filepath.Join(root, "bin")
+	tools := Tools{Root: root, Bin: bin, Examples: bin, Chart: filepath.Join(root, "charts/keda-add-ons-http")}
 	for _, module := range []struct {
 		folder *string
 		args   []string
@@ -163,6 +166,26 @@ func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
 	_, err = run("go", "build", "-o", "bin/", "./interceptor", "./scaler", "./operator", "./examples/modelsim", "./examples/webapp")
 	if err != nil {
 		return Tools{}, err
+	}
+	if release := os.Getenv("E2E_RELEASE"); release != "" {
+		images, err := run(install, "images", "image")
+		if err != nil {
+			return Tools{}, err
+		}
+		release = filepath.Join(root, release)
+		tools.Bin = filepath.Join(bin, "e2e-release")
+		_, err = run(filepath.Join(images, "image"), "-out", filepath.Join(release, "images"), "-extract", tools.Bin, "interceptor", "scaler", "operator")
+		if err != nil {
+			return Tools{}, err
+		}
+		packages, err := filepath.Glob(filepath.Join(release, "keda-add-ons-http-*.tgz"))
+		if err != nil {
+			return Tools{}, fmt.Errorf("finding the chart's package: %w", err)
+		}
+		if len(packages) != 1 {
+			return Tools{}, fmt.Errorf("finding the chart's package: %d in %s", len(packages), release)
+		}
+		tools.Chart = packages[0]
 	}
 	_, _ = fmt.Fprintf(progress, "built everything in %s\n", time.Since(start).Round(100*time.Millisecond))
 	return tools, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ const serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount"
 type compiler struct {
 	client kubernetes.Interface
 	ca     []byte           // of the API server
-	images map[string]image // by name without tag
+	images map[string]image // by name without tag, and without registry those of the add-on
 }
 
 // compile asks for all that the pod refers to. The folder is the pod's own.
@@ -42,6 +43,9 @@ func (c *compiler) compile(ctx context.Context, pod *corev1.Pod, address, folder
 		name = name[:colon]
 	}
 	image, found := c.images[name]
+	if !found {
+		image, found = c.images[path.Base(name)]
+	}
 	if !found {
 		return containerSpec{}, fmt.Errorf("there is no image %s", name)
 	}
