@@ -138,7 +138,7 @@ vulncheck: ## Report known vulnerabilities in code that the binaries call, from 
 .PHONY: lint
 lint: ## Run golangci-lint, with the import rules, and actionlint
 	$(call tool,workflows,actionlint)
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus,release ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
@@ -169,11 +169,26 @@ verify: ## Check that generated files, formatting and modules are up to date
 	cd tests/clients && go mod tidy -diff
 	cd tests/clients/genkit && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts,e2e,prometheus ./...
+	go vet -tags browser,charts,e2e,prometheus,release ./...
 
 .PHONY: image
 image: ## Build container images for amd64 and arm64 as local OCI layouts (the first build for another platform: 4 to 10 minutes)
 	hack/image.sh
+
+.PHONY: release
+release: ## Make a release in bin/release (VERSION=0.17.0 REGISTRY=ghcr.io/kedacore); only PUSH=1 pushes it (about 30 minutes when cold)
+	VERSION="$(VERSION)" REGISTRY="$(REGISTRY)" PUSH="$(PUSH)" hack/release.sh
+
+.PHONY: test-release
+test-release: export VERSION := $(shell sed -n 's/^appVersion: *//p' charts/keda-add-ons-http/Chart.yaml)
+test-release: export REGISTRY := registry.example.com/team
+test-release: export PLATFORMS = linux/$(shell go env GOARCH)
+test-release: export OUT := bin/test-release
+test-release: export PUSH :=
+test-release: cc ## Make a release for this platform, check its files, install its manifests, and run e2e with its chart and images
+	hack/release.sh
+	go test -race -count=1 -timeout 20m -tags release ./tests/release
+	E2E_RELEASE=$(OUT) $(MAKE) e2e
 
 .PHONY: clean
 clean: ## Remove bin/; tools stay in their cache
