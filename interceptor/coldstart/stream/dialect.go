@@ -24,8 +24,8 @@ type Dialect struct {
 	// script renders the events before the real answer of a stream that is opened
 	// now. It shows the texts only if visible is set.
 	script func(q *Request, t texts, visible bool, now time.Time) script
-	// failure is what ends a stream that failed, after sent data events of
-	// ours; it returns nil for a client that needs none.
+	// failure ends a stream that failed, after the interceptor sent this many data events. It
+	// returns nil for a client that needs no event.
 	failure func(q *Request, p *problem, sent int, opened time.Time) []byte
 	// cutsFailures aborts the connection behind a failure event: clients of the API
 	// take a clean end for a complete answer.
@@ -41,8 +41,8 @@ type Dialect struct {
 	chunk func(value []byte) bool
 	// plain shows a text in the API's events; nil if it has no simple way.
 	plain func(q *Request, now time.Time) plain
-	// dropRole takes the role out of the backend's first delta if a data event of
-	// ours had one.
+	// dropRole removes the role from the backend's first delta if a data event of the interceptor
+	// had one.
 	dropRole bool
 }
 
@@ -81,7 +81,7 @@ const (
 	streamed
 	document // JSON, as a whole
 	values   // JSON values in a row, each of which can be an event
-	readable // text that is no stream
+	readable // text that is not a stream
 	neither
 )
 

@@ -14,13 +14,13 @@ import (
 )
 
 // This file serves a 2xx answer that is neither the stream of the dialect's API nor its whole
-// JSON, but can be read all the same: JSON values in a row, text, or nothing (ADR 25).
+// JSON. It can be read all the same: JSON values in a row, text, or nothing (ADR 25).
 
 const (
 	// maxFirst is how much of an answer is looked at to tell JSON from text that begins alike.
 	maxFirst = 16 << 10
-	// sample is how much is looked at of an answer that is not said to be text, fewBytes of one
-	// of which nothing is said.
+	// sample is how much of an answer without a text type is examined, fewBytes how much of one
+	// without any type.
 	sample   = 512
 	fewBytes = 16
 	// maxPassage is about how much text goes into one event.
@@ -35,7 +35,7 @@ type plain struct {
 	end []byte
 }
 
-// otherForm says what an answer is that formOf takes for a document or for neither form.
+// otherForm returns the form of an answer that formOf takes for a document or for neither form.
 func (p *Splicer) otherForm(found form, held []byte, all bool) form {
 	q := &p.stream.request
 	media := mediaOf(p.header)
@@ -81,7 +81,7 @@ func (p *Splicer) otherForm(found form, held []byte, all bool) form {
 }
 
 // valuesOr returns values if the first line is JSON, or begins a document of many lines, else
-// readable. early means that the first value says enough, whatever follows it on its line.
+// readable. early means that the first value decides, whatever follows it on its line.
 func valuesOr(line []byte, complete, early bool) form {
 	switch state := beginsAs(line); {
 	case !complete && (state == partOfJSON || !early && state != noJSON):
@@ -107,8 +107,8 @@ func isError(document []byte) bool {
 // sequences (RFC 7464).
 const separators = " \t\r\n\x1e"
 
-// firstLine returns the first line of a body without its end, at most so much of it, and whether
-// that is all of the line that will be looked at.
+// firstLine returns the first line of a body without its end, up to a maximum. It also reports
+// whether that is all of the line that will be examined.
 func firstLine(body []byte, most int, all bool) ([]byte, bool) {
 	all = all || len(body) >= most
 	body = body[:min(len(body), most)]
@@ -151,8 +151,8 @@ func mediaOf(header http.Header) string {
 var textMedia = []string{"text/", "json", "xml", "yaml", "javascript", "urlencoded", "graphql"}
 
 // textual reports whether a body is text, by its beginning. It reports false for known while
-// there is too little of it, which depends on the length alone, so that it does not matter in what
-// pieces a body comes.
+// there is too little of it. That depends on the length alone, so the pieces in which a body
+// comes do not matter.
 func textual(media string, body []byte, all bool) (isText, known bool) {
 	enough := sample
 	switch {
@@ -222,8 +222,8 @@ func (p *Splicer) endEmpty() error {
 	return p.send(append(slices.Clip(p.stream.afterComments()), p.stream.plain().end...))
 }
 
-// instead ends the stream with JSON that is not an answer of the API, or is none: as text
-// where the API is only guessed, else as a failure.
+// instead ends the stream of an answer that is not JSON of the API. It sends the answer as text
+// where the API is only guessed, else a failure.
 func (p *Splicer) instead() error {
 	if !p.stream.request.open || json.Valid(p.buf) && isError(p.buf) {
 		return p.refuse()
@@ -242,7 +242,7 @@ func (c chain) next(b []byte) []byte { return c.second.next(c.first.next(b)) }
 func (c chain) rest() []byte         { return append(c.second.next(c.first.rest()), c.second.rest()...) }
 
 // valueEvents makes each JSON value an event as it passes. JSON has line ends only between its
-// tokens, and they are left out. What is no JSON is an event by the line.
+// tokens, which are left out. In other text, each line is an event.
 type valueEvents struct {
 	end string // follows the last event
 

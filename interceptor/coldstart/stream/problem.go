@@ -94,8 +94,8 @@ func firstData(body []byte) []byte {
 	return nil
 }
 
-// read takes message, type and code out of the shapes that model servers use:
-// OpenAI's and Anthropic's {"error":{…}}, {"error":"…"}, FastAPI's {"detail":…}, {"errors":[…]},
+// read takes message, type and code from the shapes that model servers use. OpenAI's and
+// Anthropic's is {"error":{…}}. Others are {"error":"…"}, FastAPI's {"detail":…}, {"errors":[…]},
 // vLLM's flat {"message":…}, and Google's [{"error":{…}}].
 func (p *problem) read(body []byte, depth int) {
 	var first []byte

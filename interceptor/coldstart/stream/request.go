@@ -18,12 +18,13 @@ const maxModel = 256
 type Request struct {
 	dialect    *Dialect
 	model      string
-	harmless   bool // waiting text can do no harm
+	harmless   bool // waiting text does no harm
 	background bool // openai-responses: the client will poll
 	needs      need // of the client
 	http1      bool // the protocol of its connection
-	open       bool // no API is known by the path, so that other answers are welcome
-	reconnects bool // it asks again after a cut, as an EventSource
+
+	open       bool // the path belongs to no known API
+	reconnects bool // asks again after a cut
 }
 
 // Parse reads the facts from a request's whole body. It reports false when the client did not ask
