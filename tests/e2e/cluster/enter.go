@@ -29,10 +29,11 @@ const inside = "HTTP_ADD_ON_E2E_INSIDE"
 
 // Tools are the files that a cluster needs, as absolute paths.
 type Tools struct {
-	Root       string // the repository
-	Bin        string // interceptor, scaler, operator
-	Examples   string // modelsim, webapp
-	Chart      string // the add-on's chart: its folder, or its package in a release
+	Root     string // the repository
+	Bin      string // interceptor, scaler, operator
+	Examples string // modelsim, webapp
+	Chart    string // folder or package of the chart
+
 	Kubernetes string // etcd, kube-apiserver, kube-controller-manager, kubectl
 	KEDA       string // operator, adapter
 	Charts     string // helm
