@@ -130,8 +130,8 @@ export const seven = {
     {
       variants,
       ownId: true,
-      // There are no events for a failure, so that the connection is cut.
-      failed: () => ({ class: 'APICallError', message: 'Failed to process successful response' }),
+      // It knows no event for a failure, and says what it got.
+      failed: ({ message }) => ({ message: new RegExp(`Type validation failed: .*${message}`) }),
       json: { message: /Type validation failed/ },
     },
     (base, model) => createCohere({ baseURL: `${base}/v2`, apiKey })(model),
