@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 const (
@@ -28,6 +29,9 @@ const (
 	blindTimeout = 30 * time.Second
 	// roomInterval is the time between two looks for room.
 	roomInterval = time.Second
+	// waitInterval is the time between two looks whether a client that waits for 100 Continue
+	// waits no more.
+	waitInterval = time.Second
 	// closePatience is how long the end of an unneeded upload may take before it is interrupted.
 	closePatience = 50 * time.Millisecond
 	// firstBuffer is the size of the first buffer: a client may claim any length.
@@ -80,29 +84,18 @@ type ahead struct {
 
 	full   *time.Timer // looks for room; nil while there is some
 	fullAt time.Time   // when the room ran out
+	waits  *time.Timer // looks whether the client sends uninvited; nil if that does not matter
 
 	err     error // why nothing more comes, io.EOF for one
 	failure error // why failed is closed
 }
 
 // readAhead begins to read the body of a request.
-func readAhead(b *Body, budget *Budget, limit int64, object bool) *ahead {
+func readAhead(b *Body, budget *Budget, limit int64, interest Interest) *ahead {
 	r := b.request
 	a := &ahead{
-		body: b, chain: r.WithContext(r.Context()), budget: budget, limit: int(min(limit, maxWhole)), object: object,
+		body: b, chain: r.WithContext(r.Context()), budget: budget, limit: int(min(limit, maxWhole)), object: interest == Object,
 		settled: make(chan struct{}), failed: make(chan struct{}), progress: time.Now(),
-	}
-	// HTTP/2 has windows: its server goes on reading. A client that waits for 100 Continue
-	// has sent nothing that could hide its departure.
-	waits := r.Header["Expect"] != nil
-	a.blind = r.ProtoMajor == 1 && !waits
-	// One byte beyond the limit shows whether the body ends there.
-	a.most = a.limit + 1
-	if a.blind {
-		a.most = maxWhole + 1
-	}
-	if r.ContentLength >= 0 {
-		a.most = int(min(int64(a.most), r.ContentLength+1))
 	}
 	a.window = b.Window()
 	budget.Take(a.window)
@@ -114,13 +107,13 @@ func readAhead(b *Body, budget *Budget, limit int64, object bool) *ahead {
 	if over {
 		a.settle(false)
 	}
-	if over && !a.blind {
+	if r.Header["Expect"] != nil && (over || interest == Repetition) {
+		a.waits = time.AfterFunc(waitInterval, a.listen)
 		return a
 	}
-	if r.ContentLength >= 0 {
-		a.watch()
-	}
-	a.begin()
+	// HTTP/2 has windows: its server goes on reading. A client that waits has sent nothing that
+	// could hide its departure.
+	a.start(r.ProtoMajor == 1 && r.Header["Expect"] == nil)
 	return a
 }
 
@@ -159,6 +152,7 @@ func (a *ahead) read(b []byte) (int, error) {
 		a.flowing, a.most = true, ReadAheadLimit
 		a.unwatch()
 		a.stopTimer(&a.full)
+		a.stopTimer(&a.waits)
 		a.begin()
 		a.changed.Broadcast()
 	}
@@ -187,6 +181,7 @@ func (a *ahead) close() {
 	a.closed = true
 	a.unwatch()
 	a.stopTimer(&a.full)
+	a.stopTimer(&a.waits)
 	a.changed.Broadcast()
 	unread, done := a.err == nil, a.done
 	a.mu.Unlock()
@@ -207,6 +202,27 @@ func (a *ahead) close() {
 }
 
 // The methods below are called with the lock held, unless they say otherwise.
+
+// start begins to read ahead. blind means that unread bytes hide that the client has left.
+func (a *ahead) start(blind bool) {
+	r := a.body.request
+	a.blind = blind
+	// One byte more than may come shows the end, or that there is none.
+	a.most = a.limit + 1
+	if a.blind {
+		a.most = maxWhole + 1
+	}
+	if r.ContentLength >= 0 {
+		a.most = int(min(int64(a.most), r.ContentLength+1))
+	}
+	if a.known && !a.blind {
+		return
+	}
+	if r.ContentLength >= 0 {
+		a.watch()
+	}
+	a.begin()
+}
 
 // begin starts the goroutine, once.
 func (a *ahead) begin() {
@@ -419,6 +435,22 @@ func (a *ahead) retry() {
 			Status: http.StatusServiceUnavailable, Message: "too many requests are waiting for this service to start",
 			Err: fmt.Errorf("reading request body: %w", errNoRoom),
 		})
+	}
+}
+
+// listen reads the body of a client that no longer waits for 100 Continue (RFC 9110, 10.1.1).
+// Unread, the body would hide that the client leaves. It runs when the timer fires. It takes the
+// lock itself.
+func (a *ahead) listen() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.waits == nil: // in the meantime
+	case httpserver.ClientOf(a.body.request.Context()).Sends():
+		a.waits = nil
+		a.start(true)
+	default:
+		a.waits.Reset(waitInterval)
 	}
 }
 

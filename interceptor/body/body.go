@@ -71,23 +71,38 @@ func (b *Body) Window() int {
 	return httpserver.StreamWindow
 }
 
+// Interest is what a body is read ahead for.
+type Interest uint8
+
+const (
+	// Repetition is to send the body again, and to notice that its client leaves.
+	Repetition Interest = iota
+	// Object is to look at the whole body if it is a JSON object.
+	Object
+	// Whole is to look at the whole body.
+	Whole
+)
+
 // ReadAhead begins to read the body, up to limit bytes before it is forwarded, and returns the
 // request to go on with. That is a copy. net/http writes the trailers of a request when its body
-// ends, which may be at any time; the copy gets them when its reader does. object means that the
-// whole body matters only if it is a JSON object.
+// ends, which may be at any time; the copy gets them when its reader does.
 //
 // A body that is longer than limit, or has no room in the budget, still arrives: it is read as it
 // is taken. On HTTP/1.1 it is read earlier if the budget has room, because unread bytes hide that
 // the client has left. If the rest of such a body finds no room for 30 seconds, it fails with
-// 503. A body over the limit whose client waits for 100 Continue stays unread. Its client then
-// does not send what we would not keep.
+// 503.
+//
+// A client that waits for 100 Continue gets it only if what comes next depends on its body. Then
+// the body is of interest as a whole, and its length is within limit. Otherwise the backend may
+// refuse the request before the body is sent. A client that sends without waiting longer is read
+// like any other.
 //
 // The budget is charged with Window whether it has room for that or not.
 //
 // The caller calls ReadAhead once, before anybody reads, and Close before its handler returns or
 // answers by itself.
-func (b *Body) ReadAhead(budget *Budget, limit int64, object bool) *http.Request {
-	b.ahead = readAhead(b, budget, limit, object)
+func (b *Body) ReadAhead(budget *Budget, limit int64, interest Interest) *http.Request {
+	b.ahead = readAhead(b, budget, limit, interest)
 	return b.ahead.chain
 }
 

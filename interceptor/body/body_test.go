@@ -25,7 +25,11 @@ func begin(budget *Budget, w http.ResponseWriter, r *http.Request, limit int64, 
 	if b == nil {
 		return nil, r
 	}
-	return b, b.ReadAhead(budget, limit, object)
+	interest := Whole
+	if object {
+		interest = Object
+	}
+	return b, b.ReadAhead(budget, limit, interest)
 }
 
 // receive begins to read the body of r. It waits until all of the body is in memory, cannot be,
@@ -144,7 +148,7 @@ func TestWindowOfHTTP2IsCharged(t *testing.T) {
 			if got := u.Window(); got != c.want {
 				t.Errorf("the window is %d bytes, want %d", got, c.want)
 			}
-			u.ReadAhead(budget, 20*window, false)
+			u.ReadAhead(budget, 20*window, Whole)
 			if used := budget.used.Load(); used < int64(c.want) {
 				t.Errorf("%d bytes are charged", used)
 			}

@@ -15,7 +15,7 @@ type hold struct{}
 // start reads the body ahead: net/http does not notice that an HTTP/1.1 client has left
 // while its body is unread.
 func (hold) start(p *pending) (time.Duration, error) {
-	p.held(body.ReadAheadLimit, false)
+	p.held(body.ReadAheadLimit, body.Repetition)
 	return 0, nil
 }
 
@@ -42,13 +42,12 @@ func (hold) overflow(p *pending) error {
 	}
 }
 
-// held begins to hold the request. It reads up to limit bytes of its body ahead. If object is
-// set, it needs the whole body only of a JSON object.
-func (p *pending) held(limit int64, object bool) {
+// held begins to hold the request. It reads up to limit bytes of its body ahead.
+func (p *pending) held(limit int64, interest body.Interest) {
 	p.x.Trace.Event(tracing.Held)
 	if p.x.Body != nil {
 		window := p.x.Body.Window()
-		p.r = p.x.Body.ReadAhead(p.budget, limit, object)
+		p.r = p.x.Body.ReadAhead(p.budget, limit, interest)
 		p.refund(window) // it is the body's now
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
@@ -25,7 +26,11 @@ type candidate struct {
 }
 
 func (c *candidate) start(p *pending) (time.Duration, error) {
-	p.held(p.maxBody, c.request.Object())
+	interest := body.Whole
+	if c.request.Object() {
+		interest = body.Object
+	}
+	p.held(p.maxBody, interest)
 	if p.x.Body == nil {
 		return c.tick(p)
 	}
@@ -35,8 +40,8 @@ func (c *candidate) start(p *pending) (time.Duration, error) {
 
 // tick decides what the request is.
 func (c *candidate) tick(p *pending) (time.Duration, error) {
-	if body, whole := p.x.Body.Whole(); whole {
-		if request, ok := c.request.Parse(p.r, body); ok {
+	if whole, ok := p.x.Body.Whole(); ok {
+		if request, ok := c.request.Parse(p.r, whole); ok {
 			p.responder = &streaming{callback: c.callback, request: request}
 			return replaced, nil
 		}

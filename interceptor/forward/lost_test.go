@@ -44,7 +44,7 @@ func cold(budget *requestbody.Budget, t *testing.T) func(http.ResponseWriter, *h
 		if x.Body == nil {
 			return
 		}
-		*r = *x.Body.ReadAhead(budget, 1<<20, false)
+		*r = *x.Body.ReadAhead(budget, 1<<20, requestbody.Whole)
 		<-x.Body.Settled()
 		t.Cleanup(func() { _ = x.Body.Close() })
 	}
@@ -187,7 +187,7 @@ func TestHeldBodyIsGivenBackWithTheAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		upload := requestbody.Open(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(make([]byte, 40<<10))))
-		upload.ReadAhead(budget, 64<<10, false)
+		upload.ReadAhead(budget, 64<<10, requestbody.Whole)
 		<-upload.Settled()
 		if _, whole := upload.Whole(); !whole {
 			t.Error("the body of an answered request is kept")

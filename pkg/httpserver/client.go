@@ -92,6 +92,12 @@ func (c *Client) Look(other syscall.RawConn) (left, unread bool) {
 	return look(c.socket, other)
 }
 
+// Sends reports whether the client has sent bytes that no one has read, and has not left. Nil
+// has sent none.
+func (c *Client) Sends() bool {
+	return c != nil && c.socket != nil && readable(c.socket) && !hungUp(c.socket)
+}
+
 // unread reports whether the kernel has the beginning of a request that no one has read.
 func (c *Client) unread() bool {
 	return c.head.Load() == 0 && !c.over.Load() && readable(c.socket) && !hungUp(c.socket)

@@ -210,11 +210,7 @@ type other struct {
 }
 
 var others = []other{
-	{"has a `Content-Type` other than `application/json`", func(r *http.Request, _ *facts) bool {
-		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-		kind = strings.TrimSpace(kind)
-		return kind != "" && !strings.EqualFold(kind, "application/json")
-	}},
+	{"has a `Content-Type` other than `application/json`", func(r *http.Request, _ *facts) bool { return otherType(r) }},
 	{"is JSON-RPC: its body has a member `jsonrpc`", func(_ *http.Request, f *facts) bool { return f.jsonRPC }},
 	{"is from AI SDK's `useChat`: its body has `id` or `trigger`, or a message has `parts`", func(_ *http.Request, f *facts) bool { return f.useChat || f.parts }},
 	{"is a webhook: the name of a header contains `signature`, `webhook` or `hmac`, ends in `-event` or begins with `ce-`", func(r *http.Request, _ *facts) bool {
@@ -227,6 +223,13 @@ var others = []other{
 		}
 		return false
 	}},
+}
+
+// otherType reports whether a request says that its body is not JSON.
+func otherType(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	kind = strings.TrimSpace(kind)
+	return kind != "" && !strings.EqualFold(kind, "application/json")
 }
 
 // misspelt is the rule of a path that is nearly one of an API: in another case, with empty
@@ -318,6 +321,8 @@ func Detect(r *http.Request) *Candidate {
 			c.rule = nil
 		}
 		switch known := c.rule; {
+		case known == nil && !c.events && otherType(r):
+			return nil // only JSON asks for a stream there
 		case known == nil, known.exact:
 			return &c
 		case known.speaks == nil, known.query != nil && !known.query(r):
