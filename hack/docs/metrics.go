@@ -30,7 +30,7 @@ var labels = map[string]string{
 	"cold_start":      "`true` if the target had no ready endpoint when the request came",
 	"phase":           "phase of a wake, as in `status.wake.phase`",
 	"rule":            "the `name` of the static route that answered, or its place: `staticRoutes[0]`",
-	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled` (the client left, or its body failed), or `shed` (ended for want of memory)",
+	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled` (the client left, or its body failed), `failed` (the target cannot wake, with `onFailure: Fail`), or `shed` (ended for want of memory)",
 }
 
 // metricsPage lists the metrics of each component, and the labels.

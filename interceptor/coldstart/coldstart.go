@@ -81,9 +81,15 @@ func demand(x *exchange.Exchange) {
 	}
 }
 
-// respond picks what the client gets, most specific first.
+// respond picks what the client gets, most specific first. None of it helps while the wake
+// has failed.
 func (p *pending) respond() error {
 	route := p.x.Route
+	if p.failed() {
+		p.responder = hold{}
+		p.record(metrics.OutcomeFailed)
+		return p.late(metrics.OutcomeFailed)
+	}
 	if route.Callback != nil {
 		if found := stream.Detect(p.r); found != nil {
 			return p.wait(&candidate{request: found, callback: route.Callback})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
+	"github.com/kedacore/http-add-on/interceptor/metrics"
 	"github.com/kedacore/http-add-on/interceptor/tracing"
 )
 
@@ -15,7 +16,7 @@ func (p *pending) page(answer page.Answer) error {
 	p.asksAgain(p.x.Route.Page)
 	if left, bounded := p.timeLeft(); bounded && left <= 0 {
 		p.responder = hold{}
-		return p.late()
+		return p.late(metrics.OutcomeTimeout)
 	}
 	if answer == page.AnswerLive {
 		return p.wait(&livePage{page: p.x.Route.Page})

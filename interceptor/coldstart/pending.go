@@ -42,6 +42,10 @@ const (
 	replaced time.Duration = -3
 )
 
+// failureAgain is when a client should try again whose target cannot wake: the operator looks
+// as often.
+const failureAgain = 30 * time.Second
+
 // pending is a request that waits for an endpoint. It has a place in the queue of its target's
 // port, and one among the held requests of its route. The goroutine that serves the request owns
 // it.
@@ -63,6 +67,9 @@ type pending struct {
 	charged      int             // bytes of the budget
 	older, newer *pending        // of waiting
 
+	// reports is closed with the next report of the wake; nil if the route does not fail early.
+	reports <-chan struct{}
+
 	// deadline fires when the readiness or the request timeout is over, whichever comes first;
 	// nil means no limit. last reports that it is the request timeout, which leaves no time for a
 	// fallback.
@@ -70,8 +77,8 @@ type pending struct {
 	last     bool
 }
 
-// wait is THE wait of a cold request. It ends with an endpoint, a timeout, the departure
-// of the client, the failure of its body, or an answer of the responder.
+// wait is THE wait of a cold request. It ends with an endpoint, a timeout, the failure of the
+// wake, the departure of the client, the failure of its body, or an answer of the responder.
 func (p *pending) wait(as responder) error {
 	route := p.x.Route.InFlight
 	if !route.Hold(p.x.Route.MaxPending) {
@@ -93,13 +100,16 @@ func (p *pending) wait(as responder) error {
 		case evicted:
 			return p.shed()
 		case expired:
-			return p.expire()
+			return p.end(metrics.OutcomeTimeout)
+		case hopeless:
+			return p.end(metrics.OutcomeFailed)
 		case left:
 			return p.cancel(context.Cause(p.r.Context()))
 		case broken:
 			return p.cancel(p.x.Body.Err())
 		case rerouted:
 			p.follow()
+			p.reports = nil
 		case due:
 			over, err = p.respondBy(responder.tick)
 		}
@@ -111,10 +121,11 @@ func (p *pending) wait(as responder) error {
 type happening uint8
 
 const (
-	served  happening = iota // an endpoint
-	evicted                  // its place is gone
-	expired                  // a timeout
-	left                     // the departure of the client
+	served   happening = iota // an endpoint
+	evicted                   // its place is gone
+	expired                   // a timeout
+	hopeless                  // the failure of the wake
+	left                      // the departure of the client
 
 	broken   // the failure of its body
 	rerouted // the replacement of its route
@@ -124,28 +135,37 @@ const (
 // await waits until something happens. The frame of its select is gone when a responder
 // writes the head of a response, which is where the stack is deepest.
 func (p *pending) await() (happening, endpoints.Slot) {
-	select {
-	case slot, ok := <-p.waiter.C:
-		return place(slot, ok)
-	case <-fires(p.deadline):
-		// An endpoint that comes with the end of the time is taken.
+	for !p.failed() {
 		select {
 		case slot, ok := <-p.waiter.C:
 			return place(slot, ok)
-		default:
-			return expired, endpoints.Slot{}
+		case <-fires(p.deadline):
+			return p.atLast(expired)
+		case <-p.reports:
+			p.reports = nil
+		case <-p.r.Context().Done():
+			return left, endpoints.Slot{}
+		case <-p.x.Body.Failed():
+			return broken, endpoints.Slot{}
+		case <-p.x.Route.Replaced():
+			return rerouted, endpoints.Slot{}
+		case <-p.notify:
+			p.notify = nil
+			return due, endpoints.Slot{}
+		case <-fires(p.due):
+			return due, endpoints.Slot{}
 		}
-	case <-p.r.Context().Done():
-		return left, endpoints.Slot{}
-	case <-p.x.Body.Failed():
-		return broken, endpoints.Slot{}
-	case <-p.x.Route.Replaced():
-		return rerouted, endpoints.Slot{}
-	case <-p.notify:
-		p.notify = nil
-		return due, endpoints.Slot{}
-	case <-fires(p.due):
-		return due, endpoints.Slot{}
+	}
+	return p.atLast(hopeless)
+}
+
+// atLast returns the endpoint that comes with the end of the wait, or else the end.
+func (p *pending) atLast(end happening) (happening, endpoints.Slot) {
+	select {
+	case slot, ok := <-p.waiter.C:
+		return place(slot, ok)
+	default:
+		return end, endpoints.Slot{}
 	}
 }
 
@@ -263,22 +283,37 @@ func (p *pending) ready(slot endpoints.Slot) error {
 	return p.responder.ready(p)
 }
 
-// expire ends the wait without an endpoint.
-func (p *pending) expire() error {
+// failed reports whether the wake has failed, and the route does not wait for such a one. It
+// looks once for each report.
+func (p *pending) failed() bool {
+	if p.reports != nil || !p.x.Route.FailEarly {
+		return false
+	}
+	p.reports = p.x.Route.Reported.Changed() // before the look, so that none is missed
+	return p.now().Before(p.reported().FailedUntil) && !p.x.Route.Target.Endpoints.Ready()
+}
+
+// end ends the wait without an endpoint.
+func (p *pending) end(outcome metrics.Outcome) error {
 	if err := httpserver.Departure(p.r.Context()); err != nil {
 		return p.cancel(err)
 	}
-	p.finish(metrics.OutcomeTimeout)
-	return p.late()
+	p.finish(outcome)
+	return p.late(outcome)
 }
 
-// late answers a request whose target did not become ready in time: with the fallback if
-// the route has one, else with a failure.
-func (p *pending) late() error {
+// late answers a request whose target did not become ready, in time or at all: with the
+// fallback if the route has one, else with a failure.
+func (p *pending) late(outcome metrics.Outcome) error {
 	if p.x.Route.Fallback != nil && !p.last {
 		slot, _ := p.x.Route.Fallback.Endpoints.Pick() // else its Service is dialled by name
 		p.x.Upstream = exchange.Upstream{Target: p.x.Route.Fallback, Slot: slot}
 		return p.responder.ready(p)
+	}
+	if outcome == metrics.OutcomeFailed {
+		return p.responder.failed(p, &clienterror.Error{
+			Status: http.StatusServiceUnavailable, Message: "the service cannot be started", RetryAfter: failureAgain,
+		})
 	}
 	return p.responder.failed(p, p.timedOut())
 }
@@ -295,9 +330,13 @@ func (p *pending) cancel(err error) error {
 // outcome.
 func (p *pending) finish(outcome metrics.Outcome) {
 	p.leave()
-	if outcome == "" || !p.x.Cold && outcome != metrics.OutcomeShed {
-		return
+	if outcome != "" && (p.x.Cold || outcome == metrics.OutcomeShed) {
+		p.record(outcome)
 	}
+}
+
+// record records the outcome.
+func (p *pending) record(outcome metrics.Outcome) {
 	if outcome == metrics.OutcomeReady {
 		p.x.Route.InFlight.Woke()
 	}

@@ -214,6 +214,74 @@ func TestTwoEndingsAtATime(t *testing.T) {
 	}
 }
 
+// A failure that is reported ends the wait at once, on routes that ask for that.
+func TestAWakeThatHasFailedEndsTheWait(t *testing.T) {
+	const second = time.Second
+	for _, c := range []struct {
+		reason   string
+		patient  bool          // the route waits
+		reported time.Duration // when the failure is
+		lasts    time.Duration // how long it counts
+		lost     time.Duration // when the target had an endpoint for the last time
+		fallback bool
+		want     []string
+		status   int
+	}{
+		{reason: "while it waits", reported: 2 * second, lasts: time.Minute, want: []string{"0s start", "1s tick", "2s failed"}, status: 503},
+		{reason: "with a fallback", reported: 2 * second, lasts: time.Minute, fallback: true, want: []string{"0s start", "1s tick", "2s ready other 192.0.2.9:80"}},
+		{reason: "a route that waits", patient: true, reported: 2 * second, lasts: time.Minute, want: []string{"0s start", "1s tick", "5s ready app 192.0.2.1:80"}},
+		{reason: "one that is over", reported: 2 * second, lasts: -second, want: []string{"0s start", "1s tick", "5s ready app 192.0.2.1:80"}},
+		{reason: "of an earlier wake", reported: 2 * second, lasts: time.Minute, lost: 3 * second, want: []string{"0s start", "1s tick", "2.5s ready app 192.0.2.2:80"}},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				route := &exchange.Route{FailEarly: !c.patient, Reported: &exchange.Reported{}}
+				w := newWorld(t, route)
+				if c.fallback {
+					route.Fallback = w.target("other")
+					w.ready("other", "192.0.2.9:80")
+				}
+				time.AfterFunc(c.reported-second/2, func() { route.Reported.Set("", &exchange.Report{At: time.Now()}) })
+				time.AfterFunc(c.reported, func() {
+					route.Reported.Set("", &exchange.Report{At: time.Now().Add(-c.lost), FailedUntil: time.Now().Add(c.lasts)})
+				})
+				if c.lost > 0 {
+					time.AfterFunc(c.reported+second/2, func() { w.ready("app", "192.0.2.2:80") })
+				}
+				time.AfterFunc(5*second, func() { w.ready("app", "192.0.2.1:80") })
+				r := &recorder{began: time.Now(), nexts: []time.Duration{second, 0}}
+				err := w.p.wait(r)
+				if !slices.Equal(r.calls, c.want) {
+					t.Errorf("got %q, want %q", r.calls, c.want)
+				}
+				var failure *clienterror.Error
+				if errors.As(err, &failure); (failure == nil) != (c.status == 0) || failure != nil && (failure.Status != c.status || failure.RetryAfter != failureAgain) {
+					t.Errorf("got %v", err)
+				}
+				if !route.InFlight.Hold(1) {
+					t.Error("it still is among the held requests")
+				}
+			})
+		})
+	}
+}
+
+// A route that is edited while requests wait decides anew.
+func TestAFailureEndsTheWaitOnceItsRouteAsksForThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reported := &exchange.Reported{}
+		route := &exchange.Route{Reported: reported, Replacement: exchange.NewReplacement()}
+		w := newWorld(t, route)
+		reported.Set("", &exchange.Report{At: time.Now(), FailedUntil: time.Now().Add(time.Minute)})
+		next := &exchange.Route{FailEarly: true, Reported: reported, Target: route.Target, InFlight: route.InFlight, Replacement: exchange.NewReplacement()}
+		time.AfterFunc(time.Second, func() { route.Replace(next) })
+		r := &recorder{began: time.Now(), nexts: []time.Duration{0}}
+		if err := w.p.wait(r); err == nil || !slices.Equal(r.calls, []string{"0s start", "1s failed"}) {
+			t.Errorf("got %q, %v", r.calls, err)
+		}
+	})
+}
+
 // TestWaitFollowsItsRoute: the endpoint of the new target counts, and ticks go on.
 func TestWaitFollowsItsRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

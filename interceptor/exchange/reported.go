@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,7 +11,12 @@ import (
 // Reported is what the cluster has last reported of the wakes of a route. It outlives the
 // compiled routes, which are replaced with each edit, and changes without them. It is safe
 // for concurrent use; a nil Reported has nothing.
-type Reported struct{ current atomic.Pointer[Report] }
+type Reported struct {
+	current atomic.Pointer[Report]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed with the next report; nil if no one asked
+}
 
 // Report is one report, immutable.
 type Report struct {
@@ -22,6 +28,9 @@ type Report struct {
 	Reason string
 	// Expected is when the target is expected; zero is unknown.
 	Expected time.Time
+	// FailedUntil is how long the wake counts as one that cannot succeed as it is; zero is
+	// not at all.
+	FailedUntil time.Time
 	// At is when the report came here.
 	At time.Time
 }
@@ -32,6 +41,25 @@ func (r *Reported) Set(kind string, report *Report) {
 		return
 	}
 	r.current.Store(report)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// Changed returns a channel that is closed with the next report.
+func (r *Reported) Changed() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.changed
 }
 
 // Load returns the report. It returns the zero Report if there is none, or if the report came

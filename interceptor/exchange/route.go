@@ -55,6 +55,8 @@ type Route struct {
 	Callback *stream.Callback
 	// Page is the waiting page for browsers; nil means no page.
 	Page *page.Page
+	// FailEarly ends the wait for a wake that is reported as failed.
+	FailEarly bool
 	// Lease is how long a cold hit asks for the target.
 	Lease time.Duration
 

@@ -60,6 +60,8 @@ const (
 	OutcomeReady     Outcome = "ready"
 	OutcomeTimeout   Outcome = "timeout"
 	OutcomeCancelled Outcome = "cancelled"
+	// OutcomeFailed is of a request whose target cannot wake.
+	OutcomeFailed Outcome = "failed"
 	// OutcomeShed is of a request that was ended for want of memory.
 	OutcomeShed Outcome = "shed"
 )

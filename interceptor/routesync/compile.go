@@ -140,6 +140,7 @@ func (n *compilation) coldStart(to *exchange.Route, spec *v1beta1.ColdStartSpec)
 		to.ReleaseConcurrency = max(int(*spec.ReleaseConcurrency), 0)
 	}
 	to.OverflowPlaceholder = spec.Overflow == v1beta1.OverflowPlaceholder
+	to.FailEarly = spec.OnFailure == v1beta1.OnFailureFail
 	if spec.ActivationLease != nil && spec.ActivationLease.Duration > 0 {
 		to.Lease = spec.ActivationLease.Duration
 	}

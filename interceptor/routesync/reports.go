@@ -51,6 +51,10 @@ func (s *Sync) Wake(obj kubesource.Object) {
 	s.reports.route(key).Set(u.GetKind(), reportOf(u, time.Now()))
 }
 
+// failureCounts is how long a failure counts from when the operator wrote it, which it does
+// each half of that: one that has died fails no request later.
+const failureCounts = time.Minute
+
 // phases and reasons are in the order of package eta's.
 var (
 	phases  = []v1beta1.WakePhase{"", v1beta1.WakeScheduling, v1beta1.WakePulling, v1beta1.WakeStarting, v1beta1.WakeLoading}
@@ -73,8 +77,15 @@ func reportOf(u *unstructured.Unstructured, now time.Time) *exchange.Report {
 	}
 	reason := max(slices.Index(reasons, v1beta1.WakeReason(field("reason"))), 0)
 	expected, _ := time.Parse(time.RFC3339, field("expectedReadyTime"))
+	var failedUntil time.Time
+	if failed, err := time.Parse(time.RFC3339, field("failedTime")); err == nil {
+		if failed.After(now) {
+			failed = now // the operator's clock is ahead
+		}
+		failedUntil = failed.Add(failureCounts)
+	}
 	return &exchange.Report{
 		Kind: u.GetKind(), Stage: eta.Stage{Phase: eta.Phase(phase), Reason: eta.Reason(reason)}, Reason: string(reasons[reason]),
-		Expected: expected, At: now,
+		Expected: expected, FailedUntil: failedUntil, At: now,
 	}
 }

@@ -69,6 +69,31 @@ func TestAWakeReachesItsRouteWithoutACompile(t *testing.T) {
 	})
 }
 
+// A failure counts from when the operator wrote it: an interceptor that begins beside one that
+// has died reads an old one.
+func TestAFailureCountsForAMinuteFromItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for written, want := range map[time.Duration]time.Duration{
+			0: failureCounts, -20 * time.Second: failureCounts - 20*time.Second, -time.Hour: failureCounts - time.Hour,
+			time.Hour: failureCounts, // by a clock that is ahead
+		} {
+			u := waking(t, interceptorRoute(t, "shop", "shop.test", ""), map[string]any{
+				"phase": "Pulling", "failedTime": now.Add(written).UTC().Format(time.RFC3339),
+			})
+			if got := reportOf(u.(*unstructured.Unstructured), now).FailedUntil.Sub(now); got != want {
+				t.Errorf("written %v from now: counts for %v, want %v", written, got, want)
+			}
+		}
+		for _, field := range []any{nil, "soon", int64(1)} {
+			u := waking(t, interceptorRoute(t, "shop", "shop.test", ""), map[string]any{"phase": "Pulling", "failedTime": field})
+			if got := reportOf(u.(*unstructured.Unstructured), now); !got.FailedUntil.IsZero() {
+				t.Errorf("%v is a failure until %v", field, got.FailedUntil)
+			}
+		}
+	})
+}
+
 // Every phase and reason of the API has a different word.
 func TestEveryPhaseAndReasonHasAWord(t *testing.T) {
 	if len(phases) != int(eta.Ready) || len(reasons) != int(eta.Paused)+1 {

@@ -333,6 +333,8 @@ func TestDefaultsOfARoute(t *testing.T) {
 		{"a lease without a readiness timeout is ten minutes", "", func(r *exchange.Route) bool { return r.Lease == 10*time.Minute }},
 		{"a lease is the readiness timeout", "timeouts: {readiness: 3m}", func(r *exchange.Route) bool { return r.Lease == 3*time.Minute }},
 		{"a lease of its own", "coldStart: {activationLease: 1h}", func(r *exchange.Route) bool { return r.Lease == time.Hour }},
+		{"requests wait for a wake that has failed", "coldStart: {onFailure: Wait}", func(r *exchange.Route) bool { return !r.FailEarly }},
+		{"or do not", "coldStart: {onFailure: Fail}", func(r *exchange.Route) bool { return r.FailEarly }},
 		{"a cap of its own", "coldStart: {maxPendingRequests: 3}", func(r *exchange.Route) bool { return r.MaxPending == 3 && r.CapOwn }},
 		{"the placeholder's status", "coldStart: {placeholder: {response: {body: x}}}", func(r *exchange.Route) bool { return r.Placeholder.Status == 503 }},
 		{"a static route's status", "staticRoutes: [{rules: [{paths: [{value: /x}]}], response: {body: x}}]", func(r *exchange.Route) bool { return r.Static[0].Response.Status == 200 && !r.Static[0].Always }},

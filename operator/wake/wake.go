@@ -96,6 +96,9 @@ type wake struct {
 	expected       *metav1.Time
 	// entered is when the wake was in a phase for the first time.
 	entered map[v1beta1.WakePhase]time.Time
+	// reason is that of the last verdict, and stuck since when it is.
+	reason v1beta1.WakeReason
+	stuck  time.Time
 	// shown is what the writer has last got.
 	shown *v1beta1.WakeStatus
 	evidence
@@ -146,7 +149,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if t.wake == nil {
 		t.wake = begin(stored, v.phase, r.Now())
 	}
-	return reconcile.Result{RequeueAfter: r.show(ctx, name, in, t.wake, v, wanted)}, nil
+	return reconcile.Result{RequeueAfter: r.show(ctx, in, decoded.Spec.ColdStart, t.wake, v, wanted)}, nil
 }
 
 // demand is what the ScaledObjects of a route say.
@@ -238,13 +241,16 @@ func begin(stored *v1beta1.WakeStatus, phase v1beta1.WakePhase, now time.Time) *
 		w.started, w.since, w.phase = stored.StartedAt.Time, stored.PhaseSince.Time, phase
 		w.expected, w.shown = stored.ExpectedReadyTime, stored
 		w.entered[phase] = w.since
+		if stored.FailedTime != nil {
+			w.reason, w.stuck = stored.Reason, w.since // that was long enough
+		}
 	}
 	return w
 }
 
 // show has the writer show a verdict, and returns when the route must be looked at again,
 // 0 if something else will lead to it.
-func (r *Reconciler) show(ctx context.Context, name types.NamespacedName, in object, w *wake, v verdict, wanted demand) (again time.Duration) {
+func (r *Reconciler) show(ctx context.Context, in object, cold *v1beta1.ColdStartSpec, w *wake, v verdict, wanted demand) (again time.Duration) {
 	now := r.Now()
 	if w.phase != v.phase {
 		r.left(w, now)
@@ -253,27 +259,32 @@ func (r *Reconciler) show(ctx context.Context, name types.NamespacedName, in obj
 			w.entered[v.phase] = now
 		}
 		w.expected = nil
-		if took := median(r.history[name][v.phase]); took > 0 {
+		if took := median(r.history[in.name][v.phase]); took > 0 {
 			w.expected = &metav1.Time{Time: now.Add(took)}
 		}
 	}
 	if v.pod == nil && !wanted.active && wanted.paused != "" {
 		v.reason, v.message = v1beta1.WakeScaledObjectPaused, wanted.paused
 	} else {
-		v, again = r.explained(ctx, name.Namespace, w, v, wanted.workload)
+		v, again = r.explained(ctx, in.name.Namespace, w, v, wanted.workload)
 	}
 	if v.pod != nil && v.message != "" {
 		v.message = "pod " + v.pod.Name + ": " + v.message
 	}
 	v.message = shorten(v.message)
+	failedAt, due := w.failure(cold, v, now)
+	if due > 0 && (again == 0 || due < again) {
+		again = due
+	}
 	// The kubelet words one problem in several ways. The words for what a pod waits for are our
 	// own.
-	if w.shown != nil && w.shown.Phase == v.phase && w.shown.Reason == v.reason && (v.reason != "" || w.shown.Message == v.message) {
+	if w.shown != nil && w.shown.Phase == v.phase && w.shown.Reason == v.reason &&
+		(v.reason != "" || w.shown.Message == v.message) && w.shown.FailedTime.Equal(failedAt) {
 		return again
 	}
 	w.shown = &v1beta1.WakeStatus{
 		Phase: v.phase, Reason: v.reason, Message: v.message,
-		StartedAt: metav1.NewTime(w.started), PhaseSince: metav1.NewTime(w.since), ExpectedReadyTime: w.expected,
+		StartedAt: metav1.NewTime(w.started), PhaseSince: metav1.NewTime(w.since), ExpectedReadyTime: w.expected, FailedTime: failedAt,
 	}
 	r.writer.set(in, w.shown, w.started.Add(quietFor))
 	return again

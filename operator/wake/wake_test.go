@@ -24,6 +24,7 @@ type follower struct {
 	registry *prometheus.Registry
 	name     types.NamespacedName
 	target   *target
+	cold     *v1beta1.ColdStartSpec
 }
 
 // quiet is a cluster without events.
@@ -53,7 +54,7 @@ func (f *follower) sees(after time.Duration, v verdict) (again time.Duration) {
 	if f.target.wake == nil {
 		f.target.wake = begin(nil, v.phase, f.Now())
 	}
-	return f.show(context.Background(), f.name, named("shop"), f.target.wake, v, demand{active: true})
+	return f.show(context.Background(), named("shop"), f.cold, f.target.wake, v, demand{active: true})
 }
 
 // The names and labels are a contract with dashboards. The reference page is generated from

@@ -176,13 +176,18 @@ func (w *writer) next() (to object, first *write, wait time.Duration) {
 	return to, first, wait
 }
 
-// before reports whether a write comes before another: problems come first.
+// before reports whether a write comes before another: failures come first, then other problems.
 func (a *write) before(b *write) bool {
+	if failed := a.failed(); failed != b.failed() {
+		return failed
+	}
 	if stuck := a.stuck(); stuck != b.stuck() {
 		return stuck
 	}
 	return a.queued.Before(b.queued)
 }
+
+func (a *write) failed() bool { return a.wake != nil && a.wake.FailedTime != nil }
 
 func (a *write) stuck() bool { return a.wake != nil && a.wake.Reason != "" }
 
@@ -232,7 +237,7 @@ func patchStatus(status client.SubResourceWriter) patch {
 	return func(ctx context.Context, to object, wake *v1beta1.WakeStatus) (*unstructured.Unstructured, error) {
 		var fields any
 		if wake != nil {
-			empty := map[string]any{"reason": nil, "message": nil, "expectedReadyTime": nil}
+			empty := map[string]any{"reason": nil, "message": nil, "expectedReadyTime": nil, "failedTime": nil}
 			set, err := json.Marshal(wake)
 			if err != nil {
 				return nil, fmt.Errorf("encoding a wake: %w", err)

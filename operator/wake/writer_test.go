@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -60,6 +61,9 @@ func recording(t *testing.T, f func(*record)) {
 			line := "none"
 			if wake != nil {
 				line = string(wake.Phase) + string(wake.Reason)
+				if wake.FailedTime != nil {
+					line += " failed"
+				}
 			}
 			r.lines = append(r.lines, fmt.Sprintf("%v %s %s", time.Since(r.start), to.name.Name, line))
 			return nil, nil
@@ -137,9 +141,14 @@ func TestWhatIsWrongComesFirstAndFiftyASecondAreWritten(t *testing.T) {
 			r.set(named(fmt.Sprintf("a%d", i)), in("Pulling", ""), r.start.Add(begin))
 		}
 		r.set(named("wrong"), in("Pulling", v1beta1.WakeImagePullFailed), r.start.Add(begin))
-		lines := r.take(begin + (routes+1)*time.Second/50 - 1)
-		if len(lines) != routes+1 || lines[1] != "event ImagePullFailed" || lines[0] != "1s wrong PullingImagePullFailed" {
-			t.Errorf("%d writes in %d s, the first one is %s", len(lines), routes/50, lines[0])
+		failed := in("Pulling", v1beta1.WakeConfigError)
+		failed.FailedTime = new(metav1.Now())
+		r.set(named("failed"), failed, r.start.Add(begin))
+		lines := r.take(begin + (routes+3)*time.Second/50 - 1)
+		if first := lines[:4]; len(lines) != routes+3 || !slices.Equal(first, []string{
+			"1s failed PullingConfigError failed", "event ConfigError", "1.04s wrong PullingImagePullFailed", "event ImagePullFailed",
+		}) {
+			t.Errorf("%d writes in %d s, the first ones are %q", len(lines), routes/50, first)
 		}
 		if lines := r.take(1); len(lines) != 1 {
 			t.Errorf("%d more writes, want 1", len(lines))

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/tests/support/capture"
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
@@ -100,6 +101,23 @@ var _ = Describe("A wake", func() {
 		kedaIs(ctx, ns, "wakes-shop", "False")
 		Eventually(wake, patience).Should(BeEmpty(), "nobody asks for it, and there is no pod")
 	}, NodeTimeout(3*time.Minute))
+
+	It("has failed once its reason has lasted, where the route asks for that", func(ctx SpecContext) {
+		ns := namespace(ctx)
+		create(ctx, selecting(ns, "shop"), waking(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
+			r.Spec.ColdStart = &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureFail, FailAfter: &metav1.Duration{Duration: time.Second}}
+		}))
+		failedTime := func(g Gomega) string {
+			return field(get(ctx, g, interceptorRouteKind, ns, "shop"), "status", "wake", "failedTime")
+		}
+		kedaIs(ctx, ns, "wakes-shop", "True")
+		Expect(api.Create(ctx, podOf(ns, "shop", "shop-1"))).To(Succeed())
+		bind(ctx, ns, "shop-1")
+		podStatus(ctx, ns, "shop-1", notPulled)
+		Eventually(failedTime, patience).ShouldNot(BeEmpty())
+		podStatus(ctx, ns, "shop-1", loading)
+		Eventually(failedTime, patience).Should(BeEmpty(), "it gets on")
+	}, NodeTimeout(time.Minute))
 
 	It("says what events know of a target that is stuck", func(ctx SpecContext) {
 		ns := namespace(ctx)

@@ -146,6 +146,8 @@ coldStart:
   waitingPage: {message: Waking up, title: Shop, refreshInterval: 2s, statusCode: 200, delivery: Refresh, crossSite: Hold, bodyFromConfigMap: {name: pages, key: waiting.html}}
   releaseConcurrency: 4
   activationLease: 20m0s
+  onFailure: Fail
+  failAfter: 2m0s
 sessionPersistence: {type: Header, absoluteTimeout: 12h0m0s, header: {name: Mcp-Session-Id}, keepAwake: 30m0s}
 `)
 }

@@ -128,12 +128,22 @@ func staticResponseRules(field, place string) []patches {
 
 func coldStartRules() []patches {
 	const (
-		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease' or 'releaseConcurrency' must be set"
+		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease', 'releaseConcurrency' or 'onFailure' must be set"
 		xor   = "exactly one of 'port' or 'portName' must be set"
 	)
 	all := []patches{
 		{"spec.coldStart", "empty", "coldStart: {placeholder: {response: {}}}", "coldStart: {}", empty},
 		{"spec.coldStart", "a release concurrency alone", "coldStart: {releaseConcurrency: 1}", "coldStart: {}", empty},
+		{"spec.coldStart", "a policy alone", "coldStart: {onFailure: Wait}", "coldStart: {}", empty},
+		{"spec.coldStart.onFailure", "unknown", "coldStart: {onFailure: Fail}", "coldStart: {onFailure: Reject}", notOneOf},
+		{
+			"spec.coldStart", "a time of failure without its policy", "coldStart: {onFailure: Fail, failAfter: 2m}",
+			"coldStart: {onFailure: Wait, failAfter: 2m}", "'failAfter' needs 'onFailure' Fail",
+		},
+		{
+			"spec.coldStart", "a time of failure without a policy", "coldStart: {onFailure: Fail, failAfter: 2m}",
+			"coldStart: {maxPendingRequests: 1, failAfter: 2m}", "'failAfter' needs 'onFailure' Fail",
+		},
 		{"spec.coldStart.releaseConcurrency", "0", "coldStart: {releaseConcurrency: 1}", "coldStart: {releaseConcurrency: 0}", tooLow},
 		{"spec.coldStart", "overflow alone", "coldStart: {maxPendingRequests: 1, overflow: Reject}", "coldStart: {overflow: Reject}", empty},
 		{
@@ -175,6 +185,8 @@ func coldStartRules() []patches {
 			`coldStart: {fallback: {service: {name: a, portName: ""}}}`, tooShort,
 		},
 	}
+	all = append(all, durationRules("spec.coldStart.failAfter", "coldStart: {onFailure: Fail, failAfter: %q}",
+		"must be a duration above 0s, such as 2m", "1ns", "0s", "0")...)
 	return append(all, durationRules("spec.coldStart.activationLease", "coldStart: {activationLease: %q}",
 		"must be a duration above 0s, such as 10m", "1ns", "0s", "0")...)
 }

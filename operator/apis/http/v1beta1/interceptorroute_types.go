@@ -184,6 +184,17 @@ const (
 	OverflowPlaceholder OverflowPolicy = "Placeholder"
 )
 
+// FailurePolicy says what requests get whose target cannot wake.
+// +kubebuilder:validation:Enum=Wait;Fail
+type FailurePolicy string
+
+const (
+	// OnFailureWait lets requests wait until their own time is over.
+	OnFailureWait FailurePolicy = "Wait"
+	// OnFailureFail answers requests with the fallback, else with 503.
+	OnFailureFail FailurePolicy = "Fail"
+)
+
 // StreamingDisplay says where the text of a streaming callback goes.
 // +kubebuilder:validation:Enum=Content;Reasoning;None
 type StreamingDisplay string
@@ -321,8 +332,9 @@ type WaitingPageSpec struct {
 
 // ColdStartSpec defines what clients get while the target has no ready endpoint.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease) || has(self.releaseConcurrency)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease' or 'releaseConcurrency' must be set"
+// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease) || has(self.releaseConcurrency) || has(self.onFailure)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease', 'releaseConcurrency' or 'onFailure' must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.overflow) || self.overflow != 'Placeholder' || has(self.placeholder)",message="'overflow' Placeholder needs 'placeholder' to be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.failAfter) || (has(self.onFailure) && self.onFailure == 'Fail')",message="'failAfter' needs 'onFailure' Fail"
 type ColdStartSpec struct {
 	// Fallback answers when the target did not become ready in time.
 	// +optional
@@ -368,6 +380,23 @@ type ColdStartSpec struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) > duration('0s')`,message="must be a duration above 0s, such as 10m"
 	ActivationLease *metav1.Duration `json:"activationLease,omitempty"`
+
+	// OnFailure says what requests get while the target cannot wake as it is: its image
+	// cannot be pulled, its configuration is not complete, its container ends again and
+	// again, or there is no room for it. Wait, the default, lets them wait until their time
+	// is over. Fail answers them with the fallback, else with 503; they ask for the target
+	// nevertheless. It needs the phases that the operator writes.
+	// +optional
+	OnFailure FailurePolicy `json:"onFailure,omitempty"`
+
+	// FailAfter is how long such a cause must last. By default it is 60s for an image, 10s
+	// for the configuration, 10m for room, and three restarts for a container. While an
+	// autoscaler adds a node, the target can wake.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) > duration('0s')`,message="must be a duration above 0s, such as 2m"
+	FailAfter *metav1.Duration `json:"failAfter,omitempty"`
 }
 
 // InterceptorRouteTimeouts bounds the phases of a request. Unset means the

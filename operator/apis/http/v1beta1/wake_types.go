@@ -67,4 +67,10 @@ type WakeStatus struct {
 	// the beginning of the phase.
 	// +optional
 	ExpectedReadyTime *metav1.Time `json:"expectedReadyTime,omitempty"`
+
+	// FailedTime is when the operator last found that the wake cannot succeed as it is. It is
+	// renewed every 30s while that lasts, for routes with onFailure Fail only. Interceptors
+	// believe it for 60s.
+	// +optional
+	FailedTime *metav1.Time `json:"failedTime,omitempty"`
 }

@@ -1,0 +1,68 @@
+package wake
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+)
+
+const (
+	// restartsOfFailure of a container are enough to know that it does not come up.
+	restartsOfFailure = 3
+	// failureEach is how often a failure is written that lasts. Interceptors believe it for
+	// twice that time.
+	failureEach = 30 * time.Second
+)
+
+// failed reports whether a wake cannot succeed as it is, once its reason has lasted for a
+// time, or else how much longer that must be, 0 for a reason that is no failure. Only routes
+// that fail early have a failure. Nodes that are made, probes of a container that runs, and a
+// ScaledObject that is paused are none: the wake goes on by itself, or its reader knows.
+func failed(cold *v1beta1.ColdStartSpec, v verdict, lasted time.Duration) (failed bool, left time.Duration) {
+	if cold == nil || cold.OnFailure != v1beta1.OnFailureFail {
+		return false, 0
+	}
+	var after time.Duration
+	switch v.reason {
+	case v1beta1.WakeConfigError:
+		after = 10 * time.Second
+	case v1beta1.WakeImagePullFailed:
+		after = time.Minute
+	case v1beta1.WakeUnschedulable, v1beta1.WakeQuotaExceeded:
+		after = 10 * time.Minute
+	case v1beta1.WakeCrashLoop, v1beta1.WakeOOMKilled, v1beta1.WakeProbeFailing:
+		if v.restarts == 0 {
+			return false, 0
+		}
+		if cold.FailAfter == nil {
+			return v.restarts >= restartsOfFailure, 0 // the pod changes with the next one
+		}
+	default:
+		return false, 0
+	}
+	if cold.FailAfter != nil {
+		after = cold.FailAfter.Duration
+	}
+	left = max(after-lasted, 0)
+	return left == 0, left
+}
+
+// failure returns when a wake failed, nil if it has not, and when that must be looked at
+// again, 0 for never.
+func (w *wake) failure(cold *v1beta1.ColdStartSpec, v verdict, now time.Time) (at *metav1.Time, again time.Duration) {
+	if w.reason != v.reason {
+		w.reason, w.stuck = v.reason, now
+	}
+	failed, left := failed(cold, v, now.Sub(w.stuck))
+	if !failed {
+		return nil, left
+	}
+	if w.shown != nil && w.shown.FailedTime != nil {
+		if left := failureEach - now.Sub(w.shown.FailedTime.Time); left > 0 {
+			return w.shown.FailedTime, left
+		}
+	}
+	return &metav1.Time{Time: now}, failureEach
+}
