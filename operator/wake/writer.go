@@ -27,6 +27,10 @@ const (
 	betweenWritesOfOne = time.Second
 	// eventAction is the action of events.
 	eventAction = "Wake"
+	// maxBackoff is how long a write waits at most that failed: a second at first, then twice
+	// as long each time.
+	maxBackoff   = 30 * time.Second
+	maxDoublings = 5
 	// writeTimeout bounds a write, which the others wait for.
 	writeTimeout = 5 * time.Second
 )
@@ -64,6 +68,8 @@ type write struct {
 	wake   *v1beta1.WakeStatus // nil removes it
 	queued time.Time
 	due    time.Time
+	// failures is how often the last writes of its route failed.
+	failures int
 }
 
 func newWriter(patch patch, event func(*unstructured.Unstructured, *v1beta1.WakeStatus), log logr.Logger) *writer {
@@ -77,13 +83,25 @@ func newWriter(patch patch, event func(*unstructured.Unstructured, *v1beta1.Wake
 func (w *writer) set(to object, wake *v1beta1.WakeStatus, notBefore time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
-	next := &write{wake: wake, queued: now, due: notBefore}
+	w.put(to, &write{wake: wake, queued: time.Now(), due: notBefore})
+}
+
+// put makes a write the one that is due for a route. It keeps the place of the one before,
+// and the time that a failure made it wait. The caller holds the lock.
+func (w *writer) put(to object, next *write) {
 	if before := w.pending[to]; before != nil {
 		next.queued = before.queued
+		next.follow(before)
 	}
 	w.pending[to] = next
 	w.wakeUp()
+}
+
+// follow makes a write wait as one of the same route that failed.
+func (a *write) follow(before *write) {
+	if a.failures = before.failures; a.failures > 0 && before.due.After(a.due) {
+		a.due = before.due
+	}
 }
 
 // remove has the wake of a route removed. There is nothing to do if it was not written;
@@ -97,8 +115,7 @@ func (w *writer) remove(to object, stored bool) {
 	}
 	if before := w.pending[to]; before == nil || before.wake != nil {
 		now := time.Now()
-		w.pending[to] = &write{queued: now, due: now}
-		w.wakeUp()
+		w.put(to, &write{queued: now, due: now})
 	}
 }
 
@@ -213,7 +230,12 @@ func (w *writer) write(ctx context.Context, to object, what *write) (requests in
 	if what.wake == nil {
 		w.written[to] = reasons{}
 	}
-	if w.pending[to] == nil {
+	// One that fails again and again would take the first place each second.
+	what.failures++
+	what.due = time.Now().Add(min(betweenWritesOfOne<<min(what.failures-1, maxDoublings), maxBackoff))
+	if later := w.pending[to]; later != nil {
+		later.follow(what)
+	} else {
 		w.pending[to] = what
 	}
 	return 1

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,13 +20,17 @@ import (
 	"github.com/kedacore/http-add-on/pkg/route"
 )
 
+// refused is a route that no write succeeds for.
+const refused = "refused"
+
 // record is what a writer has written, and when.
 type record struct {
 	*writer
 	start time.Time
 
 	mu    sync.Mutex
-	fail  int // how many of the next writes fail
+	fail  int            // how many of the next writes fail
+	tried map[string]int // how often the writes of a route failed that the API server refuses
 	lines []string
 }
 
@@ -50,13 +55,17 @@ func (r *record) failNext(n int) {
 // recording runs a writer in a bubble.
 func recording(t *testing.T, f func(*record)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &record{start: time.Now()}
+		r := &record{start: time.Now(), tried: map[string]int{}}
 		patch := func(_ context.Context, to object, wake *v1beta1.WakeStatus) (*unstructured.Unstructured, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.fail > 0 {
 				r.fail--
 				return nil, errors.New("not now")
+			}
+			if to.name.Name == refused {
+				r.tried[refused]++
+				return nil, errors.New("refused")
 			}
 			line := "none"
 			if wake != nil {
@@ -152,6 +161,28 @@ func TestWhatIsWrongComesFirstAndFiftyASecondAreWritten(t *testing.T) {
 		}
 		if lines := r.take(1); len(lines) != 1 {
 			t.Errorf("%d more writes, want 1", len(lines))
+		}
+	})
+}
+
+func TestAWriterThatFailsTakesNoPlaceFromOthers(t *testing.T) {
+	recording(t, func(r *record) {
+		const minutes, others = 10, 20
+		for i := range minutes * 60 {
+			r.set(named(refused), in("Pulling", v1beta1.WakeImagePullFailed), r.start)
+			for n := range others {
+				r.set(named(fmt.Sprintf("a%d", n)), in("Pulling", v1beta1.WakeReason([]string{"", "CrashLoop"}[i%2])), r.start)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		// After 1, 3, 7, 15 and 31 seconds, then twice a minute.
+		if n := r.tried[refused]; n < 2*minutes || n > 2*minutes+6 {
+			t.Errorf("tried %d times in %d minutes", n, minutes)
+		}
+		lines := slices.DeleteFunc(r.take(0), func(line string) bool { return strings.HasPrefix(line, "event") })
+		if want := minutes * 60 * others; len(lines) < want-others {
+			t.Errorf("%d writes of others, want %d", len(lines), want)
 		}
 	})
 }
