@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,8 +20,9 @@ const (
 	eventsEach = 15 * time.Second
 	// eventsASecond bounds the lists of all targets.
 	eventsASecond = 5
-	// maxEvents bounds a list.
-	maxEvents = 50
+	// A list is read in pages up to its end, or a thousand events: it is in the order of names,
+	// not of time, so that the newest may be anywhere. maxEvents of them are kept.
+	eventsOfPage, maxPages, maxEvents = 100, 10, 50
 	// listTimeout bounds the time of a list, which the controller waits for.
 	listTimeout = 2 * time.Second
 )
@@ -86,20 +88,27 @@ func (r *Reconciler) list(ctx context.Context, namespace string, pod types.UID, 
 	if pod == "" {
 		selector = fields.OneTermEqualSelector("reason", eventFailedCreate)
 	}
-	var list corev1.EventList
-	err := r.Live.List(ctx, &list, client.InNamespace(namespace), client.MatchingFieldsSelector{Selector: selector}, client.Limit(maxEvents))
-	if err != nil {
-		return nil, err
+	var events []corev1.Event
+	next := ""
+	for range maxPages {
+		var page corev1.EventList
+		err := r.Live.List(ctx, &page, client.InNamespace(namespace), client.MatchingFieldsSelector{Selector: selector}, client.Limit(eventsOfPage), client.Continue(next))
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Items {
+			e := &page.Items[i]
+			if pod == "" && (!makes(&e.InvolvedObject, workload) || at(e).Before(since.Add(-quietFor))) {
+				continue
+			}
+			events = append(events, corev1.Event{Reason: e.Reason, Message: shorten(e.Message), LastTimestamp: metav1.NewTime(at(e))})
+		}
+		if next = page.Continue; next == "" {
+			break
+		}
 	}
-	events := slices.DeleteFunc(list.Items, func(e corev1.Event) bool {
-		return pod == "" && (!makes(&e.InvolvedObject, workload) || at(&e).Before(since.Add(-quietFor)))
-	})
 	slices.SortStableFunc(events, func(a, b corev1.Event) int { return at(&a).Compare(at(&b)) })
-	kept := make([]corev1.Event, 0, len(events))
-	for i := range events {
-		kept = append(kept, corev1.Event{Reason: events[i].Reason, Message: shorten(events[i].Message)})
-	}
-	return kept, nil
+	return slices.Clone(events[max(len(events)-maxEvents, 0):]), nil
 }
 
 // makes reports whether an object creates the pods of a workload. That is the workload itself, or
