@@ -232,14 +232,14 @@ func (m *model) depend(key routing.Key, uses []ObjectRef) {
 // until the name exists again.
 func (m *model) forget(key routing.Key) {
 	m.depend(key, nil)
+	if m.compiler.reports != nil {
+		m.compiler.reports.forget(key)
+	}
 	forgotten := m.live[key]
 	if forgotten == nil {
 		return
 	}
 	delete(m.live, key)
-	if m.compiler.reports != nil {
-		m.compiler.reports.forget(key)
-	}
 	m.forgotten = append(m.forgotten, key.String())
 	// Those without requests go, but not this one: a request may have matched it a
 	// moment ago.

@@ -69,6 +69,26 @@ func TestAWakeReachesItsRouteWithoutACompile(t *testing.T) {
 	})
 }
 
+// What is reported of a route that never was in effect goes with its object too.
+func TestReportsGoWithTheirObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Synced()
+		for _, spec := range []string{"", "timeouts: {readiness: soon}"} {
+			route := interceptorRoute(t, "shop", "shop.test", spec)
+			sink.Set(route)
+			sink.Wake(waking(t, route, map[string]any{"phase": "Pulling"}))
+			settle()
+			sink.Wake(waking(t, route, map[string]any{"phase": "Loading"}))
+			sink.Delete(route)
+			settle()
+			if n := len(s.reports.of); n != 0 {
+				t.Errorf("%q: %d reports of a route that is gone", spec, n)
+			}
+		}
+	})
+}
+
 // A failure counts from when the operator wrote it: an interceptor that begins beside one that
 // has died reads an old one.
 func TestAFailureCountsForAMinuteFromItsTime(t *testing.T) {
