@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 		status        = &conditions.Writer{Status: m.GetClient().Status(), Recorder: m.GetEventRecorder(recorderName), Now: time.Now}
 	)
 	httpScaledObjects := &httpscaledobject.Reconciler{
-		Client: m.GetClient(), Status: status, Install: namespace, ScalerAddress: cfg.ScalerAddress(namespace),
+		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),
 		AllNamespaces: cfg.WatchNamespace == "",
 		KEDA:          scaledObjects, Services: services, Limits: cfg.Routes.Limits,
 	}

@@ -28,11 +28,19 @@ import (
 )
 
 // FieldOwner is what the names begin with under which installs of the add-on apply
-// ScaledObjects. Behind a colon is the namespace of the install.
+// ScaledObjects. Behind a colon is the host of the install's scaler.
 const FieldOwner = "keda-http-add-on"
 
-// owner returns whose fields those of a ScaledObject are that this install applies.
-func (r *Reconciler) owner() string { return FieldOwner + ":" + r.Install }
+// maxOwner is the length of a field owner that the API server accepts.
+const maxOwner = 128
+
+// owner returns whose fields those of a ScaledObject are that this install applies. A namespace
+// may have several installs, each with a scaler of its own.
+func (r *Reconciler) owner() string {
+	host, _, _ := strings.Cut(r.ScalerAddress, ":")
+	owner := FieldOwner + ":" + host
+	return owner[:min(len(owner), maxOwner)]
+}
 
 // refusal is an error that an early retry does not help. The condition reports it,
 // and a change of the object, or of what refused it, heals it.

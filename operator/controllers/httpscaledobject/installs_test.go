@@ -75,14 +75,17 @@ func newInstalls(t *testing.T, object *v1alpha1.HTTPScaledObject, more ...client
 }
 
 // install returns the reconciler of an install in a namespace.
-func (i *installs) install(namespace string) *Reconciler {
+func (i *installs) install(namespace string) *Reconciler { return i.withScaler("scaler." + namespace) }
+
+// withScaler returns the reconciler of the install with a scaler.
+func (i *installs) withScaler(host string) *Reconciler {
 	there := availability.New(keda.ScaledObjectKind(), i.api, "", "", testr.New(i.t))
 	there.Probe(i.t.Context())
 	services := availability.New(corev1.SchemeGroupVersion.WithKind("Service"), i.api, "", "", testr.New(i.t))
 	services.Probe(i.t.Context())
 	return &Reconciler{
 		Client: i.api, Status: &conditions.Writer{Status: i.api.Status(), Recorder: i.recorder, Now: time.Now},
-		Install: namespace, ScalerAddress: "scaler." + namespace + ":9090", AllNamespaces: true,
+		ScalerAddress: host + ":9090", AllNamespaces: true,
 		KEDA: there, Services: services, claims: claims.New(route.Limits{}),
 	}
 }
@@ -167,6 +170,29 @@ func TestTwoInstallsDoNotFight(t *testing.T) {
 	}
 }
 
+func TestTwoInstallsOfOneNamespaceDoNotFight(t *testing.T) {
+	i := newInstalls(t, shop(), scaler("one"))
+	one, other := i.withScaler("scaler.one"), i.withScaler("another-scaler.one")
+	i.reconcile(one)
+	for range 3 {
+		i.reconcile(other)
+		if address := keda.ScalerAddress(i.get(keda.ScaledObjectKind())); address != "scaler.one:9090" {
+			t.Fatalf("the scaler is %s", address)
+		}
+	}
+}
+
+func TestFieldOwnersAreAsLongAsTheAPIServerAccepts(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for address, want := range map[string]string{
+		"scaler.keda:9090": FieldOwner + ":scaler.keda", long + "." + long + ":9090": (FieldOwner + ":" + long + "." + long)[:128],
+	} {
+		if got := (&Reconciler{ScalerAddress: address}).owner(); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
 // What an install that is gone has left is taken over, fields and all.
 func TestAnInstallThatIsGoneIsReplaced(t *testing.T) {
 	i := newInstalls(t, shop(), scaler("one"), scaler("two"))
@@ -180,7 +206,7 @@ func TestAnInstallThatIsGoneIsReplaced(t *testing.T) {
 	if address := keda.ScalerAddress(i.get(keda.ScaledObjectKind())); address != "scaler.two:9090" {
 		t.Errorf("the scaler is %s", address)
 	}
-	if names := i.managers(); len(names) != 1 || names[0] != FieldOwner+":two" {
+	if names := i.managers(); len(names) != 1 || names[0] != FieldOwner+":scaler.two" {
 		t.Errorf("the fields belong to %q", names)
 	}
 	if contested := conditions.Find(i.get(route.HTTPScaledObjectKind()), api.ConditionContested); contested != nil {

@@ -75,9 +75,8 @@ type Reconciler struct {
 	Client client.Client
 	// Status writes conditions and events.
 	Status *conditions.Writer
-	// Install is the namespace of the operator. It distinguishes installs.
-	Install string
-	// ScalerAddress is where KEDA finds the scaler: host:port.
+	// ScalerAddress is where KEDA finds the scaler: host:port. The host distinguishes
+	// installs.
 	ScalerAddress string
 	// AllNamespaces means that Client sees all namespaces.
 	AllNamespaces bool

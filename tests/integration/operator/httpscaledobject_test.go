@@ -119,7 +119,7 @@ spec:
 			g.Expect(now.GetAnnotations()).To(BeEmpty())
 			g.Expect(field(now, "spec", "triggers")).To(ContainSubstring("scaler.keda:9090"))
 			g.Expect(field(now, "spec", "idleReplicaCount")).To(Equal("0"), "what a user set stays")
-			g.Expect(managers(now)).To(ConsistOf("keda-http-add-on:keda Apply", "kubectl-edit Update"))
+			g.Expect(managers(now)).To(ConsistOf("keda-http-add-on:scaler.keda Apply", "kubectl-edit Update"))
 		}, patience).Should(Succeed())
 	}, NodeTimeout(time.Minute))
 
