@@ -114,6 +114,7 @@ e2e-down: ## Stop the cluster of e2e-up
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./interceptor/... ./standalone/... ./scaler/...
 	go test -count=1 -v ./tests/bench/...
+	go test -run "^$$" -bench . -benchtime 1x -timeout 30m ./tests/bench/wakes
 
 .PHONY: bench-compare
 bench-compare: nginx ## Measure beside other proxies, and write docs/performance (about 10 minutes)
