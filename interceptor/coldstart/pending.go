@@ -77,8 +77,8 @@ type pending struct {
 	last     bool
 }
 
-// wait is THE wait of a cold request. It ends with an endpoint, a timeout, the failure of the
-// wake, the departure of the client, the failure of its body, or an answer of the responder.
+// wait is THE wait of a cold request. It ends with an endpoint or an answer of the responder.
+// It also ends with a timeout, the failure of the wake or the body, or the client's departure.
 func (p *pending) wait(as responder) error {
 	route := p.x.Route.InFlight
 	if !route.Hold(p.x.Route.MaxPending) {
@@ -302,8 +302,8 @@ func (p *pending) end(outcome metrics.Outcome) error {
 	return p.late(outcome)
 }
 
-// late answers a request whose target did not become ready, in time or at all: with the
-// fallback if the route has one, else with a failure.
+// late answers a request whose target did not become ready, in time or at all. The answer is
+// the fallback if the route has one, else a failure.
 func (p *pending) late(outcome metrics.Outcome) error {
 	if p.x.Route.Fallback != nil && !p.last {
 		slot, _ := p.x.Route.Fallback.Endpoints.Pick() // else its Service is dialled by name

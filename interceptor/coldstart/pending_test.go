@@ -266,7 +266,7 @@ func TestAWakeThatHasFailedEndsTheWait(t *testing.T) {
 	}
 }
 
-// A route that is edited while requests wait decides anew.
+// A route that is edited while requests wait decides again.
 func TestAFailureEndsTheWaitOnceItsRouteAsksForThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reported := &exchange.Reported{}

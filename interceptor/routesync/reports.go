@@ -51,8 +51,8 @@ func (s *Sync) Wake(obj kubesource.Object) {
 	s.reports.route(key).Set(u.GetKind(), reportOf(u, time.Now()))
 }
 
-// failureCounts is how long a failure counts from when the operator wrote it, which it does
-// each half of that: one that has died fails no request later.
+// failureCounts is how long a failure counts from when the operator wrote it. The operator
+// writes it again after half of that. One that has died fails no request later.
 const failureCounts = time.Minute
 
 // phases and reasons are in the order of package eta's.

@@ -20,8 +20,8 @@ const (
 	eventsEach = 15 * time.Second
 	// eventsASecond bounds the lists of all targets.
 	eventsASecond = 5
-	// A list is read in pages up to its end, or a thousand events: it is in the order of names,
-	// not of time, so that the newest may be anywhere. maxEvents of them are kept.
+	// A list is read in pages up to its end, or a thousand events. It is in the order of names,
+	// so that the newest may be anywhere. maxEvents of them are kept.
 	eventsOfPage, maxPages, maxEvents = 100, 10, 50
 	// listTimeout bounds the time of a list, which the controller waits for.
 	listTimeout = 2 * time.Second

@@ -16,10 +16,10 @@ const (
 	failureEach = 30 * time.Second
 )
 
-// failed reports whether a wake cannot succeed as it is, once its reason has lasted for a
-// time, or else how much longer that must be, 0 for a reason that is no failure. Only routes
-// that fail early have a failure. Nodes that are made, probes of a container that runs, and a
-// ScaledObject that is paused are none: the wake goes on by itself, or its reader knows.
+// failed reports whether a wake cannot succeed as it is, after its reason has lasted for a
+// time. If not, left is how much longer it must last, 0 for a reason that never fails. Only
+// routes that fail early have failures. New nodes, probes of a container that runs, and a
+// pause do not count: the wake may go on.
 func failed(cold *v1beta1.ColdStartSpec, v verdict, lasted time.Duration) (failed bool, left time.Duration) {
 	if cold == nil || cold.OnFailure != v1beta1.OnFailureFail {
 		return false, 0

@@ -38,7 +38,7 @@ func TestAWakeThatHasFailed(t *testing.T) {
 		got.expectHeader(t, "Retry-After", "30")
 	}
 	if counts := w.counts()["default/app"]; !counts.Cold || counts.Concurrency != 1 {
-		t.Errorf("nobody asks for the target: %+v", counts)
+		t.Errorf("there is no demand: %+v", counts)
 	}
 	w.ready("app", w.backend(say("awake")))
 	w.do(w.request(http.MethodGet, "app.test", "/", "")).expect(t, "it is mended", http.StatusOK, "awake")

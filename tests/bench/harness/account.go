@@ -47,8 +47,8 @@ func (p *Process) RSS() (int64, error) { return RSS(p.PID()) }
 // RSS returns the resident memory of a process and its children in bytes.
 func RSS(pid int) (int64, error) { return memory(pid, "VmRSS:") }
 
-// AnonymousRSS returns the resident memory of the process and its children that no file backs:
-// what a container's limit leaves when the kernel needs the rest.
+// AnonymousRSS returns the resident memory of the process and its children that no file backs.
+// The kernel can drop the rest when a container is at its limit.
 func (p *Process) AnonymousRSS() (int64, error) { return memory(p.PID(), "RssAnon:") }
 
 // PeakRSS returns the highest resident memory since ResetPeak.

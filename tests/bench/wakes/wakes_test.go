@@ -1,6 +1,6 @@
-// Package wakes measures an operator that follows the wakes of a thousand targets: the real
-// binary and a real API server, pods that no kubelet runs, and one watch of routes as an
-// interceptor has it.
+// Package wakes measures an operator that follows the wakes of a thousand targets. The binary
+// and the API server are real. No kubelet runs the pods, and one watch of routes is as an
+// interceptor's.
 package wakes
 
 import (

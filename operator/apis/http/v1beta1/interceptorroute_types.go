@@ -381,9 +381,9 @@ type ColdStartSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) > duration('0s')`,message="must be a duration above 0s, such as 10m"
 	ActivationLease *metav1.Duration `json:"activationLease,omitempty"`
 
-	// OnFailure says what requests get while the target cannot wake as it is: its image
-	// cannot be pulled, its configuration is not complete, its container ends again and
-	// again, or there is no room for it. Wait, the default, lets them wait until their time
+	// OnFailure says what requests get while the target cannot wake as it is. The image
+	// cannot be pulled, the configuration is not complete, the container ends again and
+	// again, or there is no room. Wait, the default, lets them wait until their time
 	// is over. Fail answers them with the fallback, else with 503; they ask for the target
 	// nevertheless. It needs the phases that the operator writes.
 	// +optional
