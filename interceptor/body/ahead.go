@@ -438,9 +438,9 @@ func (a *ahead) retry() {
 	}
 }
 
-// listen reads the body of a client that no longer waits for 100 Continue (RFC 9110, 10.1.1).
-// Unread, the body would hide that the client leaves. It runs when the timer fires. It takes the
-// lock itself.
+// listen reads the body of a client that no longer waits for 100 Continue. Unread, the body
+// would hide that the client leaves. RFC 9110, 10.1.1, lets a client send after a while. It runs
+// when the timer fires.
 func (a *ahead) listen() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
