@@ -215,7 +215,7 @@ func (c *call) begin(out *http.Request) {
 // end stops whatever the call has started.
 func (c *call) end() {
 	c.clock.stop()
-	c.body.StopSending(writePatience)
+	c.body.StopSending(clientPatience)
 	if c.cancel != nil {
 		c.cancel(nil)
 	}

@@ -23,6 +23,10 @@ const (
 	// writePatience is how long the rest of a body may take once its answer is complete. After
 	// that, the connection is closed. net/http waits as long.
 	writePatience = 50 * time.Millisecond
+	// clientPatience is how long a client may be silent in the middle of its body once the
+	// answer is complete. Then its read is interrupted, and net/http resets the connection: a
+	// client that reads no answer before it has sent everything would lose it.
+	clientPatience = 500 * time.Millisecond
 	// maxInline is the largest body that the goroutine which serves a request writes. The
 	// buffers of a connection take it, so that a backend which answers before it reads
 	// does not block.
@@ -492,10 +496,7 @@ func (c *conn) finish(reuse bool) error {
 	if c.writing == nil {
 		return err
 	}
-	// A client that keeps sending ends a read soon. Only a silent one is interrupted, because
-	// net/http resets a connection whose body it can no longer read. An answer may be lost with
-	// the connection.
-	c.sent.body.StopSending(writePatience)
+	c.sent.body.StopSending(clientPatience) // one that keeps sending ends a read soon
 	err = errors.Join(err, <-c.writing)
 	c.writing = nil
 	return err
