@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -209,8 +211,19 @@ func TestLongListsArrive(t *testing.T) {
 	for query, want := range map[string]string{"": list, "?alt=sse": strings.Repeat("data: "+one+"\n\n", n)} {
 		t.Run(query, func(t *testing.T) {
 			w := newWorld(t, streamRoute("message: Waking, interval: 1h"))
-			asked := w.later(w.request(http.MethodPost, "app.test", path+query, `{"contents":[]}`))
+			r := w.request(http.MethodPost, "app.test", path+query, `{"contents":[]}`)
+			begun := make(chan struct{})
+			if query == "" {
+				close(begun) // it is held
+			}
+			trace := &httptrace.ClientTrace{GotFirstResponseByte: sync.OnceFunc(func() {
+				if query != "" {
+					close(begun)
+				}
+			})}
+			asked := w.later(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 			w.held("default/app", 1)
+			<-begun // a request may be held before its body has shown that it asks for a stream
 			w.ready("app", w.backend(answerWith(200, "application/json", list)))
 			got := <-asked
 			if body := got.body[max(0, len(got.body)-len(want)):]; got.err != nil || got.status != http.StatusOK || body != want {
