@@ -167,7 +167,7 @@ spec:
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {httpscaledobject.keda.sh/skip-scaledobject-creation: "true"}}}`)
 		Eventually(absent(ctx, scaledObjectKind, ns, "shop"), patience).Should(Succeed())
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("Unknown ScaledObjectSkipped"))
-		Eventually(func(g Gomega) string { return condition(get(ctx, g, httpScaledObjectKind, ns, "shop"), "Ready") }, patience).Should(HavePrefix("True Reconciled: no ScaledObject is made"))
+		Eventually(func(g Gomega) string { return condition(get(ctx, g, httpScaledObjectKind, ns, "shop"), "Ready") }, patience).Should(HavePrefix("True Reconciled: an annotation disables the ScaledObject"))
 	}, NodeTimeout(time.Minute))
 
 	It("lets go of an orphan, and takes it back", func(ctx SpecContext) {
