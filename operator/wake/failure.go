@@ -55,6 +55,16 @@ func (w *wake) failure(cold *v1beta1.ColdStartSpec, v verdict, now time.Time) (a
 	if w.reason != v.reason {
 		w.reason, w.stuck = v.reason, now
 	}
+	switch v.reason {
+	case v1beta1.WakeCrashLoop, v1beta1.WakeOOMKilled, v1beta1.WakeProbeFailing:
+		// A pod that has lived for weeks has restarts of its past.
+		w.loops = w.loops || v.backsOff || w.shown != nil && w.shown.FailedTime != nil && w.shown.Reason == v.reason
+		if !w.loops {
+			return nil, 0 // the pod changes with the next one
+		}
+	default:
+		w.loops = false
+	}
 	failed, left := failed(cold, v, now.Sub(w.stuck))
 	if !failed {
 		return nil, left

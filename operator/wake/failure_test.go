@@ -82,6 +82,23 @@ func TestAFailureIsRepeatedUntilTheWakeGetsOn(t *testing.T) {
 	})
 }
 
+// A pod that has lived for weeks has restarts, and loads again after one more.
+func TestAnOldPodThatRestartsIsNoFailure(t *testing.T) {
+	following(t, func(f *follower) {
+		f.cold = &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureFail, FailAfter: &metav1.Duration{Duration: time.Minute}}
+		restarted := verdict{phase: v1beta1.WakeLoading, reason: v1beta1.WakeOOMKilled, restarts: restartsOfFailure + 1}
+		f.sees(0, restarted)
+		f.sees(time.Hour, restarted)
+		f.want(t, 0, "2s shop LoadingOOMKilled", "event OOMKilled")
+		delayed := restarted
+		delayed.phase, delayed.backsOff = v1beta1.WakeStarting, true
+		f.sees(time.Second, delayed)
+		f.want(t, 0, "1h0m1s shop StartingOOMKilled failed")
+		f.sees(time.Second, restarted) // it runs again, and may end again
+		f.want(t, time.Second, "1h0m2s shop LoadingOOMKilled failed")
+	})
+}
+
 // The next operator does not let requests wait for the whole time again.
 func TestAFailureOutlivesItsOperator(t *testing.T) {
 	following(t, func(f *follower) {

@@ -28,6 +28,9 @@ type verdict struct {
 	pod *corev1.Pod
 	// restarts of the container that the reason is about.
 	restarts int32
+	// backsOff means that the kubelet delays the next restart, as it does for a container that
+	// ends again and again. One that ran for 10 minutes is restarted at once.
+	backsOff bool
 	// sandboxed means that the volumes and the network of the pod are there. Older kubelets
 	// report that only after the images.
 	sandboxed bool
@@ -181,6 +184,7 @@ func judgeContainer(v verdict, c *corev1.ContainerStatus, init bool) verdict {
 // crashed is the verdict about a container that has ended and is made again.
 func crashed(v verdict, c *corev1.ContainerStatus) verdict {
 	v.phase, v.reason, v.restarts = v1beta1.WakeStarting, v1beta1.WakeCrashLoop, c.RestartCount
+	v.backsOff = c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff"
 	end := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated)
 	if end == nil {
 		v.message = fmt.Sprintf("container %s has ended %d times", c.Name, c.RestartCount)

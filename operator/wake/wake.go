@@ -99,6 +99,8 @@ type wake struct {
 	// reason is that of the last verdict, and stuck since when it is.
 	reason v1beta1.WakeReason
 	stuck  time.Time
+	// loops means that the kubelet has delayed a restart of the container since it last started.
+	loops bool
 	// shown is what the writer has last got.
 	shown *v1beta1.WakeStatus
 	evidence
