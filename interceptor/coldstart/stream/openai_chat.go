@@ -21,8 +21,9 @@ var openAIChat = Dialect{
 
 // isChatChunk reports whether a JSON value is a chunk of a chat, not a whole one.
 func isChatChunk(value []byte) (is bool) {
-	elements(choicesOf(value), func(start, end int) {
-		is = is || valueOf(choicesOf(value)[start:end], "delta") != nil
+	choices := choicesOf(value)
+	elements(choices, func(start, end int) {
+		is = is || valueOf(choices[start:end], "delta") != nil
 	})
 	return is
 }

@@ -80,3 +80,22 @@ func TestALongDeltaIsNotHeldBack(t *testing.T) {
 		}
 	}
 }
+
+// TestDeepNestingTakesNoMemory: a backend may send a megabyte of brackets in a few KiB of gzip.
+func TestDeepNestingTakesNoMemory(t *testing.T) {
+	role := &roleFilter{}
+	line := append([]byte("data: "), bytes.Repeat([]byte("["), 1<<20)...)
+	if got := append(role.next(line), role.rest()...); !bytes.Equal(got, line) {
+		t.Errorf("a line of %d bytes becomes one of %d", len(line), len(got))
+	}
+	if got := cap(role.scanner.at); got > 2*maxDepth {
+		t.Errorf("%d levels are kept", got)
+	}
+}
+
+// TestChunksAreRecognizedInOneWalk: it took a minute when each choice was looked up anew.
+func TestChunksAreRecognizedInOneWalk(t *testing.T) {
+	if isChatChunk([]byte(`{"choices":[1` + strings.Repeat(",1", 128<<10) + `]}`)) {
+		t.Error("numbers are no deltas")
+	}
+}

@@ -20,6 +20,10 @@ type level struct {
 	wrote  int  // how many of them went out
 }
 
+// maxDepth bounds the open containers, of which each takes memory. No answer of an API comes
+// near it.
+const maxDepth = 1000
+
 type phase uint8
 
 const (
@@ -123,6 +127,10 @@ func (s *scanner) enter(c byte) {
 	}
 	switch c {
 	case '{', '[':
+		if len(s.at) == maxDepth {
+			s.phase = malformed
+			return
+		}
 		below := level{list: c == '['}
 		if in != nil && !in.list {
 			below.key = string(unescaped(s.key))
