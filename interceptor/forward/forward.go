@@ -34,7 +34,8 @@ type Options struct {
 	// ConnectTimeout bounds each attempt to connect; 0 means no bound.
 	ConnectTimeout time.Duration
 	// UploadTimeout bounds how long the body of an unanswered request may make no progress; 0
-	// means no bound. It does not apply to gRPC.
+	// means no bound. It does not apply to gRPC and to
+	// streams of Connect.
 	UploadTimeout time.Duration
 	// MaxIdleConns and MaxIdleConnsPerHost bound the connections that are kept open for reuse,
 	// the second per protocol. For values of 0 or less, the first has no bound, and the second is
@@ -146,7 +147,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	}
 	c.begin(out)
 	var upload time.Duration
-	if c.body != nil && !accept.GRPC(r.Header) {
+	if c.body != nil && !accept.GRPC(r.Header) && !accept.ConnectStream(r.Header) {
 		upload = f.upload
 	}
 	if route := x.Route; route != nil {
@@ -212,10 +213,20 @@ func (c *call) begin(out *http.Request) {
 	}
 }
 
+// patience returns how long the client may be silent in the middle of its body once the answer is
+// complete. HTTP/2 ends the stream and keeps the connection, so nothing is lost, and the
+// trailers wait for this.
+func (c *call) patience() time.Duration {
+	if c.in.ProtoMajor > 1 {
+		return writePatience
+	}
+	return clientPatience
+}
+
 // end stops whatever the call has started.
 func (c *call) end() {
 	c.clock.stop()
-	c.body.StopSending(clientPatience)
+	c.body.StopSending(c.patience())
 	if c.cancel != nil {
 		c.cancel(nil)
 	}

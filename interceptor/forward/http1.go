@@ -23,8 +23,8 @@ const (
 	// writePatience is how long the rest of a body may take once its answer is complete. After
 	// that, the connection is closed. net/http waits as long.
 	writePatience = 50 * time.Millisecond
-	// clientPatience is how long a client may be silent in the middle of its body once the
-	// answer is complete. Then its read is interrupted, and net/http resets the connection: a
+	// clientPatience is how long a client of HTTP/1.1 may be silent in the middle of its body once
+	// the answer is complete. Then its read is interrupted, and net/http resets the connection: a
 	// client that reads no answer before it has sent everything would lose it.
 	clientPatience = 500 * time.Millisecond
 	// maxInline is the largest body that the goroutine which serves a request writes. The
@@ -488,7 +488,7 @@ func (c *conn) finish(reuse bool) error {
 		}
 	}
 	if stopped := c.release(); reuse && stopped && c.wire.raw != nil && c.idle > 0 && c.reader.Buffered() == 0 {
-		c.sent, c.wire.client, c.used = nil, nil, true
+		c.sent, c.wire.client, c.used, c.idleUntil = nil, nil, true, time.Time{}
 		c.pool.put(c)
 		return nil
 	}
@@ -496,7 +496,7 @@ func (c *conn) finish(reuse bool) error {
 	if c.writing == nil {
 		return err
 	}
-	c.sent.body.StopSending(clientPatience) // one that keeps sending ends a read soon
+	c.sent.body.StopSending(c.sent.patience()) // one that keeps sending ends a read soon
 	err = errors.Join(err, <-c.writing)
 	c.writing = nil
 	return err

@@ -295,7 +295,9 @@ func (p *pool) keep(c *conn) {
 		_ = c.stream.Close()
 		return
 	}
-	c.idleUntil = time.Now().Add(c.idle)
+	if c.idleUntil.IsZero() { // else it was idle, and was not used
+		c.idleUntil = time.Now().Add(c.idle)
+	}
 	p.idle = append(p.idle, c)
 }
 
