@@ -15,11 +15,11 @@ func answersAtOnce(route *exchange.Route) bool {
 	return route.Placeholder != nil && (!route.CapOwn || !route.OverflowPlaceholder)
 }
 
-// placeholder answers with the route's placeholder. A client of gRPC reads no body but its
-// own API's, so it gets UNAVAILABLE.
+// placeholder answers with the route's placeholder. A client of gRPC or Connect reads no body
+// but its own API's, so it gets UNAVAILABLE.
 func (p *pending) placeholder() error {
 	p.x.Trace.Event(tracing.Placeholder)
-	if accept.GRPC(p.r.Header) {
+	if accept.GRPC(p.r.Header) || accept.Connect(p.r) {
 		return &clienterror.Error{
 			Status: http.StatusServiceUnavailable, Message: "the service is starting", RetryAfter: p.progress().RetryAfter(0),
 		}

@@ -171,6 +171,13 @@ func TestCallsOfGRPCGetNoPlaceholder(t *testing.T) {
 	}
 }
 
+// TestCallsOfConnectGetNoPlaceholder, for the same reason.
+func TestCallsOfConnectGetNoPlaceholder(t *testing.T) {
+	w := newWorld(t, route(`coldStart: {placeholder: {response: {statusCode: 200, body: "{}", headers: {Content-Type: application/json}}}}`))
+	got := w.do(w.request(http.MethodPost, "app.test", "/pkg.Service/Method", "{}", "Content-Type", "application/json", "Connect-Protocol-Version", "1"))
+	got.expect(t, "a call of Connect", http.StatusServiceUnavailable, `{"code":"unavailable","message":"the service is starting"}`)
+}
+
 // TestSwitchingProtocolsHasNoLength: whatever the method is (RFC 9110, 8.6).
 func TestSwitchingProtocolsHasNoLength(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch} {
