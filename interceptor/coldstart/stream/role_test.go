@@ -93,9 +93,9 @@ func TestDeepNestingTakesNoMemory(t *testing.T) {
 	}
 }
 
-// TestChunksAreRecognizedInOneWalk: it took a minute when each choice was looked up anew.
+// TestChunksAreRecognizedInOneWalk: it took a minute when each choice was looked up in all of it.
 func TestChunksAreRecognizedInOneWalk(t *testing.T) {
 	if isChatChunk([]byte(`{"choices":[1` + strings.Repeat(",1", 128<<10) + `]}`)) {
-		t.Error("numbers are no deltas")
+		t.Error("numbers are not deltas")
 	}
 }
