@@ -282,7 +282,7 @@ func (t *trip) Close() error {
 	t.closed = true
 	if t.attempt.body != nil {
 		t.client.flush() // an answer does not wait for the rest of its request
-		t.attempt.body.StopSending(t.attempt.patience())
+		t.attempt.body.StopSending(t.patience())
 	}
 	err := t.body.Close()
 	t.conn.release()
