@@ -46,13 +46,16 @@ type interceptor struct {
 	queue string       // URL
 }
 
-// interceptors are those that are there.
+// interceptors are those that are ready. KEDA may be adding one.
 func (s *scenario) interceptors() []interceptor {
 	s.Helper()
 	pods, err := s.Pods(s.ctx, cluster.Namespace, "app.kubernetes.io/component=interceptor")
 	s.must(err)
 	var all []interceptor
 	for _, pod := range pods {
+		if !isReady(&pod) {
+			continue
+		}
 		address := pod.Status.PodIP
 		transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, "8080"))

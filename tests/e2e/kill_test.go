@@ -62,10 +62,11 @@ func TestKills(t *testing.T) {
 // for it, and is served when it asks again. Nobody else notices anything.
 func killedInterceptor(s *scenario) {
 	const host = "struck.f.example.com"
-	all := s.interceptors()
-	if len(all) < 2 {
-		s.Fatalf("%d interceptors, want two at least", len(all))
-	}
+	var all []interceptor
+	s.eventually("two interceptors to be ready", func() (bool, error) {
+		all = s.interceptors()
+		return len(all) >= 2, fmt.Errorf("%d are", len(all))
+	})
 	struck, spared := all[0], all[1]
 	struckStream, sparedStream := s.opened(struck.HTTP, host, "simulated", "Are you there?"), s.opened(spared.HTTP, host, "simulated", "Are you there?")
 	models := call{url: "http://" + host + "/v1/models"}
