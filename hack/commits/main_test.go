@@ -11,7 +11,7 @@ import (
 func TestCheck(t *testing.T) {
 	tests := []struct {
 		reason, message string
-		want            string // part of the only finding; empty if there is none
+		want            string // part of the only finding, or empty
 	}{
 		{"a component, an imperative, a body", "forward: close idle connections\n\nThey outlived their endpoint.\n", ""},
 		{"two components", "docs, ci: install what the guides need\n\nThe runner lacks openssl.\n", ""},

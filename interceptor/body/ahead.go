@@ -207,7 +207,7 @@ func (a *ahead) close() {
 func (a *ahead) start(blind bool) {
 	r := a.body.request
 	a.blind = blind
-	// One byte more than may come shows the end, or that there is none.
+	// One byte more than may come shows whether the body has ended.
 	a.most = a.limit + 1
 	if a.blind {
 		a.most = maxWhole + 1

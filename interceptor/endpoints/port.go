@@ -100,8 +100,8 @@ func (p *Port) move(t *ticket, tried []string) (Slot, bool) {
 	return e.issue(open, t.limit, t.waited), true
 }
 
-// within returns the least loaded endpoint below the limit, except those with a tried address;
-// nil if there is none. The request may be in flight at one of them, where it does not count. The
+// within returns the least loaded endpoint below the limit, except those with a tried address,
+// or nil. The request may be in flight at one of them, where it does not count. The
 // caller holds p.mu.
 func (p *Port) within(limit int, from *endpoint, tried []string) *endpoint {
 	endpoints := p.endpoints()

@@ -62,7 +62,7 @@ func (r *Reported) Changed() <-chan struct{} {
 	return r.changed
 }
 
-// Load returns the report. It returns the zero Report if there is none, or if the report came
+// Load returns the report. It returns the zero Report without one, or if the report came
 // before a time: it belongs to a past wake.
 func (r *Reported) Load(after time.Time) Report {
 	if r == nil {

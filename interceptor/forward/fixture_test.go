@@ -185,7 +185,7 @@ func read(t *testing.T, body io.Reader) string {
 	return string(b)
 }
 
-// status returns the status of a failure; 0 if there is none.
+// status returns the status of a failure, or 0.
 func status(err error) int {
 	var failure *clienterror.Error
 	if errors.As(err, &failure) {

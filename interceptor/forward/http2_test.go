@@ -307,7 +307,7 @@ func TestFramesOfABackendThatBreakTheRFC(t *testing.T) {
 		"Push": {"6.6: it was not enabled", func(f *http2.Framer, stream uint32) {
 			_ = f.WritePushPromise(http2.PushPromiseParam{StreamID: stream, PromiseID: 2, BlockFragment: http2client.Block(":path", "/"), EndHeaders: true})
 		}, 502},
-		"HPACK": {"4.3: an index that is none", func(f *http2.Framer, stream uint32) {
+		"HPACK": {"4.3: an invalid index", func(f *http2.Framer, stream uint32) {
 			_ = f.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, stream, []byte{0x80})
 		}, 502},
 		"TooLarge":  {"4.2: a frame over the largest size", func(f *http2.Framer, _ uint32) { _ = f.WriteRawFrame(0xbe, 0, 0, make([]byte, 17<<20-1-1<<20)) }, 502},

@@ -78,7 +78,7 @@ type waiter struct {
 	ready chan delivery // buffered
 }
 
-// delivery is a connection, or the reason why there is none.
+// delivery is a connection, or the reason for the lack of one.
 type delivery struct {
 	connection sender
 	err        error

@@ -189,7 +189,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 	return old.With(set, remove)
 }
 
-// effective returns the object in force for a name, nil if there is none.
+// effective returns the object in force for a name, or nil.
 func (m *model) effective(key routing.Key) (*v1beta1.InterceptorRoute, ObjectRef) {
 	named := m.routes[key]
 	if named.Superseded() {

@@ -24,7 +24,7 @@ type verdict struct {
 	reason v1beta1.WakeReason
 	// message explains the reason, or what the pod waits for, to users who may read the pod.
 	message string
-	// pod that is furthest; nil if there is none.
+	// pod that is furthest, or nil.
 	pod *corev1.Pod
 	// restarts of the container that the reason is about.
 	restarts int32
@@ -197,7 +197,7 @@ func crashed(v verdict, c *corev1.ContainerStatus) verdict {
 	return v
 }
 
-// status returns a condition of a pod; the zero condition if there is none.
+// status returns a condition of a pod, or the zero condition.
 func status(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == kind {

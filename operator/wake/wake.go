@@ -223,7 +223,7 @@ func (r *Reconciler) inForce(ctx context.Context, name types.NamespacedName) (in
 	return in, decoded, stored, nil
 }
 
-// storedWake returns the wake in the status of an object; nil if there is none.
+// storedWake returns the wake in the status of an object, or nil.
 func storedWake(raw *unstructured.Unstructured) *v1beta1.WakeStatus {
 	fields, found, _ := unstructured.NestedMap(raw.Object, "status", "wake")
 	if !found {

@@ -201,8 +201,8 @@ func (c *connections) relieve() {
 	}
 }
 
-// stalled returns a connection that has written nothing of its responses for a while; nil if
-// there is none. Of several, it returns the one with the most responses that have begun.
+// stalled returns a connection that has written nothing of its responses for a while, or
+// nil. Of several, it returns the one with the most responses that have begun.
 func (c *connections) stalled() (stalled *tcpConn) {
 	late := time.Now().Add(-c.patience)
 	c.mu.Lock()

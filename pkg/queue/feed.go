@@ -19,7 +19,7 @@ const (
 // so that sending one of them costs the same among ten routes and among 100,000.
 // All methods but Changed's signals belong to that reader's goroutine.
 type Feed interface {
-	// Changed returns the signal of a change of that urgency; nil if there is none.
+	// Changed returns the signal of a change of that urgency, or nil.
 	Changed(u Urgency) <-chan struct{}
 	// Take calls visit with the counts of routes that changed, at most so many, and
 	// forgets them. It reports whether it left any; their signal is then given

@@ -68,7 +68,7 @@ func TestConditionsOfRules(t *testing.T) {
 		{"a network", v1beta1.RoutingRule{ClientCIDRs: []string{"10.0.0.0/8", "192.0.2.0/24"}}, request(), true, ""},
 		{"an address", v1beta1.RoutingRule{ClientCIDRs: []string{"192.0.2.7"}}, request(), true, ""},
 		{"another network", v1beta1.RoutingRule{ClientCIDRs: []string{"10.0.0.0/8"}}, request(), false, ""},
-		{"a network that is none", v1beta1.RoutingRule{ClientCIDRs: []string{"10.0.0.0/33"}}, request(), false, "no client is in the network"},
+		{"an invalid network", v1beta1.RoutingRule{ClientCIDRs: []string{"10.0.0.0/33"}}, request(), false, "no client is in the network"},
 
 		{"a crawler", agents("Crawlers"), agent("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"), true, ""},
 		{"an uptime check", agents("UptimeCheckers"), agent("Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)"), true, ""},

@@ -137,7 +137,7 @@ func (n *paths[T]) indexRule(e *edit, r *rule[T], add bool) {
 	n.setList(e, in, list)
 }
 
-// listOf returns the list of a header; nil if there is none.
+// listOf returns the list of a header, or nil.
 func (n *paths[T]) listOf(e *edit, m *headerMatch) *headerList[T] {
 	named, ok := n.headers.lookup(e, m.name)
 	switch {

@@ -27,7 +27,7 @@ type served struct {
 	route *v1beta1.InterceptorRoute
 	kind  string
 	// example is a rule that requests match and no other route takes, with at most one host and
-	// one path; nil if there is none.
+	// one path, or nil.
 	example *routing.Rule
 	// host is one that the example matches.
 	host string

@@ -43,7 +43,7 @@ func split(file []byte) []document {
 	return documents
 }
 
-// firstLine is the index of the first line with content; -1 if there is none.
+// firstLine is the index of the first line with content, or -1.
 func firstLine(lines [][]byte) int {
 	for i, line := range lines {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {

@@ -50,7 +50,7 @@ func selectorOf(s *corev1.Service) labels.Selector {
 }
 
 // Behind returns the Deployments whose processes serve a port of a Service when they run, or why
-// there is none. Some of the Deployments may be in other namespaces.
+// no Deployment does. Some of the Deployments may be in other namespaces.
 func Behind(s *corev1.Service, port *corev1.ServicePort, all []*appsv1.Deployment) (behind []*appsv1.Deployment, reason string) {
 	if len(s.Spec.Selector) == 0 {
 		return nil, fmt.Sprintf("Service %q has no selector", s.Name)

@@ -109,7 +109,7 @@ func newTab(d driver) *tab { return &tab{driver: d, paints: make(chan paint, 100
 
 // paint is the first time that something of a document was shown.
 type paint struct {
-	// status of the document; unreachable if there is none.
+	// status of the document, or unreachable.
 	status int64
 	at     time.Time
 }

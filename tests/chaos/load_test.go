@@ -173,7 +173,7 @@ func (i *interceptor) isDown(since time.Time) bool {
 	return false
 }
 
-// choose returns an interceptor whose process lives, as a Service does; nil if there is none.
+// choose returns an interceptor whose process lives, as a Service does, or nil.
 func (c *chaos) choose(random *rand.Rand) *interceptor {
 	first := random.IntN(len(c.interceptors))
 	for n := range c.interceptors {

@@ -190,7 +190,7 @@ func partition(mute, deaf bool) func(*chaos, *rand.Rand) (string, error) {
 	}
 }
 
-// cutOff returns an interceptor without a partition, with its lock; nil if there is none.
+// cutOff returns an interceptor without a partition, with its lock, or nil.
 func (c *chaos) cutOff(random *rand.Rand) *interceptor {
 	for _, n := range random.Perm(len(c.interceptors)) {
 		if c.interceptors[n].cut.TryLock() {

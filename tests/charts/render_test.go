@@ -220,7 +220,7 @@ func TestNetworkPoliciesOfDefaults(t *testing.T) {
 func TestSchemaRefuses(t *testing.T) {
 	helm := tool(t, "helm")
 	for _, test := range []struct{ reason, values, says string }{
-		{"a word that is none", "operator: {pullPolicy: Sometimes}", "pullPolicy"},
+		{"an unknown word", "operator: {pullPolicy: Sometimes}", "pullPolicy"},
 		{"a duration without unit", "interceptor: {drainTimeout: 30}", "drainTimeout"},
 		{"a port above all", "interceptor: {admin: {port: 70000}}", "port"},
 		{"a list that is a text", "scaler: {tolerations: none}", "tolerations"},

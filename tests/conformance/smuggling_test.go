@@ -295,7 +295,7 @@ func TestNothingIsSmuggledFromHTTP2(t *testing.T) {
 		{"more than the length", "POST", "/first", []string{"content-length", "5"}, evil, false, false},
 		{"a length without body", "POST", "/first", []string{"content-length", "5"}, "", false, false},
 		{"a length without body, of GET", "GET", "/first", []string{"content-length", "5"}, "", false, false},
-		{"a body that is none", "POST", "/first", []string{"content-length", "0"}, evil, false, true},
+		{"no body", "POST", "/first", []string{"content-length", "0"}, evil, false, true},
 		{"two lengths", "POST", "/first", []string{"content-length", "38", "content-length", "5"}, evil, false, false},
 		{"no number", "POST", "/first", []string{"content-length", "+38"}, evil, false, false},
 		{"a list", "POST", "/first", []string{"content-length", "38, 38"}, evil, false, false},

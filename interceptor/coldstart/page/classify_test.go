@@ -82,7 +82,7 @@ func TestScriptsInPlainHTTPAreNoNavigations(t *testing.T) {
 
 		"a link of another site, without the header": {http.Header{"Accept": {browser}, "Referer": {"http://other.test/app.test"}}, true},
 		"another port is another host":               {http.Header{"Accept": {browser}, "Referer": {"http://app.test:8080/"}}, true},
-		"a referer that is none":                     {http.Header{"Accept": {browser}, "Referer": {"http://[app.test/"}}, true},
+		"an invalid referer":                         {http.Header{"Accept": {browser}, "Referer": {"http://[app.test/"}}, true},
 		"a referer without a host":                   {http.Header{"Accept": {browser}, "Referer": {"about:blank"}}, true},
 		"a link over TLS":                            {http.Header{"Accept": {browser}, "Referer": {"https://app.test/"}, "Sec-Fetch-Mode": {"navigate"}}, true},
 	} {

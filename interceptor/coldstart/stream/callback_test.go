@@ -20,7 +20,7 @@ func TestCompile(t *testing.T) {
 		{"an interval that is too short", Options{Message: "m", Interval: 99 * time.Millisecond}, false},
 		{"a negative interval", Options{Message: "m", Interval: -1}, false},
 		{"a negative delay", Options{Message: "m", InitialDelay: -1}, false},
-		{"a display that is none", Options{Message: "m", Display: "Loud"}, false},
+		{"an unknown display", Options{Message: "m", Display: "Loud"}, false},
 		{"the longest texts", Options{Message: strings.Repeat("é", maxText), KeepaliveMessage: strings.Repeat("é", maxText)}, true},
 		{"a message that is too long", Options{Message: strings.Repeat("{estimate}", 100_000)}, false},
 		{"a keepalive that is too long", Options{Message: "m", KeepaliveMessage: strings.Repeat("{elapsed}", 100_000)}, false},

@@ -67,7 +67,7 @@ func TestDetect(t *testing.T) {
 		{"Origin of another port", "POST", "/v1/chat/completions", http.Header{"Origin": {"http://llm.example:9090"}}, nil},
 		{"Origin of another host", "POST", "/v1/chat/completions", http.Header{"Origin": {"https://ui.example"}}, nil},
 		{"opaque origin", "POST", "/v1/chat/completions", http.Header{"Origin": {"null"}}, nil},
-		{"Origin that is none", "POST", "/v1/chat/completions", http.Header{"Origin": {"http://%zz"}}, nil},
+		{"an invalid Origin", "POST", "/v1/chat/completions", http.Header{"Origin": {"http://%zz"}}, nil},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			var r *http.Request

@@ -117,7 +117,7 @@ func appendMember(to []byte, key string, value []byte) []byte {
 	return appendCompact(appendKey(to, key), value)
 }
 
-// valueOf returns the value of an object's last member of that name; nil if there is none.
+// valueOf returns the value of an object's last member of that name, or nil.
 func valueOf(object []byte, key string) (value []byte) {
 	members(object, func(m member) {
 		if string(m.key) == key {

@@ -29,7 +29,7 @@ func TestAnswersOfOtherShapes(t *testing.T) {
 		{"lines without a type", &eventSource, "", 200, "{\"a\":1}\n{\"a\":2}", "data: {\"a\":1}\n\ndata: {\"a\":2}\n\n"},
 		{"values in a row", &eventSource, "application/json", 200, `{"a":"}{"}{"a":"\""}`, `data: {"a":"}{"}` + "\n\n" + `data: {"a":"\""}` + "\n\n"},
 		{"a sequence of RFC 7464", &eventSource, "application/json-seq", 200, "\x1e{\"a\":1}\n\x1e{\"a\":2}\n", "data: {\"a\":1}\n\ndata: {\"a\":2}\n\n"},
-		{"lines with one that is none", &eventSource, "application/jsonl", 200, "{\"a\":1}\nfatal: no memory\n{\"a\":2}\n", "data: {\"a\":1}\n\ndata: fatal: no memory\n\ndata: {\"a\":2}\n\n"},
+		{"lines, one of them not JSON", &eventSource, "application/jsonl", 200, "{\"a\":1}\nfatal: no memory\n{\"a\":2}\n", "data: {\"a\":1}\n\ndata: fatal: no memory\n\ndata: {\"a\":2}\n\n"},
 		{"lines of scalars", &eventSource, "application/jsonl", 200, "1\n\"x\"\nnull\n", "data: 1\n\ndata: \"x\"\n\ndata: null\n\n"},
 		{"a document on many lines", &eventSource, "application/json", 200, "{\n  \"a\": [1,\n  2]\n}\n", `data: {  "a": [1,  2]}` + "\n\n"},
 		{"a number", &eventSource, "application/json", 200, "42", "data: 42\n\n"},

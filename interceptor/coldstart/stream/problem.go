@@ -175,7 +175,7 @@ const (
 // messageKeys are what servers call the message of an error, the best one first.
 var messageKeys = []string{"error", "message", "detail", "msg", "errors", "error_description", "error_message", "reason", "title"}
 
-// phrase finds the message in a value of any shape; it is empty if there is none.
+// phrase finds the message in a value of any shape. The result is empty without one.
 func phrase(value []byte, depth int) string {
 	if depth == 0 || len(value) == 0 {
 		return ""

@@ -111,7 +111,7 @@ func (s *scanner) token(c byte) step {
 	return between
 }
 
-// in is the container around the next byte; nil if there is none.
+// in is the container around the next byte, or nil.
 func (s *scanner) in() *level {
 	if len(s.at) == 0 {
 		return nil

@@ -88,7 +88,7 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 		{"Google's list", "application/json", 400, `[{"error":{"code":400,"message":"g","status":"INVALID_ARGUMENT"}}]`,
 			`data: {"error":{"message":"g","type":"invalid_request_error","param":null,"code":400,"status":"INVALID_ARGUMENT"}}` + "\n\n"},
 		{"JSON of another shape is text", "application/json", 400, `{"oops":1}`, chatFailure(`{"oops":1}`, "invalid_request_error", `"400"`)},
-		{"JSON that is none is text", "application/json", 400, `{"error":`, chatFailure(`{"error":`, "invalid_request_error", `"400"`)},
+		{"invalid JSON is text", "application/json", 400, `{"error":`, chatFailure(`{"error":`, "invalid_request_error", `"400"`)},
 		{"text", "text/plain", 503, "no capacity\n", chatFailure("no capacity", "server_error", `"503"`)},
 		{"the first 4 KiB of text", "text/plain", 503, long, chatFailure(long[:4096], "server_error", `"503"`)},
 		{"nothing but a status", "", 503, "", chatFailure("Service Unavailable", "server_error", `"503"`)},

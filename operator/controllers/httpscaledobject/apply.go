@@ -121,7 +121,7 @@ func (r *Reconciler) remove(ctx context.Context, object *v1alpha1.HTTPScaledObje
 	return nil
 }
 
-// existing returns the ScaledObject of the object's name, nil if there is none.
+// existing returns the ScaledObject of the object's name, or nil.
 func (r *Reconciler) existing(ctx context.Context, object *v1alpha1.HTTPScaledObject) (*unstructured.Unstructured, error) {
 	existing := keda.NewScaledObject()
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(object), existing)

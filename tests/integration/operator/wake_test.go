@@ -18,7 +18,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/objects"
 )
 
-// shown returns "phase reason: message" of the wake of a route; empty if there is none.
+// shown returns "phase reason: message" of the wake of a route, or an empty text.
 func shown(ctx context.Context, kind schema.GroupVersionKind, namespace, name string) func(Gomega) string {
 	return func(g Gomega) string {
 		object := get(ctx, g, kind, namespace, name)
