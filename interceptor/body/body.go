@@ -92,9 +92,9 @@ const (
 // the client has left. If the rest of such a body finds no room for 30 seconds, it fails with
 // 503.
 //
-// A client that waits for 100 Continue gets it only if what comes next depends on its body. Then
-// the body is of interest as a whole, and its length is within limit. Otherwise the backend may
-// refuse the request before the body is sent. A client that sends without waiting longer is read
+// A client of HTTP/1.1 that waits for 100 Continue gets it only if what comes next depends on its
+// body. Then the body is of interest as a whole, and its length is within limit. Otherwise the
+// backend may refuse the request before the body is sent. A client that sends without waiting longer is read
 // like any other.
 //
 // The budget is charged with Window whether it has room for that or not.
