@@ -147,6 +147,8 @@ func TestAHeaderKeepsASessionWithItsPod(t *testing.T) {
 		}
 	}
 	w.pods()
+	// An answer reaches its client a moment before the request is over.
+	w.eventually("nothing is in flight", func() bool { return w.counts()["default/app"].Concurrency == 0 })
 	before := w.counts()["default/app"]
 	got := w.do(w.request("DELETE", "app.test", "/", "", "Sid", old))
 	// The scaler has KEDA wake a target whose requests have become more.
