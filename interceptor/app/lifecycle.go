@@ -61,6 +61,7 @@ func (a *App) parts() []func(context.Context) error {
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error { return a.sync.Run(ctx, a.source) },
 		func(context.Context) error { return a.proxy.Serve(a.listeners.proxy) },
+		func(ctx context.Context) error { a.cold.KeepWarm(ctx, a.sync.Warm, a.sync.Rewarmed()); return nil },
 	}
 	if a.certificates != nil {
 		parts = append(parts,

@@ -19,6 +19,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/coldstart/stream"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/metrics"
+	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
 // lossLines is how many lost answers are logged a second.
@@ -39,6 +40,8 @@ type Options struct {
 	Log logr.Logger
 	// Match finds the route of a request that goes to another host and path.
 	Match func(r *http.Request, host, path string) (*exchange.Route, bool)
+	// Route finds a route by its name.
+	Route func(routing.Key) (*exchange.Route, bool)
 }
 
 // ColdStart is the step for requests that no endpoint takes yet. It shows their demand,
@@ -51,6 +54,7 @@ type ColdStart struct {
 	now     func() time.Time
 	log     logr.Logger
 	match   func(r *http.Request, host, path string) (*exchange.Route, bool)
+	route   func(routing.Key) (*exchange.Route, bool)
 	// losses bounds the log: a backend that fits no client fails with each request.
 	losses  *rate.Limiter
 	waiting waiting
@@ -60,25 +64,16 @@ type ColdStart struct {
 func New(next exchange.Handler, o Options) *ColdStart {
 	return &ColdStart{
 		next: next, budget: o.Budget, maxBody: o.MaxBody, metrics: o.Metrics, now: o.Now,
-		log: o.Log, match: o.Match, losses: rate.NewLimiter(lossLines, lossLines),
+		log: o.Log, match: o.Match, route: o.Route, losses: rate.NewLimiter(lossLines, lossLines),
 	}
 }
 
 // ServeExchange answers a request that no endpoint takes yet.
 func (c *ColdStart) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	demand(x)
+	c.demand(x)
 	p := &pending{ColdStart: c, w: w, r: r, x: x}
 	defer x.Body.Close()
 	return p.respond()
-}
-
-// demand shows the demand of a request to the scaler, unless its target is awake: then
-// the request waits for its turn.
-func demand(x *exchange.Exchange) {
-	if x.Awake = x.Route.Target.Endpoints.Ready(); !x.Awake {
-		x.Cold = true
-		x.Route.InFlight.Cold(x.Route.Lease, x.Route.TargetReady)
-	}
 }
 
 // respond picks what the client gets, most specific first. None of it helps while the wake

@@ -265,7 +265,7 @@ func (p *pending) follow() {
 		p.waiter.Limit(p.x.Route.ReleaseConcurrency)
 	}
 	// A route that was deleted in between has forgotten its lease.
-	demand(p.x)
+	p.demand(p.x)
 }
 
 // ready ends the wait with an endpoint. One that arrives for a client that has left goes

@@ -10,6 +10,7 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 	"github.com/kedacore/http-add-on/interceptor/session"
+	"github.com/kedacore/http-add-on/pkg/route"
 	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
@@ -59,6 +60,10 @@ type Route struct {
 	FailEarly bool
 	// Lease is how long a cold hit asks for the target.
 	Lease time.Duration
+	// WarmUps are the times at which the target is kept awake.
+	WarmUps []*route.WarmUp
+	// Needs are the routes that are woken along with this one.
+	Needs []routing.Key
 
 	// Replacement notifies waiting requests when a newly compiled route replaces this one.
 	Replacement *Replacement

@@ -36,6 +36,8 @@ type compiler struct {
 	settings   route.Settings
 	services   map[routing.Key]*corev1.Service
 	configMaps map[routing.Key]*configMap
+	// wakes returns the names in coldStart.wakes of a route, and whether it exists.
+	wakes func(routing.Key) (names []string, ok bool)
 }
 
 // compilation is the state of compiling one route.
@@ -83,6 +85,7 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		})
 	}
 	n.coldStart(compiled, spec.ColdStart)
+	n.demand(compiled, spec.ColdStart)
 	compiled.Session = n.session(obj)
 	if compiled.Fallback != nil && compiled.Readiness == 0 {
 		compiled.Readiness = route.FallbackReadiness
@@ -102,10 +105,10 @@ func (n *compilation) reported(key routing.Key) *exchange.Reported {
 }
 
 // Check returns a function that reports what would not be in effect of a route with these
-// Services and ConfigMaps. It does not check the rules.
-func Check(services []*corev1.Service, configMaps []*corev1.ConfigMap, settings route.Settings) func(*v1beta1.InterceptorRoute) []string {
+// Services, ConfigMaps and other routes. It does not check the rules.
+func Check(services []*corev1.Service, configMaps []*corev1.ConfigMap, settings route.Settings, wakes func(routing.Key) ([]string, bool)) func(*v1beta1.InterceptorRoute) []string {
 	c := compiler{
-		store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), settings: settings,
+		store: endpoints.NewStore(), tracker: inflight.NewTracker(nil), settings: settings, wakes: wakes,
 		services: make(map[routing.Key]*corev1.Service, len(services)), configMaps: make(map[routing.Key]*configMap, len(configMaps)),
 	}
 	for _, s := range services {
@@ -160,6 +163,36 @@ func (n *compilation) coldStart(to *exchange.Route, spec *v1beta1.ColdStartSpec)
 		if from := spec.WaitingPage.BodyFromConfigMap; from != nil && compiled != nil {
 			to.Page = n.ownPage(compiled, from)
 		}
+	}
+}
+
+// demand compiles what asks for the target besides its requests, and what it needs.
+func (n *compilation) demand(to *exchange.Route, spec *v1beta1.ColdStartSpec) {
+	if spec == nil {
+		return
+	}
+	for i := range spec.WarmUp {
+		warmUp, problem := route.CompileWarmUp(&spec.WarmUp[i])
+		if problem != nil {
+			n.problem("coldStart.warmUp[%d]: %s", i, problem.Message)
+			continue
+		}
+		to.WarmUps = append(to.WarmUps, warmUp)
+	}
+	if len(spec.Wakes) == 0 {
+		return
+	}
+	needs, seen, problems := route.Needs(to.Name, func(name string) ([]string, bool) {
+		return n.wakes(routing.Key{Namespace: n.namespace, Name: name})
+	})
+	for _, problem := range problems {
+		n.problem("coldStart.wakes: %s", problem.Message)
+	}
+	for _, name := range needs {
+		to.Needs = append(to.Needs, routing.Key{Namespace: n.namespace, Name: name})
+	}
+	for _, name := range seen {
+		n.uses = append(n.uses, ObjectRef{Kind: kindRoute, Namespace: n.namespace, Name: name})
 	}
 }
 

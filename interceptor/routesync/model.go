@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,11 @@ type model struct {
 	live     map[routing.Key]*exchange.Route // compiled, as published
 	orphans  map[routing.Key]*exchange.Route // deleted; requests may wait under them
 	problems map[ObjectRef]string
+
+	// warm are the live routes that have warm-ups; warmChanged reports that they are others than
+	// before.
+	warm        map[routing.Key]*exchange.Route
+	warmChanged bool
 }
 
 func newModel(c compiler) *model {
@@ -59,10 +65,12 @@ func newModel(c compiler) *model {
 		live:       map[routing.Key]*exchange.Route{},
 		orphans:    map[routing.Key]*exchange.Route{},
 		problems:   map[ObjectRef]string{},
+		warm:       map[routing.Key]*exchange.Route{},
 	}
 	m.compiler, m.quota = c, c.settings.Limits.Quota()
 	m.compiler.services = m.services
 	m.compiler.configMaps = m.configMaps
+	m.compiler.wakes = m.wakes
 	return m
 }
 
@@ -112,6 +120,7 @@ func newConfigMap(object *corev1.ConfigMap) *configMap {
 func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj kubesource.Object) {
 	m.dirty[key] = struct{}{}
 	delete(m.problems, ref)
+	before, existed := m.wakes(key)
 	var decoded *v1beta1.InterceptorRoute
 	if u, _ := obj.(*unstructured.Unstructured); u != nil {
 		var err error
@@ -130,7 +139,16 @@ func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj kubesource.Object
 	} else {
 		m.quota.Set(types.NamespacedName(key), time.Time{}, 0)
 	}
+	if after, exists := m.wakes(key); exists != existed || !slices.Equal(after, before) {
+		m.touch(ObjectRef{Kind: kindRoute, Namespace: key.Namespace, Name: key.Name})
+	}
 }
+
+// kindRoute is the kind of a route that another one wakes, whichever kind it is of.
+const kindRoute = api.KindInterceptorRoute
+
+// wakes returns the names in coldStart.wakes of a route, and whether it exists.
+func (m *model) wakes(key routing.Key) (names []string, ok bool) { return route.Wakes(m.routes[key]) }
 
 // applyDependency takes a Service or ConfigMap in and marks the routes that use it.
 func applyDependency[T any](m *model, into map[routing.Key]*T, ref ObjectRef, key routing.Key, obj *T) {
@@ -139,6 +157,11 @@ func applyDependency[T any](m *model, into map[routing.Key]*T, ref ObjectRef, ke
 	} else {
 		into[key] = obj
 	}
+	m.touch(ref)
+}
+
+// touch marks the routes that use an object.
+func (m *model) touch(ref ObjectRef) {
 	for user := range m.users[ref] {
 		m.dirty[user] = struct{}{}
 	}
@@ -169,6 +192,7 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			delete(m.orphans, key)
 		}
 		m.live[key] = compiled
+		m.keepWarm(key, compiled)
 		m.depend(key, uses)
 		if over := m.quota.Problem(types.NamespacedName(key)); over != nil {
 			rules, wrong = nil, append(wrong, over.Message)
@@ -240,6 +264,7 @@ func (m *model) forget(key routing.Key) {
 		return
 	}
 	delete(m.live, key)
+	m.keepWarm(key, nil)
 	m.forgotten = append(m.forgotten, key.String())
 	// Those without requests go, but not this one: a request may have matched it a
 	// moment ago.
@@ -249,4 +274,14 @@ func (m *model) forget(key routing.Key) {
 		}
 	}
 	m.orphans[key] = forgotten
+}
+
+// keepWarm takes a compiled route, nil for one that is gone, among those that have warm-ups.
+func (m *model) keepWarm(key routing.Key, compiled *exchange.Route) {
+	if compiled != nil && len(compiled.WarmUps) > 0 {
+		m.warm[key], m.warmChanged = compiled, true
+	} else if m.warm[key] != nil {
+		delete(m.warm, key)
+		m.warmChanged = true
+	}
 }

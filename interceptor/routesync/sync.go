@@ -3,6 +3,8 @@ package routesync
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,6 +70,8 @@ type Sync struct {
 
 	table    atomic.Pointer[routing.Table[*exchange.Route]]
 	loaded   chan struct{} // closed when there is a table
+	warm     atomic.Pointer[[]*exchange.Route]
+	rewarmed chan struct{}
 	problems atomic.Pointer[map[ObjectRef]string]
 
 	reports reports
@@ -84,9 +88,12 @@ func New(o Options) *Sync {
 		signal:  make(chan struct{}, 1),
 		loaded:  make(chan struct{}),
 		pending: map[ObjectRef]kubesource.Object{},
+
+		rewarmed: make(chan struct{}, 1),
 	}
 	s.model = newModel(compiler{reports: &s.reports, store: o.Store, tracker: o.Tracker, defaults: o.Defaults, settings: o.Settings})
 	s.problems.Store(&map[ObjectRef]string{})
+	s.warm.Store(&[]*exchange.Route{})
 	return s
 }
 
@@ -99,6 +106,12 @@ func (s *Sync) Loaded() <-chan struct{} { return s.loaded }
 
 // Ready reports whether a table has been published.
 func (s *Sync) Ready() bool { return s.table.Load() != nil }
+
+// Warm returns the routes that have warm-ups. The slice is shared: it must not be written to.
+func (s *Sync) Warm() []*exchange.Route { return *s.warm.Load() }
+
+// Rewarmed receives when Warm returns other routes than before.
+func (s *Sync) Rewarmed() <-chan struct{} { return s.rewarmed }
 
 // Problems returns the objects that are not, or not fully, in effect, and why.
 // The map is shared: it must not be written to.
@@ -129,9 +142,12 @@ func (s *Sync) change(of, to kubesource.Object) {
 	s.wake()
 }
 
-func (s *Sync) wake() {
+func (s *Sync) wake() { signal(s.signal) }
+
+// signal sends, unless the last signal was not received yet.
+func signal(to chan<- struct{}) {
 	select {
-	case s.signal <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
@@ -214,6 +230,12 @@ func (s *Sync) publish() {
 			close(s.loaded)
 		}
 		s.log.V(1).Info("published routing table", "routes", table.Len(), "changes", len(pending))
+	}
+	if s.model.warmChanged {
+		warm := slices.Collect(maps.Values(s.model.warm))
+		s.warm.Store(&warm)
+		s.model.warmChanged = false
+		signal(s.rewarmed)
 	}
 	for _, key := range s.model.forgotten {
 		s.model.compiler.tracker.Forget(key)

@@ -127,13 +127,17 @@ func TestProblemsAreLoggedUnlessAnotherDoes(t *testing.T) {
 func TestCheck(t *testing.T) {
 	labelled := metav1.ObjectMeta{Namespace: "ns", Name: "page", Labels: map[string]string{"http.keda.sh/response-body": "true"}}
 	service, _ := appService().(*corev1.Service)
-	check := Check([]*corev1.Service{service}, []*corev1.ConfigMap{{ObjectMeta: labelled, Data: map[string]string{"a": "{{.Message}}"}}}, route.Settings{})
+	check := Check([]*corev1.Service{service}, []*corev1.ConfigMap{{ObjectMeta: labelled, Data: map[string]string{"a": "{{.Message}}"}}}, route.Settings{},
+		func(key routing.Key) ([]string, bool) { return []string{"b"}, key.Name == "b" })
 	for more, want := range map[string]string{
 		"": "",
-		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: a}}}":        "",
-		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: b}}}":        `coldStart.waitingPage: ConfigMap "page" has no key "b"`,
-		"coldStart: {fallback: {service: {name: other, port: 80}}}":                  `coldStart.fallback: Service "other" does not exist`,
-		"staticRoutes: [{rules: [{hosts: [a.*.b]}], response: {statusCode: 204}}]":   `staticRoutes[0]: no request matches the host "a.*.b"`,
+		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: a}}}":      "",
+		"coldStart: {waitingPage: {bodyFromConfigMap: {name: page, key: b}}}":      `coldStart.waitingPage: ConfigMap "page" has no key "b"`,
+		"coldStart: {fallback: {service: {name: other, port: 80}}}":                `coldStart.fallback: Service "other" does not exist`,
+		"staticRoutes: [{rules: [{hosts: [a.*.b]}], response: {statusCode: 204}}]": `staticRoutes[0]: no request matches the host "a.*.b"`,
+		"coldStart: {wakes: [b]}":                                                    "coldStart.wakes: it leads into a cycle: b wakes b",
+		"coldStart: {warmUp: [{cron: '0 8 * * *', for: 1h}]}":                        "",
+		"coldStart: {warmUp: [{cron: '0 8 * *', for: 1h}]}":                          `coldStart.warmUp[0]: "0 8 * *" is not a schedule: `,
 		"coldStart: {placeholder: {response: {bodyFromConfigMap: {name: nothing}}}}": `coldStart.placeholder: ConfigMap "nothing" does not exist`,
 	} {
 		u, _ := interceptorRoute(t, "a", "a.test", more).(*unstructured.Unstructured)
@@ -624,4 +628,74 @@ func TestSessions(t *testing.T) {
 			t.Errorf("%s: %+v", c.reason, rule)
 		}
 	}
+}
+
+// What a route needs follows the other routes: one that comes, one that changes, and one that goes.
+func TestNeedsFollowTheOtherRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Set(interceptorRoute(t, "a", "a.test", "coldStart: {wakes: [b]}"))
+		sink.Synced()
+		settle()
+		a := ObjectRef{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "a"}
+		expect := func(reason, problem string, want ...string) {
+			t.Helper()
+			settle()
+			var got []string
+			for _, key := range match(s, "a.test").Needs {
+				got = append(got, key.Name)
+			}
+			if !slices.Equal(got, want) || !strings.Contains(s.Problems()[a], problem) || problem == "" && s.Problems()[a] != "" {
+				t.Errorf("%s: needs %v, problems %q; want %v, %q", reason, got, s.Problems()[a], want, problem)
+			}
+		}
+		expect("no other", `no route "b"`)
+		sink.Set(httpScaledObject(t, "b", "b.test"))
+		expect("one of the other kind", "", "b")
+		sink.Set(interceptorRoute(t, "b", "b.test", "coldStart: {wakes: [c]}"))
+		expect("one that needs another", `no route "c"`, "b")
+		sink.Set(interceptorRoute(t, "c", "c.test", ""))
+		expect("all of them", "", "b", "c")
+		sink.Set(interceptorRoute(t, "c", "c.test", "coldStart: {wakes: [a]}"))
+		expect("a cycle", "it leads into a cycle: a wakes b wakes c wakes a")
+		sink.Set(interceptorRoute(t, "c", "c.test", "coldStart: {wakes: [c]}"))
+		expect("a cycle of others", "it leads into a cycle: c wakes c")
+		sink.Delete(interceptorRoute(t, "c", "c.test", ""))
+		expect("one that is gone", `no route "c"`, "b")
+		sink.Delete(interceptorRoute(t, "b", "b.test", ""))
+		expect("one whose other object is in force again", "", "b")
+	})
+}
+
+// Only changes of routes with warm-ups are signaled.
+func TestRoutesWithWarmUps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, sink := run(t, logr.Discard())
+		sink.Set(appService())
+		sink.Synced()
+		expect := func(reason string, signal bool, want int) {
+			t.Helper()
+			settle()
+			signaled := false
+			select {
+			case <-s.Rewarmed():
+				signaled = true
+			default:
+			}
+			if warm := s.Warm(); len(warm) != want || signaled != signal {
+				t.Errorf("%s: %d routes, signal %v", reason, len(warm), signaled)
+			}
+		}
+		sink.Set(interceptorRoute(t, "a", "a.test", ""))
+		expect("none", false, 0)
+		sink.Set(interceptorRoute(t, "a", "a.test", "coldStart: {warmUp: [{cron: '0 8 * * *', for: 1h}, {cron: wrong, for: 1h}]}"))
+		expect("one", true, 1)
+		sink.Set(interceptorRoute(t, "b", "b.test", ""))
+		expect("another route", false, 1)
+		sink.Set(interceptorRoute(t, "a", "a.test", "coldStart: {warmUp: [{cron: '@daily', for: 1h}]}"))
+		expect("changed", true, 1)
+		sink.Delete(interceptorRoute(t, "a", "a.test", ""))
+		expect("deleted", true, 0)
+	})
 }

@@ -104,6 +104,19 @@ func (t *Table[T]) Match(of *Request) (value T, ok bool) {
 	return value, false
 }
 
+// Get returns the value of a route.
+func (t *Table[T]) Get(key Key) (value T, ok bool) {
+	if t == nil {
+		return value, false
+	}
+	name := key.String()
+	found, ok := t.routes.find(maphash.String(t.seed, name), name, false)
+	if ok {
+		value = found.value
+	}
+	return value, ok
+}
+
 // Len returns the number of routes, those that match nothing included.
 func (t *Table[T]) Len() int {
 	if t == nil {

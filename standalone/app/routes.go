@@ -48,7 +48,6 @@ func examine(set *manifest.Set, targets []scale.Target, settings route.Settings)
 	x := &examination{
 		set: set, deployments: manifest.All[*appsv1.Deployment](set), limits: settings.Limits, claims: route.NewClaims(settings.Limits),
 		targets: make(map[types.NamespacedName]scale.Target, len(targets)), hosts: map[string]bool{},
-		check: routesync.Check(manifest.All[*corev1.Service](set), manifest.All[*corev1.ConfigMap](set), settings),
 	}
 	for _, t := range targets {
 		x.targets[t.Workload] = t
@@ -66,6 +65,8 @@ func examine(set *manifest.Set, targets []scale.Target, settings route.Settings)
 		named[name].Set(u.GetKind(), decoded)
 		x.claims.Set(u.GetKind(), name, decoded)
 	}
+	x.check = routesync.Check(manifest.All[*corev1.Service](set), manifest.All[*corev1.ConfigMap](set), settings,
+		func(key routing.Key) ([]string, bool) { return route.Wakes(named[types.NamespacedName(key)]) })
 	for _, n := range named {
 		_, object := n.InForce()
 		rules, _ := settings.Limits.Rules(object.Spec.Rules, route.Matches{})

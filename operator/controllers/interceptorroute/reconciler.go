@@ -28,7 +28,10 @@
 //
 // It is True with the reason as a warning when the target would not wake for now. Somebody paused
 // its ScaledObject (ScaledObjectPaused), or KEDA failed to poll the scaler or to scale
-// (ScaledObjectNotReady).
+// (ScaledObjectNotReady). The same holds for what else should wake:
+//   - InvalidWarmUp: a warm-up never comes;
+//   - InvalidWakes: the routes that the target needs lead into a cycle, or are too many;
+//   - RouteNotFound: one of them does not exist.
 //
 // The conditions ignore what the operator has no right to read.
 package interceptorroute

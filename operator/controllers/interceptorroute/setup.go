@@ -3,13 +3,17 @@ package interceptorroute
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
@@ -25,6 +29,7 @@ import (
 const (
 	serviceIndex   = "services"
 	configMapIndex = "configMaps"
+	wakesIndex     = "wakes"
 )
 
 // Setup adds the controller to a manager.
@@ -32,7 +37,7 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 	r.claims = claims.New(r.Settings.Limits)
 	routes, scaled := route.NewObject(route.InterceptorRouteKind()), route.NewObject(route.HTTPScaledObjectKind())
 	index := m.GetFieldIndexer()
-	for name, names := range map[string]client.IndexerFunc{serviceIndex: serviceNames, configMapIndex: configMapNames} {
+	for name, names := range map[string]client.IndexerFunc{serviceIndex: serviceNames, configMapIndex: configMapNames, wakesIndex: wakesNames} {
 		if err := index.IndexField(ctx, routes, name, names); err != nil {
 			return fmt.Errorf("indexing InterceptorRoutes: %w", err)
 		}
@@ -45,10 +50,14 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.Service](r, serviceIndex)), r.everything)
 	configMaps := availability.Source(r.ConfigMaps, objects, &corev1.ConfigMap{},
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.ConfigMap](r, configMapIndex)), r.everything)
+	// Statuses change with each wake, and say nothing about those who wake a route.
+	edits := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	err := builder.ControllerManagedBy(m).Named("interceptorroute").
 		For(routes).
 		Watches(routes, r.claims.Handler()).
 		Watches(scaled, r.claims.Handler()).
+		Watches(routes, handler.EnqueueRequestsFromMapFunc(r.wakers), edits).
+		Watches(scaled, handler.EnqueueRequestsFromMapFunc(r.wakers), edits).
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		WatchesRawSource(configMaps).
@@ -82,6 +91,28 @@ func configMapNames(object client.Object) (names []string) {
 		}
 	}
 	return names
+}
+
+func wakesNames(object client.Object) []string {
+	if r := decoded(object); r != nil && r.Spec.ColdStart != nil {
+		return r.Spec.ColdStart.Wakes
+	}
+	return nil
+}
+
+// wakers returns the routes that wake an object along with themselves, or would if it existed.
+func (r *Reconciler) wakers(ctx context.Context, object client.Object) []reconcile.Request {
+	users := usersOf[client.Object](r, wakesIndex)
+	seen := map[reconcile.Request]bool{}
+	for next := []client.Object{object}; len(next) > 0; next = next[1:] {
+		for _, waker := range users(ctx, next[0]) {
+			if !seen[waker] {
+				seen[waker] = true
+				next = append(next, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: waker.Namespace, Name: waker.Name}})
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
 }
 
 // usersOf returns the routes that refer to an object.

@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/tests/support/objects"
@@ -73,6 +74,40 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "blog"), patience).Should(Equal(routed))
 		Expect(api.Delete(ctx, waking(ns, "blog"))).To(Succeed())
 		Eventually(state(ctx, "blog"), patience).Should(HavePrefix("False NoScaledObject"))
+	}, NodeTimeout(time.Minute))
+
+	It("says what is wrong with its warm-ups, and with what it wakes", func(ctx SpecContext) {
+		other := func(name, wakes string) *unstructured.Unstructured {
+			return parse(fmt.Sprintf(`
+apiVersion: http.keda.sh/v1beta1
+kind: InterceptorRoute
+metadata: {name: %s}
+spec:
+  target: {service: %[1]s, port: 80}
+  scalingMetric: {concurrency: {targetValue: 1}}
+  coldStart: {wakes: [%s]}
+`, name, wakes), ns)
+		}
+		wakes := func(name string) func(Gomega) string {
+			return func(g Gomega) string { return condition(get(ctx, g, interceptorRouteKind, ns, name), "Wakes") }
+		}
+		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
+			r.Spec.ColdStart = &v1beta1.ColdStartSpec{
+				WarmUp: []v1beta1.WarmUp{{Cron: "0 8 * * *", TimeZone: "Europe/Atlantis", For: metav1.Duration{Duration: time.Hour}}},
+				Wakes:  []string{"cart"},
+			}
+		}))
+		const zone = `coldStart.warmUp[0]: there is no time zone "Europe/Atlantis"; coldStart.wakes: `
+		Eventually(wakes("shop"), patience).Should(Equal("True InvalidWarmUp: " + zone + `this namespace has no route "cart"`))
+		create(ctx, other("cart", "db"))
+		Eventually(wakes("shop"), patience).Should(Equal("True InvalidWarmUp: " + zone + `this namespace has no route "db"`))
+		create(ctx, other("db", "shop"))
+		Eventually(wakes("shop"), patience).Should(Equal("True InvalidWarmUp: " + zone + "it leads into a cycle: shop wakes cart wakes db wakes shop"))
+		Eventually(wakes("cart"), patience).Should(HaveSuffix("it leads into a cycle: cart wakes db wakes shop wakes cart"))
+		Expect(api.Delete(ctx, other("db", "shop"))).To(Succeed())
+		create(ctx, objects.HTTPScaledObject(ns, "db", "db."+ns+".test"))
+		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {coldStart: {warmUp: [{cron: "@daily", for: 1h}]}}}`)
+		Eventually(wakes("shop"), patience).Should(Equal("True Reconciled: demand wakes the target"))
 	}, NodeTimeout(time.Minute))
 
 	It("is woken by the ScaledObject of an HTTPScaledObject whose place it takes", func(ctx SpecContext) {

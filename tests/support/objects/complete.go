@@ -148,6 +148,8 @@ coldStart:
   activationLease: 20m0s
   onFailure: Fail
   failAfter: 2m0s
+  warmUp: [{cron: 0 8 * * MON-FRI, timeZone: Europe/Berlin, for: 2h0m0s}]
+  wakes: [db, cache]
 sessionPersistence: {type: Header, absoluteTimeout: 12h0m0s, header: {name: Mcp-Session-Id}, keepAwake: 30m0s}
 `)
 }

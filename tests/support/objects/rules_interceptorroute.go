@@ -128,13 +128,15 @@ func staticResponseRules(field, place string) []patches {
 
 func coldStartRules() []patches {
 	const (
-		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease', 'releaseConcurrency' or 'onFailure' must be set"
+		empty = "at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease', 'releaseConcurrency', 'onFailure', 'warmUp' or 'wakes' must be set"
 		xor   = "exactly one of 'port' or 'portName' must be set"
 	)
 	all := []patches{
 		{"spec.coldStart", "empty", "coldStart: {placeholder: {response: {}}}", "coldStart: {}", empty},
 		{"spec.coldStart", "a release concurrency alone", "coldStart: {releaseConcurrency: 1}", "coldStart: {}", empty},
 		{"spec.coldStart", "a policy alone", "coldStart: {onFailure: Wait}", "coldStart: {}", empty},
+		{"spec.coldStart", "a warm-up alone", "coldStart: {warmUp: [{cron: 0 8 * * *, for: 1h}]}", "coldStart: {}", empty},
+		{"spec.coldStart", "what it wakes alone", "coldStart: {wakes: [a]}", "coldStart: {}", empty},
 		{"spec.coldStart.onFailure", "unknown", "coldStart: {onFailure: Fail}", "coldStart: {onFailure: Reject}", notOneOf},
 		{
 			"spec.coldStart", "a time of failure without its policy", "coldStart: {onFailure: Fail, failAfter: 2m}",
@@ -187,8 +189,52 @@ func coldStartRules() []patches {
 	}
 	all = append(all, durationRules("spec.coldStart.failAfter", "coldStart: {onFailure: Fail, failAfter: %q}",
 		"must be a duration above 0s, such as 2m", "1ns", "0s", "0")...)
+	all = append(all, demandRules()...)
 	return append(all, durationRules("spec.coldStart.activationLease", "coldStart: {activationLease: %q}",
 		"must be a duration above 0s, such as 10m", "1ns", "0s", "0")...)
+}
+
+func demandRules() []patches {
+	const (
+		field  = "spec.coldStart.warmUp[0]"
+		length = "must be a duration from 1m to 24h, such as 2h"
+		many   = "must have at most"
+	)
+	at := func(format string) string { return fmt.Sprintf("coldStart: {warmUp: [{%s}]}", format) }
+	names := func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf("a%d", i)
+		}
+		return fmt.Sprintf("coldStart: {wakes: [%s]}", strings.Join(all, ", "))
+	}
+	all := []patches{
+		{"spec.coldStart.warmUp", "empty", at("cron: 0 8 * * *, for: 1h"), "coldStart: {warmUp: []}", tooFew},
+		{
+			"spec.coldStart.warmUp", "more than 8", "coldStart: {warmUp: [" + strings.Repeat("{cron: 0 8 * * *, for: 1h}, ", 8) + "]}",
+			"coldStart: {warmUp: [" + strings.Repeat("{cron: 0 8 * * *, for: 1h}, ", 9) + "]}", many,
+		},
+		{field + ".cron", "missing", at("cron: 0 8 * * *, for: 1h"), at("for: 1h"), required},
+		{field + ".cron", "four fields", at("cron: '0,30 8-18/2 * JAN-MAR MON-FRI', for: 1h"), at("cron: 0 8 * *, for: 1h"), noMatch},
+		{field + ".cron", "a time zone", at("cron: '@daily', for: 1h"), at("cron: TZ=UTC 0 8 * * *, for: 1h"), noMatch},
+		{field + ".cron", "times that count from a start", at("cron: '@hourly', for: 1h"), at("cron: '@every 1h', for: 1h"), noMatch},
+		{
+			field + ".cron", "101 characters", at("cron: '" + strings.Repeat("1", 92) + " 8 * * *', for: 1h"),
+			at("cron: '" + strings.Repeat("1", 93) + " 8 * * *', for: 1h"), tooLong,
+		},
+		{field + ".timeZone", "empty", at("cron: 0 8 * * *, for: 1h, timeZone: Europe/Berlin"), at(`cron: 0 8 * * *, for: 1h, timeZone: ""`), tooShort},
+		{field + ".timeZone", "65 characters", at("cron: 0 8 * * *, for: 1h, timeZone: " + text(64)), at("cron: 0 8 * * *, for: 1h, timeZone: " + text(65)), tooLong},
+		{field + ".for", "missing", at("cron: 0 8 * * *, for: 24h"), at("cron: 0 8 * * *"), required},
+		{field + ".for", "33 characters", at("cron: 0 8 * * *, for: 1h30m1.5s1.000s1.000s1.000s1.00s"), at("cron: 0 8 * * *, for: 1h30m1.500s1.000s1.000s1.000s1.00s1"), tooLong},
+		{field + ".for", "shorter than a minute", at("cron: 0 8 * * *, for: 1m"), at("cron: 0 8 * * *, for: 59s"), length},
+		{field + ".for", "longer than a day", at("cron: 0 8 * * *, for: 23h60m"), at("cron: 0 8 * * *, for: 24h1s"), length},
+		{"spec.coldStart.wakes", "empty", names(1), "coldStart: {wakes: []}", tooFew},
+		{"spec.coldStart.wakes", "more than 16", names(16), names(17), many},
+		{"spec.coldStart.wakes[1]", "one twice", names(2), "coldStart: {wakes: [a, a]}", duplicate},
+		{"spec.coldStart.wakes[0]", "no name", names(1), `coldStart: {wakes: [""]}`, tooShort},
+		{"spec.coldStart.wakes[0]", "254 characters", "coldStart: {wakes: [" + text(253) + "]}", "coldStart: {wakes: [" + text(254) + "]}", tooLong},
+	}
+	return all
 }
 
 func streamingCallbackRules() []patches {

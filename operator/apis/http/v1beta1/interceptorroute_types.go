@@ -330,9 +330,32 @@ type WaitingPageSpec struct {
 	BodyFromConfigMap *ConfigMapKeyRef `json:"bodyFromConfigMap,omitempty"`
 }
 
+// WarmUp is a time at which a target is kept awake.
+type WarmUp struct {
+	// Cron says when it begins, as in a CronJob: minute, hour, day of the month, month and day of
+	// the week. A start in an hour that daylight saving time skips comes once, an hour
+	// later by the clock. A start in an hour that comes twice comes in the first one.
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:Pattern=`^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9*?,/A-Za-z-]+( +[0-9*?,/A-Za-z-]+){4})$`
+	Cron string `json:"cron"`
+
+	// TimeZone of the schedule, a name of the IANA database such as Europe/Berlin; by default
+	// Etc/UTC.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+
+	// For is how long the target is kept awake from then on: from 1m to 24h.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,5}([.][0-9]{1,4})?[hm]|[0-9]{1,9}([.][0-9]{1,3})?s|[0-9]{1,9}ms)+$') && duration(self) >= duration('1m') && duration(self) <= duration('24h')`,message="must be a duration from 1m to 24h, such as 2h"
+	For metav1.Duration `json:"for"`
+}
+
 // ColdStartSpec defines what clients get while the target has no ready endpoint.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease) || has(self.releaseConcurrency) || has(self.onFailure)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease', 'releaseConcurrency' or 'onFailure' must be set"
+// +kubebuilder:validation:XValidation:rule="has(self.fallback) || has(self.placeholder) || has(self.streamingCallback) || has(self.waitingPage) || has(self.maxPendingRequests) || has(self.activationLease) || has(self.releaseConcurrency) || has(self.onFailure) || has(self.warmUp) || has(self.wakes)",message="at least one of 'fallback', 'placeholder', 'streamingCallback', 'waitingPage', 'maxPendingRequests', 'activationLease', 'releaseConcurrency', 'onFailure', 'warmUp' or 'wakes' must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.overflow) || self.overflow != 'Placeholder' || has(self.placeholder)",message="'overflow' Placeholder needs 'placeholder' to be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.failAfter) || (has(self.onFailure) && self.onFailure == 'Fail')",message="'failAfter' needs 'onFailure' Fail"
 type ColdStartSpec struct {
@@ -397,6 +420,25 @@ type ColdStartSpec struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^(0|([0-9]{1,5}([.][0-9]+)?[hm]|[0-9]{1,9}([.][0-9]+)?(s|ms|us|µs|ns))+)$') && duration(self) > duration('0s')`,message="must be a duration above 0s, such as 2m"
 	FailAfter *metav1.Duration `json:"failAfter,omitempty"`
+
+	// WarmUp keeps the target awake at set times, before the first request comes. A warm-up
+	// needs no request, and ends by itself.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	WarmUp []WarmUp `json:"warmUp,omitempty"`
+
+	// Wakes names routes of the same namespace whose targets this target needs. A cold request
+	// and a warm-up of this route wake them too, and what they wake in turn: five routes deep
+	// and 64 in all. Routes that lead into a cycle wake only themselves.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Wakes []string `json:"wakes,omitempty"`
 }
 
 // InterceptorRouteTimeouts bounds the phases of a request. Unset means the
