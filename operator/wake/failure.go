@@ -11,6 +11,9 @@ import (
 const (
 	// restartsOfFailure of a container are enough to know that it does not come up.
 	restartsOfFailure = 3
+	// nodesNoticed is how long the operator may take to see that an autoscaler adds a node.
+	// Autoscalers look for such pods every 10 seconds, and the operator lists events every 15.
+	nodesNoticed = time.Minute
 	// failureEach is how often a failure is written that lasts. Interceptors believe it for
 	// twice that time.
 	failureEach = 30 * time.Second
@@ -44,6 +47,9 @@ func failed(cold *v1beta1.ColdStartSpec, v verdict, lasted time.Duration) (faile
 	}
 	if cold.FailAfter != nil {
 		after = cold.FailAfter.Duration
+		if v.reason == v1beta1.WakeUnschedulable {
+			after = max(after, nodesNoticed)
+		}
 	}
 	left = max(after-lasted, 0)
 	return left == 0, left

@@ -12,6 +12,7 @@ import (
 func TestWhatIsAFailure(t *testing.T) {
 	wait, fail := &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureWait}, &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureFail}
 	after := &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureFail, FailAfter: &metav1.Duration{Duration: 2 * time.Minute}}
+	soon := &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureFail, FailAfter: &metav1.Duration{Duration: time.Second}}
 	const never = time.Duration(-1)
 	for _, test := range []struct {
 		why      string
@@ -37,6 +38,9 @@ func TestWhatIsAFailure(t *testing.T) {
 		{"a probe of a container that loads", after, v1beta1.WakeProbeFailing, 0, never},
 		{"a pause", after, v1beta1.WakeScaledObjectPaused, 0, never},
 		{"a time of the route", after, v1beta1.WakeImagePullFailed, 0, 2 * time.Minute},
+		{"a time of the route, for room", after, v1beta1.WakeUnschedulable, 0, 2 * time.Minute},
+		{"a time before an autoscaler is noticed", soon, v1beta1.WakeUnschedulable, 0, time.Minute},
+		{"such a time, for an image", soon, v1beta1.WakeImagePullFailed, 0, time.Second},
 		{"a time of the route, for crashes", after, v1beta1.WakeCrashLoop, 1, 2 * time.Minute},
 	} {
 		v := verdict{reason: test.reason, restarts: test.restarts}

@@ -414,7 +414,7 @@ type ColdStartSpec struct {
 
 	// FailAfter is how long such a cause must last. By default it is 60s for an image, 10s
 	// for the configuration, 10m for room, and three restarts for a container. While an
-	// autoscaler adds a node, the target can wake.
+	// autoscaler adds a node, the target can wake; so room must be missing for 1m at least.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
