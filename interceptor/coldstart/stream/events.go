@@ -35,6 +35,27 @@ func (e *events) whole(document []byte) {
 	e.end()
 }
 
+// rewrite adds an answer of the API as it would be if it were not held, and what ends the stream.
+// It reports false if that is impossible. Then no event is out.
+func (e *events) rewrite(begin func() *pieces, answer []byte) bool {
+	check, p := begin(), begin()
+	for part := range slices.Chunk(answer, piece) {
+		check.found = true // the caller knows
+		check.write(part)
+	}
+	if !check.complete() {
+		return false
+	}
+	e.begin("")
+	for part := range slices.Chunk(answer, piece) {
+		p.found = true
+		e.text(string(p.write(part)))
+	}
+	e.end()
+	e.text(p.end)
+	return true
+}
+
 // begin begins an event, whose document the caller appends to out.
 func (e *events) begin(kind string) {
 	if kind != "" {

@@ -92,23 +92,6 @@ func appendObject(to, object []byte, change edit) []byte {
 	return append(to, '}')
 }
 
-// appendArray appends an array without white space, with each element as change appends it. It
-// leaves other values as they are.
-func appendArray(to, array []byte, change func(to []byte, i int, element []byte) []byte) []byte {
-	start, i := len(to), 0
-	to = append(to, '[')
-	if !elements(array, func(from, end int) {
-		if i > 0 {
-			to = append(to, ',')
-		}
-		to = change(to, i, array[from:end])
-		i++
-	}) {
-		return appendCompact(to[:start], array)
-	}
-	return append(to, ']')
-}
-
 // appendKey appends the key of a member.
 func appendKey(to []byte, key string) []byte { return append(append(to, quote(key)...), ':') }
 

@@ -2,84 +2,64 @@ package stream
 
 import "strconv"
 
-// isFirst says that a choice is number 0; one without an index is the only one.
-func isFirst(choice []byte) bool {
-	first := true
-	members(choice, func(m member) {
-		if string(m.key) == "index" {
-			first = string(choice[m.value:m.end]) == "0"
-		}
-	})
-	return first
-}
-
-// chatAnswer is a whole chat completion as one chunk and the end of the stream,
-// for backends that ignore "stream". Its id, model and usage are the backend's;
-// the message becomes the delta. An answer without a message, or without a choice, is one too,
-// unless it is an error.
-func chatAnswer(_ *Request, _ int, body []byte, to *events) bool {
-	said, silent, failed := false, false, false
-	to.begin("")
-	to.out = appendObject(to.out, body, func(to []byte, f field) []byte {
-		switch f.key {
-		case "error":
-			failed = isSet(f.value)
-		case "object":
-			return append(to, `"object":"chat.completion.chunk"`...)
-		case "choices":
-			silent = f.value[0] == '[' && !isSet(f.value)
-			return appendArray(appendKey(to, f.key), f.value, func(to []byte, _ int, choice []byte) []byte {
-				first := isFirst(choice) // once: a message may be there any number of times
-				return appendObject(to, choice, func(to []byte, f field) []byte {
-					switch {
-					case f.key != "message":
-						return appendCompact(to, f.text)
-					case isNull(f.value):
-						silent = true
-						return append(to, `"delta":{}`...)
-					}
-					said = said || f.value[0] == '{'
-					return appendDelta(appendKey(to, "delta"), f.value, first)
-				})
-			})
-		}
-		return appendCompact(to, f.text)
-	})
-	if !said && (!silent || failed) {
-		return false
-	}
-	to.end()
-	to.text(done)
-	return true
-}
-
 // maxCalls is how many tool calls of a message get the index that streams give them. No
 // message has as many.
 const maxCalls = 1000
 
-// appendDelta appends a message as a delta. It omits the role for the choice that has one from
-// us, adds an index to tool calls, and drops null members except the content.
-func appendDelta(to, message []byte, first bool) []byte {
-	return appendObject(to, message, func(to []byte, f field) []byte {
-		switch {
-		case f.key == "role" && first, f.key != "content" && isNull(f.value):
-			return to
-		case f.key == "tool_calls":
-			return appendArray(appendKey(to, f.key), f.value, appendCall)
-		}
-		return appendCompact(to, f.text)
+// chatAnswer is a whole chat completion as one chunk and the end of the stream, for backends
+// that ignore "stream". An answer without a message, or without a choice, is one too, unless it
+// is an error.
+func chatAnswer(_ *Request, _ int, body []byte, to *events) bool {
+	said, silent := false, false
+	choices := choicesOf(body)
+	elements(choices, func(start, end int) {
+		members(choices[start:end], func(m member) {
+			if string(m.key) == "message" {
+				value := choices[start+m.value : start+m.end]
+				said, silent = said || value[0] == '{', silent || isNull(value)
+			}
+		})
 	})
+	silent = silent || choices != nil && choices[0] == '[' && !isSet(choices)
+	if !said && (!silent || isError(body)) {
+		return false
+	}
+	return to.rewrite(chatPieces, body)
 }
 
-// appendCall appends the i-th tool call.
-func appendCall(to []byte, i int, call []byte) []byte {
-	if i >= maxCalls || call[0] != '{' || valueOf(call, "index") != nil {
-		return appendCompact(to, call)
-	}
-	to = append(to, `{"index":`...)
-	to = strconv.AppendInt(to, int64(i), 10)
-	if isSet(call) {
-		to = append(to, ',')
-	}
-	return appendCompact(to, call[1:])
+// chatPieces makes a chat completion a chunk. Its id, model and usage are the backend's; the
+// message becomes the delta. The delta has no role if it is that of choice 0, which has one from
+// the interceptor, and no member that is null except the content. Tool calls get the index that
+// they have in streams.
+func chatPieces() *pieces {
+	first0 := false // the choice is number 0: by its place until it has told its index
+	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
+		depth := len(p.at)
+		inChoice := depth >= 3 && p.at[1].key == "choices"
+		inMessage := depth >= 4 && inChoice && p.at[3].key == "message"
+		inCalls := depth >= 5 && inMessage && p.at[4].key == "tool_calls"
+		switch {
+		case depth == 1 && key == "object":
+			return rewrite{replace: `"chat.completion.chunk"`}
+		case depth == 1 && key == "error":
+			p.failed = p.failed || !p.found && first != 'n'
+		case depth == 2 && p.at[1].key == "choices":
+			first0 = p.at[1].n == 0
+		case depth == 3 && inChoice && key == "index":
+			first0 = first == '0'
+		case depth == 3 && inChoice && key == "message":
+			p.found = p.found || first == '{'
+			if first == 'n' {
+				return rewrite{name: `"delta"`, replace: "{}"}
+			}
+			return rewrite{name: `"delta"`}
+		case depth == 4 && inMessage:
+			return rewrite{drop: key == "role" && first0 || key != "content" && first == 'n'}
+		case depth == 5 && inCalls && first == '{' && p.at[4].n < maxCalls:
+			return rewrite{inject: `"index":` + strconv.Itoa(p.at[4].n)}
+		case depth == 6 && inCalls && key == "index":
+			return rewrite{drop: p.at[4].n <= maxCalls} // it has one already
+		}
+		return rewrite{}
+	}}
 }

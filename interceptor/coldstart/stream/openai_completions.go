@@ -44,7 +44,13 @@ func completionsAnswer(_ *Request, _ int, body []byte, to *events) bool {
 	if choices := valueOf(body, "choices"); choices == nil || choices[0] != '[' {
 		return false
 	}
-	to.whole(body)
-	to.text(done)
-	return true
+	return to.rewrite(completionsPieces, body)
+}
+
+// completionsPieces keeps a completion as it is.
+func completionsPieces() *pieces {
+	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
+		p.found = p.found || len(p.at) == 1 && key == "choices" && first == '['
+		return rewrite{}
+	}}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 )
 
 // A whole answer may become one event, or a list one event per element. Such an answer need not
@@ -175,40 +174,6 @@ func (p *Splicer) endPieces(err error) error {
 		return fmt.Errorf("%w: answer was cut: %w", http.ErrAbortHandler, err)
 	}
 	return p.send([]byte("\n\n" + p.pieces.end))
-}
-
-// chatPieces is chatAnswer for an answer that is not held. A choice is number 0 by its place.
-func chatPieces() *pieces {
-	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
-		depth := len(p.at)
-		inChoice := depth >= 3 && p.at[1].key == "choices"
-		inMessage := depth >= 4 && inChoice && p.at[3].key == "message"
-		switch {
-		case depth == 1 && key == "object":
-			return rewrite{replace: `"chat.completion.chunk"`}
-		case depth == 1 && key == "error":
-			p.failed = p.failed || !p.found && first != 'n'
-		case depth == 3 && inChoice && key == "message":
-			p.found = p.found || first == '{'
-			if first == 'n' {
-				return rewrite{name: `"delta"`, replace: "{}"}
-			}
-			return rewrite{name: `"delta"`}
-		case depth == 4 && inMessage:
-			return rewrite{drop: key == "role" && p.at[1].n == 1 || key != "content" && first == 'n'}
-		case depth == 5 && inMessage && p.at[4].key == "tool_calls" && first == '{':
-			return rewrite{inject: `"index":` + strconv.Itoa(p.at[4].n)}
-		}
-		return rewrite{}
-	}}
-}
-
-// completionsPieces is completionsAnswer for an answer that is not held.
-func completionsPieces() *pieces {
-	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
-		p.found = p.found || len(p.at) == 1 && key == "choices" && first == '['
-		return rewrite{}
-	}}
 }
 
 // geminiPieces is geminiAnswer for an answer that is not held.
