@@ -120,7 +120,7 @@ func (d *Dialect) formOf(b []byte, all bool) form {
 	switch {
 	case !ended && !all:
 		return unclear
-	case wholeOllama(line) || !json.Valid(line):
+	case !json.Valid(line) || wholeOllama(line) || !ofOllama(line):
 		return document
 	}
 	return streamed

@@ -31,16 +31,34 @@ func (e *events) add(kind string, object raw) {
 // whole adds a document as an event.
 func (e *events) whole(document []byte) {
 	e.begin("")
-	e.out = appendCompact(e.out, document)
+	e.out = appendObject(e.out, document, appendSet)
 	e.end()
+}
+
+// appendSet appends a member, except an error that says nothing. To some clients, {} is one.
+func appendSet(to []byte, f field) []byte {
+	if f.key == "error" && !isSet(f.value) {
+		return to
+	}
+	return appendCompact(to, f.text)
 }
 
 // rewrite adds an answer of the API as it would be if it were not held, and what ends the stream.
 // It reports false if that is impossible. Then no event is out.
 func (e *events) rewrite(begin func() *pieces, answer []byte) bool {
 	check, p := begin(), begin()
+	silent := !isError(answer)
+	for _, p := range []*pieces{check, p} {
+		p.found = true // the caller knows
+		edit := p.edit
+		p.edit = func(p *pieces, key string, first byte) rewrite {
+			if silent && key == "error" && len(p.at) == 1 {
+				return rewrite{drop: true} // see appendSet
+			}
+			return edit(p, key, first)
+		}
+	}
 	for part := range slices.Chunk(answer, piece) {
-		check.found = true // the caller knows
 		check.write(part)
 	}
 	if !check.complete() {
@@ -48,7 +66,6 @@ func (e *events) rewrite(begin func() *pieces, answer []byte) bool {
 	}
 	e.begin("")
 	for part := range slices.Chunk(answer, piece) {
-		p.found = true
 		e.text(string(p.write(part)))
 	}
 	e.end()

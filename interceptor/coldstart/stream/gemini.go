@@ -90,7 +90,7 @@ func geminiAnswer(_ *Request, _ int, body []byte, to *events) (ok bool) {
 	failed := false
 	add := func(document []byte) {
 		isObject := len(document) > 0 && document[0] == '{'
-		switch wrong := valueOf(document, "error") != nil; {
+		switch wrong := isError(document) || valueOf(document, "candidates") == nil && messageOf(document) != ""; {
 		case failed, !isObject:
 		case !wrong:
 			// One may lack candidates: a prompt that was blocked has feedback instead.

@@ -95,6 +95,19 @@ func ollamaProblem(p *problem) []byte {
 	}{p.message}), p.object), p.document)
 }
 
+// ofOllama reports whether a JSON value looks like a line of Ollama's API.
+func ofOllama(line []byte) (is bool) {
+	members(line, func(m member) {
+		switch string(m.key) {
+		case "message":
+			is = is || line[m.value] == '{'
+		case "response", "done", "error":
+			is = true
+		}
+	})
+	return is
+}
+
 // wholeOllama reports whether a line is a whole answer: the only one of its stream, with its
 // text. The last line of a stream has none.
 func wholeOllama(line []byte) bool {
@@ -151,7 +164,7 @@ func ollamaAnswer(_ *Request, _ int, body []byte, to *events) bool {
 		case "thinking", "logprobs":
 			return to
 		}
-		return appendCompact(to, f.text)
+		return appendSet(to, f)
 	})
 	to.text("\n")
 	return true

@@ -51,6 +51,6 @@ func completionsAnswer(_ *Request, _ int, body []byte, to *events) bool {
 func completionsPieces() *pieces {
 	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {
 		p.found = p.found || len(p.at) == 1 && key == "choices" && first == '['
-		return rewrite{}
+		return rewrite{drop: len(p.at) == 1 && key == "error" && first == 'n'}
 	}}
 }

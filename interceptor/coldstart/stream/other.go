@@ -228,11 +228,7 @@ func (p *Splicer) instead() error {
 	if !p.stream.request.open || json.Valid(p.buf) && isError(p.buf) {
 		return p.refuse()
 	}
-	p.filter = p.stream.textFilter()
-	if err := p.pass(p.buf); err != nil {
-		return err
-	}
-	return p.endCopy(nil)
+	return p.inText(p.buf)
 }
 
 // chain is two filters in a row.

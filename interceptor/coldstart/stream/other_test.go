@@ -103,6 +103,76 @@ func TestAnswersOfOtherShapes(t *testing.T) {
 	}
 }
 
+// TestAnswersInOtherPlaces: servers put an answer where other APIs have it, and the client reads
+// its text.
+func TestAnswersInOtherPlaces(t *testing.T) {
+	const choices = `[{"index":0,"message":{"role":"assistant","content":"Hi <b>"},"finish_reason":"stop"}]`
+	for _, c := range []struct {
+		reason  string
+		dialect *Dialect
+		body    string
+		more    string // in the answer, besides the text
+	}{
+		{"a completion", &openAIChat, `{"id":"1","choices":[{"index":0,"text":"Hi <b>","finish_reason":"stop"}],"usage":{"total_tokens":3}}`, `"usage":{"total_tokens":3}`},
+		{"a completion without an index", &openAIChat, `{"choices":[{"text":"Hi <b>"}]}`, ""},
+		{"a completion beside no message", &openAIChat, `{"choices":[{"message":null,"text":"Hi <b>"}]}`, ""},
+		{"a chunk", &openAIChat, `{"object":"chat.completion.chunk","choices":[{"delta":{"role":"assistant","content":"Hi <b>"},"finish_reason":"length"}]}`, `"finish_reason":"length"`},
+		{"a chunk beside a message", &openAIChat, `{"choices":[{"delta":{"content":"no"},"message":{"content":"Hi <b>"}}]}`, ""},
+		{"a message beside a text", &openAIChat, `{"choices":[{"text":"","message":{"content":"Hi <b>"}}]}`, ""},
+		{"an envelope", &openAIChat, `{"code":0,"msg":"ok","data":{"id":"7","choices":` + choices + `}}`, `"id":"7"`},
+		{"DashScope's", &openAIChat, `{"output":{"choices":` + choices + `},"usage":{},"request_id":"1"}`, ""},
+		{"DashScope's text", &openAIChat, `{"output":{"text":"Hi <b>","finish_reason":"stop"}}`, ""},
+		{"a list", &openAIChat, `[{"choices":` + choices + `}]`, ""},
+		{"Ollama's", &openAIChat, `{"model":"m","message":{"role":"assistant","content":"Hi <b>"},"done":true}`, ""},
+		{"Cohere's", &openAIChat, `{"id":"1","message":{"role":"assistant","content":[{"type":"text","text":"Hi "},{"type":"text","text":"<b>"}]}}`, ""},
+		{"TGI's", &openAIChat, `{"generated_text":"Hi <b>","details":null}`, ""},
+		{"Hugging Face's", &openAIChat, `[{"generated_text":"Hi <b>"}]`, ""},
+		{"Cloudflare's", &openAIChat, `{"result":{"response":"Hi <b>"},"success":true,"errors":[],"messages":[]}`, ""},
+		{"Anthropic's", &openAIChat, `{"type":"message","role":"assistant","content":[{"type":"thinking","thinking":"Hm"},{"type":"text","text":"Hi <b>"}]}`, ""},
+		{"Gemini's", &openAIChat, `{"candidates":[{"content":{"parts":[{"text":"Hi <b>"}],"role":"model"}}]}`, ""},
+		{"a response", &openAIChat, `{"object":"response","output":[{"type":"message","content":[{"type":"output_text","text":"Hi <b>"}]}]}`, ""},
+		{"llama.cpp's", &openAIChat, `{"content":"Hi <b>","stop":true}`, ""},
+		{"an error that says nothing", &openAIChat, `{"error":{},"message":{"content":"Hi <b>"}}`, ""},
+		{"a chat", &openAICompletions, `{"choices":` + choices + `}`, ""},
+		{"an envelope of a completion", &openAICompletions, `{"data":{"id":"7","choices":[{"text":"Hi <b>"}]}}`, `"id":"7"`},
+		{"a chat", &ollamaChat, `{"object":"chat.completion","choices":` + choices + `}`, `"done":true`},
+		{"a completion", &ollamaGenerate, `{"choices":[{"text":"Hi <b>"}]}` + "\n", `"done":true`},
+		{"an answer that does not say it is done", &ollamaGenerate, "{\n\"response\":\"Hi <b>\"}", `"done":true`},
+		{"an envelope of a message", &anthropic, `{"data":{"type":"message","content":[{"type":"text","text":"Hi <b>"}]}}`, "message_stop"},
+		{"an envelope of a response", &openAIResponses, `{"result":{"object":"response","output":[{"type":"message","id":"1","content":[{"type":"output_text","text":"Hi <b>"}]}]}}`, "response.completed"},
+	} {
+		t.Run(c.dialect.name+"/"+c.reason, func(t *testing.T) {
+			got, err := otherwise(t, c.dialect, answer(200, "application/json", c.body))
+			text := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(got)
+			if !strings.Contains(text, `"Hi <b>"`) || strings.Contains(got, "error") || !strings.Contains(got, c.more) || err != nil {
+				t.Errorf("got %v\n%s", err, got)
+			}
+			if c.dialect == &openAIChat && (contentOf(t, strings.TrimSuffix(got, done)) != "Hi <b>" || !strings.HasSuffix(got, done) || strings.Contains(got, "role")) {
+				t.Errorf("got\n%s", got)
+			}
+		})
+	}
+	for _, c := range []struct {
+		reason  string
+		dialect *Dialect
+		body    string
+	}{
+		{"a text beside calls", &openAIChat, `{"message":{"content":"Hi","tool_calls":[{"function":{"name":"f"}}]},"done":true}`},
+		{"a call among parts", &openAIChat, `{"content":[{"type":"text","text":"Hi"},{"type":"tool_use","name":"f"}]}`},
+		{"one of two answers", &openAIChat, `[{"generated_text":"Hi"},{"generated_text":"Hello"}]`},
+		{"an empty text", &openAIChat, `{"generated_text":""}`},
+		{"a text beside an error", &openAIChat, `{"error":"no","content":[{"text":"H"},{"text":"i"}]}`},
+		{"another member", &openAIChat, `{"answer":"Hi"}`},
+		{"a text of another API", &anthropic, `{"generated_text":"Hi"}`},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			if got, err := otherwise(t, c.dialect, answer(200, "application/json", c.body)); !strings.Contains(got, `"error":{`) || strings.Contains(got, "Hi") || err != nil {
+				t.Errorf("got %v\n%s", err, got)
+			}
+		})
+	}
+}
+
 // otherwise is what a client gets behind the first keepalive. The dialect without a name is a
 // chat on a path of no known API.
 func otherwise(t *testing.T, d *Dialect, handler func(http.ResponseWriter)) (string, error) {

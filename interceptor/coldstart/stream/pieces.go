@@ -26,7 +26,8 @@ type pieces struct {
 	end string
 
 	scanner
-	muted int // 1 + len(at) of the skipped value; 0 means none
+	muted int    // 1 + len(at) of the skipped value; 0 means none
+	after string // of the text that is being passed
 	out   []byte
 }
 
@@ -36,6 +37,7 @@ type rewrite struct {
 	name    string // in place of the key
 	replace string // in place of the value
 	inject  string // the first member of an object
+	after   string // what follows a text
 }
 
 // write takes a piece and returns what becomes of it, until the next call.
@@ -70,6 +72,7 @@ func (p *pieces) next(c byte) {
 		if p.muted == len(p.at)+1 {
 			p.muted = 0
 		}
+		p.out, p.after = append(p.out, p.after...), ""
 	case between:
 		if c == ',' && p.muted == len(p.at)+1 {
 			p.muted = 0
@@ -98,6 +101,7 @@ func (p *pieces) begin(c byte) {
 	if !events {
 		p.emit(c)
 	}
+	p.after = e.after
 	p.enter(c)
 	if events {
 		p.in().events = true
@@ -186,7 +190,8 @@ func geminiPieces() *pieces {
 			return rewrite{drop: first != '{'}
 		case depth == 1, depth == 2 && p.at[0].list:
 			p.found = p.found || key == "candidates" && first == '['
-			p.failed = p.failed || key == "error"
+			p.failed = p.failed || key == "error" && first != 'n'
+			return rewrite{drop: key == "error"}
 		}
 		return rewrite{}
 	}}

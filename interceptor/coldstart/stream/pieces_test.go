@@ -104,7 +104,7 @@ func FuzzPieces(f *testing.F) {
 				}
 				t.Errorf("%s: %q is JSON", d.name, document)
 			}
-			if !json.Valid(document) || d.name == "chat" || !p.found || !p.complete() {
+			if !json.Valid(document) || d.name == "chat" || !p.found || !p.complete() || valueOf(document, "error") != nil && !isError(document) {
 				continue
 			}
 			if want, ok := heldWhole(d.whole, document); ok && "data: "+got+"\n\n"+p.end != want {

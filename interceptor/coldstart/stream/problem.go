@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -94,23 +95,51 @@ func firstData(body []byte) []byte {
 	return nil
 }
 
+// The members of errors, by their plain names (plainName). The first that has a message wins.
+var (
+	// messageNames hold the message of an error, or what it stands in. vagueNames do only in an
+	// answer whose status is an error.
+	messageNames = []string{
+		"error", "message", "detail", "msg", "errors", "errordescription", "errormessage", "errormsg", "errmsg", "statusmsg", "statusmessage", "faultstring",
+	}
+	vagueNames = []string{"reason", "title", "description"}
+	// envelopeNames hold an error with its code: MiniMax, Tencent, ByteDance, Apigee.
+	envelopeNames = []string{"detail", "errors", "baseresp", "response", "responsemetadata", "fault", "header", "meta", "status", "result"}
+	// codeNames hold the code of an error. One of successCodes means that there is none.
+	codeNames    = []string{"code", "errorcode", "errcode", "errno", "statuscode"}
+	successCodes = []string{"0", "200", `"0"`, `"200"`}
+	// successNames are true unless there is an error.
+	successNames = []string{"success", "succeeded", "ok"}
+)
+
+var nameSeparators = strings.NewReplacer("_", "", "-", "")
+
+// plainName is the name of a member without case and separators: APIs spell errorMessage,
+// error_message and ErrorMessage. It is empty for a long name.
+func plainName(key []byte) string {
+	if len(key) > len("responsemetadata")+2 {
+		return ""
+	}
+	return strings.ToLower(nameSeparators.Replace(string(key)))
+}
+
 // read takes message, type and code from the shapes that model servers use. OpenAI's and
 // Anthropic's is {"error":{…}}. Others are {"error":"…"}, FastAPI's {"detail":…}, {"errors":[…]},
 // vLLM's flat {"message":…}, and Google's [{"error":{…}}].
 func (p *problem) read(body []byte, depth int) {
-	var first []byte
-	if elements(body, func(start, end int) {
-		if first == nil {
-			first = body[start:end]
-		}
-	}) {
+	if first, _ := firstElement(body); first != nil {
 		body = first
 	}
 	var inner, detail, message []byte
+	envelopes := make([][]byte, len(envelopeNames))
 	flat := problem{}
+	succeeded, direct := false, false
 	if !members(body, func(m member) {
-		value := body[m.value:m.end]
-		switch string(m.key) {
+		value, name := body[m.value:m.end], plainName(m.key)
+		if i := slices.Index(envelopeNames, name); i >= 0 {
+			envelopes[i] = value
+		}
+		switch name {
 		case "error":
 			inner = value
 		case "detail":
@@ -118,32 +147,46 @@ func (p *problem) read(body []byte, depth int) {
 		case "message":
 			message = value
 		default:
-			flat.note(m.key, value)
+			flat.note(name, value)
+			direct = direct || slices.Contains(messageNames, name) && isText(value)
+			succeeded = succeeded || slices.Contains(codeNames, name) && slices.Contains(successCodes, string(value)) ||
+				slices.Contains(successNames, name) && string(value) == "true"
 		}
-	}) {
+	}) || succeeded && p.status < 400 && inner == nil {
 		return
 	}
-	if inner == nil && depth > 0 && bytes.HasPrefix(detail, []byte("{")) {
-		// FastAPI puts what an application raises below detail.
+	for i, envelope := range envelopes {
+		// FastAPI puts what an application raises below detail. Its list of details says more
+		// than its first message.
+		inDetail := envelopeNames[i] == "detail"
+		if inner != nil || depth == 0 || len(envelope) == 0 || !inDetail && (direct || isText(message)) {
+			continue
+		}
+		if only, one := firstElement(envelope); one && !inDetail {
+			envelope = only
+		}
 		below := problem{status: p.status}
-		if below.read(detail, depth-1); below.message != "" {
+		if envelope[0] == '{' {
+			below.read(envelope, depth-1)
+		}
+		if below.message != "" {
 			*p = below
 			return
 		}
 	}
 	own := problem{}
 	if members(inner, func(m member) {
-		value := inner[m.value:m.end]
-		if string(m.key) == "message" {
+		value, name := inner[m.value:m.end], plainName(m.key)
+		if name == "message" {
 			own.message = sentence(value)
 			return
 		}
-		own.note(m.key, value)
+		own.note(name, value)
 	}) {
 		p.kind, p.code, p.param, p.grpcStatus = own.kind, own.code, own.param, own.grpcStatus
 		p.object, p.document = inner, body
+		flat = problem{}
 	} else if inner != nil || detail != nil || message != nil {
-		p.kind, p.code, p.param = flat.kind, flat.code, flat.param
 		// A whole answer may have a message, too.
 		if p.status >= 400 || inner != nil {
 			p.object = body
@@ -158,12 +201,38 @@ func (p *problem) read(body []byte, depth int) {
 			p.message = sentence(other)
 		}
 	}
+	names := messageNames
+	if p.status >= 400 {
+		names = slices.Concat(messageNames, vagueNames)
+	}
 	// Google's errors are beside a message, GraphQL's and Rails' are all there is.
-	for _, other := range [][]byte{inner, message, valueOf(body, "errors"), body} {
-		if p.message == "" && other != nil && (p.status >= 400 || len(other) < len(body)) {
-			p.message = truncate(phrase(other, maxNesting))
+	for _, other := range [][]byte{inner, message, body} {
+		if p.message == "" && other != nil {
+			p.message = truncate(phrase(other, names, maxNesting))
 		}
 	}
+	if p.message != "" && p.document == nil {
+		p.kind, p.code, p.param = flat.kind, flat.code, flat.param
+	}
+}
+
+// messageOf returns the message of an answer that is no answer of an API, in spite of its status.
+func messageOf(document []byte) string {
+	p := problem{status: http.StatusOK}
+	p.read(document, maxNesting)
+	return p.message
+}
+
+// firstElement returns the first element of a list, and reports whether it is the only one. It
+// returns nil for anything else.
+func firstElement(list []byte) (first []byte, only bool) {
+	n := 0
+	elements(list, func(start, end int) {
+		if n++; n == 1 {
+			first = list[start:end]
+		}
+	})
+	return first, n == 1
 }
 
 // maxNesting is how deep a message is looked for, maxPhrases how many of a list are joined.
@@ -172,11 +241,9 @@ const (
 	maxPhrases = 8
 )
 
-// messageKeys are what servers call the message of an error, the best one first.
-var messageKeys = []string{"error", "message", "detail", "msg", "errors", "error_description", "error_message", "reason", "title"}
-
-// phrase finds the message in a value of any shape. The result is empty without one.
-func phrase(value []byte, depth int) string {
+// phrase finds the message in a value of any shape, under the first of the names that has one.
+// The result is empty without one.
+func phrase(value []byte, names []string, depth int) string {
 	if depth == 0 || len(value) == 0 {
 		return ""
 	}
@@ -185,14 +252,20 @@ func phrase(value []byte, depth int) string {
 	}
 	var all []string
 	if elements(value, func(start, end int) {
-		if one := phrase(value[start:end], depth-1); one != "" && len(all) < maxPhrases {
+		if one := phrase(value[start:end], names, depth-1); one != "" && len(all) < maxPhrases {
 			all = append(all, one)
 		}
 	}) {
 		return strings.Join(all, "; ")
 	}
-	for _, key := range messageKeys {
-		if message := phrase(valueOf(value, key), depth-1); message != "" {
+	found := make([][]byte, len(names))
+	members(value, func(m member) {
+		if i := slices.Index(names, plainName(m.key)); i >= 0 {
+			found[i] = value[m.value:m.end]
+		}
+	})
+	for _, under := range found {
+		if message := phrase(under, names, depth-1); message != "" {
 			return message
 		}
 	}
@@ -200,17 +273,19 @@ func phrase(value []byte, depth int) string {
 }
 
 // note records a member that identifies the kind of failure.
-func (p *problem) note(key, value []byte) {
-	switch string(key) {
-	case "type":
-		p.kind = text(value)
-	case "status":
+func (p *problem) note(name string, value []byte) {
+	switch {
+	case name == "type":
+		if p.kind = text(value); p.kind == "about:blank" {
+			p.kind = "" // RFC 9457, 4.2.1: nothing but the status
+		}
+	case name == "status":
 		p.grpcStatus = text(value)
-	case "param":
+	case name == "param":
 		if p.param = nil; value[0] == '"' && len(value) <= maxKey {
 			p.param = append(json.RawMessage(nil), value...)
 		}
-	case "code":
+	case name == "code", slices.Contains(codeNames, name) && p.code == nil:
 		p.code = nil
 		scalar := value[0] == '"' || value[0] == '-' || value[0] >= '0' && value[0] <= '9'
 		if scalar && len(value) <= maxModel {
@@ -257,10 +332,10 @@ func twirpProblem(p *problem) []byte {
 // up to the bound. The texts of that error became the message.
 func extended(document, own []byte) []byte {
 	has := map[string]bool{"error": true, "detail": true, "message": true}
-	members(document, func(m member) { has[string(m.key)] = true })
+	members(document, func(m member) { has[plainName(m.key)] = true })
 	out := append([]byte(nil), document[:len(document)-1]...)
 	members(own, func(m member) {
-		if !has[string(m.key)] && len(out)+m.end-m.start < maxProblem {
+		if name := plainName(m.key); (name == "" || !has[name]) && len(out)+m.end-m.start < maxProblem {
 			out = appendCompact(append(out, ','), own[m.start:m.end])
 		}
 	})

@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -95,6 +98,9 @@ func (p *Splicer) convert(err error) error {
 		return p.unanswered()
 	}
 	if !json.Valid(p.buf) {
+		if line, _, _ := bytes.Cut(p.buf, []byte("\n")); p.stream.request.dialect.ndjson && json.Valid(line) {
+			return p.passAll(p.buf) // lines of another API
+		}
 		return p.instead()
 	}
 	to := events{send: func(b []byte) error {
@@ -103,9 +109,126 @@ func (p *Splicer) convert(err error) error {
 		}
 		return p.send(b)
 	}}
-	if !p.stream.request.dialect.answer(&p.stream.request, p.stream.sent, p.buf, &to) {
+	if p.answers(p.buf, &to) {
+		to.flush()
+		return to.err
+	}
+	return p.elsewhere(&to)
+}
+
+// answers sends a document as the events of the API. It reports false if it is not its answer.
+func (p *Splicer) answers(document []byte, to *events) bool {
+	return p.stream.request.dialect.answer(&p.stream.request, p.stream.sent, document, to)
+}
+
+// Servers put an answer where other APIs have it. A place is a path of members in JSON, in which
+// [] is the only element of a list.
+var (
+	// wrappers hold a whole answer.
+	wrappers = [...]string{"", "data", "result", "output", "response", "[]"}
+	// textPlaces hold the text of an answer, or the list of its parts.
+	textPlaces = [...]string{
+		"choices.[].message.content", "choices.[].delta.content", "choices.[].text", // OpenAI
+		"message.content",                   // Ollama, Cohere
+		"response",                          // Ollama, Cloudflare
+		"generated_text",                    // TGI, Hugging Face
+		"content",                           // Anthropic, llama.cpp
+		"candidates.[].content.parts",       // Gemini
+		"output.[].content",                 // OpenAI's responses
+		"text", "output_text", "completion", // SGLang, DashScope, Anthropic's older API
+	}
+	// textParts are the types of parts that a text may have; the last two show no text.
+	textParts = [...]string{"", "text", "output_text", "thinking", "reasoning"}
+)
+
+// elsewhere ends the stream with an answer that stands in another place than that of the API, or
+// without one.
+func (p *Splicer) elsewhere(to *events) error {
+	d := p.stream.request.dialect
+	if isError(p.buf) || p.stream.request.open && !ofAPI(p.buf) {
 		return p.instead()
 	}
-	to.flush()
-	return to.err
+	for _, wrapper := range wrappers {
+		document, _ := at(p.buf, wrapper)
+		switch {
+		case len(document) == 0 || isError(document):
+			continue
+		case wrapper != "" && document[0] == '{' && p.answers(document, to):
+			to.flush()
+			return to.err
+		case d.plain == nil:
+			continue
+		}
+		for _, place := range textPlaces {
+			if text := textAt(document, place); text != "" {
+				return p.inText([]byte(text))
+			}
+		}
+	}
+	return p.instead()
+}
+
+// inText ends the stream with a text.
+func (p *Splicer) inText(text []byte) error {
+	p.filter = p.stream.textFilter()
+	return p.passAll(text)
+}
+
+// passAll copies all of an answer.
+func (p *Splicer) passAll(answer []byte) error {
+	if err := p.pass(answer); err != nil {
+		return err
+	}
+	return p.endCopy(nil)
+}
+
+// at returns the value at a place, and the one that holds it; nil if there is none.
+func at(value []byte, place string) (found, in []byte) {
+	if place == "" {
+		return value, nil
+	}
+	for name := range strings.SplitSeq(place, ".") {
+		in = value
+		if name != "[]" {
+			value = valueOf(value, name)
+		} else if first, only := firstElement(value); only {
+			value = first
+		} else {
+			return nil, nil
+		}
+	}
+	return value, in
+}
+
+// textAt returns the text at a place. It is empty if there is more to the answer than its text.
+func textAt(document []byte, place string) string {
+	value, in := at(document, place)
+	if calls := valueOf(in, "tool_calls"); len(value) == 0 || calls != nil && isSet(calls) {
+		return ""
+	}
+	if value[0] == '"' {
+		return textOf(value)
+	}
+	var all strings.Builder
+	foreign := false
+	elements(value, func(start, end int) {
+		part := value[start:end]
+		if kind := valueOf(part, "type"); kind != nil && !slices.Contains(textParts[:], text(kind)) {
+			foreign = true
+		}
+		all.WriteString(textOf(valueOf(part, "text")))
+	})
+	if foreign {
+		return ""
+	}
+	return all.String()
+}
+
+// textOf returns the text of a JSON string; it is empty for anything else.
+func textOf(value []byte) string {
+	var s string
+	if !isText(value) || json.Unmarshal(value, &s) != nil {
+		return ""
+	}
+	return s
 }
