@@ -61,8 +61,8 @@ const smallHead = 4 << 10
 // deciding are fields that tell clients apart. Fields keeps them before all others, so that
 // a head of many tiny fields cannot push them out.
 var deciding = append([]string{
-	"Accept", "Connect-Protocol-Version", "Content-Type", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
-	"Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "X-Requested-With",
+	"Accept", "Authorization", "Connect-Protocol-Version", "Content-Type", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"Upgrade", "Upgrade-Insecure-Requests", "User-Agent", "X-Api-Key", "X-Requested-With",
 }, page.ScriptHeaders[:]...)
 
 // Fields returns a copy of a request's header without its largest fields, in little memory.

@@ -187,9 +187,9 @@ func chatAnswer(_ *Request, _ int, body []byte, to *events) bool {
 func chatPieces() *pieces { return chatIn(chatHolders[0]) }
 
 // chatIn makes a chat completion a chunk. Its id, model and usage are the backend's; what is in
-// the holder becomes the delta. The delta has no role if it is that of choice 0, which has one
-// from the interceptor, and no member that is null except the content. Tool calls get the index
-// that they have in streams.
+// the holder becomes the delta. Choice 0 has its role from the interceptor, and gets no other.
+// Members that are null are left out, except the content. Tool calls get the index that they have
+// in streams.
 func chatIn(holder string) *pieces {
 	zero := false // the choice is number 0: by its place, until it gives its index
 	return &pieces{end: done, edit: func(p *pieces, key string, first byte) rewrite {

@@ -216,7 +216,8 @@ func (p *problem) read(body []byte, depth int) {
 	}
 }
 
-// messageOf returns the message of an answer that is no answer of an API, in spite of its status.
+// messageOf returns the message of an error whose status is that of a success; it is empty for
+// anything else.
 func messageOf(document []byte) string {
 	p := problem{status: http.StatusOK}
 	p.read(document, maxNesting)
