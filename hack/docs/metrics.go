@@ -30,7 +30,7 @@ var labels = map[string]string{
 	"cold_start":      "`true` if the target had no ready endpoint when the request came",
 	"phase":           "phase of a wake, as in `status.wake.phase`",
 	"rule":            "the `name` of the static route that answered, or its place: `staticRoutes[0]`",
-	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled` (the client left, or its body failed), `failed` (the target cannot wake, with `onFailure: Fail`), or `shed` (ended for want of memory)",
+	"outcome":         "how the wait ended: `ready`, `timeout`, `cancelled`, `failed` or `shed`. `cancelled` means that the client left or its body failed. `failed` means that the target cannot wake, with `onFailure: Fail`. `shed` means that memory was short",
 }
 
 // metricsPage lists the metrics of each component, and the labels.
@@ -42,8 +42,8 @@ the metrics of the Go runtime and of the process. The operator serves its metric
 port 8443, over TLS and to clients that the API server authorizes. [Operations](../operations.md#what-to-watch) says what to
 watch and what to alert on.
 
-A collector gets the instruments of interceptor and scaler by OTLP, with dots and without the suffixes `+"`_total`"+` and `+"`_seconds`"+`, for example
-`+"`interceptor.request.count`"+`, and the status in `+"`code`"+` as a number.
+A collector gets the instruments of interceptor and scaler by OTLP. Their names have dots and no suffixes `+"`_total`"+` and `+"`_seconds`"+`, for example
+`+"`interceptor.request.count`"+`. The status in `+"`code`"+` is a number.
 `)
 	used := map[string]bool{}
 	for _, scrape := range scrapes {
@@ -83,10 +83,11 @@ func metricRow(b *bytes.Buffer, family *dto.MetricFamily, used map[string]bool) 
 	slices.Sort(names)
 	help := cell(family.GetHelp())
 	if buckets := series.GetHistogram().GetBucket(); len(buckets) > 0 {
-		help += "; buckets"
+		help += "; buckets `"
 		for _, bucket := range buckets[:len(buckets)-1] { // without +Inf
-			help += fmt.Sprintf(" %v", bucket.GetUpperBound())
+			help += fmt.Sprintf("%v ", bucket.GetUpperBound())
 		}
+		help = strings.TrimSuffix(help, " ") + "`"
 	}
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", family.GetName(), strings.ToLower(family.GetType().String()), strings.Join(names, ", "), help)
 }

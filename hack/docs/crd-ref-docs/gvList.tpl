@@ -28,7 +28,9 @@
 
 {{ with .type.Doc }}{{ template "line" . }}
 {{ end }}{{ with index .type.Markers "kubebuilder:validation:XValidation" }}
-Validated: {{ range $i, $rule := . }}{{ if $i }}; {{ end }}{{ .Message }}{{ end }}.
+Validated:
+{{ range . }}
+- {{ regexReplaceAll "'([A-Za-z]+)'" .Message "`$1`" }}{{ end }}
 {{ end }}
 | Field | Type | Default | Bounds | |
 | --- | --- | --- | --- | --- |
@@ -81,4 +83,5 @@ Validated: {{ range $i, $rule := . }}{{ if $i }}; {{ end }}{{ .Message }}{{ end 
 {{- range . }}{{ if .Doc }} `{{ .Name }}` {{ template "line" (regexReplaceAll "^\\S+ " .Doc "") }}{{ end }}{{ end }}
 {{- end -}}
 
-{{- define "line" }}{{ regexReplaceAll "\\s+" (trim .) " " | replace "|" "\\|" }}{{ end -}}
+{{- /* Without the examples in descriptions of Kubernetes: they are longer than the rest. */ -}}
+{{- define "line" }}{{ regexReplaceAll " For instance, .*?[a-z]\\.( |$)" (regexReplaceAll "\\s+" (trim .) " ") "$1" | replace "|" "\\|" }}{{ end -}}
