@@ -78,6 +78,20 @@ recording: ## Record a cold start of standalone into docs/images/cold-start.svg
 	CGO_ENABLED=0 go build -o bin/ ./standalone ./examples/modelsim ./examples/webapp
 	go run ./hack/recording bin/standalone docs/images/cold-start.svg
 
+.PHONY: site
+site: hack/site/node_modules/.package-lock.json ## Build the documentation as a website in bin/site, with search, and check its links
+	rm -rf bin/site
+	$(call tool,site,hugo) --source hack/site --destination $(CURDIR)/bin/site --noBuildLock --panicOnWarning
+	hack/site/node_modules/.bin/pagefind --site bin/site
+	go test -count=1 -tags site ./tests/docs -run TestSite
+
+.PHONY: site-serve
+site-serve: site ## Serve the website on http://localhost:1414/
+	hack/site/node_modules/.bin/pagefind --site bin/site --serve
+
+hack/site/node_modules/.package-lock.json: hack/site/package-lock.json | node
+	cd hack/site && npm ci --no-progress --prefer-offline
+
 .PHONY: test-charts
 test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and uninstall on a real kube-apiserver
 	go test -race -timeout 30m -tags charts ./tests/charts
@@ -139,7 +153,7 @@ vulncheck: ## Report known vulnerabilities in code that the binaries call, from 
 .PHONY: lint
 lint: ## Run golangci-lint, with the import rules, and actionlint
 	$(call tool,workflows,actionlint)
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus,release ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus,release,site ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
@@ -167,7 +181,7 @@ verify: ## Check that generated files, formatting and modules are up to date
 	cd tests/clients && go mod tidy -diff
 	cd tests/clients/genkit && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts,e2e,prometheus,release ./...
+	go vet -tags browser,charts,e2e,prometheus,release,site ./...
 
 .PHONY: image
 image: ## Build container images for amd64 and arm64 as local OCI layouts (the first build for another platform: 4 to 10 minutes)

@@ -31,6 +31,7 @@ about() { # how long a cold build takes on two cores
 	case $module/$1 in
 	keda/operator) echo "about 12 minutes" ;;
 	*/traefik) echo "about 4 minutes" ;;
+	*/hugo) echo "about 5 minutes" ;;
 	*/vale) echo "about 5 minutes" ;;
 	*/kube-apiserver) echo "about 7 minutes" ;;
 	*/kube-controller-manager) echo "about 2 minutes" ;;
