@@ -21,20 +21,10 @@ import (
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	http2client "github.com/kedacore/http-add-on/tests/support/frames"
+	"github.com/kedacore/http-add-on/tests/support/listen"
 )
 
 func hello(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }
-
-// refusing returns an address without a listener.
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 func TestClientLeaves(t *testing.T) {
 	arrived, left := make(chan struct{}), make(chan struct{})
@@ -186,7 +176,7 @@ func TestRefusedThenUp(t *testing.T) {
 
 func TestAnotherEndpoint(t *testing.T) {
 	backend := serve(t, false, hello)
-	dead := []string{refusing(t), refusing(t), refusing(t)}
+	dead := []string{listen.Refusing(t), listen.Refusing(t), listen.Refusing(t)}
 	for range 10 {
 		f := to(t, append(dead, backend.Listener.Addr().String())...)
 		if got := read(t, f.get(t, "/").Body); got != "hello" {
@@ -206,7 +196,7 @@ func TestAnotherAddressOfThePod(t *testing.T) {
 			f.target.Protocol = exchange.H2C
 		}
 		var dials atomic.Int32
-		dead := refusing(t)
+		dead := listen.Refusing(t)
 		f.options.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address == dead {
 				dials.Add(1)
@@ -242,7 +232,7 @@ func TestServiceNameIsDialled(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(refusing(t))
+			f := newFixture(listen.Refusing(t))
 			f.target.Address = backend.Listener.Addr().String()
 			change(f)
 			f.start(t)

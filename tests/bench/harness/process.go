@@ -115,12 +115,22 @@ func Poll(ctx context.Context, f func() (bool, error)) error {
 	}
 }
 
-// FreePort returns a loopback address whose port was free a moment ago, for programs that do not
-// accept a listener.
+// FreePort returns a loopback address with a free port, for programs that do not accept a listener.
+// As long as this process runs, others can listen there only by naming it.
 func FreePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	if err := syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		return "", err
+	}
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return "", err
+	}
+	address, err := syscall.Getsockname(socket)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint("127.0.0.1:", address.(*syscall.SockaddrInet4).Port), nil
 }

@@ -4,8 +4,10 @@ package listen
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -20,14 +22,26 @@ func Loopback(t testing.TB) net.Listener {
 	return l
 }
 
-// Refusing returns a loopback address that refuses connections: no one listens there.
+// Refusing returns a loopback address that refuses connections: no one listens there. Until the
+// test ends no other process gets it as a free port, and a server that names it may listen there.
 func Refusing(t testing.TB) string {
 	t.Helper()
-	l := Loopback(t)
-	if err := l.Close(); err != nil {
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return l.Addr().String()
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("127.0.0.1:", address.(*syscall.SockaddrInet4).Port)
 }
 
 // Memory is a listener whose connections are net.Pipes: a synctest bubble counts a
