@@ -284,9 +284,10 @@ func TestFallbackIsNotAskedAfterTheRequestTimeout(t *testing.T) {
 	for _, c := range []struct{ reason, timeouts, callback, path, body string }{
 		{"a held request", "request: 50ms, readiness: 1h", "", "/", "pay"},
 		{"no readiness timeout", "request: 50ms", "", "/", "pay"},
-		{"an open stream", "request: 50ms", "streamingCallback: {message: Waking}, ", chatPath, `{"stream":true,"messages":[]}`},
+		{"an open stream", "request: 5s", "streamingCallback: {message: Waking}, ", chatPath, `{"stream":true,"messages":[]}`},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, spare+route("timeouts: {"+c.timeouts+"}\ncoldStart: {"+c.callback+"fallback: {service: {name: spare, port: 81}}}"))
 			asked := make(chan struct{}, 1)
 			w.ready("spare", w.backend(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
@@ -305,18 +306,28 @@ func TestFallbackIsNotAskedAfterTheRequestTimeout(t *testing.T) {
 
 // A route may lose its callback while a request waits to open its stream.
 func TestCallbackThatIsRemovedDuringTheInitialDelay(t *testing.T) {
-	w := newWorld(t, route("coldStart: {streamingCallback: {message: Waking, initialDelay: 500ms}, activationLease: 1ms}"))
-	pending := w.later(w.request(http.MethodPost, "app.test", chatPath, `{"stream":true,"messages":[]}`))
+	t.Parallel()
+	w := newWorld(t, route("coldStart: {streamingCallback: {message: Waking, initialDelay: 5s}, activationLease: 1h}"))
+	begun := make(chan *http.Response, 1)
+	go func() {
+		defer close(begun)
+		response, _ := w.chat(`{"stream":true,"messages":[]}`)
+		begun <- response
+	}()
 	w.held("default/app", 1)
+	w.pass(time.Hour)
 	w.eventually("the lease is over", func() bool { return !w.counts()["default/app"].Cold })
 	w.change(strings.ReplaceAll(service, "name: app", "name: other") + strings.ReplaceAll(plainRoute, "service: app", "service: other"))
 	// It takes a new one, for the new target.
 	w.eventually("the request has followed its route", func() bool { return w.counts()["default/app"].Cold })
-	opened := time.AfterFunc(600*time.Millisecond, func() {
-		w.ready("other", w.backend(answerWith(http.StatusOK, "text/event-stream", answerStream)))
-	})
-	defer opened.Stop()
-	(<-pending).expect(t, "the stream is opened as it was meant to be", http.StatusOK, `"content":"Waking"`)
+	response := <-begun
+	if response == nil {
+		t.Fatal("there is no answer")
+	}
+	w.ready("other", w.backend(answerWith(http.StatusOK, "text/event-stream", answerStream)))
+	if text, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(text), `"content":"Waking"`) {
+		t.Errorf("the stream is not opened as it was meant to be: %d %q, %v", response.StatusCode, text, err)
+	}
 }
 
 // The demand of a held request is for the target that it waits for.

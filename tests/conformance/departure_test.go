@@ -270,10 +270,12 @@ func established(t *testing.T, clients []net.Conn) bool {
 		t.Fatal(err)
 	}
 	for _, conn := range clients {
-		port := fmt.Sprintf(":%04X", conn.LocalAddr().(*net.TCPAddr).Port)
+		// Another connection may have the same port at one end.
+		port := func(a net.Addr) string { return fmt.Sprintf(":%04X", a.(*net.TCPAddr).Port) }
+		server, client := port(conn.RemoteAddr()), port(conn.LocalAddr())
 		for line := range strings.Lines(string(table)) {
 			// sl local_address rem_address st; 01 is ESTABLISHED (proc_pid_net(5))
-			if f := strings.Fields(line); strings.HasSuffix(f[2], port) && f[3] == "01" {
+			if f := strings.Fields(line); strings.HasSuffix(f[1], server) && strings.HasSuffix(f[2], client) && f[3] == "01" {
 				return true
 			}
 		}

@@ -9,8 +9,8 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/kedacore/http-add-on/tests/support/listen"
 )
@@ -30,15 +30,14 @@ func TestProposalStreamingScenario(t *testing.T) {
 		fmt.Fprint(w, "data: {\"choices\":[]}\n\n")
 	})
 	r := httptest.NewRequest(http.MethodPost, "http://app.test"+chatPath, strings.NewReader(`{"stream":true,"messages":[]}`))
-	recorder := httptest.NewRecorder()
+	recorder := &flushed{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		w.app.Handler().ServeHTTP(recorder, r)
 	}()
-	w.held("default/app", 1)
-	ready := time.AfterFunc(150*time.Millisecond, func() { w.ready("app", backend) })
-	defer ready.Stop()
+	<-recorder.began // a request is held before its body has shown that it asks for a stream
+	w.ready("app", backend)
 	<-done
 	if got := recorder.Header().Get("Content-Type"); got != "text/event-stream" {
 		t.Errorf("Content-Type: got %q", got)
@@ -51,6 +50,18 @@ func TestProposalStreamingScenario(t *testing.T) {
 	if recorder.Header().Get("X-KEDA-HTTP-Cold-Start") != "true" {
 		t.Error("the cold-start header is set")
 	}
+}
+
+// flushed is a recorder that reports the begin of its response.
+type flushed struct {
+	*httptest.ResponseRecorder
+	once  sync.Once
+	began chan struct{}
+}
+
+func (f *flushed) Flush() {
+	f.ResponseRecorder.Flush()
+	f.once.Do(func() { close(f.began) })
 }
 
 // chat opens a streaming request and returns its response with the first event read.
@@ -260,10 +271,11 @@ func TestRedirectAfterTheCommitIsFollowed(t *testing.T) {
 }
 
 func TestStreamTimeout(t *testing.T) {
-	w := newWorld(t, route("timeouts: {readiness: 50ms}\ncoldStart: {streamingCallback: {message: Waking, interval: 1h}}"))
-	_, events := w.chat(`{"stream":true,"messages":[]}`)
+	t.Parallel()
+	w := newWorld(t, route("timeouts: {readiness: 5s}\ncoldStart: {streamingCallback: {message: Waking, interval: 1h}}"))
+	response, events := w.chat(`{"stream":true,"messages":[]}`)
 	all, err := io.ReadAll(events)
-	if err != nil || !strings.Contains(string(all), `"code":"504"`) || strings.Contains(string(all), "[DONE]") {
+	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(all), `"code":"504"`) || strings.Contains(string(all), "[DONE]") {
 		t.Errorf("the wait ends in an error event: %q, %v", all, err)
 	}
 }

@@ -23,7 +23,7 @@ func stalling(status int, contentType, begin string) http.HandlerFunc {
 // The request timeout bounds everything from the arrival to the last byte.
 func TestRequestTimeoutBoundsTheWholeAnswer(t *testing.T) {
 	const event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n"
-	const timeout, streaming = "timeouts: {request: 2s}\n", "coldStart: {streamingCallback: {message: Waking}}\n"
+	const timeout, streaming = "timeouts: {request: 5s}\n", "coldStart: {streamingCallback: {message: Waking}}\n"
 	for _, c := range []struct {
 		reason  string
 		spec    string
@@ -68,7 +68,8 @@ func TestRequestTimeoutBoundsTheWholeAnswer(t *testing.T) {
 }
 
 func TestRequestTimeoutEndsTunnels(t *testing.T) {
-	w := newWorld(t, route("timeouts: {request: 2s}"))
+	t.Parallel()
+	w := newWorld(t, route("timeouts: {request: 5s}"))
 	left := make(chan struct{})
 	w.ready("app", w.backend(func(w http.ResponseWriter, _ *http.Request) {
 		defer close(left)

@@ -58,7 +58,7 @@ func (m twice) Run() int {
 }
 
 // patience bounds what must happen; nothing waits for it when all is well.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // world is an interceptor with objects, and backends that become ready when the test makes them.
 type world struct {
@@ -71,7 +71,7 @@ type world struct {
 	url     string
 	admin   string
 	client  *http.Client
-	skipped *atomic.Int64 // how far the tracker's clock is ahead
+	skipped *atomic.Int64 // how far the tracker's clock, which stands still, was moved
 	log     *logbook
 }
 
@@ -125,10 +125,10 @@ func newWorld(t *testing.T, objects string, env ...string) *world {
 // newWorldWith is newWorld with more listeners.
 func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *world {
 	t.Helper()
-	skipped := new(atomic.Int64)
+	start, skipped := time.Now(), new(atomic.Int64)
 	w := &world{
 		t: t, store: endpoints.NewStore(), skipped: skipped, log: &logbook{T: t},
-		tracker: inflight.NewTracker(func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }),
+		tracker: inflight.NewTracker(func() time.Time { return start.Add(time.Duration(skipped.Load())) }),
 		sink:    make(chan routesync.Sink, 1), objects: parse(t, objects),
 	}
 	cfg, err := config.Load(settings.Lookup(append([]string{
@@ -300,7 +300,8 @@ func (w *world) counts() queue.Counts {
 	return counts
 }
 
-// pass lets time pass for leases and the measure of wakes.
+// pass lets time pass for leases and the measure of wakes. For them no other time passes, however
+// slow the machine is.
 func (w *world) pass(d time.Duration) { w.skipped.Add(int64(d)) }
 
 // eventually polls for what other goroutines bring about.
