@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patient is how long a test waits for what must happen.
-const patient = 20 * time.Second
+const patient = time.Minute
 
 // options are those of a default installation.
 func options() forward.Options {

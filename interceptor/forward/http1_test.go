@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
@@ -108,6 +110,26 @@ func watch(f *fixture) <-chan *watched {
 	return conns
 }
 
+// arrives waits until a connection to a backend has something to read, if only its end. On a busy
+// machine that takes a while even over loopback.
+func arrives(t *testing.T, conn *watched) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); time.Since(begun) < patient; time.Sleep(time.Millisecond) {
+		ready := 0
+		err := raw.Control(func(fd uintptr) {
+			ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		})
+		if err != nil || ready > 0 { // an error: we have closed it
+			return
+		}
+	}
+	t.Fatal("nothing arrives")
+}
+
 // wait waits for what must happen.
 func wait(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
@@ -167,10 +189,14 @@ func TestConnectionsThatAreNotUsedAgain(t *testing.T) {
 				}
 			}, func(t *testing.T, f *fixture) {
 				answered, sent = make(chan struct{}), make(chan struct{})
+				conns := watch(f)
 				f.start(t)
 				f.post(t, "hello")
 				close(answered)
 				wait(t, "the backend goes on", sent)
+				if tt.late != "" || tt.closes {
+					arrives(t, <-conns)
+				}
 				// A POST is never repeated: it must get another connection at once.
 				if got := f.post(t, "hello"); got != "200 ok" {
 					t.Errorf("%s: got %q", tt.reason, got)
@@ -210,17 +236,19 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		reason string
 		header string
 		end    func(f *fixture, conn net.Conn)
 	}{
 		"ByTheBackend": {"the backend has closed it", "", func(_ *fixture, conn net.Conn) { _ = conn.Close() }},
-		"KeepAlive":    {"the backend is about to", "Keep-Alive: timeout=1\r\n", func(*fixture, net.Conn) {}},
+		"KeepAlive":    {"the backend is about to", "Keep-Alive: timeout=5\r\n", func(*fixture, net.Conn) {}},
 		"EndpointGone": {"connections belong to their endpoint", "", func(f *fixture, _ net.Conn) { f.store.Update("ns", "svc", nil) }},
 		"Closed":       {"the forwarder ends", "", func(f *fixture, _ net.Conn) { f.forwarder.Close() }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			accepted := make(chan net.Conn, 1)
 			overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 				_, _ = request(r)

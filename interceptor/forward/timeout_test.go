@@ -348,13 +348,15 @@ func TestTimeouts(t *testing.T) {
 // The request timeout also ends what waits for a client that does not read, and connections
 // that were upgraded.
 func TestRequestTimeoutEndsEverything(t *testing.T) {
+	t.Parallel()
 	endless := func(w http.ResponseWriter, _ *http.Request) {
 		for _, err := w.Write([]byte("hello")); err == nil; {
 			_, err = w.Write(make([]byte, 64<<10))
 		}
 	}
 	each(t, endless, func(t *testing.T, f *fixture) {
-		f.route.Request = time.Second // the head arrives before
+		t.Parallel()
+		f.route.Request = 4 * time.Second // the head arrives before
 		res := f.get(t, "/")
 		if err := f.result(t); status(err) != http.StatusGatewayTimeout || !errors.Is(err, http.ErrAbortHandler) {
 			t.Errorf("ended with %v", err)
@@ -371,7 +373,8 @@ func TestRequestTimeoutEndsEverything(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r)
 			backendLeft <- struct{}{}
 		}, func(t *testing.T, f *fixture) {
-			f.options.NetHTTP, f.route.Request = netHTTP, time.Second
+			t.Parallel()
+			f.options.NetHTTP, f.route.Request = netHTTP, 4*time.Second
 			f.start(t)
 			conn := f.raw(t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
 			if got, _ := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 101 ") {
