@@ -43,17 +43,19 @@ func TestReleaseIsInOrderAndSlow(t *testing.T) {
 }
 
 func TestARequestThatEndsUnansweredFreesOnePlace(t *testing.T) {
-	_, _, waiters := held(100)
-	slots := served(t, waiters)
-	waiters = waiters[len(slots):]
-	slots[0].Release()
-	slots[0].Release()
-	if n := len(served(t, waiters)); n != 1 {
-		t.Errorf("%d released for one place", n)
-	}
-	for _, w := range waiters {
-		w.Leave()
-	}
+	synctest.Test(t, func(t *testing.T) {
+		_, _, waiters := held(100)
+		slots := served(t, waiters)
+		waiters = waiters[len(slots):]
+		slots[0].Release()
+		slots[0].Release()
+		if n := len(served(t, waiters)); n != 1 {
+			t.Errorf("%d released for one place", n)
+		}
+		for _, w := range waiters {
+			w.Leave()
+		}
+	})
 }
 
 func TestABackendThatAnswersLateDoesNotBlockTheLine(t *testing.T) {
@@ -81,16 +83,18 @@ func TestABackendThatAnswersLateDoesNotBlockTheLine(t *testing.T) {
 
 // A timer that was stopped too late finds another one running.
 func TestALateTickDoesNothing(t *testing.T) {
-	_, p, waiters := held(startWindow + 1)
-	late := p.round
-	waiters[startWindow].Leave()
-	p.tick(late)
-	waiters = append(waiters, p.Enqueue(0))
-	p.tick(late)
-	if e := p.endpoints()[0]; e.window != startWindow {
-		t.Errorf("window %d by a tick of another wait", e.window)
-	}
-	waiters[len(waiters)-1].Leave()
+	synctest.Test(t, func(t *testing.T) {
+		_, p, waiters := held(startWindow + 1)
+		late := p.round
+		waiters[startWindow].Leave()
+		p.tick(late)
+		waiters = append(waiters, p.Enqueue(0))
+		p.tick(late)
+		if e := p.endpoints()[0]; e.window != startWindow {
+			t.Errorf("window %d by a tick of another wait", e.window)
+		}
+		waiters[len(waiters)-1].Leave()
+	})
 }
 
 func TestRefusalsSlowAnEndpointDown(t *testing.T) {
@@ -265,20 +269,22 @@ func TestEnqueueWhileReadyIsServedAtOnce(t *testing.T) {
 }
 
 func TestNewEndpointsAddTheirWindowAtOnce(t *testing.T) {
-	s, _, waiters := held(200)
-	total := len(served(t, waiters))
-	set(s, "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
-	more := served(t, waiters[total:])
-	count := map[string]int{}
-	for _, slot := range more {
-		count[slot.Addr()]++
-	}
-	if len(count) != 2 || count["10.0.0.2:80"] != startWindow || count["10.0.0.3:80"] != startWindow {
-		t.Errorf("released %v to two new endpoints", count)
-	}
-	for _, w := range waiters {
-		w.Leave()
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, _, waiters := held(200)
+		total := len(served(t, waiters))
+		set(s, "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+		more := served(t, waiters[total:])
+		count := map[string]int{}
+		for _, slot := range more {
+			count[slot.Addr()]++
+		}
+		if len(count) != 2 || count["10.0.0.2:80"] != startWindow || count["10.0.0.3:80"] != startWindow {
+			t.Errorf("released %v to two new endpoints", count)
+		}
+		for _, w := range waiters {
+			w.Leave()
+		}
+	})
 }
 
 func TestABatchIsSharedEvenly(t *testing.T) {
@@ -298,39 +304,41 @@ func TestABatchIsSharedEvenly(t *testing.T) {
 }
 
 func TestStateIsKeptWhileReadyAndNoLonger(t *testing.T) {
-	s, p, waiters := held(1000)
-	slots := served(t, waiters)
-	waiters = waiters[len(slots):]
-	slots[0].Answered()
-	waiters = waiters[len(served(t, waiters)):]
+	synctest.Test(t, func(t *testing.T) {
+		s, p, waiters := held(1000)
+		slots := served(t, waiters)
+		waiters = waiters[len(slots):]
+		slots[0].Answered()
+		waiters = waiters[len(served(t, waiters)):]
 
-	set(s, "10.0.0.2:80", "10.0.0.1:80")
-	if e := p.endpoints()[1]; e.window != startWindow+1 || e.unanswered != startWindow+1 {
-		t.Errorf("an address that stayed has window %d with %d unanswered", e.window, e.unanswered)
-	}
-	waiters = waiters[len(served(t, waiters)):]
+		set(s, "10.0.0.2:80", "10.0.0.1:80")
+		if e := p.endpoints()[1]; e.window != startWindow+1 || e.unanswered != startWindow+1 {
+			t.Errorf("an address that stayed has window %d with %d unanswered", e.window, e.unanswered)
+		}
+		waiters = waiters[len(served(t, waiters)):]
 
-	set(s)
-	slots[1].Answered() // of an endpoint that is gone
-	if n := len(served(t, waiters)); n != 0 {
-		t.Fatalf("%d released to an endpoint that is gone", n)
-	}
-	if p.timer != nil {
-		t.Error("the timer runs without an endpoint")
-	}
-	set(s, "10.0.0.1:80")
-	if n := len(served(t, waiters)); n != startWindow {
-		t.Errorf("%d released to an endpoint that came back, want a fresh window", n)
-	}
-	for _, slot := range slots {
-		slot.Release() // of the endpoint's former self
-	}
-	if e := p.endpoints()[0]; e.unanswered != startWindow || e.inFlight.Load() != startWindow {
-		t.Errorf("its former self's requests count: %d unanswered, %d in flight", e.unanswered, e.inFlight.Load())
-	}
-	for _, w := range waiters {
-		w.Leave()
-	}
+		set(s)
+		slots[1].Answered() // of an endpoint that is gone
+		if n := len(served(t, waiters)); n != 0 {
+			t.Fatalf("%d released to an endpoint that is gone", n)
+		}
+		if p.timer != nil {
+			t.Error("the timer runs without an endpoint")
+		}
+		set(s, "10.0.0.1:80")
+		if n := len(served(t, waiters)); n != startWindow {
+			t.Errorf("%d released to an endpoint that came back, want a fresh window", n)
+		}
+		for _, slot := range slots {
+			slot.Release() // of the endpoint's former self
+		}
+		if e := p.endpoints()[0]; e.unanswered != startWindow || e.inFlight.Load() != startWindow {
+			t.Errorf("its former self's requests count: %d unanswered, %d in flight", e.unanswered, e.inFlight.Load())
+		}
+		for _, w := range waiters {
+			w.Leave()
+		}
+	})
 }
 
 func TestReadinessWakesNobodyElse(t *testing.T) {
