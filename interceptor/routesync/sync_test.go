@@ -530,14 +530,20 @@ func TestOneChangeCompilesOneRoute(t *testing.T) {
 	table := m.table(nil)
 	everything := time.Since(start)
 
-	route := interceptorRoute(t, "r5", "changed.test", "")
-	start = time.Now()
-	m.apply(map[ObjectRef]kubesource.Object{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
-	table = m.table(table)
-	one := time.Since(start)
-	if _, ok := table.Match(&routing.Request{Host: "changed.test", Path: "/"}); !ok || table.Len() != 2000 {
-		t.Fatalf("the change is in the table of %d", table.Len())
+	var took []time.Duration // of several changes, so that a busy machine does not matter
+	for i := range 21 {
+		host := fmt.Sprintf("changed%d.test", i)
+		route := interceptorRoute(t, "r5", host, "")
+		start = time.Now()
+		m.apply(map[ObjectRef]kubesource.Object{{Kind: api.KindInterceptorRoute, Namespace: "ns", Name: "r5"}: route})
+		table = m.table(table)
+		took = append(took, time.Since(start))
+		if _, ok := table.Match(&routing.Request{Host: host, Path: "/"}); !ok || table.Len() != 2000 {
+			t.Fatalf("the change is in the table of %d", table.Len())
+		}
 	}
+	slices.Sort(took)
+	one := took[len(took)/2]
 	if one > everything/20 {
 		t.Errorf("one change took %s, all 2,000 took %s", one, everything)
 	}

@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what must happen; nothing waits for it when all is well.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func write(t *testing.T, path, content string) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"runtime"
 	"testing"
 	"time"
 
@@ -117,6 +118,9 @@ func TestACollectorThatHangsHoldsUpNobody(t *testing.T) {
 		collector := otlp.NewHanging(t)
 		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(collector))
 		t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+		// Whoever waited for the collector would wait for ten minutes.
+		t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
+		t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "600000")
 		all := start(t, protocol, logr.Discard())
 		tracer := all.Traces().Tracer("test")
 		began := time.Now()
@@ -124,19 +128,22 @@ func TestACollectorThatHangsHoldsUpNobody(t *testing.T) {
 			_, span := tracer.Start(t.Context(), "work")
 			span.End()
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > time.Minute {
 			t.Errorf("10,000 spans took %v", took)
+		}
+		for collector.Asked() == 0 { // the exporter sends in the background
+			if time.Since(began) > time.Minute {
+				t.Fatal("nothing was sent at all")
+			}
+			runtime.Gosched()
 		}
 		use(t, all)
 		began = time.Now()
 		if err := all.Shutdown(within(t, bound)); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took < bound || took > 10*bound {
+		if took := time.Since(began); took < bound || took > time.Minute {
 			t.Errorf("the end took %v, want about %v", took, bound)
-		}
-		if collector.Asked() == 0 {
-			t.Error("nothing was sent at all")
 		}
 	})
 }
@@ -156,7 +163,7 @@ func TestACollectorThatIsNotThereIsSaidOnce(t *testing.T) {
 			span.End()
 		}
 		use(t, all)
-		if err := all.Shutdown(within(t, 500*time.Millisecond)); err != nil {
+		if err := all.Shutdown(within(t, time.Minute)); err != nil {
 			t.Error(err)
 		}
 		if log.Count(`"kind"="metrics"`) != 1 || log.Count(`"kind"="traces"`) != 1 {

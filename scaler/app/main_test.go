@@ -46,9 +46,6 @@ const adminPort = 9090
 // maxStreams is small enough for a test to reach.
 const maxStreams = 20
 
-// shutdownDelay is long enough for a test to act in.
-const shutdownDelay = time.Second
-
 // world is a scaler, a fake cluster, simulated interceptors on loopback behind pod addresses, and
 // KEDA's side of the connection.
 type world struct {
@@ -89,6 +86,12 @@ func podAddress(n int) string { return fmt.Sprintf("10.250.%d.%d", n/250, n%250+
 // newWorld starts a world that ends with the test.
 func newWorld(t testing.TB, interceptors, routes int) *world {
 	t.Helper()
+	return newWorldThatServesOn(t, 100*time.Millisecond, interceptors, routes)
+}
+
+// newWorldThatServesOn is newWorld with a time for which the scaler serves on after SIGTERM.
+func newWorldThatServesOn(t testing.TB, shutdownDelay time.Duration, interceptors, routes int) *world {
+	t.Helper()
 	w := &world{synced: make(chan struct{}), sink: make(chan Sink, 1)}
 	addresses := make(map[string]string)
 	done := make(chan struct{})
@@ -109,7 +112,7 @@ func newWorld(t testing.TB, interceptors, routes int) *world {
 	}
 	cfg := config.Config{
 		Target:    config.Target{Namespace: "keda", Service: "admin", Port: adminPort},
-		QueueTick: 500 * time.Millisecond, StreamInterval: 200 * time.Millisecond, ShutdownDelay: shutdownDelay, MaxStreams: maxStreams,
+		QueueTick: time.Hour, StreamInterval: 200 * time.Millisecond, ShutdownDelay: shutdownDelay, MaxStreams: maxStreams,
 	}
 	l := listen.Loopback(t)
 	a, err := New(cfg, Deps{Source: w, GRPC: l, Log: logr.Discard(), DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -23,7 +23,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/capture"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // endpoints passes on the addresses of the only port.
 type endpoints chan []string
