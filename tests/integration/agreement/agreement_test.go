@@ -48,7 +48,7 @@ var _ = Describe("interceptor, scaler and operator", Ordered, func() {
 		gate.Set(false)
 		Eventually(readyz, patience).Should(Equal(http.StatusOK))
 		Eventually(code, patience).Should(Equal("NotFound"))
-	}, NodeTimeout(2*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	DescribeTable("agree on", func(ctx SpecContext, c conclusions) {
 		ns := namespace(ctx)
@@ -179,7 +179,7 @@ var _ = Describe("interceptor, scaler and operator", Ordered, func() {
 		}
 		c.targets = map[string]string{"InterceptorRoute/a": "7", "HTTPScaledObject/b": "7"}
 		c.check(ctx, ns)
-	}, NodeTimeout(3*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })
 
 func (c conclusions) check(ctx context.Context, ns string) {

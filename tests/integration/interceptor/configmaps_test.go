@@ -73,7 +73,7 @@ var _ = Describe("The right to read ConfigMaps", func() {
 			running, stop := context.WithCancel(ctx)
 			sink, done := seen{make(chan string, 10), make(chan struct{})}, make(chan error, 1)
 			go func() { done <- source.Run(running, sink) }()
-			Eventually(sink.synced, 20*time.Second).Should(BeClosed())
+			Eventually(sink.synced, time.Minute).Should(BeClosed())
 			stop()
 			Expect(<-done).To(Succeed())
 			close(sink.configMaps)
@@ -87,5 +87,5 @@ var _ = Describe("The right to read ConfigMaps", func() {
 				Expect(got).To(Equal([]string{read + "/site"}))
 			}
 		}
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })

@@ -86,7 +86,7 @@ var _ = Describe("the interceptor", Ordered, func() {
 		go func() { done <- a.Run(ctx) }()
 		DeferCleanup(func() {
 			cancel()
-			Eventually(done, 20*time.Second).Should(Receive(BeNil()))
+			Eventually(done, time.Minute).Should(Receive(BeNil()))
 		})
 		Eventually(func() (int, error) {
 			response, err := http.Get(admin + "/readyz")
@@ -139,7 +139,7 @@ var _ = Describe("the interceptor", Ordered, func() {
 		slice := objects.EndpointSlice("default", "flip", "http", 8080, false, podAddress)
 		create(ctx, objects.Service("default", "flip", port), slice, objects.InterceptorRoute("default", "flip", "flip.test"))
 		queue := func() (string, error) { return read(admin + "/queue") }
-		Eventually(queue, 10*time.Second).Should(ContainSubstring("default/flip"), "the route is live")
+		Eventually(queue, time.Minute).Should(ContainSubstring("default/flip"), "the route is live")
 
 		type answer struct {
 			code int
@@ -151,13 +151,13 @@ var _ = Describe("the interceptor", Ordered, func() {
 			code, body, err := get(ctx, "flip.test")
 			answers <- answer{code, body, err}
 		}()
-		Eventually(queue, 10*time.Second).Should(ContainSubstring(`"default/flip":{"Concurrency":1`))
+		Eventually(queue, time.Minute).Should(ContainSubstring(`"default/flip":{"Concurrency":1`))
 		Consistently(answers, 100*time.Millisecond).ShouldNot(Receive())
 
 		ready := true
 		slice.Endpoints[0].Conditions.Ready = &ready
 		Expect(api.Update(ctx, slice)).To(Succeed())
-		Eventually(answers, 10*time.Second).Should(Receive(Equal(answer{http.StatusOK, "backend of flip.test", nil})))
+		Eventually(answers, time.Minute).Should(Receive(Equal(answer{http.StatusOK, "backend of flip.test", nil})))
 
 		ready = false
 		slice.Endpoints[0].Conditions.Ready = &ready
@@ -167,8 +167,8 @@ var _ = Describe("the interceptor", Ordered, func() {
 			defer cancel()
 			_, _, err := get(short, "flip.test")
 			return err
-		}, 10*time.Second).Should(HaveOccurred(), "a target that sleeps again holds again")
-	}, NodeTimeout(time.Minute))
+		}, time.Minute).Should(HaveOccurred(), "a target that sleeps again holds again")
+	}, NodeTimeout(5*time.Minute))
 
 	It("takes the two addresses of a pod for one endpoint", func(ctx SpecContext) {
 		pod := &corev1.ObjectReference{Kind: "Pod", Name: "dual", UID: "dual"}
@@ -177,7 +177,7 @@ var _ = Describe("the interceptor", Ordered, func() {
 		six.Name, six.AddressType = "dual-six", discoveryv1.AddressTypeIPv6
 		four.Endpoints[0].TargetRef, six.Endpoints[0].TargetRef = pod, pod
 		create(ctx, objects.Service("default", "dual", port), six, four, objects.InterceptorRoute("default", "dual", "dual.test"))
-		Eventually(status(ctx, "dual.test"), 10*time.Second).Should(Equal(http.StatusOK))
+		Eventually(status(ctx, "dual.test"), time.Minute).Should(Equal(http.StatusOK))
 		dialed.Clear()
 		http.DefaultClient.CloseIdleConnections()
 		for range 4 { // equals take turns
@@ -185,30 +185,30 @@ var _ = Describe("the interceptor", Ordered, func() {
 		}
 		_, other := dialed.Load("[" + otherAddress + "]:8083")
 		Expect(other).To(BeFalse())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("gives a browser the page of an HTTPScaledObject without a port", func(ctx SpecContext) {
 		message := "Waking <up>"
 		create(ctx, objects.Service("default", "page", port), objects.HTTPScaledObject("default", "page", "page.test", func(o *v1alpha1.HTTPScaledObject) {
 			o.Spec.ColdStartMessage = &message
 		}))
-		Eventually(status(ctx, "page.test", "Accept", "text/html"), 10*time.Second).Should(Equal(http.StatusServiceUnavailable))
+		Eventually(status(ctx, "page.test", "Accept", "text/html"), time.Minute).Should(Equal(http.StatusServiceUnavailable))
 		_, body, err := get(ctx, "page.test", "Accept", "text/html")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(body).To(ContainSubstring("Waking &lt;up&gt;"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("moves a name from HTTPScaledObject to InterceptorRoute and back", func(ctx SpecContext) {
 		create(ctx, objects.Service("default", "move", port), objects.EndpointSlice("default", "move", "http", 8080, true, podAddress),
 			objects.HTTPScaledObject("default", "move", "move.test"))
-		Eventually(status(ctx, "move.test"), 10*time.Second).Should(Equal(http.StatusOK))
+		Eventually(status(ctx, "move.test"), time.Minute).Should(Equal(http.StatusOK))
 		route := objects.InterceptorRoute("default", "move", "moved.test")
 		create(ctx, route)
-		Eventually(status(ctx, "moved.test"), 10*time.Second).Should(Equal(http.StatusOK))
-		Eventually(status(ctx, "move.test"), 10*time.Second).Should(Equal(http.StatusNotFound))
+		Eventually(status(ctx, "moved.test"), time.Minute).Should(Equal(http.StatusOK))
+		Eventually(status(ctx, "move.test"), time.Minute).Should(Equal(http.StatusNotFound))
 		Expect(api.Delete(ctx, route)).To(Succeed())
-		Eventually(status(ctx, "move.test"), 10*time.Second).Should(Equal(http.StatusOK))
-	}, NodeTimeout(time.Minute))
+		Eventually(status(ctx, "move.test"), time.Minute).Should(Equal(http.StatusOK))
+	}, NodeTimeout(5*time.Minute))
 
 	It("serves every other route while a stored object does not decode", func(ctx SpecContext) {
 		bad := objects.InterceptorRoute("default", "bad", "bad.test")
@@ -219,7 +219,7 @@ var _ = Describe("the interceptor", Ordered, func() {
 		create(ctx, unstructuredOf(u))
 		create(ctx, objects.Service("default", "good", port), objects.EndpointSlice("default", "good", "http", 8080, true, podAddress),
 			objects.InterceptorRoute("default", "good", "good.test"))
-		Eventually(status(ctx, "good.test"), 10*time.Second).Should(Equal(http.StatusOK))
+		Eventually(status(ctx, "good.test"), time.Minute).Should(Equal(http.StatusOK))
 		Expect(status(ctx, "bad.test")()).To(Equal(http.StatusNotFound))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })

@@ -42,8 +42,10 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 
 	// It looked at every object, and wrote what is new.
 	Expect(log.Count("Starting workers")).To(Equal(3))
-	Expect(next.requests.Count("PATCH", "/status", ns)).To(Equal(2), "%q", next.requests.Lines())
-	Expect(next.requests.Count("POST", "/events", ns)).To(Equal(1), "%q", next.requests.Lines())
+	// What a request has changed can be seen before its answer is noted.
+	count := func(words ...string) func() int { return func() int { return next.requests.Count(words...) } }
+	Eventually(count("PATCH", "/status", ns), patience).Should(Equal(2), "%q", next.requests.Lines())
+	Eventually(count("POST", "/events", ns), patience).Should(Equal(1), "%q", next.requests.Lines())
 	Expect(get(ctx, Default, interceptorRouteKind, ns, "blog").GetResourceVersion()).To(Equal(blog.GetResourceVersion()))
 	Expect(events(ctx, ns, "blog")(Default)).To(Equal(told))
 	Expect(events(ctx, ns, "shop")(Default)).To(HaveLen(1))
@@ -54,8 +56,8 @@ var _ = DescribeTable("An operator that leads", func(ctx SpecContext, leave func
 	create(ctx, service(ns, "late"), waking(ns, "late"))
 	Eventually(verdict(ctx, interceptorRouteKind, ns, "late"), patience).Should(Equal(routed))
 },
-	Entry("and ends gives its lease to the next", (*process).end, NodeTimeout(2*time.Minute)),
-	Entry("and is killed is replaced when its lease has run out", (*process).vanish, NodeTimeout(2*time.Minute)),
+	Entry("and ends gives its lease to the next", (*process).end, NodeTimeout(5*time.Minute)),
+	Entry("and is killed is replaced when its lease has run out", (*process).vanish, NodeTimeout(5*time.Minute)),
 )
 
 // An install that follows another one does not wait until the Lease has run out.
@@ -74,4 +76,4 @@ var _ = It("releases its Lease at shutdown", func(ctx SpecContext) {
 	Expect(holder(Default)).To(BeEmpty())
 	acting = start(chartSettings(), &capture.Log{}, account("keda", "keda-add-ons-http"))
 	Eventually(holder, 2*patience).ShouldNot(BeEmpty())
-}, NodeTimeout(2*time.Minute))
+}, NodeTimeout(5*time.Minute))

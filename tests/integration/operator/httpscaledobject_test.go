@@ -27,7 +27,7 @@ var _ = Describe("HTTPScaledObject", func() {
 	BeforeEach(func(ctx SpecContext) {
 		ns = namespace(ctx)
 		create(ctx, service(ns, "shop"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	// made creates an object and waits for its ScaledObject.
 	made := func(ctx context.Context, changes ...func(*v1alpha1.HTTPScaledObject)) *unstructured.Unstructured {
@@ -47,7 +47,7 @@ var _ = Describe("HTTPScaledObject", func() {
 		Expect(field(object, "status", "targetWorkload")).To(Equal("apps/v1/Deployment/shop"))
 		Expect(field(object, "status", "targetService")).To(Equal("shop:80"))
 		Eventually(events(ctx, ns, "shop"), patience).Should(Equal([]string{"Normal Reconciled"}))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("follows changes, and writes nothing when nothing changes", func(ctx SpecContext) {
 		scaledObject := made(ctx)
@@ -85,7 +85,7 @@ var _ = Describe("HTTPScaledObject", func() {
 		Eventually(func(g Gomega) string {
 			return field(get(ctx, g, scaledObjectKind, ns, "shop"), "spec", "pollingInterval")
 		}, patience).Should(Equal("15"))
-	}, NodeTimeout(2*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("adopts what an older version created and patched", func(ctx SpecContext) {
 		// The owner is there first, but nothing is made for it yet.
@@ -121,7 +121,7 @@ spec:
 			g.Expect(field(now, "spec", "idleReplicaCount")).To(Equal("0"), "what a user set stays")
 			g.Expect(managers(now)).To(ConsistOf("keda-http-add-on:scaler.keda Apply", "kubectl-edit Update"))
 		}, patience).Should(Succeed())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("takes a ScaledObject that nobody controls only if it asks for the object", func(ctx SpecContext) {
 		theirs := waking(ns, "elsewhere")
@@ -137,7 +137,7 @@ spec:
 		Eventually(func(g Gomega) string {
 			return field(get(ctx, g, scaledObjectKind, ns, "shop"), "metadata", "ownerReferences")
 		}, patience).Should(ContainSubstring("kind:HTTPScaledObject name:shop"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("never touches what somebody else controls", func(ctx SpecContext) {
 		foreign := waking(ns, "shop")
@@ -160,7 +160,7 @@ spec:
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False CreateError"))
 		Expect(api.Delete(ctx, before)).To(Succeed())
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("deletes its ScaledObject when told to make none", func(ctx SpecContext) {
 		made(ctx)
@@ -168,7 +168,7 @@ spec:
 		Eventually(absent(ctx, scaledObjectKind, ns, "shop"), patience).Should(Succeed())
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("Unknown ScaledObjectSkipped"))
 		Eventually(func(g Gomega) string { return condition(get(ctx, g, httpScaledObjectKind, ns, "shop"), "Ready") }, patience).Should(HavePrefix("True Reconciled: an annotation disables the ScaledObject"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("lets go of an orphan, and takes it back", func(ctx SpecContext) {
 		made(ctx)
@@ -185,11 +185,11 @@ spec:
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: null}}`)
 		Eventually(owners, patience).Should(HaveLen(1))
 		Expect(field(get(ctx, Default, scaledObjectKind, ns, "shop"), "spec", "pollingInterval")).To(Equal("15"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("makes a ScaledObject without an owner for an object that is an orphan's from the start", func(ctx SpecContext) {
 		Expect(made(ctx, annotated(names.AnnotationOrphanScaledObject)).GetOwnerReferences()).To(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("removes the finalizer of an older version when the object is deleted", func(ctx SpecContext) {
 		made(ctx, func(o *v1alpha1.HTTPScaledObject) { o.Finalizers = []string{names.Finalizer} })
@@ -197,7 +197,7 @@ spec:
 		Expect(object.GetFinalizers()).To(HaveLen(1))
 		Expect(api.Delete(ctx, object)).To(Succeed())
 		Eventually(absent(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Succeed())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says what is wrong with a spec, and tries nothing", func(ctx SpecContext) {
 		create(ctx, objects.HTTPScaledObject(ns, "shop", ns+".test", func(o *v1alpha1.HTTPScaledObject) {
@@ -213,7 +213,7 @@ spec:
 			HavePrefix("False CreateError: the ScaledObject was refused"), ContainSubstring("cooldownPeriod")))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scaledownPeriod: 1}}`)
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says what KEDA would refuse", func(ctx SpecContext) {
 		made(ctx)
@@ -228,7 +228,7 @@ spec:
 		create(ctx, objects.HTTPScaledObject(ns, long, long+".test", func(o *v1alpha1.HTTPScaledObject) { o.Spec.ScaleTargetRef.Service = "shop" }))
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, long), patience).Should(HavePrefix("False CreateError: the name has 64 characters"))
 		Expect(absent(ctx, scaledObjectKind, ns, long)()).To(Succeed())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("copies nothing that tools keep, and takes the instance off an orphan", func(ctx SpecContext) {
 		made(ctx)
@@ -245,7 +245,7 @@ spec:
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: {httpscaledobject.keda.sh/orphan-scaledobject: "true"}}}`)
 		Eventually(metadata, patience).Should(Equal(map[string]string{
 			"team": "a", "mine": "x", "httpscaledobject.keda.sh/orphan-scaledobject": "true"}))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says which Service port is missing, and when it is not clear", func(ctx SpecContext) {
 		create(ctx, objects.Service(ns, "two", corev1.ServicePort{Name: "a", Port: 1}, corev1.ServicePort{Name: "b", Port: 2}))
@@ -255,7 +255,7 @@ spec:
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {scaleTargetRef: {portName: b}}}`)
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		Expect(field(get(ctx, Default, httpScaledObjectKind, ns, "shop"), "status", "targetService")).To(Equal("two:2"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("tells of an InterceptorRoute that takes its place", func(ctx SpecContext) {
 		made(ctx)
@@ -265,7 +265,7 @@ spec:
 		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning Superseded"))
 		Expect(api.Delete(ctx, raw(route))).To(Succeed())
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says which route owns its hosts and paths, of either kind", func(ctx SpecContext) {
 		// Names decide between objects of one second: the later in the alphabet wins.
@@ -281,7 +281,7 @@ spec:
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {pathPrefixes: [/api]}}`)
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "a"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says which hosts and paths no request matches", func(ctx SpecContext) {
 		made(ctx)
@@ -293,7 +293,7 @@ spec:
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(HavePrefix("False InvalidRules: no request matches the host "))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{spec: {hosts: [`+ns+`.test], pathPrefixes: [/api%20v1]}}`)
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("warns of a fallback without a Service", func(ctx SpecContext) {
 		made(ctx)
@@ -307,7 +307,7 @@ spec:
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
 		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(`False ServiceNotFound: Service "shop" does not exist`))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says what KEDA says of its ScaledObject, and who paused it", func(ctx SpecContext) {
 		made(ctx)
@@ -323,7 +323,7 @@ spec:
 			`True ScaledObjectPaused: KEDA does not wake the target: the annotation autoscaling.keda.sh/paused pauses the ScaledObject "shop"`))
 		change(ctx, httpScaledObjectKind, ns, "shop", `{metadata: {annotations: null}}`)
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("tells of an object that does not decode, and serves the others", func(ctx SpecContext) {
 		bad := raw(objects.HTTPScaledObject(ns, "bad", "bad."+ns+".test"))
@@ -334,7 +334,7 @@ spec:
 		made(ctx)
 		change(ctx, httpScaledObjectKind, ns, "bad", `{spec: {timeouts: {conditionWait: 30s}, scaleTargetRef: {service: shop}}}`)
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "bad"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })
 
 // managers are who owns fields of an object, and by what.

@@ -22,7 +22,7 @@ var _ = Describe("InterceptorRoute", func() {
 	BeforeEach(func(ctx SpecContext) {
 		ns = namespace(ctx)
 		create(ctx, waking(ns, "shop"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	state := func(ctx SpecContext, name string) func(Gomega) string {
 		return verdict(ctx, interceptorRouteKind, ns, name)
@@ -42,7 +42,7 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(now("Routed"), patience).Should(Equal("True Reconciled: requests are routed to the target"))
 		Eventually(now("Wakes"), patience).Should(Equal("True Reconciled: demand wakes the target"))
 		Expect(events(ctx, ns, "early")(Default)).To(Equal([]string{"Normal Reconciled"}), "nothing was missing for long")
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says that its Service or port is missing, and heals", func(ctx SpecContext) {
 		create(ctx, objects.InterceptorRoute(ns, "shop", ns+".test"))
@@ -53,7 +53,7 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 		Expect(api.Delete(ctx, service(ns, "shop"))).To(Succeed())
 		Eventually(state(ctx, "shop"), patience).Should(HavePrefix("False ServiceNotFound"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("writes nothing when nothing changes", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
@@ -64,7 +64,7 @@ var _ = Describe("InterceptorRoute", func() {
 		Consistently(func(g Gomega) string {
 			return get(ctx, g, interceptorRouteKind, ns, "shop").GetResourceVersion()
 		}, time.Second).Should(Equal(before))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("tells when no ScaledObject refers to it", func(ctx SpecContext) {
 		create(ctx, service(ns, "blog"), objects.InterceptorRoute(ns, "blog", ns+".test"))
@@ -74,7 +74,7 @@ var _ = Describe("InterceptorRoute", func() {
 		Eventually(state(ctx, "blog"), patience).Should(Equal(routed))
 		Expect(api.Delete(ctx, waking(ns, "blog"))).To(Succeed())
 		Eventually(state(ctx, "blog"), patience).Should(HavePrefix("False NoScaledObject"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says what is wrong with its warm-ups, and with what it wakes", func(ctx SpecContext) {
 		other := func(name, wakes string) *unstructured.Unstructured {
@@ -128,7 +128,7 @@ spec:
 			`the trigger of the ScaledObject "moves" has httpScaledObject in place of interceptorRoute: moves`))
 		change(ctx, scaledObjectKind, ns, "moves", `{spec: {triggers: [{type: external-push, metadata: {scalerAddress: "scaler.keda:9090", interceptorRoute: moves}}]}}`)
 		Eventually(state(ctx, "moves"), patience).Should(Equal(routed))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says what KEDA says of the ScaledObject, and who paused it", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
@@ -146,7 +146,7 @@ spec:
 			`True ScaledObjectPaused: KEDA does not wake the target: the annotation autoscaling.keda.sh/paused-replicas pauses the ScaledObject "wakes-shop"`))
 		create(ctx, named(waking(ns, "shop"), "another"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed), "one that works is enough")
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("warns of ConfigMaps that responses cannot be taken from", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
@@ -169,7 +169,7 @@ spec:
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 		change(ctx, configMap, ns, "pages", `{metadata: {labels: null}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(missing))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("warns of a waiting page that cannot be used", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
@@ -192,7 +192,7 @@ spec:
 			`True InvalidTemplate: coldStart.waitingPage: ConfigMap "wait": page:1:8: range may not be used in a waiting page`))
 		change(ctx, configMap, ns, "wait", `{data: {index.html: "{{.Elapsed}}"}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("warns of a fallback without a Service", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test", func(r *v1beta1.InterceptorRoute) {
@@ -201,7 +201,7 @@ spec:
 		Eventually(state(ctx, "shop"), patience).Should(Equal(`True ServiceNotFound: coldStart.fallback: Service "sorry" does not exist`))
 		create(ctx, service(ns, "sorry"))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says which route owns its hosts and paths", func(ctx SpecContext) {
 		// Names decide between objects of one second: the later in the alphabet wins.
@@ -218,7 +218,7 @@ spec:
 
 		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {rules: []}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal("False NoRules: no request matches: spec.rules is empty"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says which hosts and paths no request matches", func(ctx SpecContext) {
 		create(ctx, service(ns, "shop"), objects.InterceptorRoute(ns, "shop", "http://"+ns+".test"))
@@ -231,7 +231,7 @@ spec:
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
 		change(ctx, interceptorRouteKind, ns, "shop", `{spec: {staticRoutes: [{rules: [{paths: [{value: "/a?b"}]}], response: {body: a}}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(HavePrefix(`True InvalidRules: staticRoutes[0]: no request matches the path "/a?b": `))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says when older objects have taken the bound of its namespace, and heals", func(ctx SpecContext) {
 		many := make([]string, namespaceLimit)
@@ -249,11 +249,11 @@ spec:
 		Expect(state(ctx, "z")(Default)).To(Equal(routed))
 		change(ctx, interceptorRouteKind, ns, "z", `{spec: {rules: [{hosts: [z.`+ns+`.test]}]}}`)
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("tells of an object that does not decode, and of the others", func(ctx SpecContext) {
 		create(ctx, parse(objects.OddInterceptorRoute, ns), service(ns, "shop"), objects.InterceptorRoute(ns, "shop", ns+".test"))
 		Eventually(state(ctx, "odd"), patience).Should(HavePrefix("False Undecodable: the object cannot be read and is not in effect: "))
 		Eventually(state(ctx, "shop"), patience).Should(Equal(routed))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })

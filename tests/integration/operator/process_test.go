@@ -55,7 +55,7 @@ var _ = Describe("The process", func() {
 		Eventually(answer(metrics, ""), patience).Should(HavePrefix("401 "))
 		Eventually(answer(metrics, token.Status.Token), patience).Should(And(
 			HavePrefix("200 "), ContainSubstring(`controller_runtime_reconcile_total{controller="interceptorroute"`)))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })
 
 // answer returns "status body" of a GET; the certificate is one made up.

@@ -78,5 +78,5 @@ var _ = Describe("A role of 0.16", func() {
 		Expect(log.Count("kind is not available", `"kind"="ScaledObject"`)).To(BeZero())
 		create(ctx, service(ns, "shop"), objects.HTTPScaledObject(ns, "shop", ns+".test"))
 		Eventually(verdict(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(upToDate))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })

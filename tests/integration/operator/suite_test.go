@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long anything may take on a busy machine.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var (
 	cluster *controlplane.ControlPlane

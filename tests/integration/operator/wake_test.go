@@ -100,7 +100,7 @@ var _ = Describe("A wake", func() {
 
 		kedaIs(ctx, ns, "wakes-shop", "False")
 		Eventually(wake, patience).Should(BeEmpty(), "nobody asks for it, and there is no pod")
-	}, NodeTimeout(3*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("has failed once its reason has lasted, where the route asks for that", func(ctx SpecContext) {
 		ns := namespace(ctx)
@@ -117,7 +117,7 @@ var _ = Describe("A wake", func() {
 		Eventually(failedTime, patience).ShouldNot(BeEmpty())
 		podStatus(ctx, ns, "shop-1", loading)
 		Eventually(failedTime, patience).Should(BeEmpty(), "it gets on")
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says what events know of a target that is stuck", func(ctx SpecContext) {
 		ns := namespace(ctx)
@@ -133,7 +133,7 @@ var _ = Describe("A wake", func() {
 		Eventually(shown(ctx, httpScaledObjectKind, ns, "shop"), patience).Should(Equal(
 			`Scheduling QuotaExceeded: pods "shop-5d8-" is forbidden: exceeded quota: small`))
 		Eventually(events(ctx, ns, "shop"), patience).Should(ContainElement("Warning QuotaExceeded"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("says that a ScaledObject is paused, whether anybody asks or not", func(ctx SpecContext) {
 		ns := namespace(ctx)
@@ -143,7 +143,7 @@ var _ = Describe("A wake", func() {
 		Eventually(shown(ctx, interceptorRouteKind, ns, "shop"), patience).Should(HavePrefix("Scheduling ScaledObjectPaused: "))
 		change(ctx, scaledObjectKind, ns, "wakes-shop", `{metadata: {annotations: {autoscaling.keda.sh/paused: null}}}`)
 		Eventually(shown(ctx, interceptorRouteKind, ns, "shop"), patience).Should(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("is removed by an operator that writes none", func(ctx SpecContext) {
 		ns := namespace(ctx)
@@ -154,5 +154,5 @@ var _ = Describe("A wake", func() {
 		cfg.Flags.LeaderElect, cfg.WatchNamespace, cfg.WakePhases = false, ns, false
 		run(cfg, &capture.Log{}, account("keda", "keda-add-ons-http"))
 		Eventually(shown(ctx, interceptorRouteKind, ns, "shop"), patience).Should(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })

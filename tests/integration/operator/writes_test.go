@@ -73,7 +73,7 @@ var _ = Describe("What the operator writes", func() {
 			}
 		}, time.Second).Should(Succeed())
 		Expect(settled()).To(Equal(before))
-	}, NodeTimeout(2*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	// Each write of a status makes another version of the object, so that no event repeats an
 	// earlier one. The role needs no right to change events.
@@ -88,5 +88,5 @@ var _ = Describe("What the operator writes", func() {
 		}
 		Eventually(events(ctx, ns, "shop"), patience).Should(ConsistOf("Normal Reconciled",
 			"Warning ScaledObjectNotReady", "Normal Reconciled", "Warning ScaledObjectNotReady", "Normal Reconciled"))
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(5*time.Minute))
 })
