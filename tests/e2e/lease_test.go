@@ -16,7 +16,7 @@ import (
 
 const (
 	longLoad = 10 * time.Second
-	leaves   = 500 * time.Millisecond
+	leaves   = 3 * time.Second
 )
 
 // The client leaves, and the model is loaded all the same.
