@@ -18,13 +18,16 @@ async function search() {
   if (!found) return; // the words have changed since
   const pages = await Promise.all(found.results.slice(0, 10).map((result) => result.data()));
   const items = pages.flatMap((page) => {
-    const parts = page.sub_results.length ? page.sub_results.slice(0, 3) : [page];
+    const parts = page.sub_results.toSorted((a, b) => score(b) - score(a)).slice(0, 3);
     return parts.map((part) => item(part.url, page.meta.title, part.title, part.excerpt));
   });
   if (words !== input.value.trim()) return;
   results.replaceChildren(...items);
   status.textContent = !words ? "" : found.results.length === 1 ? "1 page" : `${found.results.length} pages`;
 }
+
+// score says how well a section of a page fits.
+const score = (section) => section.weighted_locations.reduce((sum, word) => sum + word.balanced_score, 0);
 
 function item(url, page, section, excerpt) {
   const link = document.createElement("a");
