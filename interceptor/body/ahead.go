@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// ReadAheadLimit is how much of a silently held request is read ahead, and how
-	// much of any request is buffered once it is forwarded.
+	// ReadAheadLimit is how much of a silently held request is read ahead if the budget has any
+	// room. More is read ahead while half of the budget is free. It is also how much of any request
+	// is buffered once it is forwarded.
 	ReadAheadLimit = 64 << 10
 
 	// maxWhole caps how much of one body is buffered, regardless of configuration.
@@ -105,30 +106,30 @@ func readAhead(b *Body, budget *Budget, limit int64, interest Interest) *ahead {
 	defer a.mu.Unlock()
 	over := r.ContentLength > limit
 	if over {
-		a.settle(false)
+		a.settle()
 	}
 	if r.Header["Expect"] != nil && (over || interest == Repetition) {
 		a.waits = time.AfterFunc(waitInterval, a.listen)
 		return a
 	}
-	// HTTP/2 has windows: its server goes on reading. A client that waits has sent nothing that
-	// could hide its departure.
-	a.start(r.ProtoMajor == 1 && r.Header["Expect"] == nil)
+	// HTTP/2 has windows: its server goes on reading.
+	a.start(r.ProtoMajor == 1)
 	return a
 }
 
-// get returns the body if it is there as a whole.
+// get returns the body if it is there as a whole, and of interest.
 func (a *ahead) get() ([]byte, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.buf, a.whole
+	return a.buf, a.whole && len(a.buf) <= a.limit
 }
 
-// replay is get for the forwarder. The trailers are there from then on.
+// replay is get for the forwarder. The trailers are there from then on. A large body that is only
+// of interest for a repetition must not take the room of requests that wait.
 func (a *ahead) replay() ([]byte, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.whole || a.flowing || a.closed {
+	if !a.whole || a.flowing || a.closed || len(a.buf) > a.limit && !a.budget.ReserveHalf(0) {
 		return nil, false
 	}
 	if a.chain.Trailer != nil {
@@ -208,17 +209,9 @@ func (a *ahead) start(blind bool) {
 	r := a.body.request
 	a.blind = blind
 	// One byte more than may come shows whether the body has ended.
-	a.most = a.limit + 1
-	if a.blind {
-		a.most = maxWhole + 1
-	}
+	a.most = maxWhole + 1
 	if r.ContentLength >= 0 {
 		a.most = int(min(int64(a.most), r.ContentLength+1))
-	}
-	if a.known && !a.blind {
-		return
-	}
-	if r.ContentLength >= 0 {
 		a.watch()
 	}
 	a.begin()
@@ -269,7 +262,7 @@ func (a *ahead) next() []byte {
 		}
 		// The wait is not the client's fault.
 		a.unwatch()
-		a.settle(false)
+		a.settle()
 		if a.blind && !a.flowing && a.full == nil {
 			a.fullAt = time.Now()
 			a.full = time.AfterFunc(roomInterval, a.retry)
@@ -290,7 +283,7 @@ func (a *ahead) received(n int, err error) {
 		a.look()
 	}
 	if len(a.buf) > a.limit {
-		a.settle(false)
+		a.settle()
 	}
 	if err != nil {
 		a.unwatch()
@@ -299,13 +292,8 @@ func (a *ahead) received(n int, err error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		limit := a.limit
-		if a.known { // it is of no interest, but can be sent again like that of any held request
-			limit = min(limit, ReadAheadLimit)
-		}
-		whole := !a.flowing && len(a.buf) < a.most && len(a.buf) <= limit
-		a.settle(whole)
-		a.whole = whole
+		a.whole = !a.flowing && len(a.buf) < a.most
+		a.settle()
 	case err != nil:
 		a.fail(a.body.failure(err))
 	}
@@ -315,18 +303,14 @@ func (a *ahead) received(n int, err error) {
 // look decides by the first byte that is not a space whether the body may be a JSON object.
 func (a *ahead) look() {
 	text := bytes.TrimLeft(a.buf, " \t\r\n")
-	switch {
-	case len(text) == 0:
+	if len(text) == 0 {
 		return
-	case text[0] == '{':
-		a.watch()
-	default:
-		if !a.blind {
-			a.most = min(a.most, ReadAheadLimit+1)
-		}
-		a.settle(false)
 	}
 	a.looked = true
+	if text[0] != '{' {
+		a.limit = min(a.limit, ReadAheadLimit)
+		a.settle()
+	}
 }
 
 // room returns where the next bytes go, empty if there is no room now.
@@ -360,12 +344,28 @@ func (a *ahead) grow() {
 	if next <= size {
 		return
 	}
-	if a.budget.Reserve(next - a.reserved) {
+	reserve := a.budget.Reserve
+	if bound := a.bound() + 1; !a.blind && !a.flowing && next > bound {
+		if size < bound {
+			next = bound
+		} else {
+			reserve = a.budget.ReserveHalf
+		}
+	}
+	if reserve(next - a.reserved) {
 		a.reserved = next
 	} else if !a.flowing || size > 0 {
 		return
 	}
 	a.resize(next)
+}
+
+// bound is how much is read ahead as long as the budget has any room.
+func (a *ahead) bound() int {
+	if a.known {
+		return ReadAheadLimit
+	}
+	return max(a.limit, ReadAheadLimit)
 }
 
 // resize moves the unread bytes to a buffer of another size. It returns what it no longer needs
@@ -386,13 +386,12 @@ func (a *ahead) free() {
 	a.buf, a.taken, a.reserved, a.window = nil, 0, 0, 0
 }
 
-// settle reports whether the body is there as a whole; the first report counts.
-func (a *ahead) settle(whole bool) {
-	if a.known {
-		return
+// settle reports that it is known whether the body is there as a whole and of interest.
+func (a *ahead) settle() {
+	if !a.known {
+		a.known = true
+		close(a.settled)
 	}
-	a.known, a.whole = true, whole
-	close(a.settled)
 }
 
 // fail reports that holding the request is pointless; the first reason counts.

@@ -88,8 +88,9 @@ const (
 // ends, which may be at any time; the copy gets them when its reader does.
 //
 // A body that is longer than limit, or has no room in the budget, still arrives: it is read as it
-// is taken. On HTTP/1.1 it is read earlier if the budget has room, because unread bytes hide that
-// the client has left. If the rest of such a body finds no room for 30 seconds, it fails with
+// is taken. It is read earlier, and can be sent again, while half of the budget is free. On
+// HTTP/1.1 it is read earlier while the budget has any room, because unread bytes hide that the
+// client has left. If the rest of such a body finds no room for 30 seconds, it fails with
 // 503.
 //
 // A client of HTTP/1.1 that waits for 100 Continue gets it only if what comes next depends on its
@@ -134,8 +135,8 @@ func (b *Body) Replay() ([]byte, bool) {
 }
 
 // Failed is closed once holding the request is pointless; Err then returns why. A body stalls if
-// it makes no progress for 30 seconds. The rule holds for a body that declares its length, and
-// for a JSON object that must be complete.
+// it makes no progress for 30 seconds. The rule holds for a body that declares its length: the
+// client of another one may wait for an answer.
 func (b *Body) Failed() <-chan struct{} {
 	if b == nil || b.ahead == nil {
 		return nil

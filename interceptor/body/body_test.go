@@ -66,14 +66,14 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 		{"larger than the first buffers, of unknown length", 90 << 10, true, false, 0, true, 90 << 10},
 		{"just the limit", limit, false, false, 0, true, limit},
 		{"just the limit, of unknown length", limit, true, false, 0, true, limit},
-		{"one byte over the limit", limit + 1, false, false, 0, false, 0},
+		{"one byte over the limit", limit + 1, false, false, 0, false, limit + 1},
 		{"one byte over the limit, of unknown length", limit + 1, true, false, 0, false, limit + 1},
-		{"far over the limit, of unknown length", 10 * limit, true, false, 0, false, limit + 1},
+		{"far over the limit, of unknown length", 10 * limit, true, false, 4 * limit, false, 2 * limit},
 		{"over the budget", 5000, false, false, 1000, false, 0},
 		{"over the budget, of unknown length", 9000, true, false, 5000, false, 5000},
 		{"within the budget", 900, false, false, 1000, true, 900},
-		{"no object where one is looked for", limit, false, true, 0, false, ReadAheadLimit + 1},
-		{"no object where one is looked for, of unknown length", limit, true, true, 0, false, ReadAheadLimit + 1},
+		{"no object where one is looked for", limit, false, true, ReadAheadLimit, false, ReadAheadLimit + 1},
+		{"no object where one is looked for, of unknown length", limit, true, true, ReadAheadLimit, false, ReadAheadLimit + 1},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			want := []byte(strings.Repeat("0123456789", c.size/10+1)[:c.size])
@@ -118,11 +118,11 @@ func TestBodyIsReadWithinABoundAndReachesTheBackendWhole(t *testing.T) {
 	}
 }
 
-// waiting returns a request whose client sends nothing before it is asked to: it is
-// noticed when it leaves, whatever is unread.
+// waiting returns a request whose client is noticed when it leaves, whatever is unread, and of
+// which the server holds nothing.
 func waiting(source io.Reader) *http.Request {
 	r := httptest.NewRequest("POST", "/", source)
-	r.Header.Set("Expect", "100-continue")
+	r.ProtoMajor = 0 // neither 1 nor with windows
 	return r
 }
 
@@ -384,7 +384,7 @@ func TestStalledUpload(t *testing.T) {
 		{"a body that says its length", length, "0", false, true},
 		{"no object, but it says its length", length, "0", true, true},
 		{"an object", length, "{", true, true},
-		{"an object of unknown length", chunked, "{", true, true},
+		{"an object of unknown length", chunked, "{", true, false},
 		{"a body of unknown length", chunked, "{", false, false},
 		{"a body of unknown length that is no object", chunked, "0", true, false},
 		{"a body of unknown length that may become an object", chunked, " ", true, false},
@@ -529,6 +529,50 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
+// TestInvitedClientThatLeavesIsNoticed: bytes that it has sent must not hide that.
+func TestInvitedClientThatLeavesIsNoticed(t *testing.T) {
+	for _, c := range []struct {
+		reason  string
+		framing string
+		limit   int64
+		sends   string
+	}{
+		{"in the middle of a short body", "Content-Length: 100", 1 << 20, strings.Repeat("0", 50)},
+		{"in the middle of a long body", "Content-Length: 200000", 1 << 20, strings.Repeat("0", 150_000)},
+		{"in the middle of a body that is too long", "Transfer-Encoding: chunked", 100_000, "30d40\r\n" + strings.Repeat("0", 150_000)},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			left := make(chan struct{})
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				u, _ := begin(NewBudget(0), w, r, c.limit, false)
+				defer u.Close()
+				select {
+				case <-u.Failed():
+				case <-r.Context().Done():
+				}
+				close(left)
+			}))
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\n"+c.framing+"\r\nExpect: 100-continue\r\n\r\n")
+			if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, "100") {
+				t.Fatalf("got %q %v", line, err)
+			}
+			send(t, conn, c.sends)
+			_ = conn.Close()
+			select {
+			case <-left:
+			case <-time.After(time.Minute):
+				t.Error("it is not noticed")
+			}
+		})
+	}
+}
+
 // TestAnswerInTheMiddleOfABody: an answer of the interceptor does not wait for the rest of the
 // body, however long that takes.
 func TestAnswerInTheMiddleOfABody(t *testing.T) {
@@ -573,17 +617,10 @@ func TestClaimedLengthIsNotBelieved(t *testing.T) {
 // wait, and memory that a long body has taken is given back as it flows.
 func TestForwardedUploadIsBounded(t *testing.T) {
 	const limit = 1 << 20
-	budget := NewBudget(0)
+	budget := NewBudget(2 * limit)
 	source := bytes.NewReader(make([]byte, 4<<20))
-	u, _ := receive(budget, httptest.NewRecorder(), waiting(iotest.OneByteReader(source)), 1<<10, false)
-	if left := source.Len(); left < 4<<20-1<<10-1 {
-		t.Errorf("%d bytes are read ahead", 4<<20-left)
-	}
-	_ = u.Close()
-
-	source = bytes.NewReader(make([]byte, 4<<20))
-	u, chain := receive(budget, httptest.NewRecorder(), waiting(struct{ io.Reader }{source}), limit, false)
-	if held := budget.used.Load(); held != limit+1 {
+	u, chain := receive(budget, httptest.NewRecorder(), waiting(struct{ io.Reader }{source}), limit/4, false)
+	if held := budget.used.Load(); held > limit {
 		t.Errorf("%d bytes are read ahead", held)
 	}
 	if n, err := io.CopyN(io.Discard, chain.Body, 3<<20); n != 3<<20 || err != nil {
@@ -700,11 +737,27 @@ func TestReplay(t *testing.T) {
 	}
 	_ = u.Close()
 
-	u, _ = begin(budget, w, httptest.NewRequest("POST", "/", strings.NewReader("hello")), 2, false)
-	if _, ok := u.Replay(); ok {
-		t.Error("a body that is too long is not in memory")
+	for _, others := range []int{0, 1 << 19} { // other requests take half of the budget
+		budget.Take(others)
+		u, chain = begin(budget, w, httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("hello", 20_000))), 2, false)
+		<-u.ahead.done
+		if _, whole := u.Whole(); whole {
+			t.Error("a body over the limit is of no interest as a whole")
+		}
+		if b, ok := u.Replay(); ok != (others == 0) || ok && len(b) != 100_000 {
+			t.Errorf("beside %d bytes of others: %d bytes, %v", others, len(b), ok)
+		}
+		if others > 0 {
+			if b, err := io.ReadAll(chain.Body); len(b) != 100_000 || err != nil {
+				t.Errorf("a body that is not kept: %d bytes, %v", len(b), err)
+			}
+		}
+		_ = u.Close()
+		budget.Release(others)
 	}
-	_ = u.Close()
+	if used := budget.used.Load(); used != 0 {
+		t.Errorf("%d bytes are kept", used)
+	}
 
 	if b, ok := (*Body)(nil).Replay(); !ok || len(b) != 0 {
 		t.Error("no body is whole")

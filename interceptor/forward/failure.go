@@ -15,6 +15,8 @@ type reached uint8
 const (
 	// The zero value: bytes of an answer have arrived, or nothing is known.
 	_ reached = iota
+	// hinted: a backend sent informational responses, and nothing after them.
+	hinted
 	// silent: a backend may have seen the request, but sent no byte of an answer.
 	silent
 	// unsent: there was a connection, but no byte of the request left.

@@ -213,6 +213,7 @@ type conn struct {
 	asking  bool  // the next write ends the request, without a body
 
 	received bool // a byte of the answer
+	hinted   bool // a 1xx before it
 	written  bool // a byte of the request
 	broken   bool // the stream took no more of it
 }
@@ -336,7 +337,7 @@ func (c *counter) Write(p []byte) (int, error) {
 // send sends the request of an attempt and returns the response.
 func (c *conn) send(a *attempt) (*http.Response, error) {
 	c.sent, c.wire.client, c.received, c.written, c.broken = a, &a.client, false, false, false
-	c.stop = nil
+	c.hinted, c.stop = false, nil
 	expects := a.request.Body != nil && httpExpects(a.request)
 	var err error
 	var expected *expectation
@@ -445,6 +446,7 @@ func (c *conn) readHead(a *attempt) (res *http.Response, err error) {
 			c.decide(true)
 		}
 		a.informational(res.StatusCode, res.Header)
+		c.received, c.hinted = false, true
 	}
 }
 
@@ -462,6 +464,8 @@ func (c *conn) fail(err error) error {
 	_ = c.finish(false)
 	switch {
 	case c.received:
+	case c.hinted:
+		failed.reached = hinted
 	case c.written:
 		failed.reached = silent
 	default:

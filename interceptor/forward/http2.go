@@ -193,6 +193,8 @@ func (s *shared) send(a *attempt) (*http.Response, error) {
 			failed.reached = unsent
 		case !t.heard.Load():
 			failed.reached = silent
+		case t.onlyHinted():
+			failed.reached = hinted
 		}
 		return nil, failed
 	}
@@ -245,6 +247,14 @@ func (t *trip) informational(code int, header textproto.MIMEHeader) error {
 		t.attempt.informational(code, http.Header(header))
 	}
 	return nil
+}
+
+// onlyHinted reports whether an answer consists of informational responses. net/http takes the head
+// of an HTTP/2 response as a whole.
+func (t *trip) onlyHinted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hints > 0 && t.hints <= maxHints
 }
 
 func (t *trip) returns() {

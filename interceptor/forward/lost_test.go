@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
@@ -147,6 +148,103 @@ func TestTheOnlyEndpointIsAskedAgain(t *testing.T) {
 		if err := f.result(t); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestHintsAreNoAnswer: behind informational responses, only a request that may run twice is
+// repeated.
+func TestHintsAreNoAnswer(t *testing.T) {
+	const hints, processing, asks = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "HTTP/1.1 102 Processing\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"
+	for _, c := range []struct {
+		reason, method, says, body string
+		cold                       bool
+		key                        string
+		asked                      int64
+	}{
+		{"a GET", "GET", hints, "", false, "", 2},
+		{"a GET that was held", "GET", hints + processing, "", true, "", 2},
+		{"a PUT that was held", "PUT", asks, "hello", true, "", 2},
+		{"a POST with a key", "POST", processing, "hello", true, "Idempotency-Key", 2},
+		{"a POST", "POST", hints, "", false, "", 1},
+		{"a POST that was held", "POST", asks, "hello", true, "", 1},
+		{"a PATCH that was held", "PATCH", processing, "hello", true, "", 1},
+		{"a GET whose answer has begun behind them", "GET", hints + "HTTP/1.1 200 OK\r\nConte", "", false, "", 1},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			var asked atomic.Int64
+			address := accepting(t, func(conn net.Conn) {
+				r, err := http.ReadRequest(bufio.NewReader(conn))
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				if asked.Add(1) == 1 {
+					_, _ = io.WriteString(conn, c.says)
+				} else {
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+				}
+			})
+			f := newFixture(address)
+			if c.cold {
+				f.prepare = cold(requestbody.NewBudget(0), t)
+			}
+			f.start(t)
+			r, err := http.NewRequest(c.method, f.front.URL, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.key != "" {
+				r.Header.Set(c.key, "1")
+			}
+			want := http.StatusOK
+			if c.asked == 1 {
+				want = http.StatusBadGateway
+			}
+			if res := f.do(t, r); res.StatusCode != want || asked.Load() != c.asked {
+				t.Errorf("status %d after %d requests, want %d after %d", res.StatusCode, asked.Load(), want, c.asked)
+			}
+		})
+	}
+}
+
+// TestLargeHeldBodiesAreSentAgain: the body of a held request stays in memory while half of the
+// budget is free. It need not be one that can ask for a stream.
+func TestLargeHeldBodiesAreSentAgain(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		size   int
+		h2c    bool
+		budget int64
+		want   int
+	}{
+		{"300 kB", 300_000, false, 0, 200},
+		{"2 MB", 2_000_000, false, 16 << 20, 200},
+		{"70 kB by HTTP/2", 70_000, true, 0, 200},
+		{"300 kB by HTTP/2", 300_000, true, 1 << 20, 200},
+		{"more than half of the budget", 700_000, false, 1 << 20, 502},
+		{"more than half of the budget, by HTTP/2", 700_000, true, 1 << 20, 502},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			address, seen := resetting(t, false, 1)
+			f := newFixture(address)
+			f.h2c = c.h2c
+			f.prepare = func(_ http.ResponseWriter, r *http.Request, x *exchange.Exchange) {
+				x.Cold = true
+				*r = *x.Body.ReadAhead(requestbody.NewBudget(c.budget), requestbody.ReadAheadLimit, requestbody.Repetition)
+				t.Cleanup(func() { _ = x.Body.Close() })
+				for deadline := time.Now().Add(time.Minute); c.want == 200 && !x.Body.Ended() && time.Now().Before(deadline); {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			f.start(t)
+			res, err := f.client.Post(f.front.URL, "audio/wav", bytes.NewReader(make([]byte, c.size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _ = res.Body.Close(); res.StatusCode != c.want || seen.Load() > 2 {
+				t.Errorf("status %d after %d requests, want %d", res.StatusCode, seen.Load(), c.want)
+			}
+		})
 	}
 }
 

@@ -37,20 +37,22 @@ func (e *sendError) mayRepeat(c *call, r *http.Request) bool {
 	case unsent:
 		return c.body.Repeatable()
 	case silent:
-		return c.body.Repeatable() && repeatable(r, c.x)
+		// Nearly always, a pod that is not up yet closes the connection without a word.
+		return c.body.Repeatable() && (idempotent(r) || woken(c.x))
+	case hinted:
+		return c.body.Repeatable() && idempotent(r)
 	}
 	return false
 }
 
-// repeatable reports whether a request may be sent again although a backend may have seen it. It
-// may if that has the same effect as once (RFC 9110, 9.2.2), or if the backend was just woken. In
-// the second case, nearly always a pod that is not up yet closes the connection without a word.
-func repeatable(r *http.Request, x *exchange.Exchange) bool {
+// idempotent reports whether a request that is sent twice has the same effect as once (RFC 9110,
+// 9.2.2). Such a request may be sent again although a backend may have processed it.
+func idempotent(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	return woken(x) || r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
 }
 
 // woken reports whether the request goes to the target that it woke. A fallback takes its
