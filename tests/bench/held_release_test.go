@@ -3,7 +3,6 @@ package bench
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/kedacore/http-add-on/tests/bench/role"
 	"github.com/kedacore/http-add-on/tests/bench/scenario"
@@ -29,9 +28,6 @@ func TestReleaseOfManyToOneEndpoint(t *testing.T) {
 			released, r.OverHTTP2, r.Alone, r.Took, r.Ratio(), r.CPU, r.Dialled)
 		if r.Lost > 0 {
 			t.Fatalf("%d of %d requests were not answered: %v", r.Lost, released, r.Err)
-		}
-		if r.CPU > 3*5*time.Second { // the goal is 5 s
-			t.Errorf("the release costs %s of CPU", r.CPU)
 		}
 		ratios = append(ratios, r.Ratio())
 	}
