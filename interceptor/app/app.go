@@ -219,6 +219,6 @@ func (a *App) coldStartOptions() coldstart.Options {
 				Host: host, Path: path, Method: r.Method, Header: r.Header, Peer: r.RemoteAddr, Trusted: a.cfg.Clients.TrustedProxies,
 			})
 		},
-		Route: func(key routing.Key) (*exchange.Route, bool) { return a.sync.Table().Get(key) },
+		Route: func(key routing.Key) (*exchange.Route, bool) { return a.sync.Table().Find(key) },
 	}
 }

@@ -1,6 +1,7 @@
 package inflight
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -28,6 +29,44 @@ func TestAHoldLastsUntilItsEnd(t *testing.T) {
 		{"its end", func() { c.pass(1) }, queue.Count{}},
 		{"a route that was forgotten has none", func() {
 			r.KeepUntil(c.Add(time.Hour))
+			tracker.Forget(route)
+			r = tracker.Route(route)
+		}, queue.Count{}},
+	} {
+		step.do()
+		expect(t, tracker, queue.Counts{route: step.want})
+		f.Round()
+		if got, sent := take(f, queue.Gathered)[route]; !sent || got != step.want {
+			t.Errorf("%s: the feed has %+v (%t), want %+v", step.reason, got, sent, step.want)
+		}
+	}
+}
+
+// A hold for another route ends with what that route waits for, or after a time. Each route has
+// its own.
+func TestAHoldForAnotherRoute(t *testing.T) {
+	c := newClock()
+	tracker := NewTracker(c.now)
+	r := tracker.Route(route)
+	f := tracker.Feed()
+	defer f.Close()
+	take(f, queue.Gathered)
+	var over [2]bool
+	keep := func(i int) { r.KeepFor(strconv.Itoa(i), time.Minute, func() bool { return over[i] }) }
+	kept := queue.Count{Concurrency: 1, Leased: true}
+	for _, step := range []struct {
+		reason string
+		do     func()
+		want   queue.Count
+	}{
+		{"it begins without a request", func() { keep(0) }, kept},
+		{"it is renewed", func() { c.pass(59 * time.Second); keep(0); c.pass(59 * time.Second) }, kept},
+		{"another one", func() { keep(1); over[0] = true }, kept},
+		{"both are over", func() { over[1] = true }, queue.Count{}},
+		{"one of them once more", func() { over[0] = false; keep(0) }, kept},
+		{"its time is over", func() { c.pass(time.Minute) }, queue.Count{}},
+		{"a route that was forgotten has none", func() {
+			keep(0)
 			tracker.Forget(route)
 			r = tracker.Route(route)
 		}, queue.Count{}},

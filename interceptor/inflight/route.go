@@ -18,7 +18,7 @@ type Route struct {
 	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
 	lease    atomic.Pointer[lease]
-	holdEnd  atomic.Int64 // when the hold ends, in nanoseconds since the tracker's epoch
+	holds    holds
 	wakes    wakes
 }
 

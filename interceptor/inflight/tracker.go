@@ -76,7 +76,7 @@ func (t *Tracker) Forget(key string) {
 	}
 	r.forgotten.Store(true)
 	r.lease.Store(nil)
-	r.holdEnd.Store(0)
+	r.holds.clear()
 	if r.InFlight() == 0 {
 		delete(t.routes, key)
 	}

@@ -85,7 +85,7 @@ func (c compiler) compile(obj *v1beta1.InterceptorRoute) (*exchange.Route, []Obj
 		})
 	}
 	n.coldStart(compiled, spec.ColdStart)
-	n.demand(compiled, spec.ColdStart)
+	n.needs(compiled, spec.ColdStart)
 	compiled.Session = n.session(obj)
 	if compiled.Fallback != nil && compiled.Readiness == 0 {
 		compiled.Readiness = route.FallbackReadiness
@@ -166,8 +166,8 @@ func (n *compilation) coldStart(to *exchange.Route, spec *v1beta1.ColdStartSpec)
 	}
 }
 
-// demand compiles what asks for the target besides its requests, and what it needs.
-func (n *compilation) demand(to *exchange.Route, spec *v1beta1.ColdStartSpec) {
+// needs compiles when the target is needed without a request, and what it needs itself.
+func (n *compilation) needs(to *exchange.Route, spec *v1beta1.ColdStartSpec) {
 	if spec == nil {
 		return
 	}

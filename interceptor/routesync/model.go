@@ -144,8 +144,8 @@ func (m *model) applyRoute(ref ObjectRef, key routing.Key, obj kubesource.Object
 	}
 }
 
-// kindRoute is the kind of a route that another one wakes, whichever kind it is of.
-const kindRoute = api.KindInterceptorRoute
+// kindRoute stands for the object of either kind, in references to routes.
+const kindRoute = "Route"
 
 // wakes returns the names in coldStart.wakes of a route, and whether it exists.
 func (m *model) wakes(key routing.Key) (names []string, ok bool) { return route.Wakes(m.routes[key]) }
@@ -192,12 +192,12 @@ func (m *model) table(old *routing.Table[*exchange.Route]) *routing.Table[*excha
 			delete(m.orphans, key)
 		}
 		m.live[key] = compiled
-		m.keepWarm(key, compiled)
 		m.depend(key, uses)
 		if over := m.quota.Problem(types.NamespacedName(key)); over != nil {
 			rules, wrong = nil, append(wrong, over.Message)
-			compiled.Static = nil
+			compiled.Static, compiled.WarmUps, compiled.Needs = nil, nil, nil
 		}
+		m.setWarm(key, compiled)
 		m.note(ref, append(wrong, problems...))
 		set = append(set, routing.Route[*exchange.Route]{
 			Key: key, Created: object.CreationTimestamp.Time, Rules: rules, Value: compiled,
@@ -264,7 +264,7 @@ func (m *model) forget(key routing.Key) {
 		return
 	}
 	delete(m.live, key)
-	m.keepWarm(key, nil)
+	m.setWarm(key, nil)
 	m.forgotten = append(m.forgotten, key.String())
 	// Those without requests go, but not this one: a request may have matched it a
 	// moment ago.
@@ -276,8 +276,8 @@ func (m *model) forget(key routing.Key) {
 	m.orphans[key] = forgotten
 }
 
-// keepWarm takes a compiled route, nil for one that is gone, among those that have warm-ups.
-func (m *model) keepWarm(key routing.Key, compiled *exchange.Route) {
+// setWarm takes a compiled route, nil for one that is gone, among those that have warm-ups.
+func (m *model) setWarm(key routing.Key, compiled *exchange.Route) {
 	if compiled != nil && len(compiled.WarmUps) > 0 {
 		m.warm[key], m.warmChanged = compiled, true
 	} else if m.warm[key] != nil {

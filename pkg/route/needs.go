@@ -16,26 +16,27 @@ const (
 	ReasonRouteNotFound = "RouteNotFound"
 )
 
-// The bounds of what a route wakes along.
 const (
-	maxNeedsDepth = 5
-	maxNeeds      = 64
+	// NeedsDepth is how deep the routes may be that a route wakes along.
+	NeedsDepth = 5
+	// maxNeeds is how many they may be.
+	maxNeeds = 64
 )
 
 // Needs returns the routes that a route wakes along with itself: those of its coldStart.wakes,
 // and what they wake in turn. wakes returns the names of one, and whether it exists. A route
-// that leads into a cycle, or to too many others, needs nothing. With a problem, seen are the
-// routes that it comes from.
+// that leads into a cycle, or to too many others, needs nothing. seen are all routes that were
+// looked at: a change of one may change the answer.
 func Needs(name string, wakes func(name string) (names []string, ok bool)) (needs, seen []string, problems []*Problem) {
 	w := walk{wakes: wakes, height: map[string]int{}}
 	if problem := w.visit(name); problem != nil {
 		return nil, w.order, []*Problem{problem}
 	}
-	for _, seen := range w.order[1:] {
-		if w.missing[seen] {
-			problems = append(problems, &Problem{Reason: ReasonRouteNotFound, Message: fmt.Sprintf("this namespace has no route %.80q", seen)})
+	for _, needed := range w.order[1:] {
+		if w.missing[needed] {
+			problems = append(problems, &Problem{Reason: ReasonRouteNotFound, Message: fmt.Sprintf("this namespace has no route %.80q", needed)})
 		} else {
-			needs = append(needs, seen)
+			needs = append(needs, needed)
 		}
 	}
 	return needs, w.order, problems
@@ -53,6 +54,9 @@ type walk struct {
 }
 
 func (w *walk) visit(name string) *Problem {
+	if len(w.path) > NeedsDepth {
+		return tooDeep()
+	}
 	names, ok := w.wakes(name)
 	if w.order = append(w.order, name); len(w.order) > maxNeeds+1 {
 		return &Problem{Reason: ReasonInvalidWakes, Message: fmt.Sprintf("it leads to more than %d routes", maxNeeds)}
@@ -81,10 +85,14 @@ func (w *walk) visit(name string) *Problem {
 	}
 	w.path = w.path[:len(w.path)-1]
 	w.height[name] = deepest + 1
-	if len(w.path)+deepest > maxNeedsDepth {
-		return &Problem{Reason: ReasonInvalidWakes, Message: fmt.Sprintf("it leads to routes that are more than %d deep", maxNeedsDepth)}
+	if len(w.path)+deepest > NeedsDepth {
+		return tooDeep()
 	}
 	return nil
+}
+
+func tooDeep() *Problem {
+	return &Problem{Reason: ReasonInvalidWakes, Message: fmt.Sprintf("it leads to routes that are more than %d deep", NeedsDepth)}
 }
 
 // Wakes returns the names in coldStart.wakes of the object in force, and whether there is one.

@@ -103,8 +103,9 @@ func (q *Quota) Problem(name types.NamespacedName) *Problem {
 		q.most, name.Namespace)
 }
 
-// Weight returns what the rules of an object cost, those of static routes included. What
-// others pay for too weighs more: the time that regular expressions and presets take.
+// Weight returns what the rules of an object cost, those of static routes included, and what it
+// does besides requests. What others pay for too weighs more: the time that regular
+// expressions, presets and schedules take.
 func Weight(object *v1beta1.InterceptorRoute) (sum int) {
 	for i := range object.Spec.Rules {
 		rule := &object.Spec.Rules[i]
@@ -115,11 +116,21 @@ func Weight(object *v1beta1.InterceptorRoute) (sum int) {
 			sum += weightOf(&object.Spec.StaticRoutes[i].Rules[j])
 		}
 	}
+	if cold := object.Spec.ColdStart; cold != nil {
+		sum += len(cold.WarmUp) * warmUpWeight
+		if len(cold.Wakes) > 0 {
+			sum += maxNeeds // that is how many there may be in turn
+		}
+	}
 	return max(sum, 1)
 }
 
-// presetWeight is about how many values a preset of User-Agents has.
-const presetWeight = 32
+const (
+	// presetWeight is about how many values a preset of User-Agents has.
+	presetWeight = 32
+	// warmUpWeight is what it costs to look at a schedule each minute.
+	warmUpWeight = 32
+)
 
 func weightOf(rule *v1beta1.RoutingRule) int {
 	return routing.Weight(len(rule.Hosts), len(rule.Paths), conditionsOf(rule))

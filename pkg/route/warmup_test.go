@@ -106,6 +106,10 @@ func TestWarmUpsThatNeverCome(t *testing.T) {
 		"expected exactly 5":     warmUp("0 8 * *", "", time.Hour),
 		"above maximum":          warmUp("60 8 * * *", "", time.Hour),
 		"should be a positive":   warmUp("*/0 8 * * *", "", time.Hour),
+		"a field is empty":       warmUp(", * * * *", "", time.Hour),
+		`", * , * *" is not`:     warmUp(", * , * *", "", time.Hour),
+		`zone "localtime"`:       warmUp("0 8 * * *", "localtime", time.Hour),
+		`zone "Europe//Berlin"`:  warmUp("0 8 * * *", "Europe//Berlin", time.Hour),
 		"matches no date":        warmUp("0 8 31 2 *", "", time.Hour),
 		"no time zone":           warmUp("0 8 * * *", "Europe/Atlantis", time.Hour),
 		`no time zone "Local"`:   warmUp("0 8 * * *", "Local", time.Hour),
@@ -119,9 +123,9 @@ func TestWarmUpsThatNeverCome(t *testing.T) {
 	}
 }
 
-// No text makes the library panic or the search long.
+// No text makes the library panic, or an end lie in the past or too far ahead.
 func FuzzWarmUp(f *testing.F) {
-	for _, cron := range []string{"0 8 * * *", "@daily", "*/7,3-5 ? 1 JAN-MAR L", "TZ=", "CRON_TZ= * * * *", "@every 1ns", "0 0 29 2 *"} {
+	for _, cron := range []string{"0 8 * * *", "@daily", "*/7,3-5 ? 1 JAN-MAR L", "TZ=", "CRON_TZ= * * * *", "@every 1ns", "0 0 29 2 *", ", * * * *", "* 13-15 2 5 *"} {
 		f.Add(cron, "Europe/Berlin", int64(time.Hour), int64(1774746000))
 	}
 	f.Fuzz(func(t *testing.T, cron, zone string, length, unix int64) {
@@ -140,7 +144,7 @@ func BenchmarkWarmUpEnd(b *testing.B) {
 	now := time.Date(2026, 5, 2, 12, 0, 10, 0, time.UTC)
 	for name, spec := range map[string]*v1beta1.WarmUp{
 		"daily": warmUp("0 8 * * *", "Europe/Berlin", time.Hour), "yearly": warmUp("0 8 29 2 *", "Europe/Berlin", time.Hour),
-		"each minute": warmUp("* * * * *", "Europe/Berlin", 24*time.Hour),
+		"each minute": warmUp("* * * * *", "Europe/Berlin", 24*time.Hour), "a day ago": warmUp("* 13-15 1 5 *", "Europe/Berlin", 21*time.Hour),
 	} {
 		compiled, problem := CompileWarmUp(spec)
 		if problem != nil {

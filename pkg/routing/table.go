@@ -104,8 +104,8 @@ func (t *Table[T]) Match(of *Request) (value T, ok bool) {
 	return value, false
 }
 
-// Get returns the value of a route.
-func (t *Table[T]) Get(key Key) (value T, ok bool) {
+// Find returns the value of a route.
+func (t *Table[T]) Find(key Key) (value T, ok bool) {
 	if t == nil {
 		return value, false
 	}

@@ -2,7 +2,10 @@ package conformance
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/kedacore/http-add-on/pkg/queue"
 )
 
 // needing is a route "app" that needs "db", which needs "disk", and one that leads into a cycle.
@@ -58,34 +61,36 @@ metadata: {name: loop}
 spec: {ports: [{name: http, port: 80}]}
 `
 
-// A cold request wakes what its target needs, and what that needs. Each stops asking when its own
-// target is ready.
+// A cold request wakes what its target needs, and what that needs, until its own target is ready.
 func TestARequestWakesWhatItsTargetNeeds(t *testing.T) {
 	w := newWorld(t, needing)
-	leased := func(name string) bool { return w.counts()["default/"+name].Cold }
-	w.do(w.request(http.MethodGet, "app.test", "/healthz", "")).expect(t, "a static route", http.StatusNoContent, "")
-	for _, name := range []string{"app", "db", "disk"} {
-		if leased(name) {
-			t.Errorf("a static route wakes %s", name)
+	asked := func(reason string, want map[string]bool) {
+		t.Helper()
+		for name, want := range want {
+			if got := w.counts()["default/"+name].Leased || w.counts()["default/"+name].Cold; got != want {
+				t.Errorf("%s: %s is asked for: %v, want %v", reason, name, got, want)
+			}
 		}
 	}
+	w.do(w.request(http.MethodGet, "app.test", "/healthz", "")).expect(t, "a static route", http.StatusNoContent, "")
+	asked("a static route", map[string]bool{"app": false, "db": false, "disk": false, "loop": false})
 	held := w.later(w.request(http.MethodGet, "app.test", "/", ""))
 	w.held("default/app", 1)
-	for name, want := range map[string]bool{"app": true, "db": true, "disk": true, "loop": false} {
-		if leased(name) != want {
-			t.Errorf("%s is asked for: %v, want %v", name, !want, want)
-		}
-	}
+	asked("a request", map[string]bool{"app": true, "db": true, "disk": true, "loop": false})
 	w.ready("db", "127.0.0.1:1")
-	for name, want := range map[string]bool{"app": true, "db": false, "disk": true} {
-		if leased(name) != want {
-			t.Errorf("db is ready: %s is asked for: %v, want %v", name, !want, want)
-		}
-	}
+	asked("db is ready, and must stay so", map[string]bool{"app": true, "db": true, "disk": true})
 	w.ready("app", w.backend(say("app")))
 	(<-held).expect(t, "the request", http.StatusOK, "app")
-	if !leased("disk") {
-		t.Error("what was woken along still is asked for")
+	asked("the target is ready", map[string]bool{"app": false, "db": false, "disk": false})
+}
+
+// A warm-up asks without any request, for what its target needs too.
+func TestAWarmUpNeedsNoRequest(t *testing.T) {
+	w := newWorld(t, strings.Replace(needing, "wakes: [db, missing]", "wakes: [db], warmUp: [{cron: '* * * * *', for: 24h}]", 1))
+	for _, name := range []string{"app", "db", "disk"} {
+		w.eventually(name+" is asked for", func() bool {
+			return w.counts()["default/"+name] == queue.Count{Concurrency: 1, Leased: true}
+		})
 	}
 }
 
@@ -94,7 +99,7 @@ func TestARouteThatNeedsItselfWakesNoOther(t *testing.T) {
 	w := newWorld(t, needing)
 	w.do(w.request(http.MethodGet, "loop.test", "/", "")).expect(t, "the request", http.StatusGatewayTimeout, "")
 	for name, want := range map[string]bool{"loop": true, "db": false, "disk": false} {
-		if got := w.counts()["default/"+name].Cold; got != want {
+		if got := w.counts()["default/"+name].Leased; got != want {
 			t.Errorf("%s is asked for: %v, want %v", name, got, want)
 		}
 	}

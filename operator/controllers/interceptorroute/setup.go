@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -50,14 +51,12 @@ func (r *Reconciler) Setup(ctx context.Context, m manager.Manager) error {
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.Service](r, serviceIndex)), r.everything)
 	configMaps := availability.Source(r.ConfigMaps, objects, &corev1.ConfigMap{},
 		handler.TypedEnqueueRequestsFromMapFunc(usersOf[*corev1.ConfigMap](r, configMapIndex)), r.everything)
-	// Statuses change with each wake, and say nothing about those who wake a route.
-	edits := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	err := builder.ControllerManagedBy(m).Named("interceptorroute").
 		For(routes).
 		Watches(routes, r.claims.Handler()).
 		Watches(scaled, r.claims.Handler()).
-		Watches(routes, handler.EnqueueRequestsFromMapFunc(r.wakers), edits).
-		Watches(scaled, handler.EnqueueRequestsFromMapFunc(r.wakers), edits).
+		Watches(routes, handler.EnqueueRequestsFromMapFunc(r.wakers), builder.WithPredicates(needsChange)).
+		Watches(scaled, handler.EnqueueRequestsFromMapFunc(r.wakers), builder.WithPredicates(needsChange)).
 		WatchesRawSource(scaledObjects).
 		WatchesRawSource(services).
 		WatchesRawSource(configMaps).
@@ -104,16 +103,31 @@ func wakesNames(object client.Object) []string {
 func (r *Reconciler) wakers(ctx context.Context, object client.Object) []reconcile.Request {
 	users := usersOf[client.Object](r, wakesIndex)
 	seen := map[reconcile.Request]bool{}
-	for next := []client.Object{object}; len(next) > 0; next = next[1:] {
-		for _, waker := range users(ctx, next[0]) {
-			if !seen[waker] {
-				seen[waker] = true
-				next = append(next, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: waker.Namespace, Name: waker.Name}})
+	level := []client.Object{object}
+	for range route.NeedsDepth + 1 { // one more is refused
+		var above []client.Object
+		for _, needed := range level {
+			for _, waker := range users(ctx, needed) {
+				if !seen[waker] {
+					seen[waker] = true
+					above = append(above, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: waker.Namespace, Name: waker.Name}})
+				}
 			}
 		}
+		level = above
 	}
 	return slices.Collect(maps.Keys(seen))
 }
+
+// needsChange lets changes of a route pass that matter to the routes which wake it. Such a
+// route comes, goes, or wakes others than before.
+var needsChange = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() {
+		return false
+	}
+	before, after := decoded(e.ObjectOld), decoded(e.ObjectNew)
+	return (before == nil) != (after == nil) || !slices.Equal(wakesNames(e.ObjectOld), wakesNames(e.ObjectNew))
+}}
 
 // usersOf returns the routes that refer to an object.
 func usersOf[T client.Object](r *Reconciler, index string) func(context.Context, T) []reconcile.Request {

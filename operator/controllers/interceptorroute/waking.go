@@ -26,7 +26,7 @@ import (
 // under the name alone. But the scaler answers it only while there is such an object.
 func (r *Reconciler) wakes(ctx context.Context, object *v1beta1.InterceptorRoute) (metav1.Condition, error) {
 	fine := "demand wakes the target"
-	warnings, err := r.demand(ctx, object)
+	warnings, err := r.warnings(ctx, object)
 	if err != nil {
 		return metav1.Condition{}, err
 	}
@@ -92,9 +92,9 @@ func (r *Reconciler) hasHTTPScaledObject(ctx context.Context, named client.Objec
 	return err == nil, nil
 }
 
-// demand returns what is wrong with the demand that a route has besides its requests, and with
-// the routes that it wakes along.
-func (r *Reconciler) demand(ctx context.Context, object *v1beta1.InterceptorRoute) (warnings []conditions.Problem, err error) {
+// warnings returns what is wrong with the warm-ups of a route, and with the routes that it
+// wakes along.
+func (r *Reconciler) warnings(ctx context.Context, object *v1beta1.InterceptorRoute) (warnings []conditions.Problem, err error) {
 	spec := object.Spec.ColdStart
 	if spec == nil {
 		return nil, nil

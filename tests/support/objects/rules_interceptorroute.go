@@ -225,7 +225,7 @@ func demandRules() []patches {
 		{field + ".timeZone", "empty", at("cron: 0 8 * * *, for: 1h, timeZone: Europe/Berlin"), at(`cron: 0 8 * * *, for: 1h, timeZone: ""`), tooShort},
 		{field + ".timeZone", "65 characters", at("cron: 0 8 * * *, for: 1h, timeZone: " + text(64)), at("cron: 0 8 * * *, for: 1h, timeZone: " + text(65)), tooLong},
 		{field + ".for", "missing", at("cron: 0 8 * * *, for: 24h"), at("cron: 0 8 * * *"), required},
-		{field + ".for", "33 characters", at("cron: 0 8 * * *, for: 1h30m1.5s1.000s1.000s1.000s1.00s"), at("cron: 0 8 * * *, for: 1h30m1.500s1.000s1.000s1.000s1.00s1"), tooLong},
+		{field + ".for", "33 characters", at("cron: 0 8 * * *, for: 1h30m1.5s1.000s1.000s1.000s1.00s"), at("cron: 0 8 * * *, for: 1h30m1.50s1.000s1.000s1.000s1.00s"), tooLong},
 		{field + ".for", "shorter than a minute", at("cron: 0 8 * * *, for: 1m"), at("cron: 0 8 * * *, for: 59s"), length},
 		{field + ".for", "longer than a day", at("cron: 0 8 * * *, for: 23h60m"), at("cron: 0 8 * * *, for: 24h1s"), length},
 		{"spec.coldStart.wakes", "empty", names(1), "coldStart: {wakes: []}", tooFew},

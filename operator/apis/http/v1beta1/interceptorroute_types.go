@@ -336,7 +336,7 @@ type WarmUp struct {
 	// the week. A start in an hour that daylight saving time skips comes once, an hour
 	// later by the clock. A start in an hour that comes twice comes in the first one.
 	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9*?,/A-Za-z-]+( +[0-9*?,/A-Za-z-]+){4})$`
+	// +kubebuilder:validation:Pattern=`^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9*?A-Za-z][0-9*?,/A-Za-z-]*( +[0-9*?A-Za-z][0-9*?,/A-Za-z-]*){4})$`
 	Cron string `json:"cron"`
 
 	// TimeZone of the schedule, a name of the IANA database such as Europe/Berlin; by default
@@ -430,8 +430,9 @@ type ColdStartSpec struct {
 	WarmUp []WarmUp `json:"warmUp,omitempty"`
 
 	// Wakes names routes of the same namespace whose targets this target needs. A cold request
-	// and a warm-up of this route wake them too, and what they wake in turn: five routes deep
-	// and 64 in all. Routes that lead into a cycle wake only themselves.
+	// wakes them too, and what they wake in turn, and keeps them awake until this target is
+	// ready. A warm-up keeps them awake until it ends. They may be five routes deep and 64 in
+	// all. Routes that lead into a cycle wake only themselves.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
