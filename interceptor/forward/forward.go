@@ -164,7 +164,9 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 		x.Session.Answer(res.Header, x.Upstream.Slot.ID())
 	}
 	switch c.clock.answered(); {
-	case res.StatusCode < 100, res.StatusCode > 599: // RFC 9110, 15; net/http would panic at some
+	case res.StatusCode < 100, res.StatusCode > 999:
+		// net/http would panic. Clients take what is above 599 for a failure of the server (RFC
+		// 9110, 15).
 		return c.failure(fmt.Errorf("the status %q is invalid", res.Status))
 	case res.StatusCode == http.StatusSwitchingProtocols:
 		if err := c.upgrade(out, res); err != nil {

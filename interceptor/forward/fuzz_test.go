@@ -183,6 +183,9 @@ func FuzzResponse(f *testing.F) {
 	}
 	methods := [...]string{http.MethodGet, http.MethodHead, http.MethodPost}
 	f.Fuzz(func(t *testing.T, response, cuts []byte, method uint8) {
+		if bytes.Contains(response, []byte("HTTP/1.0")) && bytes.Contains(bytes.ToLower(response), []byte("transfer-encoding")) {
+			return // net/http takes the chunks for the body
+		}
 		m := methods[int(method)%len(methods)]
 		if d := cmp.Diff(play(m, response, cuts, true), play(m, response, cuts, false)); d != "" {
 			t.Errorf("%s of %q: -net/http +ours\n%s", m, response, d)

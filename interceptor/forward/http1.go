@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -434,7 +435,18 @@ func (c *conn) readHead(a *attempt) (res *http.Response, err error) {
 			}
 			c.received = true
 		}
-		res, err := http.ReadResponse(c.reader, a.request)
+		reader := c.reader
+		version, _ := c.reader.Peek(len(http10)) // a parser reports what is wrong
+		old := string(version) == http10
+		if old {
+			if reader, err = c.readHTTP10(); err != nil {
+				return nil, err
+			}
+		}
+		res, err := http.ReadResponse(reader, a.request)
+		if res != nil && old {
+			res.Close = true // the reader of the body may have read more than the body
+		}
 		switch {
 		case err != nil && c.headLeft <= 0:
 			return nil, errHeadTooLarge
@@ -448,6 +460,34 @@ func (c *conn) readHead(a *attempt) (res *http.Response, err error) {
 		a.informational(res.StatusCode, res.Header)
 		c.received, c.hinted = false, true
 	}
+}
+
+// http10 is how an answer of HTTP/1.0 begins.
+const http10 = "HTTP/1.0"
+
+// readHTTP10 returns a reader for a response of HTTP/1.0. There, net/http ignores
+// Transfer-Encoding: the chunks would be the body. By RFC 9112, 6.1, such framing is faulty, and
+// the connection ends with the message. The clients of such servers decode it, and so does the
+// interceptor. A broken chunk cuts the answer.
+func (c *conn) readHTTP10() (*bufio.Reader, error) {
+	var head []byte
+	for line := 0; len(head) == 0 || len(bytes.TrimRight(head[line:], "\r\n")) > 0; {
+		line = len(head)
+		for long := true; long; {
+			part, err := c.reader.ReadSlice('\n')
+			head = append(head, part...)
+			if long = errors.Is(err, bufio.ErrBufferFull); err != nil && !long {
+				return nil, err
+			}
+		}
+	}
+	for line := range bytes.Lines(head) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(name, []byte("Transfer-Encoding")) && bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")) {
+			copy(head, "HTTP/1.1")
+		}
+	}
+	return bufio.NewReader(io.MultiReader(bytes.NewReader(head), c.reader)), nil
 }
 
 // decide says whether a body that waits for 100 Continue is sent. The first word counts.

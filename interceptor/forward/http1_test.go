@@ -600,6 +600,41 @@ func TestHintsAreNotForHTTP10(t *testing.T) {
 	}
 }
 
+// TestChunksOfHTTP10AreDecoded: net/http takes them for the body.
+func TestChunksOfHTTP10AreDecoded(t *testing.T) {
+	const chunks = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+	for _, c := range []struct {
+		reason, answer, want string
+		cut                  bool
+	}{
+		{"chunked", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, "hello world", false},
+		{"in capitals, beside a connection that is kept", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTRANSFER-ENCODING: Chunked\r\n\r\n" + chunks, "hello world", false},
+		{"behind a long field", "HTTP/1.0 200 OK\r\nX-Long: " + strings.Repeat("x", 10_000) + "\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, "hello world", false},
+		{"lines that end with LF", "HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n" + chunks, "hello world", false},
+		{"no chunk", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello world", "", true},
+		{"cut", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "hello", true},
+		{"another coding is ignored", "HTTP/1.0 200 OK\r\nTransfer-Encoding: identity\r\n\r\nhello world", "hello world", false},
+		{"a length", "HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\nhello world", "hello world", false},
+		{"neither", "HTTP/1.0 200 OK\r\n\r\n" + chunks, chunks, false},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			f := newFixture(scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				_, _ = http.ReadRequest(r)
+				_, _ = io.WriteString(conn, c.answer)
+			}))
+			f.start(t)
+			res := f.get(t, "/")
+			got, err := io.ReadAll(res.Body)
+			if string(got) != c.want || (err != nil) != c.cut || res.StatusCode != http.StatusOK {
+				t.Errorf("got %d %q %v", res.StatusCode, got, err)
+			}
+			if err := f.result(t); (err != nil) != c.cut {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestAnAnswerInPlaceOfContinueArrivesWhole: also if its body comes later, is longer than a
 // buffer, or ends with the connection.
 func TestAnAnswerInPlaceOfContinueArrivesWhole(t *testing.T) {
