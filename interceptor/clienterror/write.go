@@ -195,8 +195,7 @@ func prefersJSON(header http.Header) bool {
 	var inJSON, inText float64
 	precedence := -1
 	for name, weight := range accept.Ranges(header) {
-		switch name {
-		case "application/json", "application/problem+json":
+		if name == "application/json" || strings.HasSuffix(name, "+json") { // RFC 6839, 3.1
 			inJSON = max(inJSON, weight)
 		}
 		if i := slices.Index(plain, name); i >= 0 && i >= precedence {

@@ -2,11 +2,13 @@ package stream
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -75,6 +77,31 @@ func problemOf(status int, body []byte) *problem {
 		p.status = http.StatusBadGateway
 	}
 	return p
+}
+
+// inUTF8 returns a text in UTF-8 that is in UTF-16. A byte order mark shows that, and so do the
+// zeros of the ASCII characters at the beginning. It returns any other body as it is.
+func inUTF8(body []byte) []byte {
+	if len(body) < 2 || len(body)%2 != 0 {
+		return body
+	}
+	order := binary.ByteOrder(binary.LittleEndian)
+	switch a, b := body[0], body[1]; {
+	case a == 0xff && b == 0xfe, a == 0xfe && b == 0xff:
+		if a == 0xfe {
+			order = binary.BigEndian
+		}
+		body = body[2:]
+	case a == 0 && b >= ' ' && b <= '~':
+		order = binary.BigEndian
+	case b != 0 || a < ' ' || a > '~':
+		return body
+	}
+	units := make([]uint16, len(body)/2)
+	for i := range units {
+		units[i] = order.Uint16(body[2*i:])
+	}
+	return []byte(string(utf16.Decode(units)))
 }
 
 // firstData returns the data of the first event that has a JSON document, if body is a

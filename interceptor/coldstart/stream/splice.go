@@ -399,7 +399,7 @@ func (p *Splicer) refuse() error {
 	if p.status >= 200 && p.status <= 299 {
 		p.lost = "neither a stream nor an answer of the API"
 	}
-	body := p.buf
+	body := inUTF8(p.buf)
 	if p.unread {
 		body = nil
 	}

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf16"
 )
 
 // spliced is what a visible chat client gets for an answer, after the message.
@@ -120,6 +122,9 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 			`data: {"error":{"message":"no plan","type":"invalid_request_error","param":null,"code":"403","title":"Forbidden","status":403}}` + "\n\n"},
 		{"a problem without a detail", "application/problem+json", 403, `{"type":"about:blank","title":"Out of credit","status":403}`, chatFailure("Out of credit", "invalid_request_error", `"403"`)},
 		{"a code in a list of one", "application/json", 404, `{"errors":[{"code":7003,"message":"No route"}],"success":false}`, chatFailure("No route", "invalid_request_error", "7003")},
+		{"UTF-16 with a mark", "application/json", 400, "\xff\xfe" + inUTF16(`{"error":{"message":"größer"}}`, binary.LittleEndian), chatFailure("größer", "invalid_request_error", `"400"`)},
+		{"UTF-16, the high byte first", "application/json", 400, "\xfe\xff" + inUTF16(`{"error":{"message":"no"}}`, binary.BigEndian), chatFailure("no", "invalid_request_error", `"400"`)},
+		{"UTF-16 without a mark", "", 500, inUTF16("no memory", binary.LittleEndian), chatFailure("no memory", "server_error", `"500"`)},
 		{"sound", "audio/wav", 200, "RIFF\x00\x01WAVE", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
 		{"gzip that is called text", "text/plain", 200, "\x1f\x8b\x08\x00", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
 		{"gzip that is called a stream", "text/event-stream", 200, "\x1f\x8b\x08\x00", chatFailure("the backend did not answer with a stream", "server_error", `"502"`)},
@@ -137,6 +142,15 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inUTF16 is a text in UTF-16.
+func inUTF16(text string, order binary.AppendByteOrder) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return string(b)
 }
 
 // TestBackendErrorKeepsItsMembers, also those that the API's own error does not have, unless
