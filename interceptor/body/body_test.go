@@ -520,9 +520,7 @@ func TestExpectContinue(t *testing.T) {
 				if !strings.Contains(line, "200") {
 					t.Errorf("got %q", line)
 				}
-				if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-					t.Fatal(err)
-				}
+				_ = conn.SetReadDeadline(time.Now().Add(time.Second)) // fails if the server has closed the connection
 				_, _ = io.Copy(io.Discard, in)
 			})
 		})
