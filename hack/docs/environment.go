@@ -18,7 +18,8 @@ A variable with an empty value counts as unset. If any value is invalid, the pro
 exits. It warns of a name that it does not read, but that begins with `+"`KEDA_HTTP_`"+` or is nearly that of a setting. The warning
 has the closest name of a setting.
 
-The chart has a value for most of these variables; the others go into `+"`extraEnvs`"+`.
+The chart has values for most of these variables, listed in each `+"`_env.tpl`"+` of its templates. The others go into
+`+"`interceptor.extraEnvs`, `scaler.extraEnvs` and `operator.extraEnvs`"+`, for example `+"`KEDA_HTTP_LOG_REQUESTS: true`"+`.
 
 `+"`standalone`"+` reads the interceptor's variables, with other defaults: see `+"`standalone --help`"+`.
 `)

@@ -25,7 +25,7 @@ func read(r *environment.Reader) Config {
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty disables them."),
 		Routes:           route.ReadSettings(r),
 		Clients: Clients{
-			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most open connections of clients. For another one, the interceptor closes an idle one, or else answers the newest waiting request with 503. It serves four fifths as many HTTP/2 streams at a time; as many more wait for their turn, for at most 10s. 0 means one for each 64 KiB of the memory limit."),
+			MaxConnections:  r.Number(EnvMaxConnections, "0", "Most open connections of clients. For another one, the interceptor closes an idle one, or else answers the newest waiting request with 503. It serves four fifths as many HTTP/2 streams at a time; as many more wait for their turn, for at most 10s. 0 means one for each 64 KiB of Go's memory limit, nine tenths of the container's."),
 			MaxHeaderBytes:  r.Bytes(EnvMaxRequestHeaderBytes, "65536", "Largest head of a request, in bytes; a longer one gets 431; at least 4096."),
 			MaxHeaderFields: r.Number(EnvMaxRequestHeaderFields, "200", "Most fields in the head of a request; more get 431; at least 10."),
 			TrustedProxies:  environment.ParseList(r, environment.Variable{Name: EnvTrustedProxies, Type: "list of networks", Description: "Networks (such as 10.0.0.0/8,2001:db8::/32) of the proxies in front of the interceptor. For clientCIDRs of rules, the client of their requests is the rightmost address of X-Forwarded-For outside of these networks. The forwarded header does not change. Empty trusts none."}, route.ParseProxy),

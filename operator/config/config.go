@@ -99,7 +99,7 @@ func read(r *environment.Reader) Config {
 	return Config{
 		ScalerService: r.Text(EnvScalerService, "", "Service of the external scaler, in the operator's namespace; ScaledObjects name it.",
 			environment.Required("keda-add-ons-http-external-scaler"), spelledOld(EnvScalerService)),
-		ScalerPort:     r.Port(EnvScalerPort, "8091", "Port of that Service.", spelledOld(EnvScalerPort)),
+		ScalerPort:     r.Port(EnvScalerPort, "8091", "Port of that Service; the chart sets 9090.", spelledOld(EnvScalerPort)),
 		Namespace:      r.Text(EnvNamespace, "", "The operator's own namespace; empty means that of its pod.", spelledOld(EnvNamespace)),
 		WatchNamespace: r.Namespace(EnvWatchNamespace, "The only namespace whose routes are reconciled; empty means all.", spelledOld(EnvWatchNamespace)),
 		Routes:         route.ReadSettings(r),

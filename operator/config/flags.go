@@ -28,6 +28,6 @@ func (f *Flags) Bind(flags *flag.FlagSet) {
 	flags.StringVar(&f.ProfilingAddress, "profiling-bind-address", "", "address of pprof; off if empty")
 	flags.StringVar(&f.MetricsAddress, "metrics-bind-address", ":8443", "address of /metrics; off if 0")
 	flags.BoolVar(&f.MetricsSecure, "metrics-secure", true, "serve metrics by TLS")
-	flags.BoolVar(&f.MetricsAuth, "metrics-auth", true, "serve metrics only to whom the API server allows to read them; needs --metrics-secure")
-	flags.StringVar(&f.MetricsCertDir, "metrics-cert-dir", "", "folder of the tls.crt and tls.key that metrics are served with; made up if empty")
+	flags.BoolVar(&f.MetricsAuth, "metrics-auth", true, "serve metrics only to clients that the API server lets read them; needs --metrics-secure")
+	flags.StringVar(&f.MetricsCertDir, "metrics-cert-dir", "", "folder of the tls.crt and tls.key that metrics are served with; empty means a self-signed certificate")
 }

@@ -110,7 +110,7 @@ func Variables() []environment.Variable {
 // read is the table of variables: their defaults, and their texts in the reference page.
 func read(r *environment.Reader) Config {
 	return Config{
-		Port: r.ListenPort(EnvPort, "8080", "TCP port that KEDA connects to by gRPC; 0 lets the system choose one."),
+		Port: r.ListenPort(EnvPort, "8080", "TCP port that KEDA connects to by gRPC; the chart sets 9090. 0 lets the system choose one."),
 		Target: Target{
 			Namespace:  r.Text(EnvTargetNamespace, "", "Namespace of the interceptors.", environment.Required("keda")),
 			Service:    r.Text(EnvTargetService, "", "Service of the interceptors' admin ports; its EndpointSlices list the interceptors.", environment.Required("keda-add-ons-http-interceptor-admin")),
@@ -121,7 +121,7 @@ func read(r *environment.Reader) Config {
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two polls of an interceptor that does not stream its counts, and the bound of each poll, which is at least 250ms."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "3s", "How long to keep serving after SIGTERM while not ready, so that KEDA reaches another replica when its streams end; 0s means no delay."),
-		MaxStreams:       r.Number(EnvMaxStreams, "0", "Most open gRPC streams, of which KEDA has two for each ScaledObject. KEDA polls the others, which wake up to a pollingInterval later. 0 means one for each 16 KiB of the memory limit."),
+		MaxStreams:       r.Number(EnvMaxStreams, "0", "Most open gRPC streams, of which KEDA has two for each ScaledObject. KEDA polls the others, which wake up to a pollingInterval later. 0 means one for each 16 KiB of Go's memory limit, nine tenths of the container's."),
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty disables them."),
 		Telemetry:        telemetry.ReadSettings(r, serviceName),
 	}

@@ -62,11 +62,11 @@ type ColdStartTimeoutFailoverRef struct {
 
 // ReplicaStruct bounds the number of replicas.
 type ReplicaStruct struct {
-	// Min is the least number of replicas; 0 lets the workload sleep.
+	// Min is the least number of replicas; 0 lets the workload sleep. Unset means 0, KEDA's default.
 	// +optional
 	Min *int32 `json:"min,omitempty"`
 
-	// Max is the greatest number of replicas.
+	// Max is the greatest number of replicas. Unset means 100, KEDA's default.
 	// +optional
 	Max *int32 `json:"max,omitempty"`
 }
@@ -103,7 +103,7 @@ type ScalingMetricSpec struct {
 	// +optional
 	Concurrency *ConcurrencyMetricSpec `json:"concurrency,omitempty"`
 
-	// Rate scales on requests per second.
+	// RequestRate scales on requests per second.
 	// +optional
 	Rate *RateMetricSpec `json:"requestRate,omitempty"`
 }
@@ -133,8 +133,8 @@ type Header struct {
 // ColdStartStreamingCallbackSpec keeps a streaming client on the line while the
 // target wakes: see StreamingCallbackSpec of v1beta1, which it is converted to.
 type ColdStartStreamingCallbackSpec struct {
-	// Message is the text of the first event; it may hold {elapsed} and
-	// {estimate}, as that of a StreamingCallbackSpec.
+	// Message is the text of the first event; it may hold {elapsed}, {estimate}, {phase} and
+	// {reason}, as that of a StreamingCallbackSpec.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message"`
@@ -184,7 +184,8 @@ type HTTPScaledObjectSpec struct {
 	// +optional
 	TargetPendingRequests *int32 `json:"targetPendingRequests,omitempty"`
 
-	// CooldownPeriod is how many seconds without requests pass before the workload sleeps.
+	// ScaledownPeriod is how many seconds without requests pass before the workload sleeps. Unset
+	// means 300, KEDA's default.
 	// +optional
 	CooldownPeriod *int32 `json:"scaledownPeriod,omitempty"`
 

@@ -2,7 +2,7 @@ package v1beta1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// WakePhase is how far the pod of a target is that is furthest.
+// WakePhase is the state of the target's most advanced pod.
 // +kubebuilder:validation:Enum=Scheduling;Pulling;Starting;Loading
 type WakePhase string
 
@@ -17,7 +17,7 @@ const (
 	WakeLoading WakePhase = "Loading"
 )
 
-// WakeReason is why a wake does not get on.
+// WakeReason is the cause that delays a wake.
 // +kubebuilder:validation:Enum=Unschedulable;WaitingForNode;QuotaExceeded;ImagePullFailed;ConfigError;CrashLoop;OOMKilled;ProbeFailing;ScaledObjectPaused
 type WakeReason string
 
@@ -34,7 +34,7 @@ const (
 	WakeConfigError WakeReason = "ConfigError"
 	// WakeCrashLoop means that a container ends again and again.
 	WakeCrashLoop WakeReason = "CrashLoop"
-	// WakeOOMKilled means that a container ended for want of memory.
+	// WakeOOMKilled means that a container ended because it used more memory than it may.
 	WakeOOMKilled WakeReason = "OOMKilled"
 	// WakeProbeFailing means that a container runs, and fails a probe.
 	WakeProbeFailing WakeReason = "ProbeFailing"
@@ -45,10 +45,10 @@ const (
 // WakeStatus is how far the wake of a target is. It is absent while the target is ready or
 // asleep.
 type WakeStatus struct {
-	// Phase of the pod that is furthest.
+	// Phase of the most advanced pod.
 	Phase WakePhase `json:"phase"`
 
-	// Reason why the wake does not get on, if that is known.
+	// Reason is the cause that delays the wake, if it is known.
 	// +optional
 	Reason WakeReason `json:"reason,omitempty"`
 
