@@ -10,12 +10,12 @@ import (
 )
 
 // IsNavigation reports whether r is a browser navigation: a person who opened an address, for
-// whom a page is better than silence. It is a GET or HEAD, without Upgrade, and not by a script
-// or a program. Accept names text/html, and nothing more gladly or before it. A bare */* does not
+// whom a page is better than silence. It is a GET or HEAD, without Upgrade and body, and not by a
+// script or a program. Accept names text/html, and nothing more gladly or before it. A bare */* does not
 // count: curl, SDKs and health checks send it.
 func IsNavigation(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		r.Header.Get("Upgrade") == "" && prefersHTML(r.Header) && !byScript(r) && !byLibrary(r.Header)
+		r.ContentLength == 0 && r.Header.Get("Upgrade") == "" && prefersHTML(r.Header) && !byScript(r) && !byLibrary(r.Header)
 }
 
 // IsForm reports whether r is a form that a browser submits. It waits like any other
@@ -62,11 +62,12 @@ func authorizedByProgram(header http.Header) bool {
 // a part of it into the open page.
 var ScriptHeaders = [...]string{
 	"Turbo-Frame", "X-Turbo-Request-Id", // Turbo
-	"X-Pjax",              // jquery-pjax, and what speaks its protocol
+	"Turbolinks-Referrer", // Turbolinks
+	"X-Pjax",              // jquery-pjax
 	"X-Up-Version",        // Unpoly
 	"Hx-Request",          // htmx
-	"X-Ic-Request",        // intercooler, its predecessor
-	"Fx-Request",          // fixi, its little brother
+	"X-Ic-Request",        // intercooler
+	"Fx-Request",          // fixi
 	"X-Barba",             // Barba
 	"Datastar-Request",    // Datastar
 	"X-Alpine-Request",    // Alpine AJAX
@@ -74,6 +75,8 @@ var ScriptHeaders = [...]string{
 	"X-Fetch",             // Unicorn
 	"X-Inertia",           // Inertia
 	"X-Livewire-Navigate", // Livewire
+	"Faces-Request",       // JSF
+	"Paos",                // SAML
 }
 
 // byScript reports whether a script makes a request. A browser declares that, except in plain

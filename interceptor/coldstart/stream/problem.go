@@ -220,6 +220,9 @@ func (p *problem) read(body []byte, depth int) {
 		}
 	}
 	p.message = own.message
+	if isStatus(text(inner)) && (isText(message) || isText(detail)) {
+		inner = nil // Spring and Nest put the name of the status here, and the message beside it
+	}
 	if p.message == "" && len(inner) > 0 && inner[0] == '"' {
 		p.message = sentence(inner)
 	}
@@ -241,6 +244,16 @@ func (p *problem) read(body []byte, depth int) {
 	if p.message != "" && p.document == nil {
 		p.kind, p.code, p.param = flat.kind, flat.code, flat.param
 	}
+}
+
+// isStatus reports whether a text is merely the name of a status.
+func isStatus(text string) bool {
+	for status := http.StatusBadRequest; status < 600; status++ {
+		if text != "" && strings.EqualFold(text, http.StatusText(status)) {
+			return true
+		}
+	}
+	return false
 }
 
 // messageOf returns the message of an error whose status is that of a success; it is empty for

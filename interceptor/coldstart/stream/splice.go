@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -124,12 +125,18 @@ func (p *Splicer) SetWriteDeadline(deadline time.Time) error {
 	return p.stream.client.control.SetWriteDeadline(deadline)
 }
 
+// codings are the registered content codings (IANA, HTTP Content Coding Registry). Servers that
+// name a character set or a framing in Content-Encoding send what they would send without.
+var codings = [...]string{
+	"aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "pack200-gzip", "x-compress", "x-gzip", "zstd",
+}
+
 // coding returns the one content coding of the body; several count as an unknown coding.
 func (p *Splicer) coding() string {
 	var all []string
 	for _, value := range p.header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(value, ",") {
-			if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" && coding != "identity" {
+			if coding = strings.ToLower(strings.TrimSpace(coding)); slices.Contains(codings[:], coding) {
 				all = append(all, coding)
 			}
 		}
