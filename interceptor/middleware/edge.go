@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -293,11 +294,36 @@ func (e *Edge) finish(s *serving, r *http.Request, err error) {
 // reset takes the answer along. net/http drops 256 KiB by itself.
 func linger(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	err := control.Flush()
-	for end := time.Now().Add(lingering); err == nil && time.Now().Before(end); {
-		_ = control.SetReadDeadline(time.Now().Add(lingeringPause))
-		_, err = io.CopyN(io.Discard, r.Body, 1<<20)
+	if control.Flush() != nil {
+		return
 	}
+	start := time.Now()
+	n, err := drop(r.Body, control.SetReadDeadline)
+	// net/http's reader of chunks keeps the error of a read that our answer interrupted. The answer
+	// is complete if it has a length.
+	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) >= lingeringPause || w.Header().Get("Content-Length") == "" {
+		return
+	}
+	conn, _, err := control.Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_, _ = drop(conn, conn.SetReadDeadline)
+}
+
+// drop reads until the end, an error, a pause, or for long enough. It returns how much it read.
+func drop(from io.Reader, setDeadline func(time.Time) error) (read int64, err error) {
+	for end := time.Now().Add(lingering); err == nil && time.Now().Before(end); {
+		_ = setDeadline(time.Now().Add(lingeringPause))
+		var n int64
+		n, err = io.CopyN(io.Discard, from, 1<<20)
+		read += n
+	}
+	return read, err
 }
 
 // fail answers a request that failed, if that is still possible. It returns the status to

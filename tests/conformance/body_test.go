@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -385,6 +386,35 @@ func TestAnAnswerReachesAClientThatSendsOn(t *testing.T) {
 				}
 				_ = response.Body.Close()
 				_ = body.Close()
+			}
+		})
+	}
+}
+
+// The answer interrupts a chunk that has not arrived completely. Its client sends the rest before
+// it reads the answer.
+func TestAnAnswerReachesAClientInTheMiddleOfAChunk(t *testing.T) {
+	for name, length := range map[string]string{"chunked": "Transfer-Encoding: chunked", "of a known length": "Content-Length: 1048576"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, route("timeouts: {readiness: 50ms}"))
+			conn := w.dial()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: app.test\r\n%s\r\n\r\n%x\r\nthe begin", length, 1<<20)
+			first := make([]byte, 1)
+			if _, err := io.ReadFull(conn, first); err != nil {
+				t.Fatalf("the answer did not come: %v", err)
+			}
+			for range 16 {
+				if _, err := conn.Write(make([]byte, 32<<10)); err != nil {
+					t.Fatalf("the rest is not taken: %v", err)
+				}
+			}
+			response, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(first), conn)), nil)
+			if err != nil {
+				t.Fatalf("the answer is lost: %v", err)
+			}
+			if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusGatewayTimeout {
+				t.Errorf("status %d, body %q, error %v", response.StatusCode, body, err)
 			}
 		})
 	}
