@@ -116,12 +116,16 @@ func (d *Dialect) formOf(b []byte, all bool) form {
 		return document
 	}
 	// A line of a stream, or a whole answer, which may have many lines.
-	line, _, ended := bytes.Cut(text, []byte("\n"))
+	line, rest, ended := bytes.Cut(text, []byte("\n"))
 	switch {
 	case !ended && !all:
 		return unclear
-	case !json.Valid(line) || wholeOllama(line) || !ofOllama(line):
+	case !json.Valid(line) || wholeOllama(line):
 		return document
+	case ofOllama(line) || len(bytes.TrimLeft(rest, blanks)) > 0:
+		return streamed
+	case !all:
+		return unclear // whether it is a whole answer of another API
 	}
-	return streamed
+	return document
 }

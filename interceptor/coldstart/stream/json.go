@@ -225,7 +225,7 @@ func isNull(value []byte) bool { return string(value) == "null" }
 // isSet says that a value asks for something: it is not null, false, or empty.
 func isSet(value []byte) bool {
 	switch string(value) {
-	case "null", "false", `""`:
+	case "", "null", "false", `""`:
 		return false
 	}
 	if value[0] == '{' || value[0] == '[' {

@@ -286,3 +286,23 @@ func TestFailuresOfEvents(t *testing.T) {
 		}
 	}
 }
+
+// A line of another API shows a stream once another one follows; alone it is an answer.
+func TestLinesWhereOllamaIsExpected(t *testing.T) {
+	for _, c := range []struct {
+		body string
+		all  bool
+		want form
+	}{
+		{`{"status":"loading model"}`, false, unclear},
+		{"{\"status\":\"loading model\"}\n", false, unclear},
+		{"{\"status\":\"loading model\"}\n{", false, streamed},
+		{"{\"status\":\"loading model\"}\n\n", true, document},
+		{"{\"model\":\"m\",\"response\":\"Hi\"}\n", false, streamed},
+		{"{\n\"model\":\"m\"}", false, document},
+	} {
+		if got := ollamaChat.formOf([]byte(c.body), c.all); got != c.want {
+			t.Errorf("%q, all %v: %v, want %v", c.body, c.all, got, c.want)
+		}
+	}
+}

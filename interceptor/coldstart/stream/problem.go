@@ -220,7 +220,7 @@ func (p *problem) read(body []byte, depth int) {
 		}
 	}
 	p.message = own.message
-	if isStatus(text(inner)) && (isText(message) || isText(detail)) {
+	if isStatus(text(inner)) && (isSet(message) || isSet(detail)) {
 		inner = nil // Spring and Nest put the name of the status here, and the message beside it
 	}
 	if p.message == "" && len(inner) > 0 && inner[0] == '"' {

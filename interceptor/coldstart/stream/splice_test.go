@@ -77,6 +77,8 @@ func TestBackendErrorAfterTheCommitIsAnErrorEvent(t *testing.T) {
 			`data: {"error":{"message":"too long","type":"invalid_request_error","param":null,"code":"400","status":400}}` + "\n\n"},
 		{"Nest does too", "application/json", 503, `{"statusCode":503,"message":"no model","error":"Service Unavailable"}`,
 			`data: {"error":{"message":"no model","type":"server_error","param":null,"code":503,"statusCode":503}}` + "\n\n"},
+		{"Nest's list of reasons", "application/json", 400, `{"statusCode":400,"message":["name is empty","age is not a number"],"error":"Bad Request"}`,
+			`data: {"error":{"message":"[\"name is empty\",\"age is not a number\"]","type":"invalid_request_error","param":null,"code":400,"statusCode":400}}` + "\n\n"},
 		{"the name of a status alone", "application/json", 503, `{"error":"Service Unavailable"}`, chatFailure("Service Unavailable", "server_error", `"503"`)},
 		{"detail comes before message", "application/json", 500, `{"message":"m","detail":"d"}`, chatFailure("d", "server_error", `"500"`)},
 		{"FastAPI's list of details", "application/json", 422, `{"detail":[{"loc":["body"],"msg":"bad"}]}`,

@@ -174,10 +174,19 @@ func (p *Splicer) inText(text []byte) error {
 	return p.passAll(text)
 }
 
-// passAll copies all of an answer.
+// passAll copies all of an answer, in pieces: a filter may make much more of each. The memory is
+// reserved until the last one is sent.
 func (p *Splicer) passAll(answer []byte) error {
-	if err := p.pass(answer); err != nil {
+	reserved := p.reserved
+	defer p.memory.Release(reserved)
+	p.reserved = 0
+	if err := p.pass(nil); err != nil {
 		return err
+	}
+	for part := range slices.Chunk(answer, piece) {
+		if err := p.copy(part); err != nil {
+			return err
+		}
 	}
 	return p.endCopy(nil)
 }
