@@ -503,7 +503,7 @@ func (c *conn) fail(err error) error {
 	failed := &sendError{err: err, reused: c.used}
 	_ = c.finish(false)
 	switch {
-	case c.received:
+	case c.received, errors.Is(err, errHeadTooLarge): // a flood of interim responses is an answer
 	case c.hinted:
 		failed.reached = hinted
 	case c.written:
