@@ -189,7 +189,7 @@ func (s *shared) send(a *attempt) (*http.Response, error) {
 		s.release()
 		failed := &sendError{err: err, reused: reused}
 		switch {
-		case !t.wrote.Load() || unprocessed(err):
+		case !t.wrote.Load() || unprocessed(err) && !t.heard.Load():
 			failed.reached = unsent
 		case !t.heard.Load():
 			failed.reached = silent

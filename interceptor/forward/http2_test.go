@@ -73,7 +73,11 @@ func TestUnprocessedRequestsAreSentAgain(t *testing.T) {
 		"Refused":        {"RFC 9113, 8.7", reset(http2.ErrCodeRefusedStream), "", false, 200, 1},
 		"RefusedInLarge": {"its body is in memory", reset(http2.ErrCodeRefusedStream), strings.Repeat("x", 30<<10), true, 200, 1},
 		"ProtocolError":  {"what some servers send in its place", reset(http2.ErrCodeProtocol), "", false, 200, 2},
-		"GoAway":         {"the connection ends before the request", goAway(0), "", false, 200, 2},
+		"RefusedAfterHints": {"it contradicts itself", func(frames *http2.Framer, stream uint32) bool {
+			_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(":status", "103"), EndHeaders: true})
+			return frames.WriteRSTStream(stream, http2.ErrCodeProtocol) == nil
+		}, "", false, 502, 1},
+		"GoAway": {"the connection ends before the request", goAway(0), "", false, 200, 2},
 		"GoAwayAndEnd": {"the same, and it is closed at once", func(frames *http2.Framer, stream uint32) bool {
 			goAway(0)(frames, stream)
 			return false
