@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -84,6 +85,14 @@ func geminiStatus(status int) string {
 	return "UNKNOWN"
 }
 
+// geminiMembers show an answer of the API. One may lack candidates: a prompt that was blocked has
+// feedback instead, and the last part of a stream may only have the usage.
+var geminiMembers = [...]string{"candidates", "promptFeedback", "usageMetadata"}
+
+func isGemini(document []byte) bool {
+	return slices.ContainsFunc(geminiMembers[:], func(name string) bool { return valueOf(document, name) != nil })
+}
+
 // geminiAnswer is a whole answer as an event; the list that a stream without
 // alt=sse is, as one event each. An error in it ends the list, as it ends the stream.
 func geminiAnswer(_ *Request, _ int, body []byte, to *events) (ok bool) {
@@ -92,8 +101,7 @@ func geminiAnswer(_ *Request, _ int, body []byte, to *events) (ok bool) {
 		isObject := len(document) > 0 && document[0] == '{'
 		switch wrong := isError(document) || valueOf(document, "candidates") == nil && messageOf(document) != ""; {
 		case failed, !isObject:
-		case !wrong:
-			// One may lack candidates: a prompt that was blocked has feedback instead.
+		case !wrong && (ok || isGemini(document)):
 			ok = true
 			to.whole(document)
 		default:

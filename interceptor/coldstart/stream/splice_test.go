@@ -393,6 +393,9 @@ func TestConvertedAnswers(t *testing.T) {
 		{"an error that is an empty text", &openAICompletions, `{"choices":[{"text":"hi"}],"error":""}`, `data: {"choices":[{"text":"hi"}]}`, "error"},
 		{"an error that is null, of Ollama", &ollamaChat, `{"message":{"content":"hi"},"error":null,"done":true}`, `"done":true`, "error"},
 		{"an error that is null, of Gemini", &gemini, `{"candidates":[{"content":{}}],"error":null}`, `data: {"candidates":[{"content":{}}]}`, "error"},
+		{"an answer in a wrapper, of Gemini", &gemini, `{"code":0,"msg":"success","data":{"candidates":[{"content":{}}]}}`, `data: {"candidates":[{"content":{}}]}`, "success"},
+		{"an answer of another API, to Gemini", &gemini, `{"choices":[{"message":{"content":"hi"}}]}`, `"code":502`, "choices"},
+		{"a prompt that was blocked", &gemini, `{"promptFeedback":{"blockReason":"SAFETY"}}`, `data: {"promptFeedback":{"blockReason":"SAFETY"}}`, "error"},
 		{"an error of another kind, to Gemini", &gemini, `{"code":1002,"msg":"quota gone"}`, `"message":"quota gone"`, "candidates"},
 		{"calls that have their index", &openAIChat, `{"choices":[{"message":{"tool_calls":[{"index":0,"id":"a"},{"id":"b","index":1}]}}]}`, `"tool_calls":[{"index":0,"id":"a"},{"index":1,"id":"b"}]`, "error"},
 		{"a role of another choice", &openAIChat, `{"choices":[{"index":1,"message":{"role":"assistant","content":"a"}},{"index":0,"message":{"role":"assistant","content":"b"}}]}`,
@@ -778,7 +781,7 @@ func TestConversionTakesLittleMemory(t *testing.T) {
 		{"input", &anthropic, `{"type":"message","content":[{"type":"tool_use","input":{"a":"` + strings.Repeat("<", size) + `"}}]}`},
 		{"quotes in the input", &anthropic, `{"type":"message","content":[{"type":"tool_use","input":{"a":"` + strings.Repeat(`\"`, size/2) + `"}}]}`},
 		{"blocks", &anthropic, `{"type":"message","content":[` + strings.Repeat("{},", maxItems-1) + `{}]}`},
-		{"a list", &gemini, `[` + strings.Repeat("{},", size/3) + `{}]`},
+		{"a list", &gemini, `[{"candidates":[]},` + strings.Repeat("{},", size/3) + `{}]`},
 		{"text", &openAICompletions, `{"choices":[{"text":"` + long + `"}]}`},
 		{"text", &ollamaChat, `{"done":true,"message":{"content":"` + long + `"}}`},
 	} {

@@ -212,7 +212,7 @@ func at(value []byte, place string) (found, in []byte) {
 // textAt returns the text at a place. It is empty if there is more to the answer than its text.
 func textAt(document []byte, place string) string {
 	value, in := at(document, place)
-	if calls := valueOf(in, "tool_calls"); len(value) == 0 || calls != nil && isSet(calls) {
+	if len(value) == 0 || isSet(valueOf(in, "tool_calls")) {
 		return ""
 	}
 	if value[0] == '"' {
