@@ -147,8 +147,8 @@ func (c *chromiumTab) clickAt(t *testing.T, x, y float64) {
 	}
 }
 
-// press does not wait for long: Chromium acknowledges a key when the page has handled it, and never
-// if the key makes the page go away at a bad moment. The test sees what it did.
+// press does not wait for long. Chromium acknowledges a key when the page has handled it, so it
+// never does if that page goes away at a bad moment. The test sees what the key did.
 func (c *chromiumTab) press(t *testing.T, k key) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(c.ctx, keyPatience)
