@@ -118,10 +118,10 @@ func arrives(t *testing.T, conn *watched) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for begun := time.Now(); time.Since(begun) < patient; time.Sleep(time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patient; {
 		ready := 0
 		err := raw.Control(func(fd uintptr) {
-			ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10) // milliseconds
 		})
 		if err != nil || ready > 0 { // an error: we have closed it
 			return

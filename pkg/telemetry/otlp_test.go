@@ -118,7 +118,7 @@ func TestACollectorThatHangsHoldsUpNobody(t *testing.T) {
 		collector := otlp.NewHanging(t)
 		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(collector))
 		t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
-		// Whoever waited for the collector would wait for ten minutes.
+		// Waiting for the collector would take ten minutes.
 		t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
 		t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "600000")
 		all := start(t, protocol, logr.Discard())

@@ -132,7 +132,7 @@ var (
 	vagueNames = []string{"reason", "title", "description"}
 	// envelopeNames hold an error with its code: MiniMax, Tencent, ByteDance, Apigee.
 	envelopeNames = []string{"detail", "errors", "baseresp", "response", "responsemetadata", "fault", "header", "meta", "status", "result"}
-	// codeNames hold the code of an error. One of successCodes means that there is none.
+	// codeNames hold the code of an error. One of successCodes means no error.
 	codeNames    = []string{"code", "errorcode", "errcode", "errno", "statuscode"}
 	successCodes = []string{"0", "200", `"0"`, `"200"`}
 	// successNames are true unless there is an error.

@@ -191,7 +191,7 @@ func (p *Splicer) passAll(answer []byte) error {
 	return p.endCopy(nil)
 }
 
-// at returns the value at a place, and the one that holds it; nil if there is none.
+// at returns the value at a place, and the one that holds it; nil means not found.
 func at(value []byte, place string) (found, in []byte) {
 	if place == "" {
 		return value, nil
