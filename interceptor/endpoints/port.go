@@ -47,6 +47,16 @@ func (p *Port) Lost() time.Time { return p.epoch.Add(time.Duration(p.lost.Load()
 // Count returns how many endpoints are ready.
 func (p *Port) Count() int { return len(p.endpoints()) }
 
+// Waiting returns how many waiters stand in the line. It walks the line.
+func (p *Port) Waiting() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := p.line.first; w != nil; w = w.next {
+		n++
+	}
+	return n
+}
+
 // Pick takes the ready endpoint with the fewest requests in flight, and returns false if there is
 // none. It does not wait for held requests, takes no lock and allocates only the Slot. The caller
 // must Release the Slot.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
 )
 
 // pod is a backend that knows how many requests it has at a time, and the order in which they
@@ -60,14 +62,17 @@ func (p *pod) has(w *world, n int) {
 	w.eventually(fmt.Sprintf("a pod has %d requests", n), func() bool { now, _, _ := p.seen(); return now == n })
 }
 
-// numbered holds requests that have a number, in that order.
+// numbered holds requests that have a number, in that order. A request is held before it is in
+// the line, so that the next one could overtake it if it were sent at once.
 func (w *world) numbered(from, to int, held int64) []<-chan answer {
 	w.t.Helper()
+	port := w.store.Port(endpoints.Key{Namespace: "default", Service: "app", Port: "http"})
 	var answers []<-chan answer
 	for i := from; i < to; i++ {
 		answers = append(answers, w.later(w.request(http.MethodGet, "app.test", "/"+strconv.Itoa(i), "")))
 		held++
 		w.held("default/app", held)
+		w.eventually("the held requests are in the line", func() bool { return port.Waiting() == int(held) })
 	}
 	return answers
 }
