@@ -46,9 +46,6 @@ type Deps struct {
 	Proxy, ProxyTLS, Admin, Metrics net.Listener
 	// DialContext opens connections to backends.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// NetHTTP leaves HTTP/1.1 to backends to net/http's client, which tests compare our own
-	// with.
-	NetHTTP bool
 	// ExaminesRoutes means that the caller logs what is wrong with routes.
 	ExaminesRoutes bool
 	// Unrouted answers requests that no route matches and reports whether it did; nil answers
@@ -134,7 +131,6 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		DirectPodRouting:       cfg.DirectPodRouting,
 		TLS:                    backendTLS,
 		DialContext:            deps.DialContext,
-		NetHTTP:                deps.NetHTTP,
 		Log:                    a.log.WithName("forward"),
 	})
 	a.handler = a.chain()

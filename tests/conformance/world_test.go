@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -37,25 +36,7 @@ import (
 	"github.com/kedacore/http-add-on/tests/support/settings"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(twice{m}) }
-
-// netHTTP leaves HTTP/1.1 to backends to net/http's client.
-var netHTTP bool
-
-// twice runs every case over our own client of HTTP/1.1 and over net/http's: what differs is
-// a bug in one of them.
-type twice struct{ *testing.M }
-
-// Run runs all tests.
-func (m twice) Run() int {
-	for _, netHTTP = range []bool{false, true} {
-		fmt.Fprintln(os.Stderr, "over net/http's client:", netHTTP)
-		if code := m.M.Run(); code != 0 {
-			return code
-		}
-	}
-	return 0
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what must happen; nothing waits for it when all is well.
 const patience = time.Minute
@@ -140,7 +121,7 @@ func newWorldWith(t *testing.T, objects string, more listeners, env ...string) *
 	}
 	proxy, admin := listen.Loopback(t), listen.Loopback(t)
 	w.app, err = app.New(cfg, app.Deps{
-		Source: w, Proxy: proxy, ProxyTLS: more.tls, Metrics: more.metrics, Admin: admin, Store: w.store, Tracker: w.tracker, NetHTTP: netHTTP,
+		Source: w, Proxy: proxy, ProxyTLS: more.tls, Metrics: more.metrics, Admin: admin, Store: w.store, Tracker: w.tracker,
 		Log: testr.NewWithInterface(w.log, testr.Options{Verbosity: 1}),
 	})
 	if err != nil {
