@@ -13,6 +13,16 @@ BENCHFLAGS ?=
 
 tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 
+# gotest runs "go test FLAGS PACKAGES". CI sets RERUN to a folder: a failed test then runs a second time, except after a
+# panic or a data race, and the folder lists it (ADR 27).
+ifdef RERUN
+gotest = $(call tool,testing,gotestsum) --format $(if $(filter -v,$(1)),standard-verbose,standard-quiet) \
+	--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
+	--rerun-fails-report="$(RERUN)/$@" --packages="$(2)" -- $(1)
+else
+gotest = go test $(1) $(2)
+endif
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,24 +45,24 @@ test: test-unit test-integration test-bench ## Run unit, conformance, integratio
 
 .PHONY: test-unit
 test-unit: cc ## Run unit and conformance tests: the inner loop
-	@packages=$$(go list ./... | grep -vE '/tests/(integration|bench|browser|e2e|survival)') && go test -race -timeout 40m $$packages
+	@packages=$$(go list ./... | grep -vE '/tests/(integration|bench|browser|e2e|survival)' | xargs) && $(call gotest,-race -timeout 40m,$$packages)
 
 .PHONY: test-integration
 test-integration: cc ## Test against a real kube-apiserver, built on first use (about 7 minutes)
 	@hack/tools/install.sh kubernetes etcd kube-apiserver kubectl >/dev/null
-	go test -race -timeout 40m ./tests/integration/...
+	$(call gotest,-race -timeout 40m,./tests/integration/...)
 
 .PHONY: test-bench
 test-bench: ## Test whole processes beside a bare net/http server
-	go test -timeout 30m ./tests/bench/...
+	$(call gotest,-timeout 30m,./tests/bench/...)
 
 .PHONY: test-survival
 test-survival: ## Attack the interceptor's binary within 64 MiB (3 minutes)
-	go test -count=1 -timeout 30m ./tests/survival # the test cache does not track the binary
+	$(call gotest,-count=1 -timeout 30m,./tests/survival) # the test cache does not track the binary
 
 .PHONY: test-clients
 test-clients: tests/clients/node/node_modules/.package-lock.json ## Send the vendors' SDKs for Go and Node through real cold starts
-	cd tests/clients && go test -count=1 -timeout 40m .
+	cd tests/clients && $(call gotest,-count=1 -timeout 40m,.)
 
 .PHONY: test-clients-latest
 test-clients-latest: tests/clients/node/node_modules/.package-lock.json ## Repeat test-clients with the newest libraries and list what changed (once a week)
@@ -64,7 +74,7 @@ tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-l
 
 .PHONY: test-browser
 test-browser: cc browsers tests/browser/node_modules/.package-lock.json ## Test every page in Chromium and Firefox, and check it with axe-core (about 4 minutes)
-	go test -count=1 -timeout 40m -parallel 8 -tags browser ./tests/browser/...
+	$(call gotest,-count=1 -timeout 40m -parallel 8 -tags browser,./tests/browser/...)
 
 tests/browser/node_modules/.package-lock.json: tests/browser/package-lock.json | node
 	cd tests/browser && npm ci --no-progress --prefer-offline
@@ -94,7 +104,7 @@ hack/site/node_modules/.package-lock.json: hack/site/package-lock.json | node
 
 .PHONY: test-charts
 test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and uninstall on a real kube-apiserver
-	go test -race -timeout 40m -tags charts ./tests/charts
+	$(call gotest,-race -timeout 40m -tags charts,./tests/charts)
 
 .PHONY: test-prometheus
 test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in a real Prometheus (2 minutes)
@@ -102,7 +112,7 @@ test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in
 
 .PHONY: e2e
 e2e: cc ## Test on a real cluster of processes with control plane, KEDA and chart; builds its tools on first use (about 25 minutes)
-	go test -race -count=1 -v -timeout 60m -tags e2e ./tests/e2e
+	$(call gotest,-race -count=1 -v -timeout 60m -tags e2e,./tests/e2e)
 
 .PHONY: chaos
 chaos: ## Kill, cut off and freeze parts of a cluster during cold starts, for CHAOS_TIME (1h); CHAOS_SEED repeats a run
