@@ -116,7 +116,7 @@ e2e: cc ## Test on a real cluster of processes with control plane, KEDA and char
 
 .PHONY: chaos
 chaos: ## Kill, cut off and freeze parts of a cluster during cold starts, for CHAOS_TIME (1h); CHAOS_SEED repeats a run
-	CHAOS_TIME=$(CHAOS_TIME) go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos
+	CHAOS_TIME=$(CHAOS_TIME) $(call gotest,-count=1 -v -timeout 0 -tags e2e -run TestChaos,./tests/chaos)
 
 .PHONY: chaos-defects
 chaos-defects: ## Prove that chaos notices each defect of tests/chaos/defects.go (20 minutes)
@@ -152,9 +152,7 @@ bench-traefik: ## Build Traefik for bench-compare from its Go module (about 4 mi
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME, as many at a time as there are processors
-	@grep -rnoE '^func Fuzz[A-Za-z0-9]+' --include '*_test.go' . | sed -E 's|/[^/]*_test.go:[0-9]+:func | |' | \
-		xargs -P $$(nproc) -n 2 bash -c 'echo "fuzzing $$1 in $$0 for $(FUZZTIME)"; \
-			out=$$(go test -run "^$$" -fuzz "^$$1\$$" -fuzztime $(FUZZTIME) -parallel 1 "$$0" 2>&1) && echo "$$1: $$(grep "fuzz: elapsed" <<<"$$out" | tail -1)" || { echo "$$out"; exit 1; }'
+	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
 .PHONY: vulncheck
 vulncheck: ## Report known vulnerabilities in code that the binaries call, from vuln.go.dev (before a release)
