@@ -13,6 +13,10 @@ import (
 // maxKey bounds the raw keys that are unescaped; no key we know comes near it.
 const maxKey = 512
 
+// maxMembers bounds the members of an object in which an answer or an error is looked for. The
+// search walks it once for each place, and no answer of an API comes near the bound.
+const maxMembers = 1000
+
 // member is one member of a JSON object. It has its unescaped key, and the places in the object's
 // text where the key begins and the value begins and ends.
 type member struct {
@@ -39,6 +43,27 @@ func members(data []byte, visit func(m member)) bool {
 		}
 	}
 	return true
+}
+
+// few reports whether a value is no object of more than maxMembers members.
+func few(data []byte) bool {
+	i := skipSpace(data, 0)
+	if i >= len(data) || data[i] != '{' {
+		return true
+	}
+	for n := range maxMembers + 1 {
+		if i = skipSpace(data, i+1); i >= len(data) || data[i] == '}' {
+			return true
+		}
+		if n == maxMembers {
+			break
+		}
+		value := skipSpace(data, skipSpace(data, skipString(data, i))+1) // past the colon
+		if i = skipSpace(data, skipValue(data, value)); i >= len(data) || data[i] == '}' {
+			return true
+		}
+	}
+	return false
 }
 
 // elements calls visit with the bounds of each element of the array that is the

@@ -127,6 +127,7 @@ func TestAnswersInOtherPlaces(t *testing.T) {
 		{"Cohere's", &openAIChat, `{"id":"1","message":{"role":"assistant","content":[{"type":"text","text":"Hi "},{"type":"text","text":"<b>"}]}}`, ""},
 		{"TGI's", &openAIChat, `{"generated_text":"Hi <b>","details":null}`, ""},
 		{"Hugging Face's", &openAIChat, `[{"generated_text":"Hi <b>"}]`, ""},
+		{"many members", &openAIChat, `{"generated_text":"Hi <b>"` + strings.Repeat(` , "n" : [0]`, maxMembers-1) + ` }`, ""},
 		{"Cloudflare's", &openAIChat, `{"result":{"response":"Hi <b>"},"success":true,"errors":[],"messages":[]}`, ""},
 		{"Anthropic's", &openAIChat, `{"type":"message","role":"assistant","content":[{"type":"thinking","thinking":"Hm"},{"type":"text","text":"Hi <b>"}]}`, ""},
 		{"Gemini's", &openAIChat, `{"candidates":[{"content":{"parts":[{"text":"Hi <b>"}],"role":"model"}}]}`, ""},
@@ -164,6 +165,8 @@ func TestAnswersInOtherPlaces(t *testing.T) {
 		{"a text beside an error", &openAIChat, `{"error":"no","content":[{"text":"H"},{"text":"i"}]}`},
 		{"another member", &openAIChat, `{"answer":"Hi"}`},
 		{"a text of another API", &anthropic, `{"generated_text":"Hi"}`},
+		{"a text among too many members", &openAIChat, `{"generated_text":"Hi"` + strings.Repeat(`,"n":0`, maxMembers) + `}`},
+		{"a text among too many members below data", &openAIChat, `{"data":{"generated_text":"Hi"` + strings.Repeat(`,"n":0`, maxMembers) + `}}`},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			if got, err := otherwise(t, c.dialect, answer(200, "application/json", c.body)); !strings.Contains(got, `"error":{`) || strings.Contains(got, "Hi") || err != nil {

@@ -157,12 +157,18 @@ func (p *problem) read(body []byte, depth int) {
 	if first, _ := firstElement(body); first != nil {
 		body = first
 	}
+	if !few(body) {
+		return
+	}
 	var inner, detail, message []byte
 	envelopes := make([][]byte, len(envelopeNames))
 	flat := problem{}
 	succeeded, direct := false, false
 	if !members(body, func(m member) {
 		value, name := body[m.value:m.end], plainName(m.key)
+		if !few(value) {
+			return
+		}
 		if i := slices.Index(envelopeNames, name); i >= 0 {
 			envelopes[i] = value
 		}
@@ -285,7 +291,7 @@ const (
 // phrase finds the message in a value of any shape, under the first of the names that has one.
 // The result is empty without one.
 func phrase(value []byte, names []string, depth int) string {
-	if depth == 0 || len(value) == 0 {
+	if depth == 0 || len(value) == 0 || !few(value) {
 		return ""
 	}
 	if value[0] == '"' {

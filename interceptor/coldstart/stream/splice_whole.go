@@ -103,6 +103,9 @@ func (p *Splicer) convert(err error) error {
 		}
 		return p.instead()
 	}
+	if !few(p.buf) {
+		return p.instead()
+	}
 	to := events{send: func(b []byte) error {
 		if err := p.send(p.stream.afterComments()); err != nil {
 			return err
@@ -151,7 +154,7 @@ func (p *Splicer) elsewhere(to *events) error {
 	for _, wrapper := range wrappers {
 		document, _ := at(p.buf, wrapper)
 		switch {
-		case len(document) == 0 || isError(document):
+		case len(document) == 0 || !few(document) || isError(document):
 			continue
 		case wrapper != "" && document[0] == '{' && p.answers(document, to):
 			to.flush()
