@@ -46,8 +46,11 @@ if [ -n "${PUSH-}" ]; then
 fi
 notes=${notes:-$(section Unreleased)}
 
+# The notes come first, so that a folder with them is a release, even one that failed.
+[ ! -e "$out" ] || [ -e "$out/release-notes.md" ] || rmdir "$out" 2>/dev/null || fail "$out is not empty, and has no release that this one could replace"
 rm -rf "$out"
 mkdir -p "$out"
+printf '# %s\n%s\n' "$VERSION" "$notes" >"$out/release-notes.md"
 work=$(mktemp -d)
 registry_pid=""
 trap '[ -z "$registry_pid" ] || kill "$registry_pid"; rm -rf "$work"' EXIT
@@ -67,9 +70,7 @@ for architecture in amd64 arm64; do
 		-ldflags "-s -w -X=github.com/kedacore/http-add-on/pkg/version.released=$VERSION" ./standalone
 done
 
-step "notes, chart and manifests"
-printf '# %s\n%s\n' "$VERSION" "$notes" >"$out/release-notes.md"
-
+step "chart and manifests"
 # changes prints the notes' list, without its inner lists and its links, for Artifact Hub.
 changes() {
 	awk '
@@ -150,13 +151,14 @@ mv "$work/checksums" "$out/checksums.txt"
 # the images' provenance, and signs the checksums. Arrays have the options: sign those of
 # cosign, insecure and plain those for a registry without TLS of cosign and helm.
 publish() { # REGISTRY
-	local name reference digest
+	local name reference pushed digest
 	for name in "${names[@]}"; do
 		reference=$("$images/crane" push "$out/images/$name" "$1/http-add-on-$name:$VERSION")
 		"$images/cosign" attest "${sign[@]}" "${insecure[@]}" --type slsaprovenance1 --predicate "$work/predicate.json" "$reference"
 		echo "$reference" >>"$work/published"
 	done
-	digest=$("$charts/helm" push "$package" "oci://$1/charts" "${plain[@]}" 2>&1 | sed -n 's/^Digest: *//p')
+	pushed=$("$charts/helm" push "$package" "oci://$1/charts" "${plain[@]}" 2>&1) || fail "$pushed"
+	digest=$(sed -n 's/^Digest: *//p' <<<"$pushed")
 	echo "$1/charts/$chart@$digest" >>"$work/published"
 	"$images/crane" pull --format=oci "$1/charts/$chart:$VERSION" "$out/chart"
 	while read -r reference; do
@@ -178,7 +180,7 @@ else
 		kill -0 "$registry_pid" || fail "$(cat "$work/registry.log")"
 		sleep 0.1
 	done
-	(cd "$work" && "$images/cosign" generate-key-pair >/dev/null 2>&1)
+	(cd "$work" && "$images/cosign" generate-key-pair >keys.log 2>&1) || fail "$(cat "$work/keys.log")"
 	cp "$work/cosign.pub" "$out/throwaway.pub"
 	sign+=(--key "$work/cosign.key" --use-signing-config=false --tlog-upload=false)
 	insecure=(--allow-http-registry) plain=(--plain-http)
