@@ -201,7 +201,7 @@ func TestRightsToConfigMaps(t *testing.T) {
 // By default KEDA is beside the release, with the labels of its own manifests.
 func TestNetworkPoliciesOfDefaults(t *testing.T) {
 	r := release{name: "r", namespace: "keda", values: filepath.Join(t.TempDir(), "values.yaml")}
-	if err := os.WriteFile(r.values, []byte("networkPolicies: {enabled: true}"), 0o644); err != nil {
+	if err := os.WriteFile(r.values, []byte("networkPolicy: {enabled: true}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	got, everybody := admitted(t, render(t, tool(t, "helm"), chart, r), "keda", "keda-operator")
