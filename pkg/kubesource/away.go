@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -24,39 +25,122 @@ const (
 	starting = 10 * time.Second
 )
 
-// persistent returns a ListWatch that waits for an API server that cannot be reached. Informers
-// back off to one attempt per minute. A component that knows old endpoints, and none of the new
-// ones, must learn of them sooner.
+// persistent returns a ListWatch that waits for an API server that cannot be reached, and whose
+// watches outlive their connections. Informers back off to one attempt per minute, also after
+// watches that merely ended. A component that knows old endpoints, and none of the new ones, must
+// learn of them sooner.
 func persistent(l *cache.ListWatch) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return persist(ctx, func() (runtime.Object, error) { return l.ListWithContext(ctx, o) })
+			return persist(ctx, false, func() (runtime.Object, error) { return l.ListWithContext(ctx, o) })
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return persist(ctx, func() (watch.Interface, error) { return l.WatchWithContext(ctx, o) })
+			first, err := persist(ctx, false, func() (watch.Interface, error) { return l.WatchWithContext(ctx, o) })
+			if err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithCancel(ctx)
+			w := lastingWatch{make(chan watch.Event), cancel}
+			go func() {
+				defer close(w.events)
+				defer cancel()
+				w.follow(ctx, l, o, first)
+			}()
+			return w, nil
 		},
 	}
 }
 
-// persist calls f until the API server can be reached, or ctx ends.
-func persist[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	var away time.Time // when it could not be reached last
+// lastingWatch is a watch that continues in another one when its connection ends.
+type lastingWatch struct {
+	events chan watch.Event
+	stop   context.CancelFunc
+}
+
+func (w lastingWatch) ResultChan() <-chan watch.Event { return w.events }
+func (w lastingWatch) Stop()                          { w.stop() }
+
+// follow passes the events of a watch on, and of those that continue it. It returns with ctx,
+// or when the informer has to list the objects again.
+func (w lastingWatch) follow(ctx context.Context, l *cache.ListWatch, o metav1.ListOptions, from watch.Interface) {
 	for {
+		began := time.Now()
+		ended := w.pass(ctx, &o, from)
+		from.Stop()
+		// Without all of the initial objects there is no version to continue from.
+		if !ended || o.SendInitialEvents != nil {
+			return
+		}
+		if time.Since(began) < tryInterval && !pause(ctx) {
+			return
+		}
+		var err error
+		if from, err = persist(ctx, true, func() (watch.Interface, error) { return l.WatchWithContext(ctx, o) }); err != nil {
+			return // the informer meets the error itself
+		}
+	}
+}
+
+// pass passes events on and records in o how to continue. It reports whether the watch has ended
+// by itself and without an error.
+func (w lastingWatch) pass(ctx context.Context, o *metav1.ListOptions, from watch.Interface) bool {
+	for {
+		select {
+		case event, ok := <-from.ResultChan():
+			if !ok {
+				return ctx.Err() == nil
+			}
+			select {
+			case w.events <- event:
+			case <-ctx.Done():
+				return false
+			}
+			object, err := meta.Accessor(event.Object)
+			if event.Type == watch.Error || err != nil {
+				return false
+			}
+			o.ResourceVersion = object.GetResourceVersion()
+			if object.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" && event.Type == watch.Bookmark {
+				o.SendInitialEvents, o.ResourceVersionMatch = nil, ""
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// pause waits until the API server may be tried again, and reports whether ctx lasts.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(tryInterval/2 + rand.N(tryInterval/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// persist calls f until the API server can be reached, or ctx ends. A connection to it may have
+// been lost before.
+func persist[T any](ctx context.Context, lost bool, f func() (T, error)) (T, error) {
+	var away time.Time // when it could not be reached last
+	if lost {
+		away = time.Now()
+	}
+	for logged := false; ; {
 		got, err := f()
 		switch {
 		case unreachable(err):
-			if away.IsZero() {
+			if !logged {
 				klog.FromContext(ctx).Info("the API server cannot be reached, trying again", "reason", err.Error())
+				logged = true
 			}
 			away = time.Now()
 		case !apierrors.IsForbidden(err), time.Since(away) > starting:
 			return got, err
 		}
-		timer := time.NewTimer(tryInterval/2 + rand.N(tryInterval/2))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx) {
 			return got, err
 		}
 	}

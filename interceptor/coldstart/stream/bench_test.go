@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkForeignAnswer ends a stream with nearly 16 MiB of JSON that is no answer of an API. A
-// backend must not get seconds of a processor for it.
+// BenchmarkForeignAnswer ends a stream with nearly 16 MiB of JSON that is not an answer of any API.
+// A backend must not get seconds of a processor for it.
 func BenchmarkForeignAnswer(b *testing.B) {
 	for _, member := range []string{`"\u0061":0`, `"a":0`, `"data":[]`, `"message":{}`} {
 		members := "{" + strings.Repeat(member+",", (15<<20)/len(member+",")) + `"z":0}`

@@ -45,7 +45,7 @@ func members(data []byte, visit func(m member)) bool {
 	return true
 }
 
-// few reports whether a value is no object of more than maxMembers members.
+// few reports whether a value has at most maxMembers members. All values except objects do.
 func few(data []byte) bool {
 	i := skipSpace(data, 0)
 	if i >= len(data) || data[i] != '{' {
