@@ -243,11 +243,23 @@ func TestSBOMs(t *testing.T) {
 	}
 }
 
+// Debian's qemu-user-static runs binaries for another processor, if PLATFORMS asks for them.
 func TestStandalone(t *testing.T) {
 	r := begin(t)
-	want := "standalone " + r.version + " linux/" + runtime.GOARCH
-	if got := r.run(r.file("standalone-linux-"+runtime.GOARCH), "--version"); got != want {
-		t.Errorf("the version is %q, want %q", got, want)
+	emulators := map[string]string{"linux/amd64": "qemu-x86_64-static", "linux/arm64": "qemu-aarch64-static"}
+	for _, platform := range r.platforms {
+		emulator, ok := emulators[platform]
+		if !ok {
+			continue // images only
+		}
+		command := []string{emulator, r.file("standalone-" + strings.ReplaceAll(platform, "/", "-")), "--version"}
+		if platform == "linux/"+runtime.GOARCH {
+			command = command[1:]
+		}
+		want := "standalone " + r.version + " " + platform
+		if got := r.run(command[0], command[1:]...); got != want {
+			t.Errorf("the version is %q, want %q", got, want)
+		}
 	}
 }
 
