@@ -20,6 +20,7 @@ import (
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
+	"github.com/kedacore/http-add-on/tests/e2e/pki"
 )
 
 // Namespace is where KEDA and the add-on are installed.
@@ -58,7 +59,7 @@ type Cluster struct {
 	tools      Tools
 	programs   map[string]string
 	out        io.Writer
-	authority  *authority
+	authority  *pki.Authority
 	clientset  kubernetes.Interface
 	kubelet    *kubelet
 	processes  []*process
@@ -69,7 +70,7 @@ type Cluster struct {
 // Start starts a cluster with KEDA and the add-on in it and returns when all is
 // available. It must be called inside (see [Run]), and once.
 func Start(ctx context.Context, tools Tools, options Options) (*Cluster, error) {
-	authority, err := newAuthority()
+	authority, err := pki.NewAuthority()
 	if err != nil {
 		return nil, err
 	}

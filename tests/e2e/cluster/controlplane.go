@@ -41,7 +41,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	if err := os.MkdirAll(secrets, 0o700); err != nil {
 		return fmt.Errorf("making the folder of the keys: %w", err)
 	}
-	if err := c.authority.write(secrets); err != nil {
+	if err := writeCertificates(c.authority, secrets); err != nil {
 		return err
 	}
 	for name, content := range map[string]string{
@@ -55,7 +55,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	c.Config = &rest.Config{
 		Host:            "https://" + net.JoinHostPort(apiAddress, "6443"),
 		BearerToken:     adminToken,
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.authority.pem()},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.authority.PEM()},
 		QPS:             -1,
 	}
 	if err := c.writeKubeconfig(); err != nil {
@@ -111,7 +111,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 // writeKubeconfig writes the administrator's kubeconfig.
 func (c *Cluster) writeKubeconfig() error {
 	config := clientcmdapi.NewConfig()
-	config.Clusters["e2e"] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.authority.pem()}
+	config.Clusters["e2e"] = &clientcmdapi.Cluster{Server: c.Config.Host, CertificateAuthorityData: c.authority.PEM()}
 	config.AuthInfos["admin"] = &clientcmdapi.AuthInfo{Token: adminToken}
 	config.Contexts["e2e"] = &clientcmdapi.Context{Cluster: "e2e", AuthInfo: "admin"}
 	config.CurrentContext = "e2e"
@@ -123,7 +123,7 @@ func (c *Cluster) writeKubeconfig() error {
 
 // startNode starts the kubelet, the proxy of Services and the name server.
 func (c *Cluster) startNode(ctx context.Context) error {
-	compiler := &compiler{client: c.clientset, ca: c.authority.pem(), images: images(c.tools, c.programs)}
+	compiler := &compiler{client: c.clientset, ca: c.authority.PEM(), images: images(c.tools, c.programs)}
 	var err error
 	if c.kubelet, err = newKubelet(c.background, c.clientset, compiler, c.Folder, c.out); err != nil {
 		return err

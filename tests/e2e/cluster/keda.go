@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -38,7 +39,7 @@ func (c *Cluster) installKEDA(ctx context.Context) error {
 	for _, object := range manifests {
 		switch object.GetKind() {
 		case "APIService":
-			err = unstructured.SetNestedField(object.Object, encoded(c.authority.pem()), "spec", "caBundle")
+			err = unstructured.SetNestedField(object.Object, encoded(c.authority.PEM()), "spec", "caBundle")
 		case "Deployment":
 			err = adaptDeployment(object)
 		}
@@ -97,12 +98,12 @@ func (c *Cluster) kedaCertificates() (*corev1.Secret, error) {
 		name := service + "." + Namespace
 		hosts = append(hosts, service, name, name+".svc", name+".svc.cluster.local")
 	}
-	certificate, key, err := c.authority.issue("keda", hosts...)
+	certificate, key, err := c.authority.Issue(pkix.Name{CommonName: "keda"}, hosts...)
 	if err != nil {
 		return nil, err
 	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "kedaorg-certs"},
-		Data:       map[string][]byte{"ca.crt": c.authority.pem(), "tls.crt": certificate, "tls.key": key},
+		Data:       map[string][]byte{"ca.crt": c.authority.PEM(), "tls.crt": certificate, "tls.key": key},
 	}, nil
 }
