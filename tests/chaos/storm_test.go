@@ -76,7 +76,7 @@ func between(random *rand.Rand, least, most time.Duration) time.Duration {
 }
 
 func (c *chaos) kill(pod corev1.Pod) (string, error) {
-	return pod.Name, c.Signal(pod.Namespace, pod.Name, syscall.SIGKILL)
+	return pod.Name, c.Signal(c.ctx, pod.Namespace, pod.Name, syscall.SIGKILL)
 }
 
 // killOnly kills the one pod that a selector selects.
@@ -220,11 +220,11 @@ func (c *chaos) freeze(random *rand.Rand) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := c.Signal(namespace, pod.Name, syscall.SIGSTOP); err != nil {
+	if err := c.Signal(c.ctx, namespace, pod.Name, syscall.SIGSTOP); err != nil {
 		return pod.Name, err
 	}
 	pause(c.ctx, length)
-	_ = c.Signal(namespace, pod.Name, syscall.SIGCONT) // it may have been killed meanwhile
+	_ = c.Signal(c.ctx, namespace, pod.Name, syscall.SIGCONT) // it may have been killed meanwhile
 	return fmt.Sprintf("%s for %s", pod.Name, length), nil
 }
 

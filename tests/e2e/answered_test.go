@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -99,7 +98,7 @@ func (s *scenario) askAndLeave(url string) {
 	s.Helper()
 	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, url, nil)
 	s.must(err)
-	connection, err := (&net.Dialer{}).DialContext(s.ctx, "tcp", cluster.Proxy)
+	connection, err := s.Dial(s.ctx, "tcp", cluster.Proxy)
 	s.must(err)
 	s.must(request.Write(connection))
 	s.must(connection.Close())

@@ -149,7 +149,7 @@ func (s *scenario) callGRPC(host string) error {
 	connection, err := grpc.NewClient("passthrough:///"+host,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", cluster.Proxy)
+			return s.Dial(ctx, "tcp", cluster.Proxy)
 		}))
 	if err != nil {
 		return err

@@ -46,6 +46,9 @@ type interceptor struct {
 	queue string       // URL
 }
 
+// adminPort is where an interceptor reports its counts.
+const adminPort = "9090"
+
 // interceptors are those that are ready. KEDA may be adding one.
 func (s *scenario) interceptors() []interceptor {
 	s.Helper()
@@ -57,12 +60,16 @@ func (s *scenario) interceptors() []interceptor {
 			continue
 		}
 		address := pod.Status.PodIP
-		transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, "8080"))
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
+			port := "8080" // for any host
+			if _, asked, _ := net.SplitHostPort(to); asked == adminPort {
+				port = adminPort
+			}
+			return s.Dial(ctx, network, net.JoinHostPort(address, port))
 		}}
 		s.Cleanup(transport.CloseIdleConnections)
 		all = append(all, interceptor{
-			pod: pod.Name, HTTP: &http.Client{Transport: transport}, queue: "http://" + net.JoinHostPort(address, "9090") + queue.Path,
+			pod: pod.Name, HTTP: &http.Client{Transport: transport}, queue: "http://" + net.JoinHostPort(address, adminPort) + queue.Path,
 		})
 	}
 	if len(all) == 0 {
@@ -74,7 +81,7 @@ func (s *scenario) interceptors() []interceptor {
 // counts is what an interceptor says of all routes.
 func (s *scenario) counts(i interceptor) queue.Counts {
 	s.Helper()
-	got := s.send(call{url: i.queue, by: http.DefaultClient})
+	got := s.send(call{url: i.queue, by: i.HTTP})
 	s.must(got.err)
 	var counts queue.Counts
 	s.must(json.Unmarshal([]byte(got.body), &counts))

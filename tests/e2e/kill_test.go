@@ -5,10 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -77,7 +74,7 @@ func killedInterceptor(s *scenario) {
 	s.awaitInFlight(struck, "page", 1)
 	s.awaitReplicas("struck", 1)
 
-	s.must(s.Signal(cluster.Namespace, struck.pod, syscall.SIGKILL))
+	s.must(s.Signal(s.ctx, cluster.Namespace, struck.pod, syscall.SIGKILL))
 	killed := time.Now()
 	if got := <-struckStream; got.err == nil || got.done {
 		s.Errorf("the stream of a killed interceptor must not end as if it were whole: %+v", got)
@@ -113,7 +110,7 @@ func killedScaler(s *scenario) {
 	inUse := s.scalerInUse()
 	loading := s.askSoon("before.f.example.com", "Are you there?")
 	s.awaitReplicas("before", 1)
-	s.must(s.Signal(cluster.Namespace, inUse, syscall.SIGKILL))
+	s.must(s.Signal(s.ctx, cluster.Namespace, inUse, syscall.SIGKILL))
 	asked := time.Now()
 	cold := s.askSoon("after.f.example.com", "Are you there?")
 	s.awaitReplicas("after", 1)
@@ -175,7 +172,7 @@ func (s *scenario) only(selector string) corev1.Pod {
 
 func (s *scenario) kill(pod corev1.Pod) {
 	s.Helper()
-	s.must(s.Signal(pod.Namespace, pod.Name, syscall.SIGKILL))
+	s.must(s.Signal(s.ctx, pod.Namespace, pod.Name, syscall.SIGKILL))
 }
 
 // by is a call of one interceptor.
@@ -258,18 +255,23 @@ func (s *scenario) scalerInUse() string {
 	if len(pods) < 2 {
 		s.Fatalf("%d scalers, want two at least", len(pods))
 	}
-	names := map[string]string{}
-	for _, pod := range pods {
-		names[pod.Status.PodIP] = pod.Name
-	}
-	seen, inUse := map[string]int{}, ""
+	first, inUse := map[string]time.Time{}, ""
 	s.eventually("KEDA to be connected to a scaler", func() (bool, error) {
-		for connection, address := range established("/ko-app/scaler", 9090) {
-			if seen[connection]++; seen[connection] == 25 && names[address] != "" { // half a second
-				inUse = names[address]
+		for _, pod := range pods {
+			text, err := s.Connections(s.ctx, &pod)
+			if err != nil {
+				return false, err
+			}
+			for _, connection := range established(text, 9090) {
+				since, seen := first[connection]
+				if !seen {
+					first[connection] = time.Now()
+				} else if time.Since(since) > 500*time.Millisecond {
+					inUse = pod.Name
+				}
 			}
 		}
-		return inUse != "", fmt.Errorf("connections seen, and how often: %v", seen)
+		return inUse != "", fmt.Errorf("connections seen, and since when: %v", first)
 	})
 	return inUse
 }
@@ -278,31 +280,16 @@ func (s *scenario) scalerInUse() string {
 // state ESTABLISHED.
 var hexConnection = regexp.MustCompile(`^ *\d+: [0-9A-F]{16}FFFF0000([0-9A-F]{8}):([0-9A-F]{4}) ([0-9A-F]{32}:[0-9A-F]{4}) 01 `)
 
-// established are the connections to a port of all processes of a program: the address
-// that was connected to, by the connection.
-func established(program string, port uint64) map[string]string {
-	found := map[string]string{}
-	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is right
-	for _, process := range processes {
-		if line, err := os.ReadFile(filepath.Join(process, "cmdline")); err != nil || !strings.HasPrefix(string(line), program+"\x00") {
+// established are the connections to a port in the text of /proc/net/tcp6.
+func established(text string, port uint64) []string {
+	var found []string
+	for line := range strings.Lines(text) {
+		match := hexConnection.FindStringSubmatch(line)
+		if match == nil {
 			continue
 		}
-		table, err := os.Open(filepath.Join(process, "net/tcp6"))
-		if err != nil {
-			continue // it has ended
-		}
-		text, _ := io.ReadAll(table)
-		_ = table.Close()
-		for line := range strings.Lines(string(text)) {
-			match := hexConnection.FindStringSubmatch(line)
-			if match == nil {
-				continue
-			}
-			local, _ := strconv.ParseUint(match[2], 16, 16)
-			address, _ := strconv.ParseUint(match[1], 16, 32)
-			if local == port {
-				found[match[1]+match[3]] = fmt.Sprintf("%d.%d.%d.%d", byte(address), byte(address>>8), byte(address>>16), byte(address>>24))
-			}
+		if local, _ := strconv.ParseUint(match[2], 16, 16); local == port {
+			found = append(found, match[1]+match[3])
 		}
 	}
 	return found

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "%v\nlogs and more are in %s\n", err, folder)
 			return 1
 		}
-		code := max(m.Run(), checkMemory(world))
+		code := max(m.Run(), checkMemory(ctx, world))
 		if flag.Lookup("test.run").Value.String() == "" {
 			code = max(code, checkRoles(ctx, world)) // of all scenarios
 		}
@@ -56,8 +56,16 @@ func TestMain(m *testing.M) {
 
 // checkMemory prints the peak of each component relative to its limit, and returns an exit code.
 // No limit may have been in the way of the scenarios.
-func checkMemory(c *cluster.Cluster) int {
+func checkMemory(ctx context.Context, c *cluster.Cluster) int {
 	code := 0
+	killed, err := c.OutOfMemory(ctx)
+	if err != nil || len(killed) > 0 {
+		c.Progress("memory: killed at the limit: %v %v", killed, err)
+		code = 1
+	}
+	if c.Kubelet() { // it enforces the limits
+		return code
+	}
 	peaks := map[string]cluster.Usage{}
 	for _, usage := range c.Usage() {
 		component := usage.Labels["app.kubernetes.io/component"]

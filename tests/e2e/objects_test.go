@@ -42,6 +42,7 @@ spec:
       containers:
         - name: %[1]s
           image: %[2]s
+          imagePullPolicy: IfNotPresent
           args: [%[3]s]
           ports: [{name: http, containerPort: 8000}]
           readinessProbe:

@@ -134,7 +134,7 @@ func (s *scenario) checkTLS() {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			host, _, _ := net.SplitHostPort(cluster.Proxy)
-			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(host, "8443"))
+			return s.Dial(ctx, network, net.JoinHostPort(host, "8443"))
 		},
 		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "keda-operator", MinVersion: tls.VersionTLS12},
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,7 +54,7 @@ type Cluster struct {
 	Kubeconfig string
 	// HTTP sends each request to the interceptors, whatever host its URL names.
 	HTTP *http.Client
-	// Folder keeps logs, audit.log and kubeconfig.
+	// Folder keeps what the run writes, and of a cluster of processes logs, audit.log and kubeconfig.
 	Folder string
 
 	tools      Tools
@@ -63,12 +64,15 @@ type Cluster struct {
 	clientset  kubernetes.Interface
 	kubelet    *kubelet
 	processes  []*process
+	agents     *agents // of a cluster that is not made of processes, else nil
+	mu         sync.Mutex
 	background context.Context // of everything that runs in this process
 	cancel     context.CancelFunc
 }
 
 // Start starts a cluster with KEDA and the add-on in it and returns when all is
-// available. It must be called inside (see [Run]), and once.
+// available. It must be called inside (see [Run]), and once. If the tools name a kubeconfig, it
+// starts nothing, and connects to that cluster.
 func Start(ctx context.Context, tools Tools, options Options) (*Cluster, error) {
 	authority, err := pki.NewAuthority()
 	if err != nil {
@@ -77,25 +81,33 @@ func Start(ctx context.Context, tools Tools, options Options) (*Cluster, error) 
 	c := &Cluster{
 		Folder: options.Folder, Kubeconfig: filepath.Join(options.Folder, "kubeconfig"),
 		tools: tools, programs: options.Programs, out: options.Out, authority: authority,
-		HTTP: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, Proxy)
-			},
-			DisableCompression: true,
-		}},
 	}
+	c.HTTP = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return c.Dial(ctx, network, Proxy)
+		},
+		DisableCompression: true,
+	}}
 	c.background, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	for _, step := range []struct {
+	type step struct {
 		name string
 		do   func(context.Context) error
-	}{
+	}
+	steps := []step{
 		{"network", func(context.Context) error { return setUpNetwork(c.Folder) }},
 		{"control plane", c.startControlPlane},
 		{"node", c.startNode},
 		{"KEDA's objects", c.installKEDA},
 		{"the add-on's chart", func(ctx context.Context) error { return c.installAddOn(ctx, options.Values) }},
 		{"everything available", c.AwaitInstalled},
-	} {
+	}
+	if tools.Kubeconfig != "" {
+		steps = []step{
+			{"connected", func(ctx context.Context) error { return c.connect(ctx, options.Values) }},
+			{"everything available", c.AwaitInstalled},
+		}
+	}
+	for _, step := range steps {
 		started := time.Now()
 		if err := step.do(ctx); err != nil {
 			c.Stop()
@@ -147,9 +159,9 @@ func (c *Cluster) healthy() error {
 	return nil
 }
 
-// AuditLog is the path of what our components asked the API server for, a JSON object
-// a line.
-func (c *Cluster) AuditLog() string { return filepath.Join(c.Folder, "audit.log") }
+// AuditLog is the path of what our components asked the API server for, a JSON object a line. Only
+// a cluster that we started has it, beside its kubeconfig.
+func (c *Cluster) AuditLog() string { return filepath.Join(filepath.Dir(c.Kubeconfig), "audit.log") }
 
 func newClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()

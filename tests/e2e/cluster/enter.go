@@ -38,12 +38,19 @@ type Tools struct {
 	KEDA       string // operator, adapter
 	Charts     string // helm
 	KEDAModule string // KEDA's sources, with its manifests
+
+	Kubeconfig string // of a cluster that exists; only Root, Chart, Kubernetes and Charts are set then
 }
+
+// KubeconfigVariable is the environment variable that names the kubeconfig of a cluster to test on.
+const KubeconfigVariable = "E2E_KUBECONFIG"
 
 // Run calls main in new namespaces (user, mount, PID, network) and returns its exit code. It
 // builds what a cluster needs, then runs this program again, with the same arguments. All
 // processes that main starts end with it, however it ends. SIGINT and SIGTERM cancel the context
 // of main.
+//
+// If E2E_KUBECONFIG is set, main is called in this process.
 //
 // entered, if not nil, is called outside with the process ID of the inside.
 func Run(main func(ctx context.Context, tools Tools) int, entered func(pid int, tools Tools)) int {
@@ -54,6 +61,14 @@ func Run(main func(ctx context.Context, tools Tools) int, entered func(pid int, 
 		err := errors.Join(json.Unmarshal([]byte(text), &tools), settle())
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "entering the namespaces:", err)
+			return 1
+		}
+		return main(ctx, tools)
+	}
+	if kubeconfig := os.Getenv(KubeconfigVariable); kubeconfig != "" {
+		tools, err := prepareFor(ctx, kubeconfig, os.Stderr)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return main(ctx, tools)
@@ -126,6 +141,28 @@ func settle() error {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
 	return nil
+}
+
+// prepareFor builds what tests on a cluster that exists need.
+func prepareFor(ctx context.Context, kubeconfig string, progress io.Writer) (Tools, error) {
+	root, err := controlplane.Root()
+	if err != nil {
+		return Tools{}, err
+	}
+	tools := Tools{Root: root, Chart: filepath.Join(root, "charts/keda-add-ons-http"), Kubeconfig: kubeconfig}
+	for folder, args := range map[*string][]string{
+		&tools.Kubernetes: {"kubernetes", "kubectl"},
+		&tools.Charts:     {"charts", "helm"},
+	} {
+		command := exec.CommandContext(ctx, filepath.Join(root, "hack/tools/install.sh"), args...)
+		command.Stderr = progress
+		out, err := command.Output()
+		if err != nil {
+			return Tools{}, fmt.Errorf("building %s: %w", args[1], err)
+		}
+		*folder = strings.TrimSpace(string(out))
+	}
+	return tools, nil
 }
 
 // prepare builds what a cluster needs, and prints that, because it takes a while with a cold

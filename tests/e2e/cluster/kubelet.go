@@ -190,6 +190,24 @@ func (k *kubelet) find(namespace, name string) *pod {
 	return nil
 }
 
+// connections reads the connections of a pod's network.
+func (k *kubelet) connections(of *corev1.Pod) (string, error) {
+	p := k.find(of.Namespace, of.Name)
+	if p == nil {
+		return "", fmt.Errorf("reading connections: no pod %s/%s runs", of.Namespace, of.Name)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process == nil {
+		return "", fmt.Errorf("reading connections: no process of %s/%s runs", of.Namespace, of.Name)
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp6", p.process.command.Process.Pid))
+	if err != nil {
+		return "", fmt.Errorf("reading connections: %w", err)
+	}
+	return string(text), nil
+}
+
 // drop keeps of a pod that has ended what it used.
 func (k *kubelet) drop(p *pod) {
 	k.mu.Lock()

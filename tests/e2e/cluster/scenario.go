@@ -5,15 +5,18 @@ package cluster
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
+	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,10 +50,18 @@ func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Dura
 	}
 }
 
-// CreateNamespace makes a namespace in which pods can be made.
+// CreateNamespace makes a namespace in which pods can be made. One of that name that an earlier run
+// left is deleted first.
 func (c *Cluster) CreateNamespace(ctx context.Context, name string) error {
-	if err := c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
-		return fmt.Errorf("creating a namespace: %w", err)
+	if err := c.Eventually(ctx, "the namespace "+name, 2*time.Minute, func(ctx context.Context) (bool, error) {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		err := c.Client.Create(ctx, namespace)
+		if apierrors.IsAlreadyExists(err) {
+			return false, errors.Join(err, client.IgnoreNotFound(c.Client.Delete(ctx, namespace)))
+		}
+		return err == nil, err
+	}); err != nil {
+		return err
 	}
 	return c.Eventually(ctx, "the service account of "+name, 30*time.Second, func(ctx context.Context) (bool, error) {
 		err := c.Client.Get(ctx, client.ObjectKey{Namespace: name, Name: "default"}, &corev1.ServiceAccount{})
@@ -93,9 +104,20 @@ func (c *Cluster) Deployment(ctx context.Context, namespace, name string) (*apps
 	return deployment, nil
 }
 
-// Signal sends a signal to the process of a pod. One that ends is started again, as on
-// any node.
-func (c *Cluster) Signal(namespace, pod string, signal os.Signal) error {
+// Signal sends a signal to the process of a pod's first container. One that ends is started again,
+// as on any node.
+func (c *Cluster) Signal(ctx context.Context, namespace, pod string, signal syscall.Signal) error {
+	if c.agents != nil {
+		object := &corev1.Pod{}
+		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: pod}, object); err != nil {
+			return fmt.Errorf("sending %s: %w", signal, err)
+		}
+		response, err := c.agents.ask(ctx, object, http.MethodPost, fmt.Sprintf("/signal?number=%d", signal))
+		if err != nil {
+			return fmt.Errorf("sending %s: %w", signal, err)
+		}
+		return response.Body.Close()
+	}
 	p := c.kubelet.find(namespace, pod)
 	if p == nil {
 		return fmt.Errorf("sending %s: no pod %s/%s runs", signal, namespace, pod)
@@ -103,7 +125,45 @@ func (c *Cluster) Signal(namespace, pod string, signal os.Signal) error {
 	return p.signal(signal)
 }
 
-// Usage is what each pod, also of the past, used and did.
+// Connections returns the text of /proc/net/tcp6 for the network of a pod.
+func (c *Cluster) Connections(ctx context.Context, pod *corev1.Pod) (string, error) {
+	if c.agents == nil {
+		return c.kubelet.connections(pod)
+	}
+	response, err := c.agents.ask(ctx, pod, http.MethodGet, "/proc/net/tcp6")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", fmt.Errorf("reading the connections of %s: %w", pod.Name, err)
+	}
+	return string(text), nil
+}
+
+// OutOfMemory returns the containers of the add-on that were killed because of their memory limit,
+// as far as their pods are still there.
+func (c *Cluster) OutOfMemory(ctx context.Context) ([]string, error) {
+	pods, err := c.Pods(ctx, Namespace, "app.kubernetes.io/part-of=keda-add-ons-http")
+	if err != nil {
+		return nil, err
+	}
+	var killed []string
+	for _, pod := range pods {
+		for _, status := range pod.Status.ContainerStatuses {
+			if ended := status.LastTerminationState.Terminated; ended != nil && ended.Reason == "OOMKilled" {
+				killed = append(killed, pod.Name+"/"+status.Name)
+			}
+		}
+	}
+	return killed, nil
+}
+
+// Kubelet reports whether the cluster has a real one.
+func (c *Cluster) Kubelet() bool { return c.agents != nil }
+
+// Usage is what each pod, also of the past, used and did, without a kubelet.
 func (c *Cluster) Usage() []Usage { return c.kubelet.usages() }
 
 // Event is a server-sent event.
