@@ -35,6 +35,8 @@ about() { # how long a cold build takes on two cores
 	*/vale) echo "about 5 minutes" ;;
 	*/kube-apiserver) echo "about 7 minutes" ;;
 	*/kube-controller-manager) echo "about 2 minutes" ;;
+	*/kubelet) echo "about 5 minutes" ;;
+	*/containerd) echo "about 3 minutes" ;;
 	*) echo "1 to 3 minutes" ;;
 	esac
 }
@@ -50,6 +52,11 @@ if [ "$module" = charts ]; then
 	for p in chartutil lint/rules; do
 		ldflags="$ldflags -X helm.sh/helm/v3/pkg/$p.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$p.k8sVersionMinor=$minor"
 	done
+fi
+if [ "$module" = containerd ]; then
+	# Without these, it needs C libraries, and snapshotters that nobody uses here.
+	tags=no_btrfs,no_devmapper,no_zfs,grpcnotrace
+	ldflags="$ldflags -X github.com/containerd/containerd/v2/version.Version=$(go list -m -f '{{.Version}}' github.com/containerd/containerd/v2)"
 fi
 if [ "$module" = kubernetes ]; then
 	tags=grpcnotrace

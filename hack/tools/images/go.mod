@@ -6,6 +6,7 @@ tool (
 	github.com/google/go-containerregistry/cmd/crane
 	github.com/google/ko
 	github.com/kedacore/http-add-on/hack/tools/images/image
+	github.com/kedacore/http-add-on/hack/tools/images/registry
 	github.com/sigstore/cosign/v3/cmd/cosign
 )
 
