@@ -134,6 +134,21 @@ e2e-up: ## Start a cluster for experiments, and print how to reach it
 e2e-down: ## Stop the cluster of e2e-up
 	bin/e2e-up stop
 
+.PHONY: e2e-node
+e2e-node: cc ## Run all scenarios on a real node, and those that need one, as root
+	$(MAKE) e2e-node-up
+	trap 'bin/e2e-node-command down' EXIT; \
+		E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig go test -race -count=1 -v -timeout 60m -tags e2e,node ./tests/e2e
+
+.PHONY: e2e-node-up
+e2e-node-up: node-packages ## Start a real node with KEDA and the add-on, as root; builds its tools on first use (about 50 minutes)
+	go build -tags e2e -o bin/e2e-node-command ./tests/e2e/node
+	bin/e2e-node-command up
+
+.PHONY: e2e-node-down
+e2e-node-down: ## Stop the node of e2e-node-up, and remove all that it wrote
+	bin/e2e-node-command down
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./interceptor/... ./standalone/... ./scaler/...
@@ -161,7 +176,7 @@ vulncheck: ## Report known vulnerabilities in code that the binaries call, from 
 .PHONY: lint
 lint: ## Run golangci-lint, with the import rules, and actionlint
 	$(call tool,workflows,actionlint)
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus,release,site ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,node,prometheus,release,site ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
@@ -189,7 +204,7 @@ verify: ## Check that generated files, formatting and modules are up to date
 	cd tests/clients && go mod tidy -diff
 	cd tests/clients/genkit && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts,e2e,prometheus,release,site ./...
+	go vet -tags browser,charts,e2e,node,prometheus,release,site ./...
 
 .PHONY: image
 image: ## Build container images for amd64 and arm64 as local OCI layouts (the first build for another platform: 4 to 10 minutes)
@@ -235,6 +250,10 @@ node:
 nginx: export RUNLEVEL := 1
 nginx:
 	$(call need,PATH=$$PATH:/usr/sbin command -v nginx && PATH=$$PATH:/usr/sbin command -v haproxy,nginx-light haproxy,make bench-compare measures them)
+
+.PHONY: node-packages
+node-packages:
+	$(call need,PATH=$$PATH:/usr/sbin command -v runc && PATH=$$PATH:/usr/sbin command -v nft && test -e /usr/lib/cni/bridge,runc nftables containernetworking-plugins,the node runs them; or set E2E_KUBECONFIG to another cluster and run make e2e)
 
 .PHONY: prometheus
 prometheus: export RUNLEVEL := 1

@@ -21,7 +21,8 @@ const user = "65532:65532"
 
 // imageOf returns an image that has a binary and /tmp.
 func imageOf(binary, entrypoint string) (v1.Image, error) {
-	layer, err := layerOf(binary, entrypoint)
+	path, _, _ := strings.Cut(entrypoint, " ")
+	layer, err := layerOf(binary, path)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func imageOf(binary, entrypoint string) (v1.Image, error) {
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", runtime.GOARCH
-	config.Config.User, config.Config.Entrypoint = user, []string{entrypoint}
+	config.Config.User, config.Config.Entrypoint = user, strings.Split(entrypoint, " ")
 	return mutate.ConfigFile(image, config)
 }
 
@@ -48,7 +49,7 @@ type binaryLayer struct {
 	digest          v1.Hash
 }
 
-func layerOf(binary, entrypoint string) (*binaryLayer, error) {
+func layerOf(binary, name string) (*binaryLayer, error) {
 	info, err := os.Stat(binary)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func layerOf(binary, entrypoint string) (*binaryLayer, error) {
 		return nil, err
 	}
 	if err := w.WriteHeader(&tar.Header{
-		Name: strings.TrimPrefix(entrypoint, "/"), Mode: 0o755, Size: info.Size(), Format: tar.FormatPAX,
+		Name: strings.TrimPrefix(name, "/"), Mode: 0o755, Size: info.Size(), Format: tar.FormatPAX,
 	}); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@
 //	registry ADDRESS REFERENCE=LAYOUT|BINARY:ENTRYPOINT...
 //
 // LAYOUT is the folder of an OCI layout. A static BINARY becomes an image that has nothing else, except /tmp.
+// ENTRYPOINT is the binary's path in the image, and arguments after spaces.
 // Below slow/, each image has a second name, under which the registry takes its time.
 package main
 

@@ -1,0 +1,101 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/kedacore/http-add-on/tests/support/kedacrd"
+)
+
+// tools are folders with what a node needs.
+type tools struct {
+	Kubernetes string // the control plane, kubelet, kube-proxy and kubectl
+	Containerd string // containerd and its shim
+	CoreDNS    string
+	KEDA       string // operator, adapter and webhooks
+	Images     string // registry
+	Charts     string // helm
+	Bin        string // modelsim, webapp, agent and pause
+	Layouts    string // of our images, as make image builds them
+	Version    string // of our images
+	Chart      string
+	KEDAModule string // KEDA's sources, with its manifests
+}
+
+// path are the folders in which the programs find each other.
+func (t tools) path() []string { return []string{t.Kubernetes, t.Containerd} }
+
+// images are the arguments of the registry.
+func (t tools) images() []string {
+	var all []string
+	for _, component := range []string{"interceptor", "scaler", "operator"} {
+		all = append(all, fmt.Sprintf("ghcr.io/kedacore/http-add-on-%s:%s=%s", component, t.Version, filepath.Join(t.Layouts, component)))
+	}
+	for _, binary := range [][3]string{
+		{"registry.k8s.io/pause:3.10.1", filepath.Join(t.Bin, "pause"), "/pause"},
+		{"registry.k8s.io/coredns/coredns:v1.14.7", filepath.Join(t.CoreDNS, "coredns"), "/coredns"},
+		{"ghcr.io/kedacore/keda:main", filepath.Join(t.KEDA, "operator"), "/keda"},
+		{"ghcr.io/kedacore/keda-metrics-apiserver:main", filepath.Join(t.KEDA, "adapter"), "/keda-adapter"},
+		{"ghcr.io/kedacore/keda-admission-webhooks:main", filepath.Join(t.KEDA, "webhooks"), "/keda-admission-webhooks"},
+		{"webapp:latest", filepath.Join(t.Bin, "webapp"), "/webapp"},
+		{"nginxinc/nginx-unprivileged:stable", filepath.Join(t.Bin, "webapp"), "/webapp -listen=:8080"}, // of docs/first-route.md
+		{"modelsim:latest", filepath.Join(t.Bin, "modelsim"), "/modelsim"},
+		{"agent:latest", filepath.Join(t.Bin, "agent"), "/agent"},
+	} {
+		all = append(all, binary[0]+"="+binary[1]+":"+binary[2])
+	}
+	return all
+}
+
+// build builds what is missing, and prints that, because it takes a while with a cold cache.
+func build(ctx context.Context, root string) (tools, error) {
+	run := func(name string, args ...string) (string, error) {
+		command := exec.CommandContext(ctx, name, args...)
+		command.Dir, command.Stderr = root, os.Stderr
+		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false") // as in the Makefile
+		out, err := command.Output()
+		if err != nil {
+			return "", fmt.Errorf("running %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+	t := tools{Bin: filepath.Join(root, "bin/e2e-images"), Layouts: filepath.Join(root, "bin/images"), Chart: filepath.Join(root, "charts/keda-add-ons-http")}
+	var err error
+	for _, module := range []struct {
+		folder *string
+		args   []string
+	}{
+		{&t.Kubernetes, []string{"kubernetes", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "kube-scheduler", "kubelet", "kube-proxy"}},
+		{&t.Containerd, []string{"containerd", "containerd", "containerd-shim-runc-v2"}},
+		{&t.CoreDNS, []string{"coredns", "coredns"}},
+		{&t.KEDA, []string{"keda", "operator", "adapter", "webhooks"}},
+		{&t.Images, []string{"images", "image", "registry"}},
+		{&t.Charts, []string{"charts", "helm"}},
+	} {
+		if *module.folder, err = run(filepath.Join(root, "hack/tools/install.sh"), module.args...); err != nil {
+			return tools{}, err
+		}
+	}
+	if t.KEDAModule, err = kedacrd.Module(ctx); err != nil {
+		return tools{}, err
+	}
+	_, err = run("go", "build", "-tags=e2e", "-ldflags=-s -w", "-o", t.Bin+"/", "./examples/modelsim", "./examples/webapp", "./tests/e2e/agent", "./tests/e2e/pause")
+	if err != nil {
+		return tools{}, err
+	}
+	platform, err := run("go", "env", "GOARCH")
+	if err != nil {
+		return tools{}, err
+	}
+	if _, err := run("env", "PLATFORMS=linux/"+platform, "hack/image.sh"); err != nil {
+		return tools{}, err
+	}
+	t.Version, err = run("sed", "-n", "s/^appVersion: *//p", filepath.Join(t.Chart, "Chart.yaml"))
+	return t, err
+}
