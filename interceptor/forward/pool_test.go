@@ -289,6 +289,28 @@ func TestAHostWithConnectionsInUseStays(t *testing.T) {
 	})
 }
 
+// Clients that leave before their request is sent must not keep a connection for longer than its
+// backend does.
+func TestAConnectionThatIsGivenBackUnusedDoesNotStayLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		p := g.pool(t, plain)
+		got := p.wants(t.Context())
+		g.let <- nil
+		p.put((<-got).connection.(*conn))
+		until := p.idle[0].idleUntil
+		time.Sleep(reapInterval / 2)
+		c, w := p.take()
+		if w != nil {
+			t.Fatal("the connection is not used")
+		}
+		p.giveBack(c)
+		if now := p.idle[0].idleUntil; !now.Equal(until) {
+			t.Errorf("it stays for %s more", now.Sub(until))
+		}
+	})
+}
+
 func TestConnectTimeoutIsPerAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial := connect(func(ctx context.Context, _, _ string) (net.Conn, error) {
