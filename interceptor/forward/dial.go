@@ -21,6 +21,16 @@ func (e *dialError) Error() string { return "connecting: " + e.err.Error() }
 
 func (e *dialError) Unwrap() error { return e.err }
 
+// absent reports whether nothing has answered at an address.
+func absent(err error) bool {
+	var failed *dialError
+	if !errors.As(err, &failed) {
+		return false
+	}
+	var waited net.Error
+	return errors.As(err, &waited) && waited.Timeout() || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+}
+
 // dialFunc opens connections.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 

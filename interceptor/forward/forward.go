@@ -303,7 +303,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			switch {
 			case c.x.Session.Pinned() && c.x.Upstream.Slot.Gone():
 				return nil, session.Over()
-			case tries.exhausted(c.x), len(lost) == attempts:
+			case tries.exhausted(c.x, err), len(lost) == attempts:
 				return nil, err
 			case tries.hop() && f.another(c.x, tried):
 			case failed.reached != refused && len(lost) > 1:

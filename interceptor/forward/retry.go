@@ -9,11 +9,12 @@ import (
 )
 
 // How long a request is offered again to a backend that refuses connections. A backend that was
-// just woken may be pods without a readiness probe, which count as ready before they listen. The
-// timeouts of the route end it too.
+// just woken may be pods without a readiness probe, which count as ready before they listen. An
+// address that does not answer at all is that of a pod or node that is gone. Kubernetes may take
+// that long to notice while its API server restarts. The timeouts of the route end it too.
 const (
 	patience     = 5 * time.Second
-	coldPatience = 30 * time.Second
+	longPatience = 30 * time.Second
 
 	firstPause = 5 * time.Millisecond
 	lastPause  = 200 * time.Millisecond
@@ -63,7 +64,7 @@ func woken(x *exchange.Exchange) bool {
 
 // backoff is the pace of the attempts of one call. The zero value is ready to use.
 type backoff struct {
-	until time.Time // zero until the first failure
+	since time.Time // zero until the first failure
 	pause time.Duration
 	hops  int // since the last pause
 	// service means that the Service is dialled and not a pod.
@@ -71,18 +72,19 @@ type backoff struct {
 }
 
 // exhausted notes a failure, and reports whether there were failures for long enough.
-func (b *backoff) exhausted(x *exchange.Exchange) bool {
+func (b *backoff) exhausted(x *exchange.Exchange, err error) bool {
 	now := time.Now()
-	if b.until.IsZero() {
-		b.until, b.pause = now.Add(patience), firstPause
-		if woken(x) {
-			b.until = now.Add(coldPatience)
-			if b.service && x.Route != nil && x.Start.Add(x.Route.Readiness).After(b.until) {
-				b.until = x.Start.Add(x.Route.Readiness)
-			}
-		}
+	if b.since.IsZero() {
+		b.since, b.pause = now, firstPause
 	}
-	return now.After(b.until)
+	until := b.since.Add(patience)
+	if woken(x) || absent(err) {
+		until = b.since.Add(longPatience)
+	}
+	if b.service && woken(x) && x.Route != nil && x.Start.Add(x.Route.Readiness).After(until) {
+		until = x.Start.Add(x.Route.Readiness)
+	}
+	return now.After(until)
 }
 
 // hop reports whether another endpoint may be tried at once.

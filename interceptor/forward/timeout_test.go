@@ -71,7 +71,7 @@ func TestConnectingIsGivenUp(t *testing.T) {
 		least, most     time.Duration
 	}{
 		"Refused":   {"a warm backend that is gone", refuse, false, 0, 0, 502, 5 * time.Second, 5300 * time.Millisecond},
-		"Dropped":   {"each attempt has its own timeout", hang, false, 0, 0, 502, 5 * time.Second, 6 * time.Second},
+		"Dropped":   {"each attempt has its own timeout", hang, false, 0, 0, 502, 30 * time.Second, 31 * time.Second},
 		"Cold":      {"a pod that has just started may not listen yet", refuse, true, 0, 0, 502, 30 * time.Second, 30300 * time.Millisecond},
 		"Header":    {"the timeouts of the route come first", refuse, true, 2 * time.Second, 0, 504, 2 * time.Second, 2 * time.Second},
 		"Request":   {"the timeouts of the route come first", hang, false, 0, 3 * time.Second, 504, 3 * time.Second, 3 * time.Second},

@@ -46,6 +46,7 @@ type chaos struct {
 	asked      int                 // requests that were answered
 	cold       int                 // of them
 	explained  int                 // requests that ended with their interceptor
+	ended      int                 // requests that ended with their pod
 	woken      int                 // wakes
 
 	longest time.Duration // from the first request of a wake to its first answer
@@ -154,14 +155,17 @@ func (c *chaos) violated() bool {
 
 // report ends the run: nothing may be violated but what the defect breaks, and that must be.
 func (c *chaos) report() {
-	c.log("%d requests answered, %d of them cold; %d ended with their interceptor and were asked again; %d wakes, the longest %s",
-		c.asked, c.cold, c.explained, c.woken, c.longest.Round(10*time.Millisecond))
+	c.log("%d requests answered, %d of them cold; %d ended with their interceptor and %d with their pod, and were asked again; %d wakes, the longest %s",
+		c.asked, c.cold, c.explained, c.ended, c.woken, c.longest.Round(10*time.Millisecond))
 	if c.defect != "" {
 		breaks := defects[c.defect].breaks
 		if len(c.violations[breaks]) == 0 {
 			c.Errorf("the defect %s was not noticed: %q was not violated", c.defect, breaks)
 		}
 		return
+	}
+	if c.ended > c.asked/100 {
+		c.Errorf("%d of %d requests ended with their pod", c.ended, c.asked)
 	}
 	for invariant, all := range c.violations {
 		c.Errorf("%s: violated %d times, first: %s", invariant, len(all), all[0])

@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -266,6 +267,10 @@ func (c *chaos) ask(t *target, random *rand.Rand) (cold, ok bool) {
 			c.mu.Lock()
 			c.explained++
 			c.mu.Unlock()
+		case errors.Is(err, errEnded):
+			c.mu.Lock()
+			c.ended++
+			c.mu.Unlock()
 		default:
 			c.violate(answered, "%s: %s by %s, sent at %s, after %s: %v",
 				t.name, question.what, i.Name, sent.Format("15:04:05.000"), time.Since(sent).Round(time.Millisecond), err)
@@ -273,6 +278,11 @@ func (c *chaos) ask(t *target, random *rand.Rand) (cold, ok bool) {
 		}
 	}
 }
+
+// errEnded is the end of a POST that had reached a pod when that began to end. While the API server
+// starts, Kubernetes may list such a pod as ready for many seconds. Only the client can send the
+// request again: its body is gone.
+var errEnded = errors.New("the pod ended")
 
 // question is a request, with a text that its answer must have.
 type question struct {
@@ -321,6 +331,10 @@ func (q question) exchange(ctx context.Context, i *interceptor) (cold bool, err 
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return false, fmt.Errorf("%s, then: %w", response.Status, err)
+	}
+	if warm := response.Header.Get("X-KEDA-HTTP-Cold-Start") != "true"; warm && q.method == http.MethodPost &&
+		response.StatusCode == http.StatusBadGateway && strings.Contains(string(body), "the backend gave no valid answer") {
+		return false, errEnded
 	}
 	for _, text := range q.has {
 		if response.StatusCode != http.StatusOK || !strings.Contains(string(body), text) {
