@@ -40,9 +40,9 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 			return false
 		}
 		if end {
-			c.parsed(conn)
+			size := c.parsed(conn)
 			if c.streams.max > 0 {
-				c.opened(conn, conn.frames.stream())
+				c.opened(conn, conn.frames.stream(), size)
 			}
 		}
 		b = b[n:]
@@ -109,14 +109,15 @@ func (c *connections) oldestHead(except *tcpConn) (oldest *tcpConn) {
 	return oldest
 }
 
-// parsed gives back what a head was charged with.
-func (c *connections) parsed(conn *tcpConn) {
-	if conn.client.head.Swap(0) <= conn.client.free {
-		return
+// parsed gives back what a head was charged with, and returns its length.
+func (c *connections) parsed(conn *tcpConn) int64 {
+	length := conn.client.head.Swap(0)
+	if length > conn.client.free {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.refund(conn)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.refund(conn)
+	return length
 }
 
 // refund is parsed with the lock held. Only open connections are charged.

@@ -20,6 +20,9 @@ type streams struct {
 	max    int64 // 0 means no bound
 	open   atomic.Int64
 	queued atomic.Int64 // open ones whose requests wait for their turn
+	// trailers is what the trailers of open streams are charged with. net/http keeps them until
+	// their stream ends.
+	trailers atomic.Int64
 
 	mu    sync.Mutex
 	queue list.List   // of chan struct{}, in order of arrival
@@ -29,26 +32,69 @@ type streams struct {
 // connStreams are the open streams of one connection.
 type connStreams struct {
 	mu       sync.Mutex
-	last     uint32          // highest ID so far
-	answered map[uint32]bool // open IDs; true once the response head was written
-	unread   int             // answered ones
-	progress time.Time       // when a frame of a response was written
+	last     uint32           // highest ID so far
+	answered map[uint32]bool  // open IDs; true once the response head was written
+	unread   int              // answered ones
+	trailers map[uint32]int64 // what open IDs are charged with; nil: none
+	charged  int64            // their sum
+	progress time.Time        // when a frame of a response was written
 }
 
-// opened notes a header block that has ended: of a new stream, or trailers.
-func (c *connections) opened(conn *tcpConn, id uint32) {
+// opened notes a header block of a length that has ended: of a new stream, or trailers.
+func (c *connections) opened(conn *tcpConn, id uint32, length int64) {
 	s := &conn.streams
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if id <= s.last {
+		c.keepTrailers(s, id, headMemory*(length-freeHead))
+		s.mu.Unlock()
+		if c.maxHeads > 0 && c.streams.trailers.Load() > c.maxHeads {
+			c.cutTrailers()
+		}
 		return
 	}
+	defer s.mu.Unlock()
 	s.last = id
 	if s.answered == nil {
 		s.answered = make(map[uint32]bool)
 	}
 	s.answered[id] = false
 	c.streams.open.Add(1)
+}
+
+// keepTrailers charges an open stream for its trailers. The caller holds the lock of s.
+func (c *connections) keepTrailers(s *connStreams, id uint32, cost int64) {
+	if _, open := s.answered[id]; !open || cost <= 0 {
+		return
+	}
+	if s.trailers == nil {
+		s.trailers = make(map[uint32]int64)
+	}
+	s.trailers[id] += cost
+	s.charged += cost
+	c.streams.trailers.Add(cost)
+}
+
+// cutTrailers closes the connection whose open streams have the most trailers.
+func (c *connections) cutTrailers() {
+	c.mu.Lock()
+	var worst *tcpConn
+	most := int64(0)
+	for open := range c.open {
+		conn, ok := open.(*tcpConn)
+		if !ok {
+			continue
+		}
+		conn.streams.mu.Lock()
+		if conn.streams.charged > most {
+			worst, most = conn, conn.streams.charged
+		}
+		conn.streams.mu.Unlock()
+	}
+	c.mu.Unlock()
+	if worst != nil {
+		c.log.Info("the trailers of requests take too much memory, closing the connection with the most", "client", worst.RemoteAddr().String())
+		_ = worst.Close() // net/http closes it again
+	}
 }
 
 // closed notes the end of a stream.
@@ -63,6 +109,11 @@ func (c *connections) closed(conn *tcpConn, id uint32) {
 	if answered {
 		s.unread--
 	}
+	if cost, ok := s.trailers[id]; ok {
+		delete(s.trailers, id)
+		s.charged -= cost
+		c.streams.trailers.Add(-cost)
+	}
 	s.mu.Unlock()
 	if ok {
 		c.streams.wake()
@@ -75,6 +126,8 @@ func (c *connections) forget(conn *tcpConn) {
 	s.mu.Lock()
 	n := len(s.answered)
 	s.answered, s.unread, s.last = nil, 0, 1<<31 // no more are opened
+	c.streams.trailers.Add(-s.charged)
+	s.trailers, s.charged = nil, 0
 	s.mu.Unlock()
 	c.streams.open.Add(-int64(n))
 	c.streams.wake()

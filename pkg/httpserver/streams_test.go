@@ -5,10 +5,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2/hpack"
 
 	http2client "github.com/kedacore/http-add-on/tests/support/frames"
 )
@@ -198,6 +201,54 @@ func TestRequestsThatWaitAreShedForTurns(t *testing.T) {
 		select {
 		case held <- struct{}{}:
 		default:
+		}
+	}
+}
+
+// Trailers stay in memory until their stream ends, which may be long after their handler did.
+func TestMemoryOfTrailersIsBounded(t *testing.T) {
+	const size = 8 << 10
+	for _, secure := range []bool{false, true} {
+		r := startWith(t, Options{MaxStreams: 1000, MaxHeadMemory: 4 * headMemory * size}, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(w, "hello")
+		})
+		other, greedy := r.dial(t, secure, 1000), r.dial(t, secure, 0)
+		post := func(c *http2client.Conn, size int) (uint32, error) {
+			stream, err := c.Request(false, http2client.Fields("POST", "a.test", "/", "trailer", "x-a")...)
+			if err == nil {
+				err = c.Trailers(stream, hpack.HeaderField{Name: "x-a", Value: strings.Repeat("~", size)})
+			}
+			return stream, err
+		}
+		for range 10 { // they end, and cost nothing from then on
+			stream, err := post(other, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer, err := other.Wait(stream); err != nil || string(answer.Body) != "hello" {
+				t.Fatalf("got %+v, %v", answer, err)
+			}
+		}
+		kept, err := post(other, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last uint32
+		for range 10 {
+			if last, err = post(greedy, size); err != nil {
+				break // it is closed
+			}
+		}
+		if answer, err := greedy.Wait(last); err == nil {
+			t.Errorf("got %+v, want the end of the connection", answer)
+		}
+		if answer, err := other.Wait(kept); err != nil || string(answer.Body) != "hello" {
+			t.Errorf("the other client got %+v, %v", answer, err)
+		}
+		r.settled(t, 0)
+		if charged := r.connections.streams.trailers.Load(); charged != 0 {
+			t.Errorf("%d bytes are charged", charged)
 		}
 	}
 }

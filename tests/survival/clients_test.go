@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,6 +62,39 @@ func TestHPACKBombs(t *testing.T) {
 				}
 			}
 			<-time.After(2 * time.Second) // all requests are held by now
+			v.survived()
+		})
+	}
+}
+
+// Trailers are in memory until their streams end. The window of these ends none, whether a route
+// matches or not.
+func TestTrailers(t *testing.T) {
+	for _, test := range []struct {
+		reason string
+		fields []hpack.HeaderField
+		host   string
+	}{
+		{"60 KB each", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "bystander.test"},
+		{"60 KB each, without a route", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "nobody.test"},
+		{"3,500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 3500), "bystander.test"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, nil)
+			for range 4 {
+				c := v.frames(0)
+				for range 225 {
+					stream, err := c.Request(false, frames.Fields("POST", test.host, "/", "te", "trailers", "trailer", "x-a")...)
+					if err == nil {
+						err = c.Trailers(stream, test.fields...)
+					}
+					if err != nil {
+						t.Logf("the connection ended: %v", err)
+						break
+					}
+				}
+			}
+			<-time.After(2 * time.Second)
 			v.survived()
 		})
 	}

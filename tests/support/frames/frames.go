@@ -89,19 +89,28 @@ func Fields(method, host, path string, more ...string) []hpack.HeaderField {
 // Request sends the head of a request and returns its stream. The encoder refers to what
 // it has sent before, as HPACK does.
 func (c *Conn) Request(end bool, fields ...hpack.HeaderField) (stream uint32, err error) {
+	stream = c.next
+	c.next += 2
+	return stream, c.headers(stream, end, fields)
+}
+
+// Trailers ends the body of a request with trailers.
+func (c *Conn) Trailers(stream uint32, fields ...hpack.HeaderField) error {
+	return c.headers(stream, true, fields)
+}
+
+func (c *Conn) headers(stream uint32, end bool, fields []hpack.HeaderField) error {
 	c.block.Reset()
 	for _, field := range fields {
 		if err := c.encoder.WriteField(field); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	stream = c.next
-	c.next += 2
 	const frame = 16 << 10
 	block := c.block.Bytes()
 	first := block[:min(frame, len(block))]
 	rest := block[len(first):]
-	err = c.framer.WriteHeaders(http2.HeadersFrameParam{
+	err := c.framer.WriteHeaders(http2.HeadersFrameParam{
 		StreamID: stream, BlockFragment: first, EndStream: end, EndHeaders: len(rest) == 0,
 	})
 	for err == nil && len(rest) > 0 {
@@ -109,7 +118,7 @@ func (c *Conn) Request(end bool, fields ...hpack.HeaderField) (stream uint32, er
 		rest = rest[len(part):]
 		err = c.framer.WriteContinuation(stream, len(rest) == 0, part)
 	}
-	return stream, err
+	return err
 }
 
 // Data sends a part of a request's body. The caller keeps to the windows of the server.
