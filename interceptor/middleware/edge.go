@@ -165,6 +165,12 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 		return err
 	}
 	switch {
+	case r.ProtoMajor > 1 && !httpguts.ValidHeaderFieldName(r.Method):
+		// On HTTP/1.1 it would be a request line of the client's own. A method is a token, as the
+		// name of a field is (RFC 9110, 9.1).
+		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the method of the request is not valid"}
+	case !validHost(r.Host):
+		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the host of the request is not valid"}
 	case r.Method == http.MethodConnect:
 		// A tunnel is not a request of a route (RFC 9110, 9.3.6).
 		return &clienterror.Error{Status: http.StatusNotImplemented, Message: "this is not a tunnel"}
@@ -177,6 +183,18 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the length of the body is not the one that the request says"}
 	}
 	return e.next.ServeExchange(&s.response, r, &s.exchange)
+}
+
+// validHost reports whether a host is valid (RFC 9110, 7.2), or empty. net/http looks only at that
+// of HTTP/1.1, and at no port. It sends an empty one to a backend in place of one that is not valid.
+func validHost(host string) bool {
+	port := ""
+	if end := strings.LastIndexByte(host, ']'); end >= 0 {
+		port = host[end+1:]
+	} else if i := strings.IndexByte(host, ':'); i >= 0 && strings.LastIndexByte(host, ':') == i {
+		port = host[i:] // more colons are an IPv6 literal
+	}
+	return strings.Trim(strings.TrimPrefix(port, ":"), "0123456789") == "" && httpguts.ValidHostHeader(host)
 }
 
 // lengthAgrees reports whether an HTTP/2 request may have the length that it declares (RFC 9113,

@@ -274,6 +274,10 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 		n.problem("%s: %s", field, response.Problem)
 	}
 	for name, value := range spec.Headers {
+		if framing(name) {
+			n.problem("%s: the header %.80q is not sent: it is for the connection", field, name)
+			continue
+		}
 		response.Header.Set(name, value)
 	}
 	switch from := spec.BodyFromConfigMap; {
@@ -283,6 +287,16 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 		n.responseBody(field, response, from)
 	}
 	return response
+}
+
+// framing reports whether a header frames a message or is for one connection (RFC 9110, 7.6.1). A
+// proxy in front could read a response with such a header in another way.
+func framing(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
 }
 
 // ownPage returns the page with the template of a ConfigMap, or the built-in page if the template

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/kedacore/http-add-on/tests/support/frames"
 )
 
 // strict is a backend of HTTP/1.1 that takes each request by the letter of RFC 9112, and records
@@ -353,5 +355,88 @@ func TestNothingIsSmuggledFromHTTP2(t *testing.T) {
 				t.Errorf("then: %d, %v", got.status, got.err)
 			}
 		})
+	}
+}
+
+// What HTTP/2 carries in fields becomes lines of HTTP/1.1. net/http looks at less of it there.
+func TestAnHTTP2RequestIsNotTakenForAnother(t *testing.T) {
+	w := newWorld(t, plainRoute)
+	var mu sync.Mutex
+	var got []string
+	w.ready("app", w.backend(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, fmt.Sprintf("%s %s of %q, %q", r.Method, r.RequestURI, r.Host, r.Header["X-Forwarded-Host"]))
+	}))
+	c, err := frames.Open(w.dial(), 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		reason, method, host, path string
+		status                     int // 0: the stream is reset
+	}{
+		{"a request line in a method", "GET /evil HTTP/1.1", "app.test", "/first", 400},
+		{"a space in a method", "G T", "app.test", "/first", 400},
+		{"a slash in a method", "GET/", "app.test", "/first", 400},
+		{"a colon in a method", "GET:", "app.test", "/first", 400},
+		{"no method", "", "app.test", "/first", 0},
+		{"a space in a port", "GET", "app.test:80 80", "/first", 400},
+		{"letters in a port", "GET", "app.test:abc", "/first", 400},
+		{"a space in a host", "GET", "app.test x", "/first", 400},
+		{"a path in a host", "GET", "app.test/evil", "/first", 400},
+		{"a user in a host", "GET", "user@app.test", "/first", 0},
+		{"a byte that is not ASCII", "GET", "app.test\xff", "/first", 400},
+		{"brackets that do not end", "GET", "[::1]x", "/first", 400},
+		{"a space in a path", "GET", "app.test", "/first HTTP/1.1", 200},
+		{"a method of its own", "PURGE", "app.test", "/first", 200},
+		{"a port", "GET", "app.test:8080", "/first", 200},
+		{"an empty port", "GET", "app.test:", "/first", 200},
+	} {
+		stream, err := c.Request(true, frames.Fields(test.method, test.host, test.path)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := c.Wait(stream)
+		if err != nil {
+			t.Fatalf("%s: %v", test.reason, err)
+		}
+		if answer.Status != test.status {
+			t.Errorf("%s: answered with %d, want %d", test.reason, answer.Status, test.status)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	want := []string{
+		`GET /first%20HTTP/1.1 of "app.test", ["app.test"]`, `PURGE /first of "app.test", ["app.test"]`,
+		`GET /first of "app.test:8080", ["app.test:8080"]`, `GET /first of "app.test:", ["app.test:"]`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the backend got %q, want %q", got, want)
+	}
+}
+
+// The author of a route does not decide how its responses are framed.
+func TestAStaticResponseIsFramedOnce(t *testing.T) {
+	w := newWorld(t, route(`
+staticRoutes:
+  - rules: [{}]
+    responseMode: Always
+    response: {body: hello, headers: {transfer-encoding: gzip, Connection: upgrade, Upgrade: x, Trailer: X-A, Content-Length: "1", X-Kept: "1"}}`))
+	conn := w.dial()
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || string(body) != "hello" || answer.Header.Get("X-Kept") != "1" {
+		t.Errorf("got %v with %q, %v", answer.Header, body, err)
+	}
+	for _, name := range []string{"Connection", "Upgrade", "Trailer"} {
+		if values := answer.Header[name]; values != nil || len(answer.TransferEncoding) > 0 || answer.ContentLength != 5 {
+			t.Errorf("%s is %q, the coding %q, the length %d", name, values, answer.TransferEncoding, answer.ContentLength)
+		}
 	}
 }
