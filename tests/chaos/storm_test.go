@@ -118,8 +118,9 @@ func (c *chaos) killInterceptor(random *rand.Rand) (string, error) {
 	return fmt.Sprintf("%s, ready again %s later", what, time.Since(killed).Round(time.Millisecond)), nil
 }
 
-// killAPIServer returns when the next process serves. On a busy machine that takes long:
-// it is spared then for as long as it was away.
+// killAPIServer returns when the next process serves. It is spared then for as long as it was away,
+// and for 150 seconds: client-go waits longer from one failure to the next, up to a minute, until
+// there was none for two minutes. Kubernetes' own controllers would be the ones that fail.
 func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
 	pause := between(random, 0, 2*time.Second)
 	killed := time.Now()
@@ -130,7 +131,7 @@ func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
 	}
 	c.mu.Unlock()
 	if spared {
-		return "it was away a moment ago", nil
+		return "it was away not long ago", nil
 	}
 	err := c.Crash(c.ctx, "kube-apiserver", pause)
 	if err == nil {
@@ -143,7 +144,7 @@ func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.away += away
-	c.spared = time.Now().Add(away)
+	c.spared = time.Now().Add(max(away, 150*time.Second))
 	return fmt.Sprintf("started again %s later, serves again %s later", pause, away.Round(time.Millisecond)), err
 }
 
