@@ -289,8 +289,8 @@ func (n *compilation) response(field string, spec *v1beta1.StaticResponse, statu
 	return response
 }
 
-// framing reports whether a header frames a message or is for one connection (RFC 9110, 7.6.1). A
-// proxy in front could read a response with such a header in another way.
+// framing reports whether a header is for one connection only (RFC 9110, 7.6.1). It could make a
+// proxy in front read a response in another way.
 func framing(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":

@@ -32,12 +32,13 @@ type streams struct {
 // connStreams are the open streams of one connection.
 type connStreams struct {
 	mu       sync.Mutex
-	last     uint32           // highest ID so far
-	answered map[uint32]bool  // open IDs; true once the response head was written
-	unread   int              // answered ones
-	trailers map[uint32]int64 // what open IDs are charged with; nil: none
-	charged  int64            // their sum
-	progress time.Time        // when a frame of a response was written
+	last     uint32          // highest ID so far
+	answered map[uint32]bool // open IDs; true once the response head was written
+	unread   int             // answered ones
+	progress time.Time       // when a frame of a response was written
+	// trailers is what open IDs are charged with, and charged their sum.
+	trailers map[uint32]int64
+	charged  int64
 }
 
 // opened notes a header block of a length that has ended: of a new stream, or trailers.

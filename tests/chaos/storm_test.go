@@ -118,9 +118,9 @@ func (c *chaos) killInterceptor(random *rand.Rand) (string, error) {
 	return fmt.Sprintf("%s, ready again %s later", what, time.Since(killed).Round(time.Millisecond)), nil
 }
 
-// killAPIServer returns when the next process serves. It is spared then for as long as it was away,
-// and for 150 seconds: client-go waits longer from one failure to the next, up to a minute, until
-// there was none for two minutes. Kubernetes' own controllers would be the ones that fail.
+// killAPIServer returns when the next process serves. It is spared then for as long as it was
+// away, and for 150 seconds. Kubernetes' own controllers wait longer from one failure to the next,
+// up to a minute, until there was none for two minutes.
 func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
 	pause := between(random, 0, 2*time.Second)
 	killed := time.Now()
