@@ -4,6 +4,8 @@
 //	CONNECT host:port                          a connection from inside the cluster
 //	POST /containers/ID/signal?number=9        a signal to the first process of a container
 //	GET  /containers/ID/proc/net/tcp6          a file of this process, below /proc/PID
+//	POST /kubelet/kill                         kill -9 of the node's kubelet
+//	POST /cut                                  kill -9 of all processes of the node except the first
 package main
 
 import (
@@ -26,6 +28,11 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /containers/{id}/signal", signal)
 	mux.HandleFunc("GET /containers/{id}/proc/{file...}", readProc)
+	mux.HandleFunc("POST /kubelet/kill", killKubelet)
+	mux.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) {
+		_ = syscall.Kill(-1, syscall.SIGKILL) // everything except the first process and this one
+		os.Exit(1)
+	})
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	server := &http.Server{
 		Addr: ":8000", ReadHeaderTimeout: time.Minute,
@@ -81,6 +88,29 @@ func signal(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 	}
+}
+
+func killKubelet(w http.ResponseWriter, _ *http.Request) {
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	for _, file := range names {
+		name, err := os.ReadFile(file)
+		if err != nil || string(name) != "kubelet\n" {
+			continue // it has ended, or is another
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+		return
+	}
+	http.Error(w, "no kubelet runs", http.StatusNotFound)
 }
 
 func readProc(w http.ResponseWriter, r *http.Request) {

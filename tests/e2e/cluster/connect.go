@@ -113,6 +113,9 @@ func (a *agents) dial(ctx context.Context, address string) (net.Conn, error) {
 	r := bufio.NewReader(conn)
 	response, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
 	if err != nil {
+		if ctx.Err() == nil {
+			_ = t.connection.Close() // it leads to an agent that is gone, such as one before a power cut
+		}
 		return nil, errors.Join(fmt.Errorf("connecting to %s through an agent: %w", address, err), context.Cause(ctx), conn.Close())
 	}
 	_ = response.Body.Close()
@@ -166,4 +169,32 @@ func (a *agents) ask(ctx context.Context, pod *corev1.Pod, method, path string) 
 		return nil, fmt.Errorf("the agent answers %s for %s of %s/%s", response.Status, path, pod.Namespace, pod.Name)
 	}
 	return response, nil
+}
+
+// KillKubelet ends the kubelet of a node by SIGKILL. The node must start it again.
+func (c *Cluster) KillKubelet(ctx context.Context) error {
+	return c.agents.strike(ctx, "/kubelet/kill")
+}
+
+// CutPower ends every process of a node except its first one, which must start everything again.
+func (c *Cluster) CutPower(ctx context.Context) error { return c.agents.strike(ctx, "/cut") }
+
+// strike asks an agent for what may cost the connection to it.
+func (a *agents) strike(ctx context.Context, path string) error {
+	client, err := a.client(ctx, "")
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent"+path, nil)
+	if err != nil {
+		return fmt.Errorf("asking an agent: %w", err)
+	}
+	response, err := client.Do(request)
+	if err == nil { // else what passes the answer on has ended too
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("the agent answers %s for %s", response.Status, path)
+		}
+	}
+	return nil
 }
