@@ -21,7 +21,7 @@ type tools struct {
 	KEDA       string // operator, adapter and webhooks
 	Images     string // registry
 	Charts     string // helm
-	Bin        string // modelsim, webapp, agent and pause
+	Bin        string // modelsim, webapp, greeter, agent and pause
 	Layouts    string // of our images, as make image builds them
 	Version    string // of our images
 	Chart      string
@@ -46,6 +46,7 @@ func (t tools) images() []string {
 		{"webapp:latest", filepath.Join(t.Bin, "webapp"), "/webapp"},
 		{"nginxinc/nginx-unprivileged:stable", filepath.Join(t.Bin, "webapp"), "/webapp -listen=:8080"}, // of docs/first-route.md
 		{"modelsim:latest", filepath.Join(t.Bin, "modelsim"), "/modelsim"},
+		{"greeter:latest", filepath.Join(t.Bin, "greeter"), "/greeter"},
 		{"agent:latest", filepath.Join(t.Bin, "agent"), "/agent"},
 	} {
 		all = append(all, binary[0]+"="+binary[1]+":"+binary[2])
@@ -85,7 +86,7 @@ func build(ctx context.Context, root string) (tools, error) {
 	if t.KEDAModule, err = kedacrd.Module(ctx); err != nil {
 		return tools{}, err
 	}
-	_, err = run("go", "build", "-tags=e2e", "-ldflags=-s -w", "-o", t.Bin+"/", "./examples/modelsim", "./examples/webapp", "./tests/e2e/agent", "./tests/e2e/pause")
+	_, err = run("go", "build", "-tags=e2e", "-ldflags=-s -w", "-o", t.Bin+"/", "./examples/modelsim", "./examples/webapp", "./tests/e2e/agent", "./tests/e2e/greeter", "./tests/e2e/pause")
 	if err != nil {
 		return tools{}, err
 	}
