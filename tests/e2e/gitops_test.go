@@ -1,0 +1,150 @@
+//go:build e2e && node
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kedacore/http-add-on/tests/e2e/cluster"
+)
+
+// Scenario o: tools that apply manifests again and again, while KEDA scales.
+
+// Neither of two ways to apply changes anything, and both leave the count of replicas to KEDA.
+func TestApplyAgainWhileScaling(t *testing.T) {
+	s := together(t, "o-apply")
+	const host = "apply.o.example.com"
+	manifests := strings.Join([]string{
+		strings.Replace(webApp("app", 0), "  replicas: 0\n", "", 1),
+		strings.Replace(scaledObject("app"), "maxReplicaCount: 3", "maxReplicaCount: 6", 1),
+		interceptorRoute("app", host, "scalingMetric: {concurrency: {targetValue: 2}}"),
+		strings.Replace(oldRoute("old", "old."+host), "name: old}", `name: old, labels: {app.kubernetes.io/instance: demo}, annotations: {argocd.argoproj.io/tracking-id: "demo:http.keda.sh/HTTPScaledObject:o-apply/old"}}`, 1),
+		model("old", 0),
+	}, "\n---\n")
+	ways := map[string][]string{
+		"client-side": {"--filename=-"},
+		"server-side": {"--server-side", "--force-conflicts", "--field-manager=argocd-controller", "--filename=-"},
+	}
+	kubectl := func(command, way string) error {
+		_, err := s.Kubectl(s.ctx, manifests, append([]string{command, "--namespace=" + s.Namespace}, ways[way]...)...)
+		return err
+	}
+	for way := range ways {
+		s.must(kubectl("apply", way))
+	}
+	s.awaitReady("InterceptorRoute/app", "ScaledObject/app", "HTTPScaledObject/old", "ScaledObject/old")
+
+	// Argo CD prunes an object with its annotation. It keeps one that has its label and an owner.
+	marks := s.kubectl("get", "scaledobject", "old", "--output=jsonpath={.metadata.annotations} {.metadata.ownerReferences[0].kind}")
+	if strings.Contains(marks, "argocd") || !strings.HasSuffix(marks, "HTTPScaledObject") {
+		t.Errorf("the ScaledObject of a tracked HTTPScaledObject: %s", marks)
+	}
+
+	before := s.managers("app")
+	clients, more := s.hold(nil, host, 6), (*holder)(nil)
+	most, rounds := int32(0), 0
+	for _, want := range []int32{3, 6} {
+		if want == 6 {
+			more = s.hold(nil, host, 6)
+		}
+		// Each round is a sync of both tools. The count stays for three rounds.
+		stayed := 0
+		s.must(s.Eventually(s.ctx, fmt.Sprintf("%d replicas", want), 5*patience, func(context.Context) (bool, error) {
+			for way := range ways {
+				if err := kubectl("diff", way); err != nil {
+					t.Errorf("%s diff: %v", way, err)
+				}
+				s.must(kubectl("apply", way))
+			}
+			rounds++
+			now := s.replicas("app")
+			if now < most {
+				t.Fatalf("%d replicas after a sync, before it %d", now, most)
+			}
+			most = max(most, now)
+			if now == want {
+				stayed++
+			}
+			return stayed == 3, fmt.Errorf("%d replicas", now)
+		}))
+	}
+	if after := s.managers("app"); after != before {
+		t.Errorf("who manages the fields: %s, before %s", after, before)
+	}
+	s.Progress("%d rounds of kubectl diff and apply, client-side and server-side, while KEDA scaled to 6: no difference", rounds)
+	for _, h := range []*holder{clients, more} {
+		leave(h.all)
+		s.check(h)
+	}
+}
+
+// managers are those of the fields of a route's objects, except of their status.
+func (s *scenario) managers(name string) string {
+	s.Helper()
+	var all []string
+	for _, object := range []string{"interceptorroute/" + name, "scaledobject/" + name, "httpscaledobject/old", "scaledobject/old"} {
+		entries := s.kubectl("get", object, "--show-managed-fields", `--output=jsonpath={range .metadata.managedFields[*]}{.manager}/{.operation}/{.subresource} {end}`)
+		for _, entry := range strings.Fields(entries) {
+			if !strings.HasSuffix(entry, "/status") {
+				all = append(all, object+" "+entry)
+			}
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// helm upgrade again and again, with the same values, while KEDA scales the interceptors. Their
+// count never falls.
+func TestHelmUpgradeWhileScaling(t *testing.T) {
+	s := begin(t, "o-helm")
+	const host = "helm.o.example.com"
+	values := []string{"--set=interceptor.replicas.max=6", "--set=scaler.pendingRequestsInterceptor=10"}
+	upgrade := func(ctx context.Context, values ...string) {
+		if _, err := s.Helm(ctx, append([]string{"upgrade", cluster.Release, s.Chart(), "--reset-values"}, values...)...); err != nil {
+			t.Error(err)
+		}
+	}
+	upgrade(s.ctx, values...)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+		defer cancel()
+		upgrade(ctx)
+		if err := s.AwaitInstalled(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	s.must(s.AwaitInstalled(s.ctx))
+	s.apply(webApp("app", 0), interceptorRoute("app", host, concurrencyTen)) // nobody scales it: all are held
+	for _, interceptor := range s.interceptors() {
+		s.awaitRouted(interceptor, "app")
+	}
+	count := func() int32 {
+		d, err := s.Deployment(s.ctx, cluster.Namespace, "keda-add-ons-http-interceptor")
+		s.must(err)
+		return *d.Spec.Replicas
+	}
+	before := count()
+	clients := s.hold(nil, host, 60)
+	most, upgrades, stayed := before, 0, 0
+	s.must(s.Eventually(s.ctx, "6 interceptors", 3*patience, func(context.Context) (bool, error) {
+		upgrade(s.ctx, values...)
+		upgrades++
+		now := count()
+		if now < most {
+			t.Fatalf("%d interceptors after an upgrade, before it %d", now, most)
+		}
+		most = max(most, now)
+		if most == 6 {
+			stayed++
+		}
+		return stayed == 3, fmt.Errorf("%d interceptors", now)
+	}))
+	s.Progress("%d times helm upgrade while KEDA scaled the interceptors from %d to %d", upgrades, before, most)
+	leave(clients.all)
+	s.check(clients)
+}
