@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +24,9 @@ const (
 	// starting is for how long an API server that could not be reached may refuse what it
 	// has not loaded the roles for.
 	starting = 10 * time.Second
+	// maxIdle is how many watches in a row may end at once and without an event. Then the informer
+	// has to list the objects, which may be what is left of an API server behind a proxy.
+	maxIdle = 10
 )
 
 // persistent returns a ListWatch that waits for an API server that cannot be reached, and whose
@@ -63,13 +67,16 @@ func (w lastingWatch) Stop()                          { w.stop() }
 // follow passes the events of a watch on, and of those that continue it. It returns with ctx,
 // or when the informer has to list the objects again.
 func (w lastingWatch) follow(ctx context.Context, l *cache.ListWatch, o metav1.ListOptions, from watch.Interface) {
-	for {
-		began := time.Now()
+	for idle := 0; idle < maxIdle; idle++ {
+		began, version := time.Now(), o.ResourceVersion
 		ended := w.pass(ctx, &o, from)
 		from.Stop()
 		// Without all of the initial objects there is no version to continue from.
 		if !ended || o.SendInitialEvents != nil {
 			return
+		}
+		if o.ResourceVersion != version || time.Since(began) >= tryInterval {
+			idle = 0
 		}
 		if time.Since(began) < tryInterval && !pause(ctx) {
 			return
@@ -90,23 +97,40 @@ func (w lastingWatch) pass(ctx context.Context, o *metav1.ListOptions, from watc
 			if !ok {
 				return ctx.Err() == nil
 			}
+			if event.Type == watch.Error && unread(event.Object) {
+				return ctx.Err() == nil
+			}
+			// The object is the informer's once it is sent.
+			version, complete := "", false
+			if object, err := meta.Accessor(event.Object); err == nil {
+				version = object.GetResourceVersion()
+				complete = event.Type == watch.Bookmark && object.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
+			}
 			select {
 			case w.events <- event:
 			case <-ctx.Done():
 				return false
 			}
-			object, err := meta.Accessor(event.Object)
-			if event.Type == watch.Error || err != nil {
+			if event.Type == watch.Error || version == "" {
 				return false
 			}
-			o.ResourceVersion = object.GetResourceVersion()
-			if object.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" && event.Type == watch.Bookmark {
+			o.ResourceVersion = version
+			if complete {
 				o.SendInitialEvents, o.ResourceVersionMatch = nil, ""
 			}
 		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// unread reports whether an error of a watch is client-go's own: it could not read on. That is how a
+// connection ends whose other end has vanished.
+func unread(object runtime.Object) bool {
+	status, ok := object.(*metav1.Status)
+	return ok && status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == "ClientWatchDecoding"
+	})
 }
 
 // pause waits until the API server may be tried again, and reports whether ctx lasts.

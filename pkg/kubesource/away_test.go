@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"sync/atomic"
@@ -156,6 +157,7 @@ func TestAWatchContinuesSoonWhenItsConnectionEnds(t *testing.T) {
 func TestAWatchThatCannotContinueEnds(t *testing.T) {
 	yes := true
 	expired := &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonExpired}
+	unread := apierrors.NewClientErrorReporter(http.StatusInternalServerError, http.MethodGet, "ClientWatchDecoding").AsObject(io.ErrNoProgress)
 	complete := version("7")
 	complete.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
 	for _, test := range []struct {
@@ -170,6 +172,14 @@ func TestAWatchThatCannotContinueEnds(t *testing.T) {
 				w.Error(expired)
 			}
 		}, 3},
+		{"it cannot be read", metav1.ListOptions{}, func(n int, w *watch.RaceFreeFakeWatcher) {
+			if n == 3 {
+				w.Error(expired)
+			} else {
+				w.Error(unread)
+			}
+		}, 3},
+		{"all end at once", metav1.ListOptions{}, func(int, *watch.RaceFreeFakeWatcher) {}, maxIdle + 1},
 		{"the initial objects were not complete", metav1.ListOptions{SendInitialEvents: &yes}, func(_ int, w *watch.RaceFreeFakeWatcher) { w.Add(version("1")) }, 1},
 		{"the initial objects were complete", metav1.ListOptions{SendInitialEvents: &yes}, func(n int, w *watch.RaceFreeFakeWatcher) {
 			if n == 1 {
@@ -185,7 +195,7 @@ func TestAWatchThatCannotContinueEnds(t *testing.T) {
 				var last watch.Event
 				for last = range s.watched(t, test.options).ResultChan() {
 				}
-				if last.Type != watch.Error && test.watches > 1 {
+				if last.Type != watch.Error && test.watches > 1 && test.watches < maxIdle {
 					t.Errorf("the last event is %v", last)
 				}
 				if len(s.versions) != test.watches {
