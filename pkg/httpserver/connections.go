@@ -39,6 +39,9 @@ type connections struct {
 	// heads is what the unfinished heads of all connections are charged with, maxHeads the
 	// most that may be; 0 means no bound.
 	heads, maxHeads int64
+	// maxHead bounds the head of a request, and with it its trailers; 0 means that it is unknown.
+	maxHead int64
+	cutting sync.Mutex // while a connection with many trailers is closed
 	// watched are the connections whose clients are looked at by timer, which runs while
 	// there are any.
 	watched map[*tcpConn]struct{}

@@ -87,6 +87,7 @@ type Server struct {
 func New(handler http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
 	s.connections.maxHeads, s.connections.shed, s.connections.refused = o.MaxHeadMemory, o.Shed, o.Refused
+	s.connections.maxHead = int64(o.MaxHeaderBytes)
 	s.connections.log = o.Log
 	s.connections.streams.max = int64(o.MaxStreams)
 	if o.TLS != nil {

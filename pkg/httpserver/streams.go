@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// freeTrailers is how much of a request's trailers costs nothing. A reference to a declared name is
+// one byte on the wire, and 16 in memory.
+const freeTrailers = 64
+
 // turnTimeout is how long a request waits for its turn while too many streams are open.
 const turnTimeout = 10 * time.Second
 
@@ -46,11 +50,9 @@ func (c *connections) opened(conn *tcpConn, id uint32, length int64) {
 	s := &conn.streams
 	s.mu.Lock()
 	if id <= s.last {
-		c.keepTrailers(s, id, headMemory*(length-freeHead))
+		c.keepTrailers(s, id, length)
 		s.mu.Unlock()
-		if c.maxHeads > 0 && c.streams.trailers.Load() > c.maxHeads {
-			c.cutTrailers()
-		}
+		c.cutTrailers()
 		return
 	}
 	defer s.mu.Unlock()
@@ -62,8 +64,13 @@ func (c *connections) opened(conn *tcpConn, id uint32, length int64) {
 	c.streams.open.Add(1)
 }
 
-// keepTrailers charges an open stream for its trailers. The caller holds the lock of s.
-func (c *connections) keepTrailers(s *connStreams, id uint32, cost int64) {
+// keepTrailers charges an open stream for its trailers: their length on the wire times the most
+// that a byte takes, or the most that net/http takes of them. The caller holds the lock of s.
+func (c *connections) keepTrailers(s *connStreams, id uint32, length int64) {
+	cost := headMemory * (length - freeTrailers)
+	if c.maxHead > 0 {
+		cost = min(cost, 2*c.maxHead)
+	}
 	if _, open := s.answered[id]; !open || cost <= 0 {
 		return
 	}
@@ -75,10 +82,27 @@ func (c *connections) keepTrailers(s *connStreams, id uint32, cost int64) {
 	c.streams.trailers.Add(cost)
 }
 
-// cutTrailers closes the connection whose open streams have the most trailers.
+// cutTrailers closes the connection whose open streams have the most trailers, if all take too
+// much memory.
 func (c *connections) cutTrailers() {
+	if c.maxHeads <= 0 || c.streams.trailers.Load() <= c.maxHeads {
+		return
+	}
+	c.cutting.Lock() // one is enough
+	defer c.cutting.Unlock()
+	if c.streams.trailers.Load() <= c.maxHeads {
+		return
+	}
+	if worst := c.mostTrailers(); worst != nil {
+		c.log.Info("the trailers of requests take too much memory, closing the connection with the most", "client", worst.RemoteAddr().String())
+		_ = worst.Close() // net/http closes it again
+	}
+}
+
+// mostTrailers returns the connection whose open streams have the most trailers, or nil.
+func (c *connections) mostTrailers() (worst *tcpConn) {
 	c.mu.Lock()
-	var worst *tcpConn
+	defer c.mu.Unlock()
 	most := int64(0)
 	for open := range c.open {
 		conn, ok := open.(*tcpConn)
@@ -91,11 +115,7 @@ func (c *connections) cutTrailers() {
 		}
 		conn.streams.mu.Unlock()
 	}
-	c.mu.Unlock()
-	if worst != nil {
-		c.log.Info("the trailers of requests take too much memory, closing the connection with the most", "client", worst.RemoteAddr().String())
-		_ = worst.Close() // net/http closes it again
-	}
+	return worst
 }
 
 // closed notes the end of a stream.

@@ -77,6 +77,7 @@ func TestTrailers(t *testing.T) {
 	}{
 		{"60 KB each", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "bystander.test"},
 		{"60 KB each, without a route", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "nobody.test"},
+		{"500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 500), "bystander.test"},
 		{"3,500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 3500), "bystander.test"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
