@@ -24,7 +24,7 @@ func (e *dialError) Unwrap() error { return e.err }
 // absent reports whether nothing has answered at an address.
 func absent(err error) bool {
 	var failed *dialError
-	if !errors.As(err, &failed) {
+	if !errors.As(err, &failed) || errors.As(err, new(*net.DNSError)) {
 		return false
 	}
 	var waited net.Error

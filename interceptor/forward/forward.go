@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -74,6 +75,7 @@ type Forwarder struct {
 	log    logr.Logger
 	heads  *body.Budget
 	client *client
+	absent atomic.Int64 // requests that wait for longer than patience
 }
 
 // attempt is a request on its way to one address.
@@ -252,6 +254,7 @@ func (c *call) over() bool {
 func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 	a := attempt{call: c, request: r}
 	tries := backoff{service: !f.direct || !c.x.Upstream.Slot.Valid()}
+	defer f.over(&tries)
 	var lost []string // the addresses that closed the connection
 	scheme := "http"
 	if c.x.Secure() {
@@ -303,7 +306,7 @@ func (f *Forwarder) send(c *call, r *http.Request) (*http.Response, error) {
 			switch {
 			case c.x.Session.Pinned() && c.x.Upstream.Slot.Gone():
 				return nil, session.Over()
-			case tries.exhausted(c.x, err), len(lost) == attempts:
+			case f.exhausted(&tries, c.x, err), len(lost) == attempts:
 				return nil, err
 			case tries.hop() && f.another(c.x, tried):
 			case failed.reached != refused && len(lost) > 1:

@@ -15,6 +15,9 @@ import (
 const (
 	patience     = 5 * time.Second
 	longPatience = 30 * time.Second
+	// maxAbsent is how many requests to targets that were awake may wait for longer than patience.
+	// More could take all connections of other tenants.
+	maxAbsent = 64
 
 	firstPause = 5 * time.Millisecond
 	lastPause  = 200 * time.Millisecond
@@ -64,7 +67,9 @@ func woken(x *exchange.Exchange) bool {
 
 // backoff is the pace of the attempts of one call. The zero value is ready to use.
 type backoff struct {
-	since time.Time // zero until the first failure
+	since  time.Time // zero until the first failure
+	absent time.Time // when an address did not answer last
+	long   bool      // it is one of those that wait for longer
 	pause time.Duration
 	hops  int // since the last pause
 	// service means that the Service is dialled and not a pod.
@@ -72,19 +77,43 @@ type backoff struct {
 }
 
 // exhausted notes a failure, and reports whether there were failures for long enough.
-func (b *backoff) exhausted(x *exchange.Exchange, err error) bool {
+func (f *Forwarder) exhausted(b *backoff, x *exchange.Exchange, err error) bool {
 	now := time.Now()
 	if b.since.IsZero() {
-		b.since, b.pause = now, firstPause
+		b.since, b.absent, b.pause = now, now, firstPause
 	}
-	until := b.since.Add(patience)
-	if woken(x) || absent(err) {
-		until = b.since.Add(longPatience)
+	if absent(err) {
+		b.absent = now // what refuses later may be the pod that replaces it
 	}
-	if b.service && woken(x) && x.Route != nil && x.Start.Add(x.Route.Readiness).After(until) {
-		until = x.Start.Add(x.Route.Readiness)
+	long := b.since.Add(longPatience)
+	if woken(x) {
+		if b.service && x.Route != nil && x.Start.Add(x.Route.Readiness).After(long) {
+			long = x.Start.Add(x.Route.Readiness)
+		}
+		return now.After(long)
 	}
-	return now.After(until)
+	if until := b.since.Add(patience); !now.After(until) {
+		return false
+	}
+	return now.After(long) || now.After(b.absent.Add(patience)) || !f.waitsLonger(b)
+}
+
+// waitsLonger reports whether a request may wait for longer than patience, and counts it.
+func (f *Forwarder) waitsLonger(b *backoff) bool {
+	if !b.long {
+		b.long = f.absent.Add(1) <= maxAbsent
+		if !b.long {
+			f.absent.Add(-1)
+		}
+	}
+	return b.long
+}
+
+// over ends the attempts of a call.
+func (f *Forwarder) over(b *backoff) {
+	if b.long {
+		f.absent.Add(-1)
+	}
 }
 
 // hop reports whether another endpoint may be tried at once.

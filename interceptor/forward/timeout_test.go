@@ -71,7 +71,7 @@ func TestConnectingIsGivenUp(t *testing.T) {
 		least, most     time.Duration
 	}{
 		"Refused":   {"a warm backend that is gone", refuse, false, 0, 0, 502, 5 * time.Second, 5300 * time.Millisecond},
-		"Dropped":   {"each attempt has its own timeout", hang, false, 0, 0, 502, 30 * time.Second, 31 * time.Second},
+		"Dropped":   {"each attempt has its own timeout", hang, false, 0, 0, 502, 30 * time.Second, 32 * time.Second},
 		"Cold":      {"a pod that has just started may not listen yet", refuse, true, 0, 0, 502, 30 * time.Second, 30300 * time.Millisecond},
 		"Header":    {"the timeouts of the route come first", refuse, true, 2 * time.Second, 0, 504, 2 * time.Second, 2 * time.Second},
 		"Request":   {"the timeouts of the route come first", hang, false, 0, 3 * time.Second, 504, 3 * time.Second, 3 * time.Second},
@@ -89,6 +89,48 @@ func TestConnectingIsGivenUp(t *testing.T) {
 				}
 				if took < tt.least || took > tt.most {
 					t.Errorf("%s: took %v", tt.reason, took)
+				}
+			})
+		})
+	}
+}
+
+// A node that is gone is silent, and the pod that replaces the one on it refuses at first.
+func TestARequestSurvivesANodeThatIsGone(t *testing.T) {
+	for name, tt := range map[string]struct {
+		silent, refusing time.Duration // one after the other
+		others           int64         // requests that wait as long
+		status           int
+		most             time.Duration
+	}{
+		"a silent address":                 {20 * time.Second, 0, 0, 0, 21 * time.Second},
+		"then one that refuses":            {12 * time.Second, 4 * time.Second, 0, 0, 17 * time.Second},
+		"then one that refuses for long":   {12 * time.Second, time.Hour, 0, http.StatusBadGateway, 18 * time.Second},
+		"for no longer than 30 s":          {28 * time.Second, time.Hour, 0, http.StatusBadGateway, 32 * time.Second},
+		"while not too many do":            {20 * time.Second, 0, forward.MaxAbsent - 1, 0, 21 * time.Second},
+		"and for 5 s while too many do so": {20 * time.Second, 0, forward.MaxAbsent, http.StatusBadGateway, 6 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				answer := backend(takesHead, write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+				b := newBubble(t, func(ctx context.Context, address string) (net.Conn, error) {
+					switch since := time.Since(start); {
+					case since < tt.silent:
+						<-ctx.Done()
+						return nil, ctx.Err()
+					case since < tt.silent+tt.refusing:
+						return nil, syscall.ECONNREFUSED
+					}
+					return answer(ctx, address)
+				})
+				b.forwarder.SetAbsent(tt.others)
+				_, _, took, err := b.serve(httptest.NewRequest(http.MethodGet, "/", nil), false)
+				if status(err) != tt.status || took > tt.most {
+					t.Errorf("ended with %v after %s", err, took)
+				}
+				if left := b.forwarder.SetAbsent(0); left != tt.others {
+					t.Errorf("%d requests are counted, want %d", left, tt.others)
 				}
 			})
 		})
