@@ -18,7 +18,8 @@ tool = $$($(CURDIR)/hack/tools/install.sh $(1) $(2))/$(2)
 ifdef RERUN
 gotest = $(call tool,testing,gotestsum) --format $(if $(filter -v,$(1)),standard-verbose,standard-quiet) \
 	--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race \
-	--rerun-fails-report="$(RERUN)/$@" --packages="$(2)" -- $(1)
+	--rerun-fails-report="$(RERUN)/$@.txt" --jsonfile-timing-events="$(RERUN)/$@.json" --packages="$(2)" -- $(1) && \
+	$(CURDIR)/hack/flaky.sh "$(RERUN)/$@.json"
 else
 gotest = go test $(1) $(2)
 endif
@@ -116,7 +117,7 @@ e2e: cc ## Test on a real cluster of processes with control plane, KEDA and char
 
 .PHONY: chaos
 chaos: ## Kill, cut off and freeze parts of a cluster during cold starts, for CHAOS_TIME (1h); CHAOS_SEED repeats a run
-	CHAOS_TIME=$(CHAOS_TIME) $(call gotest,-count=1 -v -timeout 0 -tags e2e -run TestChaos,./tests/chaos)
+	CHAOS_TIME=$(CHAOS_TIME) go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos
 
 .PHONY: chaos-defects
 chaos-defects: ## Prove that chaos notices each defect of tests/chaos/defects.go (20 minutes)
