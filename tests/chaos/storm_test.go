@@ -225,7 +225,8 @@ func (c *chaos) freeze(random *rand.Rand) (string, error) {
 		return pod.Name, err
 	}
 	pause(c.ctx, length)
-	_ = c.Signal(c.ctx, namespace, pod.Name, syscall.SIGCONT) // it may have been killed meanwhile
+	// It may have been killed meanwhile. If the run ended, it must go on nevertheless.
+	_ = c.Signal(context.WithoutCancel(c.ctx), namespace, pod.Name, syscall.SIGCONT)
 	return fmt.Sprintf("%s for %s", pod.Name, length), nil
 }
 
