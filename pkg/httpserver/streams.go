@@ -64,8 +64,8 @@ func (c *connections) opened(conn *tcpConn, id uint32, length int64) {
 	c.streams.open.Add(1)
 }
 
-// keepTrailers charges an open stream for its trailers: their length on the wire times the most
-// that a byte takes, or the most that net/http takes of them. The caller holds the lock of s.
+// keepTrailers charges an open stream for its trailers. net/http keeps no more than twice the
+// bound of a head. The caller holds the lock of s.
 func (c *connections) keepTrailers(s *connStreams, id uint32, length int64) {
 	cost := headMemory * (length - freeTrailers)
 	if c.maxHead > 0 {
