@@ -70,8 +70,8 @@ type backoff struct {
 	since  time.Time // zero until the first failure
 	absent time.Time // when an address did not answer last
 	long   bool      // it is one of those that wait for longer
-	pause time.Duration
-	hops  int // since the last pause
+	pause  time.Duration
+	hops   int // since the last pause
 	// service means that the Service is dialled and not a pod.
 	service bool
 }
