@@ -111,6 +111,11 @@ test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and u
 test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in a real Prometheus (2 minutes)
 	go test -count=1 -timeout 10m -tags prometheus -run TestPrometheus ./tests/docs
 
+# Tests run in the folder of their package.
+ifdef E2E_KUBECONFIG
+export E2E_KUBECONFIG := $(abspath $(E2E_KUBECONFIG))
+endif
+
 .PHONY: e2e
 e2e: cc ## Test on a real cluster of processes with control plane, KEDA and chart; builds its tools on first use (about 25 minutes)
 	$(call gotest,-race -count=1 -v -timeout 60m -tags e2e,./tests/e2e)
