@@ -86,8 +86,8 @@ func valuesIn(fields, chart map[string]any) map[string]any {
 	return nil
 }
 
-// missing returns the paths of values that the chart does not have. What is below an empty map of
-// the chart is up to whoever installs it.
+// missing returns the paths of values that the chart does not have. Users choose the keys below a
+// map that is empty in the chart.
 func missing(values, chart map[string]any, path string) (names []string) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		standard, ok := chart[key]
