@@ -404,6 +404,10 @@ func TestAnHTTP2RequestIsNotTakenForAnother(t *testing.T) {
 		if answer.Status != test.status {
 			t.Errorf("%s: answered with %d, want %d", test.reason, answer.Status, test.status)
 		}
+		// The backend would refuse some of them, too, after it has got them.
+		if _, asked := answer.Header["x-keda-http-cold-start"]; asked != (test.status == 200) {
+			t.Errorf("%s: the target was asked: %t", test.reason, asked)
+		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
