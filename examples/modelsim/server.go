@@ -50,6 +50,7 @@ type simulator struct {
 func (s *simulator) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /health", s.health) // as vLLM and llama.cpp name it
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /v1/models", s.models)
 	// Groq and Azure have OpenAI's APIs below other prefixes.

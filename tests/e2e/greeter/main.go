@@ -1,8 +1,8 @@
-// Command greeter is a gRPC server that has only the health service. It listens on port 8000,
-// without TLS.
+// Command greeter is a gRPC server that has only the health service, without TLS.
 package main
 
 import (
+	"flag"
 	"log"
 	"net"
 	"os"
@@ -15,7 +15,9 @@ import (
 )
 
 func main() {
-	listener, err := net.Listen("tcp", ":8000")
+	listen := flag.String("listen", ":8000", "address to listen on")
+	flag.Parse()
+	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -22,6 +22,8 @@ type tools struct {
 	Images     string // registry
 	Charts     string // helm
 	Bin        string // modelsim, webapp, greeter, agent and pause
+	Curl       string // this machine's
+	Traefik    string // empty if it was not built
 	Layouts    string // of our images, as make image builds them
 	Version    string // of our images
 	Chart      string
@@ -44,12 +46,19 @@ func (t tools) images() []string {
 		{"ghcr.io/kedacore/keda-metrics-apiserver:main", filepath.Join(t.KEDA, "adapter"), "/keda-adapter"},
 		{"ghcr.io/kedacore/keda-admission-webhooks:main", filepath.Join(t.KEDA, "webhooks"), "/keda-admission-webhooks"},
 		{"webapp:latest", filepath.Join(t.Bin, "webapp"), "/webapp"},
-		{"nginxinc/nginx-unprivileged:stable", filepath.Join(t.Bin, "webapp"), "/webapp -listen=:8080"}, // of docs/first-route.md
 		{"modelsim:latest", filepath.Join(t.Bin, "modelsim"), "/modelsim"},
 		{"greeter:latest", filepath.Join(t.Bin, "greeter"), "/greeter"},
 		{"agent:latest", filepath.Join(t.Bin, "agent"), "/agent"},
+		// The images of the pages and examples. Ours stand in for servers; after "--", they ignore the arguments.
+		{"nginxinc/nginx-unprivileged:stable", filepath.Join(t.Bin, "webapp"), "/webapp -listen=:8080"},
+		{"vllm/vllm-openai:latest", filepath.Join(t.Bin, "modelsim"), "/modelsim -listen-late --"},
+		{"registry.k8s.io/e2e-test-images/agnhost:2.63.0", filepath.Join(t.Bin, "greeter"), "/agnhost -listen=:5000 --"},
+		{"curlimages/curl:latest", t.Curl, "/usr/bin/curl"},
+		{"traefik:v3.6", t.Traefik, "/traefik"},
 	} {
-		all = append(all, binary[0]+"="+binary[1]+":"+binary[2])
+		if binary[1] != "" {
+			all = append(all, binary[0]+"="+binary[1]+":"+binary[2])
+		}
 	}
 	return all
 }
@@ -90,6 +99,12 @@ func build(ctx context.Context, root string) (tools, error) {
 	if err != nil {
 		return tools{}, err
 	}
+	if t.Curl, err = exec.LookPath("curl"); err != nil {
+		return tools{}, fmt.Errorf("finding curl, which commands of the guides run in pods: %w", err)
+	}
+	if traefik := filepath.Join(root, "bin/traefik"); exists(traefik) { // make bench-traefik builds it
+		t.Traefik = traefik
+	}
 	platform, err := run("go", "env", "GOARCH")
 	if err != nil {
 		return tools{}, err
@@ -99,4 +114,9 @@ func build(ctx context.Context, root string) (tools, error) {
 	}
 	t.Version, err = run("sed", "-n", "s/^appVersion: *//p", filepath.Join(t.Chart, "Chart.yaml"))
 	return t, err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

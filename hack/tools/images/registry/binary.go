@@ -4,9 +4,14 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -19,10 +24,14 @@ import (
 // user is who the containers run as, as in the images that the binaries stand in for.
 const user = "65532:65532"
 
-// imageOf returns an image that has a binary and /tmp.
+// imageOf returns an image that has a binary, its shared libraries and /tmp.
 func imageOf(binary, entrypoint string) (v1.Image, error) {
 	path, _, _ := strings.Cut(entrypoint, " ")
-	layer, err := layerOf(binary, path)
+	files, err := libraries(binary)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := layerOf(append(files, file{binary, path}))
 	if err != nil {
 		return nil, err
 	}
@@ -40,33 +49,76 @@ func imageOf(binary, entrypoint string) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// binaryLayer is a layer that ends with one file. It is not compressed and not kept in memory: KEDA's
-// operator has 177 MB, and the node is on the same machine.
-type binaryLayer struct {
-	header, trailer []byte // around the file in the tar file
-	path            string
-	size            int64
-	digest          v1.Hash
+// file is a file of the machine, and its path in the image.
+type file struct{ from, to string }
+
+var libraryPattern = regexp.MustCompile(`(?m)^\t(?:\S+ => )?(/\S+) \(0x`)
+
+// libraries returns what a binary needs of the machine besides itself; a static one needs nothing.
+func libraries(binary string) ([]file, error) {
+	parsed, err := elf.Open(binary)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", binary, err)
+	}
+	needed, err := parsed.ImportedLibraries()
+	if err := errors.Join(err, parsed.Close()); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", binary, err)
+	}
+	if len(needed) == 0 {
+		return nil, nil
+	}
+	out, err := exec.Command("ldd", binary).Output()
+	if err != nil {
+		return nil, fmt.Errorf("finding the libraries of %s: %w", binary, err)
+	}
+	var files []file
+	for _, found := range libraryPattern.FindAllStringSubmatch(string(out), -1) {
+		files = append(files, file{found[1], found[1]})
+	}
+	return files, nil
 }
 
-func layerOf(binary, name string) (*binaryLayer, error) {
-	info, err := os.Stat(binary)
-	if err != nil {
-		return nil, err
-	}
+// filesLayer is a layer with files of the machine. It is not compressed and not kept in memory: KEDA's
+// operator has 177 MB, and the node is on the same machine.
+type filesLayer struct {
+	parts   []part
+	trailer []byte // ends the tar file
+	size    int64
+	digest  v1.Hash
+}
+
+// part is a file, and what precedes it in the tar file.
+type part struct {
+	header []byte
+	path   string
+	size   int64
+}
+
+const block = 512 // of a tar file
+
+func layerOf(files []file) (*filesLayer, error) {
 	var header bytes.Buffer
 	w := tar.NewWriter(&header)
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777, Format: tar.FormatPAX}); err != nil {
 		return nil, err
 	}
-	if err := w.WriteHeader(&tar.Header{
-		Name: strings.TrimPrefix(name, "/"), Mode: 0o755, Size: info.Size(), Format: tar.FormatPAX,
-	}); err != nil {
-		return nil, err
+	l := &filesLayer{}
+	for _, f := range files {
+		info, err := os.Stat(f.from)
+		if err != nil {
+			return nil, err
+		}
+		err = tar.NewWriter(&header).WriteHeader(&tar.Header{
+			Name: strings.TrimPrefix(f.to, "/"), Mode: 0o755, Size: info.Size(), Format: tar.FormatPAX,
+		})
+		if err != nil {
+			return nil, err
+		}
+		l.parts = append(l.parts, part{header: bytes.Clone(header.Bytes()), path: f.from, size: info.Size()})
+		header.Reset()
+		header.Write(make([]byte, (block-info.Size()%block)%block)) // the file is padded to whole blocks
 	}
-	const block = 512
-	padding := (block - info.Size()%block) % block
-	l := &binaryLayer{header: header.Bytes(), trailer: make([]byte, padding+2*block), path: binary}
+	l.trailer = append(header.Bytes(), make([]byte, 2*block)...)
 	content, err := l.Compressed()
 	if err != nil {
 		return nil, err
@@ -80,19 +132,37 @@ func layerOf(binary, name string) (*binaryLayer, error) {
 	return l, nil
 }
 
-func (l *binaryLayer) Digest() (v1.Hash, error)             { return l.digest, nil }
-func (l *binaryLayer) DiffID() (v1.Hash, error)             { return l.digest, nil }
-func (l *binaryLayer) Size() (int64, error)                 { return l.size, nil }
-func (l *binaryLayer) MediaType() (types.MediaType, error)  { return types.OCIUncompressedLayer, nil }
-func (l *binaryLayer) Uncompressed() (io.ReadCloser, error) { return l.Compressed() }
+func (l *filesLayer) Digest() (v1.Hash, error)             { return l.digest, nil }
+func (l *filesLayer) DiffID() (v1.Hash, error)             { return l.digest, nil }
+func (l *filesLayer) Size() (int64, error)                 { return l.size, nil }
+func (l *filesLayer) MediaType() (types.MediaType, error)  { return types.OCIUncompressedLayer, nil }
+func (l *filesLayer) Uncompressed() (io.ReadCloser, error) { return l.Compressed() }
 
-func (l *binaryLayer) Compressed() (io.ReadCloser, error) {
-	file, err := os.Open(l.path)
-	if err != nil {
-		return nil, err
+func (l *filesLayer) Compressed() (io.ReadCloser, error) {
+	content := &opened{}
+	var readers []io.Reader
+	for _, p := range l.parts {
+		f, err := os.Open(p.path)
+		if err != nil {
+			return nil, errors.Join(err, content.Close())
+		}
+		content.files = append(content.files, f)
+		readers = append(readers, bytes.NewReader(p.header), f)
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(l.header), file, bytes.NewReader(l.trailer)), file}, nil
+	content.Reader = io.MultiReader(append(readers, bytes.NewReader(l.trailer))...)
+	return content, nil
+}
+
+// opened reads open files one after the other.
+type opened struct {
+	io.Reader
+	files []*os.File
+}
+
+func (o *opened) Close() error {
+	var all []error
+	for _, f := range o.files {
+		all = append(all, f.Close())
+	}
+	return errors.Join(all...)
 }

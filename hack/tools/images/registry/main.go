@@ -3,8 +3,9 @@
 //
 //	registry ADDRESS REFERENCE=LAYOUT|BINARY:ENTRYPOINT...
 //
-// LAYOUT is the folder of an OCI layout. A static BINARY becomes an image that has nothing else, except /tmp.
-// ENTRYPOINT is the binary's path in the image, and arguments after spaces.
+// LAYOUT is the folder of an OCI layout. BINARY becomes an image that has nothing else, except /tmp and the
+// shared libraries of this machine that it needs. ENTRYPOINT is the binary's path in the image, and arguments
+// after spaces.
 // Below slow/, each image has a second name, under which the registry takes its time.
 package main
 
