@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/kedacore/http-add-on/standalone/schema"
+	"github.com/kedacore/http-add-on/tests/support/markdown"
 )
 
 // notPages are the folders whose Markdown is not documentation of this project.
@@ -37,7 +38,7 @@ func namesIn(pages ...string) (names, error) {
 
 // check reads every page below root and returns their mistakes.
 func check(root string, known names) ([]error, error) {
-	pages := map[string]page{}
+	pages := map[string]markdown.Page{}
 	texts := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -56,7 +57,7 @@ func check(root string, known names) ([]error, error) {
 		if err != nil {
 			return err
 		}
-		texts[path], pages[path] = string(text), parse(string(text))
+		texts[path], pages[path] = string(text), markdown.Parse(string(text))
 		return nil
 	})
 	if err != nil {
@@ -71,15 +72,15 @@ func check(root string, known names) ([]error, error) {
 		problem := func(line int, format string, args ...any) {
 			problems = append(problems, fmt.Errorf("%s:%d: %w", path, line, fmt.Errorf(format, args...)))
 		}
-		for _, l := range p.links {
-			if err := follow(root, path, l.target, pages); err != nil {
-				problem(l.line, "%w", err)
+		for _, l := range p.Links {
+			if err := follow(root, path, l.Target, pages); err != nil {
+				problem(l.Line, "%w", err)
 			}
 		}
-		for _, b := range p.blocks {
-			if b.language == "yaml" || b.language == "yml" {
-				for _, err := range examples(validator, b.text) {
-					problem(b.line, "%w", err)
+		for _, b := range p.Blocks {
+			if b.Language == "yaml" || b.Language == "yml" {
+				for _, err := range examples(validator, b.Text) {
+					problem(b.Line, "%w", err)
 				}
 			}
 		}
@@ -94,7 +95,7 @@ func check(root string, known names) ([]error, error) {
 var errBroken = errors.New("the link leads nowhere")
 
 // follow returns an error if a link to a file or a heading of this repository is broken.
-func follow(root, from, target string, pages map[string]page) error {
+func follow(root, from, target string, pages map[string]markdown.Page) error {
 	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") || strings.HasPrefix(target, "data:") {
 		return nil
 	}
@@ -109,7 +110,7 @@ func follow(root, from, target string, pages map[string]page) error {
 	if anchor == "" {
 		return nil
 	}
-	if p, ok := pages[path]; ok && p.anchors[anchor] {
+	if p, ok := pages[path]; ok && p.Anchors[anchor] {
 		return nil
 	}
 	return fmt.Errorf("%w: %s has no heading #%s", errBroken, path, anchor)

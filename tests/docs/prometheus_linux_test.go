@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/tests/support/capture"
+	"github.com/kedacore/http-add-on/tests/support/markdown"
 )
 
 const monitoring = root + "/charts/keda-add-ons-http/files/monitoring/"
@@ -105,9 +106,9 @@ func TestPrometheus(t *testing.T) {
 	traffic(t, g)
 
 	queries := panels(t, dashboard)
-	for _, b := range parse(string(page)).blocks {
-		if b.language == "promql" {
-			queries = append(queries, query{title: b.text, expression: b.text})
+	for _, b := range markdown.Parse(string(page)).Blocks {
+		if b.Language == "promql" {
+			queries = append(queries, query{title: b.Text, expression: b.Text})
 		}
 	}
 	if len(queries) < 25 {
@@ -120,7 +121,7 @@ func TestPrometheus(t *testing.T) {
 }
 
 // traffic keeps the counters moving until the test ends.
-func traffic(t *testing.T, g *guide) {
+func traffic(t *testing.T, g *local) {
 	ctx, cancel := context.WithCancel(t.Context())
 	script := exec.CommandContext(ctx, "bash", "-c", `while sleep 0.2; do
 		curl -s -m 20 http://app.localhost:8080/ & curl -s -m 5 http://late.localhost:8080/ & curl -s http://unknown.localhost:8080/ &

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/kedacore/http-add-on/tests/support/markdown"
 )
 
 // Helm ignores a value that the chart does not have, so nobody who copies a misspelled one
@@ -40,9 +42,9 @@ func TestValuesOfPagesExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range parse(string(page)).blocks {
+		for _, b := range markdown.Parse(string(page)).Blocks {
 			var fields map[string]any
-			if b.language != "yaml" || yaml.Unmarshal([]byte(b.text), &fields) != nil {
+			if b.Language != "yaml" || yaml.Unmarshal([]byte(b.Text), &fields) != nil {
 				continue
 			}
 			values := valuesIn(fields, chart)
@@ -51,7 +53,7 @@ func TestValuesOfPagesExist(t *testing.T) {
 			}
 			blocks++
 			for _, name := range missing(values, chart, "") {
-				t.Errorf("%s:%d: the chart has no value %s", path, b.line, name)
+				t.Errorf("%s:%d: the chart has no value %s", path, b.Line, name)
 			}
 		}
 	}

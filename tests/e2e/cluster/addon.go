@@ -20,6 +20,12 @@ import (
 // Chart returns the path of the add-on's chart.
 func (c *Cluster) Chart() string { return c.tools.Chart }
 
+// Root returns the path of the repository.
+func (c *Cluster) Root() string { return c.tools.Root }
+
+// Path returns the folders of kubectl and helm, as in the environment variable PATH.
+func (c *Cluster) Path() string { return c.tools.Kubernetes + ":" + c.tools.Charts }
+
 // Release is the name of the add-on's release.
 const Release = "http-add-on"
 

@@ -1,4 +1,5 @@
-package docs
+// Package markdown finds links, headings and code in a Markdown page. It must not know which pages there are.
+package markdown
 
 import (
 	"regexp"
@@ -6,25 +7,26 @@ import (
 	"unicode"
 )
 
-// page holds what the checks need of a Markdown file.
-type page struct {
-	// anchors that links may lead to.
-	anchors map[string]bool
-	links   []link
-	// blocks of code.
-	blocks []block
+// Page holds what the checks need of a Markdown file.
+type Page struct {
+	// Anchors that links may lead to.
+	Anchors map[string]bool
+	Links   []Link
+	// Blocks of code.
+	Blocks []Block
 }
 
-type link struct {
-	target string
-	line   int
+// Link leads from a page to Target, as the page writes it.
+type Link struct {
+	Target string
+	Line   int
 }
 
-// block is a fenced block of code.
-type block struct {
-	language, text string
-	// line of its first line of text.
-	line int
+// Block is a fenced block of code.
+type Block struct {
+	Language, Text string
+	// Line of its first line of text.
+	Line int
 }
 
 var (
@@ -34,10 +36,10 @@ var (
 	htmlPattern    = regexp.MustCompile(`(?:src|href|srcset|id)="([^"]+)"`)
 )
 
-// parse finds the headings, the inline links and images, the links of HTML elements and
+// Parse finds the headings, the inline links and images, the links of HTML elements and
 // the fenced blocks of a page.
-func parse(text string) page {
-	p := page{anchors: map[string]bool{}}
+func Parse(text string) Page {
+	p := Page{Anchors: map[string]bool{}}
 	fence := ""
 	for i, line := range strings.Split(text, "\n") {
 		trimmed := strings.TrimSpace(line)
@@ -46,39 +48,39 @@ func parse(text string) page {
 				fence = ""
 				continue
 			}
-			last := &p.blocks[len(p.blocks)-1]
-			last.text += line + "\n"
+			last := &p.Blocks[len(p.Blocks)-1]
+			last.Text += line + "\n"
 			continue
 		}
 		if language, ok := strings.CutPrefix(trimmed, "```"); ok {
 			fence = "```"
-			p.blocks = append(p.blocks, block{language: language, line: i + 2})
+			p.Blocks = append(p.Blocks, Block{Language: language, Line: i + 2})
 			continue
 		}
 		if heading := headingPattern.FindStringSubmatch(line); heading != nil {
-			p.anchor(slug(heading[1]))
+			p.anchor(Slug(heading[1]))
 		}
 		for _, found := range linkPattern.FindAllStringSubmatch(spanPattern.ReplaceAllStringFunc(line, blank), -1) {
-			p.links = append(p.links, link{found[1], i + 1})
+			p.Links = append(p.Links, Link{found[1], i + 1})
 		}
 		for _, found := range htmlPattern.FindAllStringSubmatch(spanPattern.ReplaceAllStringFunc(line, blank), -1) {
 			if strings.HasPrefix(found[0], "id=") {
-				p.anchors[found[1]] = true
+				p.Anchors[found[1]] = true
 				continue
 			}
-			p.links = append(p.links, link{found[1], i + 1})
+			p.Links = append(p.Links, Link{found[1], i + 1})
 		}
 	}
 	return p
 }
 
 // anchor adds a heading's anchor; a second one of the same text gets a number.
-func (p *page) anchor(name string) {
+func (p *Page) anchor(name string) {
 	unique := name
-	for n := 1; p.anchors[unique]; n++ {
+	for n := 1; p.Anchors[unique]; n++ {
 		unique = name + "-" + string(rune('0'+n))
 	}
-	p.anchors[unique] = true
+	p.Anchors[unique] = true
 }
 
 // blank returns a code span of equal length without a link in it.
@@ -86,9 +88,9 @@ func blank(span string) string { return "`" + strings.Repeat("x", len(span)-2) +
 
 var linkText = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 
-// slug returns the anchor that GitHub gives a heading: in lower case, with hyphens for
+// Slug returns the anchor that GitHub gives a heading: in lower case, with hyphens for
 // spaces, and without everything except letters, digits, hyphens and underscores.
-func slug(heading string) string {
+func Slug(heading string) string {
 	heading = linkText.ReplaceAllString(heading, "$1")
 	var b strings.Builder
 	for _, r := range strings.ToLower(heading) {
