@@ -104,12 +104,11 @@ func (c *ColdStart) keepWarm(key routing.Key, state *warmUpState) {
 	if !state.live {
 		return
 	}
-	// The clock on the wall may have been set since the start, so only the time left counts.
-	until := now.Add(min(end.Sub(now), warmUpHold))
-	route.InFlight.KeepUntil(until)
+	left := min(end.Sub(now), warmUpHold)
+	route.InFlight.Keep(left)
 	for _, key := range route.Needs {
 		if needed, ok := c.route(key); ok {
-			needed.InFlight.KeepUntil(until)
+			needed.InFlight.Keep(left)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // warmUpWorld is a fleet of interceptors with a route "a" that has a warm-up and needs the route "b".
 type warmUpWorld struct {
-	ahead    time.Duration // of the bubble's clock
+	ahead    atomic.Int64 // the clocks on the wall are ahead of the bubble's time, in nanoseconds
 	trackers []*inflight.Tracker
 	warm     []*atomic.Pointer[[]*exchange.Route]
 	changed  []chan struct{}
@@ -34,14 +34,15 @@ func newWarmUpWorld(t *testing.T, now string, interceptors int, spec v1beta1.War
 	if problem != nil {
 		t.Fatal(problem.Message)
 	}
-	w := &warmUpWorld{ahead: time.Until(parseTime(t, now)), sum: demand.New()}
+	w := &warmUpWorld{sum: demand.New()}
+	w.set(t, now)
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() {
 		cancel()
 		synctest.Wait()
 	})
 	for range interceptors {
-		tracker := inflight.NewTracker(w.now)
+		tracker := inflight.NewTracker(nil)
 		b := &exchange.Route{Namespace: "ns", Name: "b", InFlight: tracker.Route("ns/b")}
 		a := &exchange.Route{
 			Namespace: "ns", Name: "a", InFlight: tracker.Route("ns/a"), WarmUps: []*route.WarmUp{warmUp},
@@ -68,8 +69,14 @@ func (w *warmUpWorld) replicas(key string) int64 {
 	return w.sum.State(key).Concurrency()
 }
 
-// now is the clock of the fleet.
-func (w *warmUpWorld) now() time.Time { return time.Now().Add(w.ahead) }
+// set sets the clocks on the wall.
+func (w *warmUpWorld) set(t *testing.T, text string) {
+	t.Helper()
+	w.ahead.Store(int64(time.Until(parseTime(t, text))))
+}
+
+// now is what the clocks on the wall show.
+func (w *warmUpWorld) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // until lets time pass.
 func (w *warmUpWorld) until(t *testing.T, text string) {
@@ -136,6 +143,29 @@ func TestWarmUpsThatChange(t *testing.T) {
 		w.until(t, "2026-05-02T09:01:50Z")
 		if got := w.replicas("ns/a"); got != 0 {
 			t.Errorf("removed: %d replicas", got)
+		}
+	})
+}
+
+// Warm-ups follow clocks that are set, within the time of two looks at them. A hold does not last
+// longer because a clock was set back.
+func TestWarmUpsWhoseClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWarmUpWorld(t, "2026-05-02T06:00:30Z", 1, v1beta1.WarmUp{Cron: "0 8 * * *", For: metav1.Duration{Duration: time.Hour}})
+		for _, step := range []struct {
+			set, at string
+			want    int64
+		}{
+			{"2026-05-02T08:30:00Z", "2026-05-02T08:31:00Z", 1},
+			{"2026-05-02T05:00:00Z", "2026-05-02T05:01:30Z", 0},
+			{"2026-05-03T08:30:00Z", "2026-05-03T08:31:00Z", 1},
+			{"2026-05-04T12:00:00Z", "2026-05-04T12:01:30Z", 0},
+		} {
+			w.set(t, step.set)
+			w.until(t, step.at)
+			if got := w.replicas("ns/a"); got != step.want {
+				t.Errorf("at %s, after the clocks were set: %d replicas, want %d", step.at, got, step.want)
+			}
 		}
 	})
 }

@@ -28,8 +28,10 @@ type Report struct {
 	Reason string
 	// Expected is when the target is expected; zero is unknown.
 	Expected time.Time
-	// FailedUntil is how long the wake counts as one that cannot succeed as it is; zero is
-	// not at all.
+	// Failed is when the operator found that the wake cannot succeed as it is, by its clock; zero
+	// is not at all.
+	Failed time.Time
+	// FailedUntil is how long that counts, by the clock of this process.
 	FailedUntil time.Time
 	// At is when the report came here.
 	At time.Time

@@ -10,18 +10,18 @@ import (
 
 // holds are the demand of a route that does not depend on whether its own target is ready.
 type holds struct {
-	end atomic.Int64 // of KeepUntil, in nanoseconds since the tracker's epoch
+	end atomic.Int64 // of Keep, in nanoseconds since the tracker's epoch
 
 	mu    sync.Mutex
 	of    map[string]lease // of KeepFor
 	count atomic.Int64     // of them
 }
 
-// KeepUntil takes or extends the route's hold: until then the route shows demand, whether its
+// Keep takes or extends the route's hold: for that time the route shows demand, whether its
 // target is ready or not. A hold that lasts longer stays. Callers use it when they know that
 // requests will come: a session that was just used, a warm-up.
-func (r *Route) KeepUntil(end time.Time) {
-	at := int64(end.Sub(r.tracker.epoch))
+func (r *Route) Keep(length time.Duration) {
+	at := int64(r.tracker.now().Add(length).Sub(r.tracker.epoch))
 	for {
 		before := r.holds.end.Load()
 		if at <= before {

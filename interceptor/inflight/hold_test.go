@@ -22,13 +22,13 @@ func TestAHoldLastsUntilItsEnd(t *testing.T) {
 		do     func()
 		want   queue.Count
 	}{
-		{"it begins without a request", func() { r.KeepUntil(c.Add(time.Minute)) }, kept},
-		{"a shorter one changes nothing", func() { r.KeepUntil(c.Add(time.Second)); c.pass(2 * time.Second) }, kept},
+		{"it begins without a request", func() { r.Keep(time.Minute) }, kept},
+		{"a shorter one changes nothing", func() { r.Keep(time.Second); c.pass(2 * time.Second) }, kept},
 		{"a cold hit of a target that is ready at once does not end it", func() { r.Cold(time.Minute, func() bool { return true }) }, kept},
-		{"a longer one extends it", func() { r.KeepUntil(c.Add(time.Hour)); c.pass(time.Hour - 1) }, kept},
+		{"a longer one extends it", func() { r.Keep(time.Hour); c.pass(time.Hour - 1) }, kept},
 		{"its end", func() { c.pass(1) }, queue.Count{}},
 		{"a route that was forgotten has none", func() {
-			r.KeepUntil(c.Add(time.Hour))
+			r.Keep(time.Hour)
 			tracker.Forget(route)
 			r = tracker.Route(route)
 		}, queue.Count{}},
@@ -86,7 +86,7 @@ func TestAHoldIsNoRequest(t *testing.T) {
 	tracker := NewTracker(c.now)
 	r := tracker.Route(route)
 	first, second := r.Acquire(), r.Acquire()
-	r.KeepUntil(c.Add(time.Minute))
+	r.Keep(time.Minute)
 	expect(t, tracker, queue.Counts{route: {Concurrency: 2, RequestCount: 2}})
 	if r.InFlight() != 2 {
 		t.Errorf("%d requests in flight, want 2", r.InFlight())
@@ -104,7 +104,7 @@ func TestAHoldSignals(t *testing.T) {
 	tracker := NewTracker(nil)
 	changed, cancel := tracker.Subscribe()
 	defer cancel()
-	tracker.Route(route).KeepUntil(time.Now().Add(time.Minute))
+	tracker.Route(route).Keep(time.Minute)
 	if !signalled(changed) {
 		t.Error("no signal")
 	}

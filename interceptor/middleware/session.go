@@ -67,7 +67,7 @@ func over(x *exchange.Exchange) bool {
 // keepAwake holds the target awake after a request of a session.
 func keepAwake(x *exchange.Exchange) {
 	if rule := x.Route.Session; rule != nil && rule.KeepAwake > 0 && x.Session.Kept() {
-		x.Route.InFlight.KeepUntil(rule.Now().Add(rule.KeepAwake))
+		x.Route.InFlight.Keep(rule.KeepAwake)
 	}
 }
 

@@ -42,18 +42,36 @@ func (r *reports) forget(key routing.Key) {
 }
 
 // Wake implements Sink.
-func (s *Sync) Wake(obj kubesource.Object) {
+func (s *Sync) Wake(obj kubesource.Object, seen bool) {
 	u, _ := obj.(*unstructured.Unstructured)
 	if u == nil {
 		return
 	}
 	key := routing.Key{Namespace: u.GetNamespace(), Name: u.GetName()}
-	s.reports.route(key).Set(u.GetKind(), reportOf(u, time.Now()))
+	reported, now := s.reports.route(key), time.Now()
+	report, failed := reportOf(u, now)
+	if report != nil && !failed.IsZero() {
+		report.Failed, report.FailedUntil = failed, failureCounts(reported.Load(time.Time{}), report.Kind, failed, seen, now)
+	}
+	reported.Set(u.GetKind(), report)
 }
 
-// failureCounts is how long a failure counts from when the operator wrote it. The operator
-// writes it again after half of that. One that has died fails no request later.
-const failureCounts = time.Minute
+// failureLasts is how long a failure counts after the operator wrote it. The operator writes it
+// again after half of that. One that has died fails no request later.
+const failureLasts = time.Minute
+
+// failureCounts returns until when a failure counts that the operator found at a time of its own
+// clock. before is the report that it follows. A failure whose write the watch saw counts from
+// now, whatever the operator's clock shows. Otherwise only that clock says how old it is.
+func failureCounts(before exchange.Report, kind string, failed time.Time, seen bool, now time.Time) time.Time {
+	switch {
+	case before.Kind == kind && before.Failed.Equal(failed):
+		return before.FailedUntil // something else has changed
+	case seen:
+		return now.Add(failureLasts)
+	}
+	return now.Add(failureLasts - max(now.Sub(failed), 0))
+}
 
 // phases and reasons are in the order of package eta's.
 var (
@@ -64,28 +82,23 @@ var (
 	}
 )
 
-// reportOf returns what the status of a route reports; nil if that is nothing that is
-// known. Of a reason that is not known the phase remains.
-func reportOf(u *unstructured.Unstructured, now time.Time) *exchange.Report {
+// reportOf returns what the status of a route reports, and when the operator found that the wake
+// has failed. The report is nil if that is nothing that is known. Of a reason that is not known
+// the phase remains.
+func reportOf(u *unstructured.Unstructured, now time.Time) (report *exchange.Report, failed time.Time) {
 	field := func(name string) string {
 		value, _, _ := unstructured.NestedString(u.Object, "status", "wake", name)
 		return value
 	}
 	phase := slices.Index(phases, v1beta1.WakePhase(field("phase")))
 	if phase <= 0 {
-		return nil
+		return nil, time.Time{}
 	}
 	reason := max(slices.Index(reasons, v1beta1.WakeReason(field("reason"))), 0)
 	expected, _ := time.Parse(time.RFC3339, field("expectedReadyTime"))
-	var failedUntil time.Time
-	if failed, err := time.Parse(time.RFC3339, field("failedTime")); err == nil {
-		if failed.After(now) {
-			failed = now // the operator's clock is ahead
-		}
-		failedUntil = failed.Add(failureCounts)
-	}
+	failed, _ = time.Parse(time.RFC3339, field("failedTime"))
 	return &exchange.Report{
 		Kind: u.GetKind(), Stage: eta.Stage{Phase: eta.Phase(phase), Reason: eta.Reason(reason)}, Reason: string(reasons[reason]),
-		Expected: expected, FailedUntil: failedUntil, At: now,
-	}
+		Expected: expected, At: now,
+	}, failed
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/pkg/kubesource"
+	"github.com/kedacore/http-add-on/pkg/routing"
 )
 
 // waking is a route with a status.
@@ -38,18 +39,18 @@ func TestAWakeReachesItsRouteWithoutACompile(t *testing.T) {
 		expected := time.Now().Add(time.Minute).Truncate(time.Second)
 		sink.Wake(waking(t, route, map[string]any{
 			"phase": "Pulling", "reason": "ImagePullFailed", "expectedReadyTime": expected.UTC().Format(time.RFC3339),
-		}))
+		}), true)
 		if got := compiled.Reported.Load(time.Time{}); got.Stage != (eta.Stage{Phase: eta.Pulling, Reason: eta.ImagePullFailed}) || !got.Expected.Equal(expected) {
 			t.Errorf("reported %+v", got)
 		}
 		if got := compiled.Reported.Load(time.Now().Add(1)); got.Stage != (eta.Stage{}) {
 			t.Errorf("reported %+v of a wake that is over", got)
 		}
-		sink.Wake(waking(t, route, map[string]any{"phase": "Pulling", "reason": "OfALaterVersion"}))
+		sink.Wake(waking(t, route, map[string]any{"phase": "Pulling", "reason": "OfALaterVersion"}), true)
 		if got := stage(); got != (eta.Stage{Phase: eta.Pulling}) {
 			t.Errorf("a reason that is not known: %+v", got)
 		}
-		sink.Wake(waking(t, old, nil))
+		sink.Wake(waking(t, old, nil), true)
 		if got := stage(); got.Phase != eta.Pulling {
 			t.Errorf("the object of another kind removes the report: %+v", got)
 		}
@@ -62,7 +63,7 @@ func TestAWakeReachesItsRouteWithoutACompile(t *testing.T) {
 		if again := match(s, "shop.test"); again == compiled || again.Reported.Load(time.Time{}).Stage.Phase != eta.Pulling {
 			t.Error("a route that is edited forgets its wake")
 		}
-		sink.Wake(waking(t, route, map[string]any{"phase": "OfALaterVersion"}))
+		sink.Wake(waking(t, route, map[string]any{"phase": "OfALaterVersion"}), true)
 		if got := stage(); got != (eta.Stage{}) {
 			t.Errorf("a phase that is not known: %+v", got)
 		}
@@ -77,9 +78,9 @@ func TestReportsGoWithTheirObject(t *testing.T) {
 		for _, spec := range []string{"", "timeouts: {readiness: soon}"} {
 			route := interceptorRoute(t, "shop", "shop.test", spec)
 			sink.Set(route)
-			sink.Wake(waking(t, route, map[string]any{"phase": "Pulling"}))
+			sink.Wake(waking(t, route, map[string]any{"phase": "Pulling"}), true)
 			settle()
-			sink.Wake(waking(t, route, map[string]any{"phase": "Loading"}))
+			sink.Wake(waking(t, route, map[string]any{"phase": "Loading"}), true)
 			sink.Delete(route)
 			settle()
 			if n := len(s.reports.of); n != 0 {
@@ -89,26 +90,50 @@ func TestReportsGoWithTheirObject(t *testing.T) {
 	})
 }
 
-// A failure counts from when the operator wrote it: an interceptor that begins beside one that
-// has died reads an old one.
-func TestAFailureCountsForAMinuteFromItsTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		now := time.Now()
-		for written, want := range map[time.Duration]time.Duration{
-			0: failureCounts, -20 * time.Second: failureCounts - 20*time.Second, -time.Hour: failureCounts - time.Hour,
-			time.Hour: failureCounts, // by a clock that is ahead
-		} {
-			u := waking(t, interceptorRoute(t, "shop", "shop.test", ""), map[string]any{
-				"phase": "Pulling", "failedTime": now.Add(written).UTC().Format(time.RFC3339),
-			})
-			if got := reportOf(u.(*unstructured.Unstructured), now).FailedUntil.Sub(now); got != want {
-				t.Errorf("written %v from now: counts for %v, want %v", written, got, want)
+// An interceptor that begins beside an operator that has died reads an old failure. One that sees
+// the write does not depend on the operator's clock.
+func TestAFailureCountsForAMinuteFromItsWrite(t *testing.T) {
+	const old, later = -time.Hour, time.Hour // by a clock that is behind, and one that is ahead
+	for _, test := range []struct {
+		reason string
+		writes []time.Duration // relative to now, 10s apart; the first one was there before
+		want   time.Duration   // from the last one
+	}{
+		{"it was just written", []time.Duration{0}, failureLasts},
+		{"it was written before", []time.Duration{-20 * time.Second}, failureLasts - 20*time.Second},
+		{"it is old", []time.Duration{old}, failureLasts + old},
+		{"by a clock that is ahead", []time.Duration{later}, failureLasts},
+		{"and is written again", []time.Duration{later, later}, failureLasts},
+		{"by a clock that is behind", []time.Duration{old, old}, failureLasts},
+		{"and something else is written", []time.Duration{old, old, old - 10*time.Second}, failureLasts - 10*time.Second},
+		{"by a clock that is set back", []time.Duration{0, old}, failureLasts},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := run(t, logr.Discard())
+			route := interceptorRoute(t, "shop", "shop.test", "")
+			reported := s.reports.route(routing.Key{Namespace: "ns", Name: "shop"})
+			for i, written := range test.writes {
+				if i > 0 {
+					time.Sleep(10 * time.Second)
+				}
+				s.Wake(waking(t, route, map[string]any{"phase": "Pulling", "failedTime": time.Now().Add(written).UTC().Format(time.RFC3339)}), i > 0)
 			}
-		}
+			if got := time.Until(reported.Load(time.Time{}).FailedUntil); got != test.want {
+				t.Errorf("%s: counts for %v, want %v", test.reason, got, test.want)
+			}
+		})
+	}
+}
+
+func TestAWakeWithoutATimeOfFailureHasNotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := run(t, logr.Discard())
+		route := interceptorRoute(t, "shop", "shop.test", "")
+		reported := s.reports.route(routing.Key{Namespace: "ns", Name: "shop"})
 		for _, field := range []any{nil, "soon", int64(1)} {
-			u := waking(t, interceptorRoute(t, "shop", "shop.test", ""), map[string]any{"phase": "Pulling", "failedTime": field})
-			if got := reportOf(u.(*unstructured.Unstructured), now); !got.FailedUntil.IsZero() {
-				t.Errorf("%v is a failure until %v", field, got.FailedUntil)
+			s.Wake(waking(t, route, map[string]any{"phase": "Pulling", "failedTime": field}), true)
+			if got := reported.Load(time.Time{}); got.Stage.Phase != eta.Pulling || !got.FailedUntil.IsZero() {
+				t.Errorf("%v is a failure: %+v", field, got)
 			}
 		}
 	})
@@ -137,7 +162,7 @@ func TestNoTextOfTheClusterReachesAClient(t *testing.T) {
 			{"phase": secret, "reason": "Unschedulable", "message": secret},
 			{"phase": map[string]any{secret: secret}, "reason": []any{secret}},
 		} {
-			sink.Wake(waking(t, route, wake))
+			sink.Wake(waking(t, route, wake), true)
 			w := httptest.NewRecorder()
 			now := eta.Progress{Stage: page.Reported.Load(time.Time{}).Stage}
 			if err := page.Page.ServeFinite(w, httptest.NewRequest(http.MethodGet, "/", nil), now); err != nil {

@@ -27,8 +27,9 @@ type Sink interface {
 	// Delete takes an object that is gone.
 	Delete(obj kubesource.Object)
 	// Wake takes a route whose status.wake is new or has changed. It is called in addition to
-	// Set, and without it if nothing else has changed.
-	Wake(obj kubesource.Object)
+	// Set, and without it if nothing else has changed. seen reports whether the source saw the
+	// change; otherwise it may be an old one.
+	Wake(obj kubesource.Object, seen bool)
 	// Synced is called once, after everything that existed at the start has been
 	// reported. Nothing is published before.
 	Synced()

@@ -36,8 +36,9 @@ type Handler[T Object] struct {
 	// Delete takes the last known state of an object that is gone.
 	Delete func(T)
 	// Wake takes a route whose status.wake is new or has changed, after Set if that is called
-	// too. Nil drops status.wake.
-	Wake func(T)
+	// too. seen reports whether the watch saw the change; otherwise it may be an old one. Nil drops
+	// status.wake.
+	Wake func(route T, seen bool)
 	// Trim drops unneeded fields before an object is kept in memory. Managed fields and
 	// annotations are always dropped. Nil keeps the rest.
 	Trim func(T)
@@ -96,11 +97,14 @@ func newWatch[T Object](object Object, h Handler[T], changed func(before, after 
 			f(o)
 		}
 	}
+	wake := func(obj any, seen bool) {
+		call(func(o T) { h.Wake(o, seen) }, obj)
+	}
 	w.handler = cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			call(h.Set, obj)
 			if h.Wake != nil && wakeOf(obj) != nil {
-				call(h.Wake, obj)
+				wake(obj, false)
 			}
 		},
 		UpdateFunc: func(before, after any) {
@@ -108,7 +112,7 @@ func newWatch[T Object](object Object, h Handler[T], changed func(before, after 
 				call(h.Set, after)
 			}
 			if h.Wake != nil && !equality.Semantic.DeepEqual(wakeOf(before), wakeOf(after)) {
-				call(h.Wake, after)
+				wake(after, true)
 			}
 		},
 		DeleteFunc: func(obj any) { call(h.Delete, obj) },

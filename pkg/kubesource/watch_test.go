@@ -84,9 +84,11 @@ func TestWakesOfRoutes(t *testing.T) {
 	w := Routes(Handler[*unstructured.Unstructured]{
 		Set:    func(*unstructured.Unstructured) { got = append(got, "set") },
 		Delete: func(*unstructured.Unstructured) {},
-		Wake: func(u *unstructured.Unstructured) {
+		Wake: func(u *unstructured.Unstructured, seen bool) {
 			phase, _, _ := unstructured.NestedString(u.Object, "status", "wake", "phase")
-			got = append(got, "wake "+phase)
+			if got = append(got, "wake "+phase); seen {
+				got = append(got, "seen")
+			}
 		},
 	})[0]
 	route := func(version, phase string, generation int64) *unstructured.Unstructured {
@@ -110,10 +112,10 @@ func TestWakesOfRoutes(t *testing.T) {
 	}{
 		{"new", nil, route("1", "", 1), []string{"set"}},
 		{"new, and it wakes", nil, route("1", "Pulling", 1), []string{"set", "wake Pulling"}},
-		{"begins", route("1", "", 1), route("2", "Pulling", 1), []string{"wake Pulling"}},
+		{"begins", route("1", "", 1), route("2", "Pulling", 1), []string{"wake Pulling", "seen"}},
 		{"another condition", route("1", "Pulling", 1), route("2", "Pulling", 1), nil},
-		{"ends", route("1", "Pulling", 1), route("2", "", 1), []string{"wake "}},
-		{"with a new spec", route("1", "Pulling", 1), route("2", "Loading", 2), []string{"set", "wake Loading"}},
+		{"ends", route("1", "Pulling", 1), route("2", "", 1), []string{"wake ", "seen"}},
+		{"with a new spec", route("1", "Pulling", 1), route("2", "Loading", 2), []string{"set", "wake Loading", "seen"}},
 	} {
 		got = nil
 		if test.before == nil {

@@ -20,10 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // sink passes on each call as text.
 type sink chan string
 
-func (s sink) Set(o kubesource.Object)    { s <- "set " + o.GetName() }
-func (s sink) Delete(o kubesource.Object) { s <- "delete " + o.GetName() }
-func (s sink) Wake(kubesource.Object)     {}
-func (s sink) Synced()                    { s <- "synced" }
+func (s sink) Set(o kubesource.Object)      { s <- "set " + o.GetName() }
+func (s sink) Delete(o kubesource.Object)   { s <- "delete " + o.GetName() }
+func (s sink) Wake(kubesource.Object, bool) {}
+func (s sink) Synced()                      { s <- "synced" }
 
 func (s sink) expect(t *testing.T, want ...string) {
 	t.Helper()

@@ -202,7 +202,7 @@ func (w *world) reports(name string, wake map[string]any) {
 	w.sink <- sink
 	sink.Wake(&unstructured.Unstructured{Object: map[string]any{
 		"kind": "InterceptorRoute", "metadata": map[string]any{"namespace": "default", "name": name}, "status": map[string]any{"wake": wake},
-	}})
+	}}, true)
 }
 
 // backend starts a server that no Service knows yet and returns its address.

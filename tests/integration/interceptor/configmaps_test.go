@@ -31,9 +31,9 @@ func (s seen) Set(o kubesource.Object) {
 		s.configMaps <- o.GetNamespace() + "/" + o.GetName()
 	}
 }
-func (s seen) Delete(kubesource.Object) {}
-func (s seen) Wake(kubesource.Object)   {}
-func (s seen) Synced()                  { close(s.synced) }
+func (s seen) Delete(kubesource.Object)     {}
+func (s seen) Wake(kubesource.Object, bool) {}
+func (s seen) Synced()                      { close(s.synced) }
 
 var _ = Describe("The right to read ConfigMaps", func() {
 	It("is needed in the namespaces that are named, and nowhere without them", func(ctx SpecContext) {
