@@ -1,6 +1,7 @@
 package coldstart
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
@@ -75,9 +76,13 @@ func (l *livePage) ready(p *pending) error {
 	return l.live.Reload()
 }
 
-// failed ends the page. The browser comes back, and gets the failure if it is still one.
+// failed ends the page with what has happened. The browser comes back, and gets the failure if it
+// is still one.
 func (l *livePage) failed(p *pending, failure *clienterror.Error) error {
 	p.asksAgain(l.page)
+	if failure.Status == http.StatusServiceUnavailable { // time will not help
+		return sent(failure, l.live.Failed())
+	}
 	return sent(failure, l.live.Late())
 }
 

@@ -64,6 +64,8 @@ func (b *browser) asks(ctx context.Context, header ...string) (got string, took 
 		return b.next.to[before], took
 	case failed && failure.Sent && strings.Contains(body, "unusually long"):
 		return "late", took
+	case failed && failure.Sent && strings.Contains(body, "cannot be started"):
+		return "failed", took
 	case failed && !failure.Sent && body == "":
 		return http.StatusText(failure.Status), took
 	case err != nil:
@@ -153,6 +155,25 @@ func TestReadinessTimeoutOfAPage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An open page says that the wake has failed. The browser comes back, and gets the error while
+// that lasts.
+func TestAPageOfAWakeThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const s, unavailable = time.Second, "Service Unavailable"
+		route := &exchange.Route{FailEarly: true, Reported: &exchange.Reported{}}
+		b := newBrowser(t, route, page.Options{})
+		time.AfterFunc(3*s, func() {
+			route.Reported.Set("", &exchange.Report{At: time.Now(), FailedUntil: time.Now().Add(60 * s)})
+		})
+		for i, step := range []asked{{0, nil, "failed", 3 * s}, {5 * s, nil, unavailable, 0}, {10 * s, nil, unavailable, 0}, {45 * s, nil, "page", 20 * s}} {
+			<-time.After(step.after)
+			if got, took := b.asks(t.Context(), "Sec-Fetch-Dest", "document"); got != step.want || took != step.took {
+				t.Fatalf("request %d: %q after %v, want %q after %v", i, got, took, step.want, step.took)
+			}
+		}
+	})
 }
 
 func TestCrossSiteNavigationIsHeld(t *testing.T) {

@@ -61,12 +61,13 @@ func TestAFailureThatDoesNotCount(t *testing.T) {
 	for reason, c := range map[string]struct {
 		policy string
 		at     time.Time
+		seen   bool
 	}{
-		"an old one":                  {"Fail", time.Now().Add(-2 * time.Minute)},
-		"of a route with the default": {"Wait", time.Now()},
+		"an old one":                  {"Fail", time.Now().Add(-2 * time.Minute), false},
+		"of a route with the default": {"Wait", time.Now(), true},
 	} {
 		w := newWorld(t, route("coldStart: {onFailure: "+c.policy+"}"))
-		w.reports("app", failing(c.at))
+		w.reported("app", failing(c.at), c.seen)
 		held := w.later(w.request(http.MethodGet, "app.test", "/", ""))
 		w.held("default/app", 1)
 		w.ready("app", w.backend(say("awake")))

@@ -195,14 +195,18 @@ func (w *world) change(documents string) {
 	}
 }
 
-// reports hands the wake of a route to the interceptor, as its watch of routes does.
-func (w *world) reports(name string, wake map[string]any) {
+// reports hands the wake of a route to the interceptor, as its watch of routes does that sees it
+// change.
+func (w *world) reports(name string, wake map[string]any) { w.reported(name, wake, true) }
+
+// reported hands the wake of a route to the interceptor, which may have seen it change.
+func (w *world) reported(name string, wake map[string]any, seen bool) {
 	w.t.Helper()
 	sink := <-w.sink
 	w.sink <- sink
 	sink.Wake(&unstructured.Unstructured{Object: map[string]any{
 		"kind": "InterceptorRoute", "metadata": map[string]any{"namespace": "default", "name": name}, "status": map[string]any{"wake": wake},
-	}}, true)
+	}}, seen)
 }
 
 // backend starts a server that no Service knows yet and returns its address.

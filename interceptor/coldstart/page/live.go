@@ -39,7 +39,7 @@ type Live struct {
 }
 
 // Open answers with a live page. now is how far the wake is. The caller calls Tick each
-// Interval, and ends the page by Reload when the target is ready, or by Late.
+// Interval, and ends the page by Reload when the target is ready, or by Late or Failed.
 func (p *Page) Open(w http.ResponseWriter, r *http.Request, now eta.Progress) (*Live, error) {
 	body, own := p.begin(r, now)
 	p.setHeader(w.Header(), r, now, own)
@@ -83,6 +83,10 @@ func (l *Live) Reload() error {
 // Late says that the target did not become ready in time. The browser comes back by
 // itself, and gets to know what came of it.
 func (l *Live) Late() error { return l.end(late+again, 0) }
+
+// Failed says that the target cannot start as it is. The browser comes back by itself, as after
+// Late.
+func (l *Live) Failed() error { return l.end(failed+again, 0) }
 
 // end writes the last piece of the page. On the user's own page it appears after some seconds:
 // the browser has left by then, unless something is wrong. Its links have the color of the user's

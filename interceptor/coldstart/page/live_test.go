@@ -153,18 +153,23 @@ func TestLivePageEndsAfterTwentySeconds(t *testing.T) {
 	})
 }
 
-func TestLivePageThatIsLateSaysSo(t *testing.T) {
+func TestLivePageSaysThatItIsLateOrCannotStart(t *testing.T) {
 	for name, p := range map[string]*Page{"built in": compile(t, Options{}), "of the user": withTemplate(t, ownPage, Options{})} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newRecorder()
-			live, err := p.Open(w, navigation(t.Context()), eta.Progress{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := live.Late(); err != nil || !strings.Contains(w.page(), `<p>This takes unusually long.</p><a href="">Reload</a>`) || strings.Contains(w.page(), `content="0`) {
-				t.Errorf("%s: error %v\n%s", name, err, w.page())
-			}
-		})
+		for words, end := range map[string]func(*Live) error{
+			"This takes unusually long.":                       (*Live).Late,
+			"The application cannot be started at the moment.": (*Live).Failed,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newRecorder()
+				live, err := p.Open(w, navigation(t.Context()), eta.Progress{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := end(live); err != nil || !strings.Contains(w.page(), `<p>`+words+`</p><a href="">Reload</a>`) || strings.Contains(w.page(), `content="0`) {
+					t.Errorf("%s: error %v\n%s", name, err, w.page())
+				}
+			})
+		}
 	}
 }
 

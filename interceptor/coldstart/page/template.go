@@ -40,6 +40,8 @@ const (
 		`<a href="">Open</a></div>`
 	// late is the last word of a page whose target did not become ready in time.
 	late = "<p>This takes unusually long.</p>"
+	// failed is that of a page whose target cannot start as it is.
+	failed = "<p>The application cannot be started at the moment.</p>"
 	// again is for browsers that do not follow a refresh.
 	again = `<a href="">Reload</a>`
 )
