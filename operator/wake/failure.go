@@ -76,7 +76,8 @@ func (w *wake) failure(cold *v1beta1.ColdStartSpec, v verdict, now time.Time) (a
 		return nil, left
 	}
 	if w.shown != nil && w.shown.FailedTime != nil {
-		if left := failureEach - now.Sub(w.shown.FailedTime.Time); left > 0 {
+		// One that was ahead by the clock of another operator is old.
+		if left := failureEach - now.Sub(w.shown.FailedTime.Time); left > 0 && left <= failureEach {
 			return w.shown.FailedTime, left
 		}
 	}

@@ -119,3 +119,20 @@ func TestAFailureOutlivesItsOperator(t *testing.T) {
 		f.want(t, 0, "0s shop PullingImagePullFailed failed", "event ImagePullFailed")
 	})
 }
+
+// The clock of the operator before may have been ahead.
+func TestAFailureOfAnOperatorWhoseClockWasAheadIsRenewed(t *testing.T) {
+	following(t, func(f *follower) {
+		f.cold = &v1beta1.ColdStartSpec{OnFailure: v1beta1.OnFailureFail}
+		ahead := metav1.NewTime(f.Now().Add(time.Hour))
+		stored := &v1beta1.WakeStatus{
+			Phase: v1beta1.WakePulling, Reason: v1beta1.WakeImagePullFailed, StartedAt: ahead, PhaseSince: ahead, FailedTime: &ahead,
+		}
+		missing := verdict{phase: v1beta1.WakePulling, reason: v1beta1.WakeImagePullFailed}
+		f.target.wake = begin(stored, missing.phase, f.Now())
+		f.sees(0, missing)
+		f.want(t, quietFor, "2s shop PullingImagePullFailed failed", "event ImagePullFailed")
+		f.sees(failureEach-quietFor, missing)
+		f.want(t, 0, "30s shop PullingImagePullFailed failed")
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -34,6 +35,12 @@ type verdict struct {
 	// sandboxed means that the volumes and the network of the pod are there. Older kubelets
 	// report that only after the images.
 	sandboxed bool
+	// probe is the one that the container must pass, which runs since a time. Nil means no probe.
+	probe     *corev1.Probe
+	container string
+	running   time.Time
+	// vague means that events may have a better message.
+	vague bool
 }
 
 // judge returns the verdict about the pods of a target, which is that about the pod that is
@@ -114,7 +121,7 @@ func judgeContainers(v verdict) verdict {
 	least := v
 	for i := range pod.Status.ContainerStatuses {
 		c := judgeContainer(v, &pod.Status.ContainerStatuses[i], false)
-		if rank(c.phase) < rank(least.phase) || c.phase == least.phase && least.reason == "" {
+		if rank(c.phase) < rank(least.phase) || c.phase == least.phase && least.reason == "" && (c.reason != "" || least.probe == nil) {
 			least = c
 		}
 	}
@@ -142,6 +149,23 @@ func sidecar(pod *corev1.Pod, name string) bool {
 	})
 }
 
+// probeOf returns the probe that a container which runs must pass next; nil if it has none, or has
+// passed it.
+func probeOf(pod *corev1.Pod, status *corev1.ContainerStatus) *corev1.Probe {
+	for _, containers := range [...][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			switch c := &containers[i]; {
+			case c.Name != status.Name || status.Ready:
+			case started(status):
+				return c.ReadinessProbe
+			default:
+				return c.StartupProbe
+			}
+		}
+	}
+	return nil
+}
+
 func started(c *corev1.ContainerStatus) bool { return c.Started != nil && *c.Started }
 
 // judgeContainer fills in what the status of a container says. The reasons of the kubelet
@@ -156,6 +180,7 @@ func judgeContainer(v verdict, c *corev1.ContainerStatus, init bool) verdict {
 		if v.phase = v1beta1.WakeLoading; init || !started(c) {
 			v.phase = v1beta1.WakeStarting
 		}
+		v.probe, v.container, v.running = probeOf(v.pod, c), c.Name, c.State.Running.StartedAt.Time
 		if c.RestartCount > 0 && !c.Ready {
 			phase := v.phase
 			v = crashed(v, c)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
@@ -198,10 +199,13 @@ func TestExplain(t *testing.T) {
 func TestTrimKeepsWhatIsJudgedAndNoMore(t *testing.T) {
 	p := pod("a", waiting("ErrImagePull"))
 	p.Labels = map[string]string{"app": "a"}
-	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "image", Env: []corev1.EnvVar{{Name: "TOKEN", Value: "secret"}}}}
+	env := []corev1.EnvVar{{Name: "TOKEN", Value: "secret"}}
+	probe := &corev1.Probe{PeriodSeconds: 7, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/secret"}}}
+	p.Spec.Containers = []corev1.Container{{Name: "a", Image: "image", Env: env}, {Name: "b", Env: env, ReadinessProbe: probe}}
 	p.Status.ContainerStatuses[0].State.Waiting.Message = strings.Repeat("ä", 1000)
 	trim(p)
-	if len(p.Spec.Containers) != 0 || p.Labels["app"] != "a" || len(p.Status.ContainerStatuses[0].State.Waiting.Message) > maxMessage {
+	times := []corev1.Container{{Name: "b", ReadinessProbe: &corev1.Probe{PeriodSeconds: 7}}}
+	if !equality.Semantic.DeepEqual(p.Spec.Containers, times) || p.Labels["app"] != "a" || len(p.Status.ContainerStatuses[0].State.Waiting.Message) > maxMessage {
 		t.Errorf("kept %+v", p)
 	}
 }

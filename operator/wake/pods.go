@@ -197,7 +197,16 @@ func trim(pod *corev1.Pod) {
 	}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
-		kept.Spec.InitContainers = append(kept.Spec.InitContainers, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy})
+		kept.Spec.InitContainers = append(kept.Spec.InitContainers, corev1.Container{
+			Name: c.Name, RestartPolicy: c.RestartPolicy, ReadinessProbe: trimProbe(c.ReadinessProbe), StartupProbe: trimProbe(c.StartupProbe),
+		})
+	}
+	for i := range pod.Spec.Containers {
+		if c := &pod.Spec.Containers[i]; c.ReadinessProbe != nil || c.StartupProbe != nil {
+			kept.Spec.Containers = append(kept.Spec.Containers, corev1.Container{
+				Name: c.Name, ReadinessProbe: trimProbe(c.ReadinessProbe), StartupProbe: trimProbe(c.StartupProbe),
+			})
+		}
 	}
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
@@ -210,6 +219,16 @@ func trim(pod *corev1.Pod) {
 	kept.Status.InitContainerStatuses = trimContainers(pod.Status.InitContainerStatuses)
 	kept.Status.ContainerStatuses = trimContainers(pod.Status.ContainerStatuses)
 	*pod = kept
+}
+
+// trimProbe keeps the times of a probe.
+func trimProbe(p *corev1.Probe) *corev1.Probe {
+	if p == nil {
+		return nil
+	}
+	return &corev1.Probe{
+		InitialDelaySeconds: p.InitialDelaySeconds, PeriodSeconds: p.PeriodSeconds, TimeoutSeconds: p.TimeoutSeconds, SuccessThreshold: p.SuccessThreshold,
+	}
 }
 
 func trimContainers(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {

@@ -101,8 +101,9 @@ type wake struct {
 	stuck  time.Time
 	// loops means that the kubelet has delayed a restart of the container since it last started.
 	loops bool
-	// shown is what the writer has last got.
+	// shown is what the writer has last got, and vague whether events may have a better message.
 	shown *v1beta1.WakeStatus
+	vague bool
 	evidence
 }
 
@@ -236,15 +237,16 @@ func storedWake(raw *unstructured.Unstructured) *v1beta1.WakeStatus {
 	return stored
 }
 
-// begin returns a wake that begins, or goes on that another operator has begun.
+// begin returns a wake that begins, or goes on that another operator has begun. That one's clock
+// may have been ahead.
 func begin(stored *v1beta1.WakeStatus, phase v1beta1.WakePhase, now time.Time) *wake {
 	w := &wake{started: now, entered: map[v1beta1.WakePhase]time.Time{}}
 	if stored != nil && stored.Phase == phase {
-		w.started, w.since, w.phase = stored.StartedAt.Time, stored.PhaseSince.Time, phase
+		w.started, w.since, w.phase = sooner(stored.StartedAt.Time, now), sooner(stored.PhaseSince.Time, now), phase
 		w.expected, w.shown = stored.ExpectedReadyTime, stored
 		w.entered[phase] = w.since
 		if stored.FailedTime != nil {
-			w.reason, w.stuck = stored.Reason, w.since // that was long enough
+			w.reason, w.stuck = stored.Reason, time.Time{} // that was long enough
 		}
 	}
 	return w
@@ -280,10 +282,12 @@ func (r *Reconciler) show(ctx context.Context, in object, cold *v1beta1.ColdStar
 	}
 	// The kubelet words one problem in several ways. The words for what a pod waits for are our
 	// own.
+	better := v.reason == "" || w.vague && !v.vague
 	if w.shown != nil && w.shown.Phase == v.phase && w.shown.Reason == v.reason &&
-		(v.reason != "" || w.shown.Message == v.message) && w.shown.FailedTime.Equal(failedAt) {
+		(!better || w.shown.Message == v.message) && w.shown.FailedTime.Equal(failedAt) {
 		return again
 	}
+	w.vague = v.vague
 	w.shown = &v1beta1.WakeStatus{
 		Phase: v.phase, Reason: v.reason, Message: v.message,
 		StartedAt: metav1.NewTime(w.started), PhaseSince: metav1.NewTime(w.since), ExpectedReadyTime: w.expected, FailedTime: failedAt,
@@ -363,6 +367,14 @@ func (r *Reconciler) changed(namespace string, pod *corev1.Pod) {
 			r.queue.Add(reconcile.Request{NamespacedName: name})
 		}
 	}
+}
+
+// sooner returns the earlier of two times.
+func sooner(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // median returns the upper median, as overestimating is the better error; 0 of none.
