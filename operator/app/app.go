@@ -86,8 +86,8 @@ func New(ctx context.Context, cfg config.Config, cluster *rest.Config, log logr.
 	)
 	httpScaledObjects := &httpscaledobject.Reconciler{
 		Client: m.GetClient(), Status: status, ScalerAddress: cfg.ScalerAddress(namespace),
-		AllNamespaces: cfg.WatchNamespace == "",
-		KEDA:          scaledObjects, Services: services, Limits: cfg.Routes.Limits,
+		AllNamespaces: cfg.WatchNamespace == "", Live: m.GetAPIReader(), Namespace: namespace,
+		KEDA: scaledObjects, Services: services, Limits: cfg.Routes.Limits,
 	}
 	interceptorRoutes := &interceptorroute.Reconciler{
 		Client: m.GetClient(), Live: m.GetAPIReader(), Status: status,

@@ -165,19 +165,32 @@ func (r *Reconciler) settled(raw *unstructured.Unstructured) []metav1.Condition 
 	return []metav1.Condition{conditions.None(api.ConditionContested)}
 }
 
-// gone reports whether there is certainly no scaler at an address.
+// gone reports whether there is certainly no scaler at an address. An operator that sees one
+// namespace looks into its own one besides: its scaler's Service may have been renamed.
 func (r *Reconciler) gone(ctx context.Context, address string) (bool, error) {
 	host, _, _ := strings.Cut(address, ":")
 	name, namespace, ok := strings.Cut(host, ".")
-	if !ok || !r.Services.Available() || !r.AllNamespaces {
+	if !ok {
 		return false, nil
 	}
 	namespace, _, _ = strings.Cut(namespace, ".")
-	err := r.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &corev1.Service{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return false, fmt.Errorf("looking for the scaler of another install: %w", err)
+	var services client.Reader
+	switch {
+	case r.AllNamespaces && r.Services.Available():
+		services = r.Client
+	case !r.AllNamespaces && namespace == r.Namespace:
+		services = r.Live
+	default:
+		return false, nil
 	}
-	return err != nil, nil
+	err := services.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &corev1.Service{})
+	switch {
+	case err == nil, apierrors.IsForbidden(err): // a role of a user's own may not allow it
+		return false, nil
+	case apierrors.IsNotFound(err):
+		return true, nil
+	}
+	return false, fmt.Errorf("looking for the scaler of another install: %w", err)
 }
 
 // otherInstalls returns the names under which other installs have applied a ScaledObject.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -224,19 +225,45 @@ func TestAnInstallThatIsGoneIsReplaced(t *testing.T) {
 	}
 }
 
-// An install that sees one namespace cannot know whether another one is gone.
-func TestAnInstallOfOneNamespaceTakesNothingOver(t *testing.T) {
-	i := newInstalls(t, shop(), scaler("one"))
-	one, two := i.install("one"), i.install("two")
-	two.AllNamespaces = false
-	i.reconcile(one)
-	if err := i.api.Delete(t.Context(), scaler("one")); err != nil {
-		t.Fatal(err)
+// An install that sees one namespace cannot know whether another one is gone. One in its own
+// namespace, such as itself under another name, is an exception.
+func TestAnInstallOfOneNamespaceTakesOverWhatItKnows(t *testing.T) {
+	for _, test := range []struct {
+		reason    string
+		namespace string // of the operator
+		gone      bool   // the other scaler is
+		forbidden bool   // to read Services
+		want      string
+	}{
+		{"another namespace", "two", true, false, "scaler.one:9090"},
+		{"a renamed Service", "one", true, false, "renamed.one:9090"},
+		{"another install of the namespace", "one", false, false, "scaler.one:9090"},
+		{"a role that does not allow it", "one", true, true, "scaler.one:9090"},
+	} {
+		i := newInstalls(t, shop(), scaler("one"))
+		one, other := i.install("one"), i.withScaler("renamed.one")
+		other.AllNamespaces, other.Namespace, other.Live = false, test.namespace, i.api
+		if test.forbidden {
+			other.Live = forbidden{}
+		}
+		i.reconcile(one)
+		if test.gone {
+			if err := i.api.Delete(t.Context(), scaler("one")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		i.reconcile(other)
+		if address := keda.ScalerAddress(i.get(keda.ScaledObjectKind())); address != test.want {
+			t.Errorf("%s: the scaler is %s, want %s", test.reason, address, test.want)
+		}
 	}
-	i.reconcile(two)
-	if address := keda.ScalerAddress(i.get(keda.ScaledObjectKind())); address != "scaler.one:9090" {
-		t.Errorf("the scaler is %s", address)
-	}
+}
+
+// forbidden is an API server that allows nothing.
+type forbidden struct{ client.Reader }
+
+func (forbidden) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return apierrors.NewForbidden(schema.GroupResource{}, "", nil)
 }
 
 // Another scaleTargetRef.name leaves the workload that it named before running: the condition

@@ -80,6 +80,9 @@ type Reconciler struct {
 	ScalerAddress string
 	// AllNamespaces means that Client sees all namespaces.
 	AllNamespaces bool
+	// Live reads Services of the operator's own namespace, Namespace, if Client does not see it.
+	Live      client.Reader
+	Namespace string
 	// KEDA is the availability of ScaledObjects, Services that of Services.
 	KEDA, Services *availability.Kind
 	// Limits of the matches of routes.
