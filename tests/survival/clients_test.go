@@ -291,6 +291,7 @@ type ghost struct {
 	leave           func(*net.TCPConn) // before it is closed
 	tls             bool
 	host            string // cold.test if empty
+	limit           int64  // of the interceptor's memory; the chart's if 0
 }
 
 // to returns a ghost that asks another host.
@@ -350,6 +351,7 @@ func (v *victim) awaken(name string) {
 // requests is forwarded.
 func TestGhosts(t *testing.T) {
 	each, all := ghosts(t)
+	const roomy = 16 << 30
 	reset := func(conn *net.TCPConn) { _ = conn.SetLinger(0) }
 	halfClose := func(conn *net.TCPConn) {
 		_ = conn.CloseWrite()
@@ -365,6 +367,8 @@ func TestGhosts(t *testing.T) {
 	if all {
 		kinds = append(kinds, []ghost{
 			{reason: "16 MiB", request: post(16 << 20)},
+			{reason: "16 MiB, and memory for them", request: post(16 << 20), limit: roomy},
+			{reason: "16 MiB and TLS, and memory for them", request: post(16 << 20), tls: true, limit: roomy},
 			{reason: "16 MiB and a reset", request: post(16 << 20), leave: reset},
 			{reason: "a reset", request: get, leave: reset},
 			{reason: "one byte late, and a half-close", request: get + "x", leave: halfClose},
@@ -376,7 +380,7 @@ func TestGhosts(t *testing.T) {
 	}
 	for _, kind := range kinds {
 		t.Run(kind.reason, func(t *testing.T) {
-			v := start(t, nil, securely(t)...)
+			v := startWithin(t, cmp.Or(kind.limit, chartLimit), nil, securely(t)...)
 			before := v.files()
 			slots := make(chan struct{}, 200)
 			var sending sync.WaitGroup

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// group is a control group with the memory limit of the chart; empty where the machine
+// group is a control group with a memory limit; empty where the machine
 // does not allow one. Then the peak of the process is what a test looks at.
 type group string
 
 // newGroup makes a control group below that of this process (version 1), or below the
 // root (version 2, whose groups with processes have no children).
-func newGroup(t *testing.T) group {
+func newGroup(t *testing.T, limit int64) group {
 	t.Helper()
 	base, file := "/sys/fs/cgroup", "memory.max"
 	if own, ok := ownGroup(); ok {
@@ -27,7 +27,7 @@ func newGroup(t *testing.T) group {
 		return ""
 	}
 	t.Cleanup(func() { _ = os.Remove(path) })
-	if err := os.WriteFile(filepath.Join(path, file), []byte(strconv.Itoa(limit)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(path, file), []byte(strconv.FormatInt(limit, 10)), 0o600); err != nil {
 		t.Logf("without a control group: %v", err)
 		return ""
 	}
