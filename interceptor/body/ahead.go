@@ -98,6 +98,7 @@ func readAhead(b *Body, budget *Budget, limit int64, interest Interest) *ahead {
 		body: b, chain: r.WithContext(r.Context()), budget: budget, limit: int(min(limit, maxWhole)), object: interest == Object,
 		settled: make(chan struct{}), failed: make(chan struct{}), progress: time.Now(),
 	}
+	b.turn.ahead = true
 	a.window = b.Window()
 	budget.Take(a.window)
 	a.changed.L = &a.mu
@@ -233,7 +234,7 @@ func (a *ahead) pump() {
 		if room == nil {
 			return
 		}
-		n, err := a.body.readSource(room)
+		n, err := a.body.readSource(room[:min(len(room), mostAhead)])
 		if n > 0 {
 			empty = -1
 		} else if err == nil && empty == maxEmptyReads {

@@ -26,6 +26,7 @@ type Body struct {
 	source  io.ReadCloser // net/http's body
 	w       http.ResponseWriter
 	ended   atomic.Bool
+	turn    Turn // of who reads source
 	// trailers are those that the client has announced and that may pass.
 	trailers []string
 
@@ -171,6 +172,7 @@ func (b *Body) setReading(reading bool) {
 // readSource reads what the client sends.
 func (b *Body) readSource(p []byte) (int, error) {
 	n, err := b.source.Read(p)
+	b.turn.Took(n)
 	if errors.Is(err, io.EOF) {
 		b.ended.Store(true)
 		b.keepTrailers()

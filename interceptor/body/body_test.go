@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/tests/support/turns"
 )
 
 // begin reads the body of r ahead.
@@ -759,5 +760,23 @@ func TestReplay(t *testing.T) {
 
 	if b, ok := (*Body)(nil).Replay(); !ok || len(b) != 0 {
 		t.Error("no body is whole")
+	}
+}
+
+// A client whose bytes are always there already would keep the processor.
+func TestALargeBodyLetsOthersRun(t *testing.T) {
+	const reads = 1000 // of 256 KiB
+	source := turns.Reader(reads)
+	r := httptest.NewRequest(http.MethodPost, "/", &source)
+	b := Open(httptest.NewRecorder(), r)
+	got := turns.During(func() {
+		for buf := make([]byte, 256<<10); ; {
+			if _, err := b.Read(buf); err != nil {
+				return
+			}
+		}
+	})
+	if got < reads/8 {
+		t.Errorf("another goroutine ran %d times during %d reads", got, reads)
 	}
 }

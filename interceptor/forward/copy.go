@@ -44,7 +44,7 @@ func (d *downstream) flush() {
 // sufficient known length begins with it. A client that does not read keeps its buffer: 700 of
 // them took 45 MiB.
 func copyBody(dst io.Writer, src io.Reader, length int64, large *body.Budget) error {
-	l := loan{large: large}
+	l, turn := loan{large: large}, body.Turn{}
 	for length > int64(buffers[l.tier].size) {
 		if !l.larger() {
 			break
@@ -68,6 +68,7 @@ func copyBody(dst io.Writer, src io.Reader, length int64, large *body.Budget) er
 		case err != nil:
 			return err
 		}
+		turn.Took(n)
 		if tier := l.tier; n == len(*buf) && l.larger() {
 			buffers[tier].put(buf)
 			buf = buffers[l.tier].get()

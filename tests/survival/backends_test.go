@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,4 +218,51 @@ func TestWatchersOfDemand(t *testing.T) {
 	}
 	<-time.After(2 * time.Second)
 	v.survived()
+}
+
+// Clients whose bodies never wait for the network leave the processor to others now and then.
+func TestBulk(t *testing.T) {
+	const clients = 200
+	backend := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(1<<40))
+		for piece := make([]byte, 256<<10); ; {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	}
+	for _, test := range []struct{ reason, head string }{
+		{"downloads", "GET / HTTP/1.1\r\nHost: bulk.test\r\n\r\n"},
+		{"uploads", "POST / HTTP/1.1\r\nHost: bulk.test\r\nContent-Length: 1000000000000\r\n\r\n"},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, target("bulk", "", h2c(t, backend), nil))
+			var conns []net.Conn
+			for range clients {
+				conns = append(conns, v.dial())
+			}
+			var transferred atomic.Int64
+			for _, conn := range conns {
+				go func() {
+					_, err := io.WriteString(conn, test.head)
+					transfer := conn.Read
+					if test.reason == "uploads" {
+						transfer = conn.Write
+					}
+					for buffer := make([]byte, 256<<10); err == nil; {
+						var n int
+						n, err = transfer(buffer)
+						transferred.Add(int64(n))
+					}
+				}()
+			}
+			<-time.After(5 * time.Second)
+			v.survived()
+			t.Logf("%d MiB were transferred", transferred.Load()>>20)
+		})
+	}
 }
