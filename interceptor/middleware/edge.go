@@ -169,11 +169,11 @@ func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 		// On HTTP/1.1 it would be a request line of the client's own. A method is a token, as the
 		// name of a field is (RFC 9110, 9.1).
 		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the method of the request is not valid"}
-	case !validHost(r.Host):
-		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the host of the request is not valid"}
 	case r.Method == http.MethodConnect:
 		// A tunnel is not a request of a route (RFC 9110, 9.3.6).
 		return &clienterror.Error{Status: http.StatusNotImplemented, Message: "this is not a tunnel"}
+	case !validHost(r.Host):
+		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the host of the request is not valid"}
 	case r.RequestURI == "*" && r.Method == http.MethodOptions:
 		// It asks for the options of the server itself (RFC 9110, 9.3.7).
 		s.response.Header().Set("Content-Length", "0")
@@ -443,6 +443,8 @@ func (w *response) WriteHeader(status int) {
 		if status >= 200 && w.last() {
 			w.Header().Set("Connection", "close")
 		}
+	} else if w.status == 0 && w.edge.coldHeader {
+		delete(w.Header(), coldStartHeader) // a backend's: we say that with the final status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

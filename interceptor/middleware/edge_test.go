@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -324,6 +326,41 @@ func TestColdStartHeader(t *testing.T) {
 		if len(value) != 1 || cap(value) != 1 {
 			t.Errorf("whoever adds a value to %q changes other answers", value)
 		}
+	}
+}
+
+// The interceptor says it with the final status, in place of what a backend's 103 says.
+func TestColdStartHeaderOfAnInterimResponse(t *testing.T) {
+	step := func(w http.ResponseWriter, _ *http.Request, x *exchange.Exchange) error {
+		x.Cold = true
+		w.Header()[coldStartHeader] = []string{"the backend's"}
+		w.WriteHeader(http.StatusEarlyHints)
+		_, err := w.Write([]byte("a"))
+		return err
+	}
+	server := httptest.NewServer(NewEdge(exchange.HandlerFunc(step), EdgeOptions{
+		Metrics: instruments(t), Log: logr.Discard(), Now: time.Now, ColdStartHeader: true,
+	}))
+	defer server.Close()
+	interim := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, header textproto.MIMEHeader) error {
+		interim++
+		if got := header[coldStartHeader]; got != nil {
+			t.Errorf("the interim response says %q", got)
+		}
+		return nil
+	}})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if got := response.Header[coldStartHeader]; interim != 1 || !slices.Equal(got, slept) {
+		t.Errorf("%d interim responses, and %q", interim, got)
 	}
 }
 

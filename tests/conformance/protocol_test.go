@@ -67,6 +67,7 @@ func TestMethodsOfTheServer(t *testing.T) {
 		status int
 	}{
 		{"CONNECT", []hpack.HeaderField{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "app.test:443"}}, 501},
+		{"CONNECT to a host that is not valid", []hpack.HeaderField{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "app.test:x"}}, 501},
 		{"OPTIONS", frames.Fields("OPTIONS", "app.test", "*"), 200},
 	} {
 		stream, err := c.Request(true, test.fields...)
