@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strconv"
@@ -22,9 +23,16 @@ func TestMemoryIsAsDocumented(t *testing.T) {
 	stream := apiserver.Route("stream", "stream.test", apiserver.Object{
 		"coldStart": apiserver.Object{"streamingCallback": apiserver.Object{"message": "Loading."}},
 	})
+	serving := make(chan struct{}, n)
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		serving <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(slow.Close)
 	i := startInterceptor(t, apiserver.Service("cold", ""), apiserver.Endpoints("cold", 0), apiserver.Route("cold", "cold.test", nil),
-		apiserver.Service("stream", ""), apiserver.Endpoints("stream", 0), stream)
-	i.awaitRoutes(2)
+		apiserver.Service("stream", ""), apiserver.Endpoints("stream", 0), stream,
+		apiserver.Service("slow", ""), apiserver.Endpoints("slow", slow.Listener.Addr().(*net.TCPAddr).Port), apiserver.Route("slow", "slow.test", nil))
+	i.awaitRoutes(3)
 	documented := documentedMemory(t)
 	before := i.live()
 	check := func(what string, measured int64) {
@@ -39,7 +47,7 @@ func TestMemoryIsAsDocumented(t *testing.T) {
 	for _, object := range clusterOf(n) {
 		i.api.Set(object)
 	}
-	i.awaitRoutes(n + 2)
+	i.awaitRoutes(n + 3)
 	routes := i.live()
 	check("a route", (routes-before)/n)
 
@@ -65,7 +73,18 @@ func TestMemoryIsAsDocumented(t *testing.T) {
 		request(t, i.connect(), fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: stream.test\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			len(body), body), http.StatusOK)
 	}
-	check("an open stream", (i.live()-held)/n-(idle-routes)/n)
+	streams := i.live()
+	check("an open stream", (streams-held)/n-(idle-routes)/n)
+
+	for range n {
+		if _, err := io.WriteString(i.connect(), "GET / HTTP/1.1\r\nHost: slow.test\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range n {
+		<-serving
+	}
+	check("a request in service", (i.live()-streams)/n-(idle-routes)/n)
 }
 
 // request sends a request and reads the head of its response.
@@ -123,7 +142,7 @@ func documentedMemory(t *testing.T) map[string]int64 {
 		}
 		rows[row[1]] = value << map[string]int{"KiB": 10, "MiB": 20}[row[3]]
 	}
-	if len(rows) != 5 {
+	if len(rows) != 6 {
 		t.Fatalf("the table of the formula has %d rows: %v", len(rows), rows)
 	}
 	return rows
