@@ -6,7 +6,7 @@ const (
 	// mostAtATime is how much a goroutine reads before others run. It takes some 0.3 ms. To change more often costs
 	// caches: downloads took 1.3 times the CPU with 256 KiB.
 	mostAtATime = 1 << 20
-	// mostAhead is the same of a body that is read ahead. Nobody waits for that, and new memory takes longer to fill.
+	// mostAhead is the same of a body that is read ahead. No one waits for that, and new memory takes longer to fill.
 	mostAhead = 128 << 10
 )
 

@@ -86,7 +86,7 @@ type Neighbor struct {
 	running    sync.WaitGroup
 }
 
-// empty is no argument, or no result.
+// empty stands for arguments or results of a method without them.
 type empty = struct{}
 
 // report is how a bystander fared.

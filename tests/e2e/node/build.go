@@ -15,13 +15,13 @@ import (
 
 // tools are folders with what a node needs.
 type tools struct {
-	Kubernetes string // the control plane, kubelet, kube-proxy and kubectl
+	Kubernetes string // the control plane, kubelet, kube-proxy, kubectl
 	Containerd string // containerd and its shim
 	CoreDNS    string
-	KEDA       string // operator, adapter and webhooks
-	Images     string // registry
+	KEDA       string // operator, adapter and webhooks.
+	Images     string // registry.
 	Charts     string // helm
-	Bin        string // modelsim, webapp, greeter, agent and pause
+	Bin        string // modelsim, webapp, greeter, agent and pause.
 	Curl       string // this machine's
 	Traefik    string // empty if it was not built
 	Layouts    string // of our images, as make image builds them
