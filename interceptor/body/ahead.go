@@ -98,7 +98,6 @@ func readAhead(b *Body, budget *Budget, limit int64, interest Interest) *ahead {
 		body: b, chain: r.WithContext(r.Context()), budget: budget, limit: int(min(limit, maxWhole)), object: interest == Object,
 		settled: make(chan struct{}), failed: make(chan struct{}), progress: time.Now(),
 	}
-	b.turn.ahead = true
 	a.window = b.Window()
 	budget.Take(a.window)
 	a.changed.L = &a.mu
@@ -234,7 +233,7 @@ func (a *ahead) pump() {
 		if room == nil {
 			return
 		}
-		n, err := a.body.readSource(room[:min(len(room), mostAhead)])
+		n, err := a.body.readSource(room)
 		if n > 0 {
 			empty = -1
 		} else if err == nil && empty == maxEmptyReads {
@@ -377,7 +376,7 @@ func (a *ahead) resize(size int) {
 		a.reserved = size
 	}
 	moved := make([]byte, len(a.buf)-a.taken, size)
-	copy(moved, a.buf[a.taken:])
+	a.body.turn.read += copy(moved, a.buf[a.taken:])
 	a.buf, a.taken = moved, 0
 }
 
