@@ -7,37 +7,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kedacore/http-add-on/tests/support/policies"
 )
 
-// peer is a pod that connects.
-type peer struct {
-	namespace string
-	labels    map[string]string
-}
-
-// reaches reports whether a policy of a namespace lets a peer in on a port.
-func reaches(t *testing.T, from peer, policy *networkingv1.NetworkPolicy, port string) bool {
-	t.Helper()
-	selects := func(selector *metav1.LabelSelector, set map[string]string) bool {
-		s, err := metav1.LabelSelectorAsSelector(selector)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.Matches(labels.Set(set))
-	}
+// reaches reports whether a policy lets a pod in on a port.
+func reaches(from policies.Pod, policy *networkingv1.NetworkPolicy, port string) bool {
 	return slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
-		named := slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port.StrVal == port })
-		return named && (len(rule.From) == 0 || slices.ContainsFunc(rule.From, func(f networkingv1.NetworkPolicyPeer) bool {
-			inside := from.namespace == policy.Namespace
-			if f.NamespaceSelector != nil {
-				inside = selects(f.NamespaceSelector, map[string]string{corev1.LabelMetadataName: from.namespace})
-			}
-			return inside && selects(f.PodSelector, from.labels)
-		}))
+		return policies.Admits(rule, policy.Namespace, from, port)
 	})
 }
 
@@ -47,27 +25,27 @@ func admitted(t *testing.T, text []byte, namespace, app string) (got map[string]
 	t.Helper()
 	objects := decode(t, text)
 	deployments := of[appsv1.Deployment](t, objects, "Deployment")
-	pod := func(name string) peer {
+	pod := func(name string) policies.Pod {
 		d := deployments["keda-add-ons-http-"+name]
-		return peer{d.Namespace, d.Spec.Template.Labels}
+		return policies.Pod{Namespace: d.Namespace, Labels: d.Spec.Template.Labels}
 	}
-	peers := map[string]peer{
-		"KEDA":                          {namespace, map[string]string{"app": app, "x": "y"}},
-		"KEDA's labels elsewhere":       {"apps", map[string]string{"app": app}},
-		"another pod of its namespace":  {namespace, map[string]string{"app": "other"}},
+	peers := map[string]policies.Pod{
+		"KEDA":                          {Namespace: namespace, Labels: map[string]string{"app": app, "x": "y"}},
+		"KEDA's labels elsewhere":       {Namespace: "apps", Labels: map[string]string{"app": app}},
+		"another pod of its namespace":  {Namespace: namespace, Labels: map[string]string{"app": "other"}},
 		"the scaler":                    pod("external-scaler"),
 		"an interceptor":                pod("interceptor"),
-		"the scaler's labels elsewhere": {"apps", pod("external-scaler").labels},
-		"anybody":                       {"apps", nil},
+		"the scaler's labels elsewhere": {Namespace: "apps", Labels: pod("external-scaler").Labels},
+		"anybody":                       {Namespace: "apps", Labels: nil},
 	}
 	everybody, got = slices.Sorted(maps.Keys(peers)), map[string][]string{}
 	for _, component := range []string{"external-scaler", "interceptor", "controller-manager"} {
 		to := pod(component)
 		for _, policy := range of[networkingv1.NetworkPolicy](t, objects, "NetworkPolicy") {
 			if policy.Namespace == "" { // that of kubectl apply -n
-				policy.Namespace = to.namespace
+				policy.Namespace = to.Namespace
 			}
-			if !labels.SelectorFromSet(policy.Spec.PodSelector.MatchLabels).Matches(labels.Set(to.labels)) || policy.Namespace != to.namespace {
+			if !policies.Selects(&policy, to) {
 				continue
 			}
 			if !slices.Equal(policy.Spec.PolicyTypes, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}) {
@@ -76,7 +54,7 @@ func admitted(t *testing.T, text []byte, namespace, app string) (got map[string]
 			for _, port := range deployments["keda-add-ons-http-"+component].Spec.Template.Spec.Containers[0].Ports {
 				key := component + " " + port.Name
 				for _, name := range everybody {
-					if reaches(t, peers[name], &policy, port.Name) {
+					if reaches(peers[name], &policy, port.Name) {
 						got[key] = append(got[key], name)
 					}
 				}
@@ -125,15 +103,15 @@ func TestExamplesOfNetworkPolicies(t *testing.T) {
 	app.Spec.Ingress[0].Ports[0].Port.StrVal = "http" // a number in the file, as the application's port has no name that we know
 	interceptor := of[appsv1.Deployment](t, decode(t, text), "Deployment")["keda-add-ons-http-interceptor"].Spec.Template.Labels
 	for _, test := range []struct {
-		from peer
+		from policies.Pod
 		want bool
 	}{
-		{peer{"keda", interceptor}, true},
-		{peer{"apps", interceptor}, false},
-		{peer{"keda", map[string]string{"app": "keda-operator"}}, false},
-		{peer{"apps", map[string]string{"app": "client"}}, false},
+		{policies.Pod{Namespace: "keda", Labels: interceptor}, true},
+		{policies.Pod{Namespace: "apps", Labels: interceptor}, false},
+		{policies.Pod{Namespace: "keda", Labels: map[string]string{"app": "keda-operator"}}, false},
+		{policies.Pod{Namespace: "apps", Labels: map[string]string{"app": "client"}}, false},
 	} {
-		if reaches(t, test.from, &app, "http") != test.want {
+		if reaches(test.from, &app, "http") != test.want {
 			t.Errorf("%v reaches the application: %t, want %t", test.from, !test.want, test.want)
 		}
 	}
