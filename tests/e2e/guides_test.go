@@ -135,7 +135,7 @@ func (s *scenario) restore(page guide.Page, folder string) {
 		s.try(err)
 		for _, file := range slices.Backward(files) {
 			if text, err := os.ReadFile(file); err == nil && strings.Contains(string(text), "\nkind: ") {
-				_, err := s.Kubectl(ctx, "", "delete", "--namespace="+s.Namespace, "--ignore-not-found", "--wait=false", "--filename="+file)
+				_, err := s.Kubectl(ctx, "", "delete", "--kubeconfig="+filepath.Join(folder, "kubeconfig"), "--ignore-not-found", "--wait=false", "--filename="+file)
 				s.try(err)
 			}
 		}

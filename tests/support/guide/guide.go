@@ -4,8 +4,8 @@
 // The YAML blocks of such a page are files, named by a comment on their first line. The console blocks are
 // commands, each after "$ ", with their output; "…" stands for anything, also for any number of lines. A
 // command that ends with "&" stays in the background, and its output does not matter. A change takes effect
-// in a moment, so any other command is repeated until it prints the output of the page. One without output
-// must also succeed.
+// in a moment, so any other command is repeated until it prints the output of the page. One of which the page
+// shows no output, or only "…", must also succeed.
 package guide
 
 import (
@@ -155,7 +155,7 @@ func (r Runner) expect(ctx context.Context, c command) error {
 		if ctx.Err() == nil || first { // else it was killed
 			got, failure = trim(string(out)), err
 		}
-		if ctx.Err() == nil && c.output.MatchString(got) && (got != "" || err == nil) {
+		if ctx.Err() == nil && c.output.MatchString(got) && (err == nil || c.mayFail) {
 			return nil
 		}
 		select {
@@ -168,8 +168,9 @@ func (r Runner) expect(ctx context.Context, c command) error {
 
 // command is what a reader types, and what it prints.
 type command struct {
-	line   string
-	output *regexp.Regexp
+	line    string
+	output  *regexp.Regexp
+	mayFail bool
 }
 
 // commands returns those of a console block; other blocks have none.
@@ -182,8 +183,9 @@ func commands(b markdown.Block) (all []command) {
 		if len(all) == 0 {
 			return
 		}
-		pattern := regexp.QuoteMeta(trim(strings.Join(output, "\n")))
-		all[len(all)-1].output = regexp.MustCompile(`(?s)^` + strings.ReplaceAll(pattern, "…", ".*") + `$`)
+		last, text := &all[len(all)-1], trim(strings.Join(output, "\n"))
+		last.mayFail = text != "" && text != "…"
+		last.output = regexp.MustCompile(`(?s)^` + strings.ReplaceAll(regexp.QuoteMeta(text), "…", ".*") + `$`)
 		output = nil
 	}
 	continued := false

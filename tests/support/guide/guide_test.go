@@ -97,6 +97,7 @@ func TestRunReportsWhatDiffers(t *testing.T) {
 		{"more output", "~~~console\n$ echo one; echo two\none\n~~~\n", "one\ntwo\nwant"},
 		{"output where none is promised", "~~~console\n$ echo one\n~~~\n", "prints (<nil>)\none"},
 		{"a failure", "~~~console\n$ false\ndone\n~~~\n", "prints (exit status 1)"},
+		{"a failure with any output", "~~~console\n$ echo no; false\n…\n~~~\n", "prints (exit status 1)\nno"},
 		{"a failure without output", "~~~console\n$ false\n~~~\n", "prints (exit status 1)"},
 		{"a command that does not end", "~~~console\n$ exec sleep 60\n~~~\n", "$ exec sleep 60\nprints ("},
 		{"a file without a name", "~~~yaml\nkind: ConfigMap\n~~~\n", "block at line 6: the first line must be a comment"},
