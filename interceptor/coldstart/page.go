@@ -50,7 +50,7 @@ type livePage struct {
 // answer.
 func (l *livePage) start(p *pending) (next time.Duration, err error) {
 	p.x.Trace.Event(tracing.Page)
-	p.last = false
+	p.last, p.shows = false, true
 	p.expireAfter(p.timeLeft())
 	l.live, err = l.page.Open(p.w, p.r, p.progress())
 	return page.Interval, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/coldstart/eta"
 	"github.com/kedacore/http-add-on/interceptor/coldstart/page"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 )
@@ -172,6 +173,27 @@ func TestAPageOfAWakeThatFails(t *testing.T) {
 			if got, took := b.asks(t.Context(), "Sec-Fetch-Dest", "document"); got != step.want || took != step.took {
 				t.Fatalf("request %d: %q after %v, want %q after %v", i, got, took, step.want, step.took)
 			}
+		}
+	})
+}
+
+// An open page shows a report when it comes, not with its next tick.
+func TestAPageShowsAReportAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		route := &exchange.Route{Reported: &exchange.Reported{}}
+		b := newBrowser(t, route, page.Options{})
+		time.AfterFunc(300*time.Millisecond, func() {
+			route.Reported.Set("", &exchange.Report{At: time.Now(), Stage: eta.Stage{Phase: eta.Pulling}})
+		})
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(400*time.Millisecond, leave)
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Sec-Fetch-Dest", "document")
+		w := httptest.NewRecorder()
+		_ = b.p.ServeExchange(w, r, &exchange.Exchange{Route: b.route, Start: time.Now()})
+		if got := w.Body.String(); !strings.HasSuffix(got, "<p>0:00 · pulling</p>") {
+			t.Errorf("the page is\n%s", got)
 		}
 	})
 }

@@ -67,8 +67,11 @@ type pending struct {
 	charged      int             // bytes of the budget
 	older, newer *pending        // of waiting
 
-	// reports is closed with the next report of the wake; nil if the route does not fail early.
+	// reports is closed with the next report of the wake; nil if neither the responder shows it nor
+	// the route fails early.
 	reports <-chan struct{}
+	// shows means that the responder shows reports, and is ticked for each.
+	shows bool
 
 	// deadline fires when the readiness or the request timeout is over, whichever comes first;
 	// nil means no limit. last reports that it is the request timeout, which leaves no time for a
@@ -142,7 +145,12 @@ func (p *pending) await() (happening, endpoints.Slot) {
 		case <-fires(p.deadline):
 			return p.atLast(expired)
 		case <-p.reports:
-			p.reports = nil
+			if p.reports = nil; p.shows {
+				if p.failed() {
+					return p.atLast(hopeless)
+				}
+				return due, endpoints.Slot{}
+			}
 		case <-p.r.Context().Done():
 			return left, endpoints.Slot{}
 		case <-p.x.Body.Failed():
@@ -286,11 +294,11 @@ func (p *pending) ready(slot endpoints.Slot) error {
 // failed reports whether the wake has failed, and the route does not wait for such a one. It
 // looks once for each report.
 func (p *pending) failed() bool {
-	if p.reports != nil || !p.x.Route.FailEarly {
+	if p.reports != nil || !p.x.Route.FailEarly && !p.shows {
 		return false
 	}
 	p.reports = p.x.Route.Reported.Changed() // before the look, so that none is missed
-	return p.now().Before(p.reported().FailedUntil) && !p.x.Route.Target.Endpoints.Ready()
+	return p.x.Route.FailEarly && p.now().Before(p.reported().FailedUntil) && !p.x.Route.Target.Endpoints.Ready()
 }
 
 // end ends the wait without an endpoint.

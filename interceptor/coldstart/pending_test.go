@@ -266,6 +266,31 @@ func TestAWakeThatHasFailedEndsTheWait(t *testing.T) {
 	}
 }
 
+// A responder that shows reports is ticked for each, and the wake may have failed by then.
+func TestAReportIsShownAtOnce(t *testing.T) {
+	const second = time.Second
+	for shows, want := range map[bool][]string{
+		true:  {"0s start", "1.5s tick", "3s tick", "4.5s failed"},
+		false: {"0s start", "2s tick", "4s tick", "4.5s failed"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			route := &exchange.Route{FailEarly: true, Reported: &exchange.Reported{}}
+			w := newWorld(t, route)
+			w.p.shows = shows
+			for _, at := range []time.Duration{second * 3 / 2, 3 * second} {
+				time.AfterFunc(at, func() { route.Reported.Set("", &exchange.Report{At: time.Now()}) })
+			}
+			time.AfterFunc(second*9/2, func() {
+				route.Reported.Set("", &exchange.Report{At: time.Now(), FailedUntil: time.Now().Add(second)})
+			})
+			r := &recorder{began: time.Now(), nexts: []time.Duration{2 * second, 2 * second, 2 * second, 2 * second}}
+			if err := w.p.wait(r); err == nil || !slices.Equal(r.calls, want) {
+				t.Errorf("got %q, want %q: %v", r.calls, want, err)
+			}
+		})
+	}
+}
+
 // A route that is edited while requests wait decides again.
 func TestAFailureEndsTheWaitOnceItsRouteAsksForThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

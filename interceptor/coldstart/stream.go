@@ -79,6 +79,7 @@ func (s *streaming) tick(p *pending) (next time.Duration, err error) {
 		return 0, err
 	}
 	p.x.Trace.Event(tracing.Committed)
+	p.shows = s.callback.ShowsStage()
 	return s.stream.Interval(), nil
 }
 

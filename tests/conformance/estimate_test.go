@@ -115,6 +115,25 @@ func TestStreamsSayHowFarTheWakeIs(t *testing.T) {
 	}
 }
 
+// A stream whose keepalives show the wake shows each report at once, whatever its interval.
+func TestAStreamShowsReportsAtOnce(t *testing.T) {
+	w := newWorld(t, streamRoute(`message: Waking, keepaliveMessage: " {phase}[, {reason}]", interval: 1h`))
+	_, events := w.chat(`{"stream":true,"messages":[]}`)
+	if first := line(t, events); !strings.Contains(first, `"content":"Waking"`) {
+		t.Errorf("first event: %s", first)
+	}
+	w.reports("app", map[string]any{"phase": "Scheduling"})
+	for !strings.Contains(line(t, events), `"content":" scheduling"`) {
+	}
+	w.reports("app", map[string]any{"phase": "Pulling", "reason": "ImagePullFailed"})
+	for !strings.Contains(line(t, events), `"content":" pulling, Its image cannot be downloaded."`) {
+	}
+	w.ready("app", w.backend(answerWith(200, "text/event-stream", answerStream)))
+	if rest, err := io.ReadAll(events); err != nil || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") {
+		t.Errorf("the answer: %q, %v", rest, err)
+	}
+}
+
 func TestTextsOfHTTPScaledObjectsMayMove(t *testing.T) {
 	w := newWorld(t, strings.Replace(proposalPage, "Waking up the <application>, please wait...", "Waking, {elapsed}[ of {estimate}]", 1)+
 		"  coldStartStreamingCallback: {message: \"Loading, {elapsed}\"}\n")

@@ -134,6 +134,9 @@ func (t Text) ShowsEstimate() bool { return t.shows(estimatedTime) }
 // ShowsPhase reports whether the text has a place for the phase.
 func (t Text) ShowsPhase() bool { return t.shows(phaseWord) }
 
+// ShowsReason reports whether the text has a place for the reason.
+func (t Text) ShowsReason() bool { return t.shows(reasonSentence) }
+
 func (t Text) shows(k kind) bool {
 	return slices.ContainsFunc(t.pieces, func(p piece) bool { return p.kind == k })
 }

@@ -107,6 +107,9 @@ func Compile(o Options) (*Callback, error) {
 // InitialDelay is how long to wait before the response is committed.
 func (c *Callback) InitialDelay() time.Duration { return c.initialDelay }
 
+// ShowsStage reports whether keepalives have a place for the stage of the wake.
+func (c *Callback) ShowsStage() bool { return c.keepalive.ShowsPhase() || c.keepalive.ShowsReason() }
+
 // texts are what a stream shows at one moment, as JSON strings.
 type texts struct {
 	message, keepalive []byte
