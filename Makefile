@@ -141,7 +141,7 @@ e2e-down: ## Stop the cluster of e2e-up
 	bin/e2e-up stop
 
 .PHONY: e2e-node
-e2e-node: cc ## Run all scenarios on a real node, and those that need one, as root
+e2e-node: cc chromium ## Run all scenarios on a real node, and those that need one, as root
 	$(MAKE) e2e-node-up
 	trap 'bin/e2e-node-command down' EXIT; \
 		E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig go test -race -count=1 -v -timeout 60m -tags e2e,node ./tests/e2e
@@ -266,7 +266,10 @@ prometheus: export RUNLEVEL := 1
 prometheus:
 	$(call need,command -v prometheus,prometheus,make test-prometheus asks it)
 
-.PHONY: browsers
-browsers:
+.PHONY: chromium
+chromium:
 	$(call need,command -v $${CHROMIUM:-chromium},chromium,the browser tests drive it)
+
+.PHONY: browsers
+browsers: chromium
 	$(call need,command -v $${FIREFOX:-firefox-esr},firefox-esr,the browser tests drive it)

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		code := max(m.Run(), checkMemory(ctx, world))
-		if flag.Lookup("test.run").Value.String() == "" {
+		if *compareRoles || flag.Lookup("test.run").Value.String() == "" {
 			code = max(code, checkRoles(ctx, world)) // of all scenarios
 		}
 		world.Stop()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -22,6 +23,9 @@ import (
 
 // Scenario k: our components were refused nothing, and their roles hold nothing that no
 // scenario used.
+
+// compareRoles asks for the comparison after some scenarios: others may have run on this cluster before.
+var compareRoles = flag.Bool("roles", false, "compare the roles with the audit log even if only some scenarios run")
 
 // unused are the permissions that no scenario can use, and are needed elsewhere.
 func unused(permission string, used map[string]int) bool {

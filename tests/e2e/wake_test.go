@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,9 +15,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-
-	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
+
+// tenfold is ten times the goal for the time until everyone sees what a pod shows.
+const tenfold = 20 * time.Second
 
 // Scenario o: everyone who waits sees what a wake does, and why it cannot succeed. The names of the
 // cluster stay in the cluster.
@@ -63,26 +65,45 @@ func TestAWakeShowsWhatDelaysIt(t *testing.T) {
 			}
 			s.apply(workload, scaledObject("app"),
 				interceptorRoute("app", host, concurrencyTen,
-					`coldStart: {waitingPage: {}, streamingCallback: {message: "{phase}[ {reason}]", keepaliveMessage: "; {phase}[ {reason}]", interval: 1s}}`))
+					`coldStart: {waitingPage: {message: "The application is starting.[ {reason}]"}, streamingCallback: {message: "{phase}[ {reason}]", keepaliveMessage: "; {phase}[ {reason}]", interval: 1s}}`))
 			s.awaitReady("InterceptorRoute/app", "ScaledObject/app")
 			s.awaitReplicas("app", 0)
+			_, err := talk() // before the time counts
+			s.must(err)
+			via := s.door()
+			_, port, err := net.SplitHostPort(via)
+			s.must(err)
 			cause := s.awaitPod("app", test.pod)
-			stream := s.listen(host, test.text)
+			window := s.look("http://" + host + ":" + port + "/")
+			stream, leave := s.converse(via, host)
 			at := cause()
-			shown := stream.await(s)
-			s.Progress("%s: the stream shows it %d ms after the pod", test.name, shown.Sub(at).Milliseconds())
-			if shown.Sub(at) > patience {
-				t.Errorf("the stream shows it %s after the pod", shown.Sub(at))
+
+			phase := strings.ToLower(test.phase)
+			page := []string{phase}
+			if test.reason != "" {
+				page = append(page, "Taking longer than usual.")
 			}
-			page, body := s.get("http://"+host+"/", browser())
-			if page.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, strings.ToLower(test.phase)) {
-				t.Errorf("the page does not show %s: %s\n%s", test.phase, page.Status, body)
+			told := s.tells(at, test.name, map[string]showing{
+				"the page":   {text: window.text, words: page},
+				"the stream": {text: func(context.Context) (string, error) { return stream.String(), nil }, words: []string{test.text}},
+				"curl": {text: func(ctx context.Context) (string, error) {
+					return s.curl(ctx, via, "http://"+host+"/", "--header", "Accept: text/html")
+				}, words: append([]string{"HTTP/1.1 503"}, page...)},
+				"kubectl describe": {text: func(ctx context.Context) (string, error) {
+					return s.Kubectl(ctx, "", "--namespace="+s.Namespace, "describe", "interceptorroute", "app")
+				}, words: []string{test.phase, test.reason}, inside: true},
+			})
+			if test.reason != "" { // the message of a page that is loaded now has it
+				window.reload()
+				ctx, cancel := context.WithTimeout(s.ctx, patience)
+				defer cancel()
+				_, text, err := s.shown(ctx, window.text, phase, test.text)
+				s.must(err)
+				told += text
 			}
-			described := s.kubectl("describe", "interceptorroute", "app")
-			if !strings.Contains(described, test.phase) || !strings.Contains(described, test.reason) {
-				t.Errorf("kubectl describe shows neither %s nor %s:\n%s", test.phase, test.reason, described)
-			}
-			told := stream.stop() + body
+			window.picture("wake-" + test.name)
+			leave()
+			told += stream.String()
 			if test.fails {
 				s.apply(interceptorRoute("app", host, concurrencyTen, "coldStart: {onFailure: Fail, failAfter: 2s}"))
 				got := s.send(call{url: "http://" + host + "/"})
@@ -130,57 +151,43 @@ func (s *scenario) awaitPod(name string, so func(*corev1.Pod) bool) func() time.
 	}
 }
 
-// listener is a client of a stream that waits for a text.
-type listener struct {
-	shown  chan time.Time
-	cancel context.CancelFunc
-	over   sync.WaitGroup
-	all    strings.Builder // once it is over
+// showing is where people look, and the words that must be there.
+type showing struct {
+	text  func(context.Context) (string, error)
+	words []string
+	// inside the cluster, where names may be read.
+	inside bool
 }
 
-// listen begins a stream, which must show a text.
-func (s *scenario) listen(host, text string) *listener {
+// tells waits until all show their words, and returns the texts that are outside of the cluster.
+// The time counts from that of the pod.
+func (s *scenario) tells(at time.Time, name string, all map[string]showing) string {
 	s.Helper()
-	ctx, cancel := context.WithCancel(s.ctx)
-	s.Cleanup(cancel)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+host+"/v1/chat/completions", strings.NewReader(`{"stream":true,"messages":[]}`))
-	s.must(err)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := s.HTTP.Do(request)
-	s.must(err)
-	l := &listener{shown: make(chan time.Time, 1), cancel: cancel}
-	l.over.Go(func() {
-		defer func() { _ = response.Body.Close() }()
-		shown := false
-		for event, err := range cluster.Events(response.Body) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	var mu sync.Mutex
+	var texts strings.Builder
+	var looks sync.WaitGroup
+	for where, showing := range all {
+		looks.Go(func() {
+			shown, text, err := s.shown(ctx, showing.text, showing.words...)
 			if err != nil {
+				s.Errorf("%s: %s: %v", name, where, err)
 				return
 			}
-			l.all.WriteString(event.Data)
-			if !shown && strings.Contains(event.Data, text) {
-				l.shown <- event.At
-				shown = true
+			after := shown.Sub(at)
+			s.Progress("%s: %s shows it %d ms after the pod, at a load of %s", name, where, after.Milliseconds(), load(s.T))
+			if after > tenfold {
+				s.Errorf("%s: %s shows it %s after the pod", name, where, after)
 			}
-		}
-	})
-	return l
-}
-
-// await returns when the text came.
-func (l *listener) await(s *scenario) time.Time {
-	s.Helper()
-	select {
-	case at := <-l.shown:
-		return at
-	case <-time.After(patience):
-		s.Fatalf("the stream does not show it: %s", l.stop())
-		return time.Time{}
+			if showing.inside {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			texts.WriteString(text)
+		})
 	}
-}
-
-// stop leaves, and returns what came.
-func (l *listener) stop() string {
-	l.cancel()
-	l.over.Wait()
-	return l.all.String()
+	looks.Wait()
+	return texts.String()
 }
