@@ -17,10 +17,10 @@ import (
 type tools struct {
 	Kubernetes string // the control plane, kubelet, kube-proxy, kubectl
 	Containerd string // containerd and its shim
-	CoreDNS    string
+	CoreDNS    string // the DNS server.
 	KEDA       string // operator, adapter and webhooks.
 	Images     string // registry.
-	Charts     string // helm
+	Charts     string // helm.
 	Bin        string // modelsim, webapp, greeter, agent and pause.
 	Curl       string // this machine's
 	Traefik    string // empty if it was not built
