@@ -78,7 +78,7 @@ func (s *scenario) runPage(page guide.Page) {
 		s.must(os.Symlink(filepath.Join(s.Root(), name), filepath.Join(folder, name)))
 	}
 	write := func(name, text string) { s.must(os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600)) }
-	write(".curlrc", "connect-to = \"::"+guideAddress+":\"\n")
+	write(".curlrc", "connect-to = \"::"+guideAddress+":\"\nno-progress-meter\n") // as in a terminal
 	write("kuberc", `apiVersion: kubectl.config.k8s.io/v1beta1
 kind: Preference
 defaults:
