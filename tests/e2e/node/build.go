@@ -22,7 +22,7 @@ type tools struct {
 	Images     string // registry.
 	Charts     string // helm.
 	Bin        string // modelsim, webapp, greeter, agent and pause.
-	Curl       string // this machine's
+	Curl       string // this machine's, and its sleep
 	Traefik    string // empty if it was not built
 	Layouts    string // of our images, as make image builds them
 	Version    string // of our images
@@ -99,9 +99,15 @@ func build(ctx context.Context, root string) (tools, error) {
 	if err != nil {
 		return tools{}, err
 	}
-	if t.Curl, err = exec.LookPath("curl"); err != nil {
-		return tools{}, fmt.Errorf("finding curl, which commands of the guides run in pods: %w", err)
+	var clients []string
+	for _, name := range []string{"curl", "sleep"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return tools{}, fmt.Errorf("finding what commands of the guides run in pods: %w", err)
+		}
+		clients = append(clients, path)
 	}
+	t.Curl = strings.Join(clients, ",")
 	if traefik := filepath.Join(root, "bin/traefik"); exists(traefik) { // make bench-traefik builds it
 		t.Traefik = traefik
 	}

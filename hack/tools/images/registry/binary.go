@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,14 +25,23 @@ import (
 // user is who the containers run as, as in the images that the binaries stand in for.
 const user = "65532:65532"
 
-// imageOf returns an image that has a binary, its shared libraries and /tmp.
-func imageOf(binary, entrypoint string) (v1.Image, error) {
+// imageOf returns an image that has /tmp, a binary at the path of the entry point, more binaries at their own paths, and
+// the shared libraries of all.
+func imageOf(binaries []string, entrypoint string) (v1.Image, error) {
 	path, _, _ := strings.Cut(entrypoint, " ")
-	files, err := libraries(binary)
-	if err != nil {
-		return nil, err
+	var files []file
+	for i, binary := range binaries {
+		needed, err := libraries(binary)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			path = binary
+		}
+		files = append(files, append(needed, file{binary, path})...)
 	}
-	layer, err := layerOf(append(files, file{binary, path}))
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.to, b.to) })
+	layer, err := layerOf(slices.Compact(files))
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,11 @@
 // Command registry serves images of local files to one node, read-only and over plain HTTP. The
 // node's containerd asks it for the images of every registry, so an image has its published name.
 //
-//	registry ADDRESS REFERENCE=LAYOUT|BINARY:ENTRYPOINT...
+//	registry ADDRESS REFERENCE=LAYOUT|BINARY[,BINARY...]:ENTRYPOINT...
 //
 // LAYOUT is the folder of an OCI layout. BINARY becomes an image that has nothing else, except /tmp and the
 // shared libraries of this machine that it needs. ENTRYPOINT is the binary's path in the image, and arguments
-// after spaces.
+// after spaces. Further binaries keep their paths.
 // Below slow/, each image has a second name, under which the registry takes its time.
 package main
 
@@ -31,7 +31,7 @@ const slowness = 5 * time.Second
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 3 {
-		log.Fatal("usage: registry ADDRESS REFERENCE=LAYOUT|BINARY:ENTRYPOINT...")
+		log.Fatal("usage: registry ADDRESS REFERENCE=LAYOUT|BINARY[,BINARY...]:ENTRYPOINT...")
 	}
 	r := &registry{manifests: map[string]manifest{}, blobs: map[string]v1.Layer{}, configs: map[string][]byte{}}
 	for _, arg := range os.Args[2:] {
@@ -75,7 +75,7 @@ func (r *registry) add(reference, path string) error {
 	}
 	key := tag.RepositoryStr() + ":" + tag.TagStr()
 	if binary, entrypoint, ok := strings.Cut(path, ":"); ok {
-		image, err := imageOf(binary, entrypoint)
+		image, err := imageOf(strings.Split(binary, ","), entrypoint)
 		if err != nil {
 			return err
 		}
