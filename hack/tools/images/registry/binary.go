@@ -25,8 +25,8 @@ import (
 // user is who the containers run as, as in the images that the binaries stand in for.
 const user = "65532:65532"
 
-// imageOf returns an image that has /tmp, a binary at the path of the entry point, more binaries at their own paths, and
-// the shared libraries of all.
+// imageOf returns an image that has /tmp and binaries with their shared libraries. The first binary is at the path of the
+// entry point, the others are at their own.
 func imageOf(binaries []string, entrypoint string) (v1.Image, error) {
 	path, _, _ := strings.Cut(entrypoint, " ")
 	var files []file
