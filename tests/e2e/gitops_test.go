@@ -25,15 +25,16 @@ func TestApplyAgainWhileScaling(t *testing.T) {
 		strings.Replace(oldRoute("old", "old."+host), "name: old}", `name: old, labels: {app.kubernetes.io/instance: demo}, annotations: {argocd.argoproj.io/tracking-id: "demo:http.keda.sh/HTTPScaledObject:o-apply/old"}}`, 1),
 		model("old", 0),
 	}, "\n---\n")
-	ways := map[string][]string{
-		"client-side": {"--filename=-"},
-		"server-side": {"--server-side", "--force-conflicts", "--field-manager=argocd-controller", "--filename=-"},
+	// The second one takes over the fields of the first, so the order counts.
+	ways := [][]string{
+		{"--filename=-"},
+		{"--server-side", "--force-conflicts", "--field-manager=argocd-controller", "--filename=-"},
 	}
-	kubectl := func(command, way string) error {
-		_, err := s.Kubectl(s.ctx, manifests, append([]string{command, "--namespace=" + s.Namespace}, ways[way]...)...)
+	kubectl := func(command string, way []string) error {
+		_, err := s.Kubectl(s.ctx, manifests, append([]string{command, "--namespace=" + s.Namespace}, way...)...)
 		return err
 	}
-	for way := range ways {
+	for _, way := range ways {
 		s.must(kubectl("apply", way))
 	}
 	s.awaitReady("InterceptorRoute/app", "ScaledObject/app", "HTTPScaledObject/old", "ScaledObject/old")
@@ -54,9 +55,9 @@ func TestApplyAgainWhileScaling(t *testing.T) {
 		// Each round is a sync of both tools. The count stays for three rounds.
 		stayed := 0
 		s.must(s.Eventually(s.ctx, fmt.Sprintf("%d replicas", want), 5*patience, func(context.Context) (bool, error) {
-			for way := range ways {
+			for _, way := range ways {
 				if err := kubectl("diff", way); err != nil {
-					t.Errorf("%s diff: %v", way, err)
+					t.Errorf("diff %s: %v", way[0], err)
 				}
 				s.must(kubectl("apply", way))
 			}
