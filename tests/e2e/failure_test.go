@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -146,10 +147,15 @@ func TestTimeoutInTheClientsOwnShape(t *testing.T) {
 
 // callGRPC calls a method that no server answers.
 func (s *scenario) callGRPC(host string) error {
+	return s.callGRPCBy(insecure.NewCredentials(), cluster.Proxy, host)
+}
+
+// callGRPCBy calls the health service of a host by an address of the interceptors.
+func (s *scenario) callGRPCBy(transport credentials.TransportCredentials, address, host string) error {
 	connection, err := grpc.NewClient("passthrough:///"+host,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return s.Dial(ctx, "tcp", cluster.Proxy)
+			return s.Dial(ctx, "tcp", address)
 		}))
 	if err != nil {
 		return err
