@@ -350,6 +350,14 @@ func TestFloodsOfInformationalResponsesEnd(t *testing.T) {
 				}
 			}
 		}),
+		"large ones of HTTP2": framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
+			block := http2client.Block(":status", "103", "link", strings.Repeat("x", 8<<10))
+			for {
+				if frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block, EndHeaders: true}) != nil {
+					return false
+				}
+			}
+		}),
 	} {
 		f.start(t)
 		// net/http's client gives up at 5 of them.
@@ -357,8 +365,25 @@ func TestFloodsOfInformationalResponsesEnd(t *testing.T) {
 		if !strings.Contains(string(answer), "HTTP/1.1 502 ") {
 			t.Errorf("%s: %d bytes that end with %.50q, %v", name, len(answer), answer[max(0, len(answer)-50):], err)
 		}
+		if len(answer) > 1<<20 {
+			t.Errorf("%s: %d bytes reach the client", name, len(answer))
+		}
 		if err := f.result(t); status(err) != http.StatusBadGateway {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// HTTP/2 has no status 101 (RFC 9113, 8.6), and net/http takes one for informational.
+func TestStatus101OfHTTP2(t *testing.T) {
+	f := framing(t, func(_ int, frames *http2.Framer, stream uint32) bool {
+		return frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: http2client.Block(":status", "101"), EndHeaders: true}) == nil
+	})
+	f.start(t)
+	if res := f.get(t, "/"); res.StatusCode != http.StatusBadGateway {
+		t.Errorf("the client gets %d", res.StatusCode)
+	}
+	if err := f.result(t); status(err) != http.StatusBadGateway {
+		t.Error(err)
 	}
 }

@@ -25,7 +25,7 @@ const (
 	// not read. net/http's default is 4 MiB: 40 such clients took 160 MiB. With 64 KiB, 900 took
 	// 56 MiB.
 	streamWindow = 16 << 10
-	// maxHints is how many informational responses a request may have.
+	// maxHints is how many informational responses a request may have. Their heads have the bound of one head.
 	maxHints = 5000
 	// settingsTimeout is how long a new connection waits for the SETTINGS of its server.
 	settingsTimeout = time.Second
@@ -223,13 +223,13 @@ func unprocessed(err error) bool {
 // response.
 type trip struct {
 	*attempt
-	conn         *shared
-	url          url.URL
-	trace        httptrace.ClientTrace
-	wrote, heard atomic.Bool
-	mu           sync.Mutex // net/http may call a hook after RoundTrip has returned
-	returned     bool
-	hints        int // informational responses
+	conn          *shared
+	url           url.URL
+	trace         httptrace.ClientTrace
+	wrote, heard  atomic.Bool
+	mu            sync.Mutex // net/http may call a hook after RoundTrip has returned
+	returned      bool
+	hints, hinted int // informational responses, and what their headers take in memory
 
 	body     io.ReadCloser
 	begun    bool
@@ -238,9 +238,14 @@ type trip struct {
 }
 
 func (t *trip) informational(code int, header textproto.MIMEHeader) error {
+	if code == http.StatusSwitchingProtocols {
+		return errors.New("HTTP/2 has no status 101") // RFC 9113, 8.6
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.hints++; t.hints > maxHints {
+	bytes, _ := headSize(http.Header(header))
+	t.hints, t.hinted = t.hints+1, t.hinted+bytes
+	if t.hints > maxHints || int64(t.hinted) > t.conn.pool.host.client.maxHead {
 		return errHeadTooLarge
 	}
 	if !t.returned {
@@ -254,7 +259,7 @@ func (t *trip) informational(code int, header textproto.MIMEHeader) error {
 func (t *trip) onlyHinted() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.hints > 0 && t.hints <= maxHints
+	return t.hints > 0 && t.hints <= maxHints && int64(t.hinted) <= t.conn.pool.host.client.maxHead
 }
 
 func (t *trip) returns() {
