@@ -37,7 +37,8 @@ const (
 	closePatience = 50 * time.Millisecond
 	// firstBuffer is the size of the first buffer: a client may claim any length.
 	firstBuffer = 4 << 10
-	// coarse is the size from which a buffer grows by less than twice: it is charged whole.
+	// coarse is the size from which a buffer for a body of unknown length grows by less than twice: it is charged whole.
+	// Smaller steps leave more garbage.
 	coarse = 1 << 20
 	// maxEmptyReads is how often in a row a body may give nothing.
 	maxEmptyReads = 100
@@ -337,7 +338,7 @@ func (a *ahead) room() []byte {
 func (a *ahead) grow() {
 	size := cap(a.buf)
 	next := 2 * size
-	if size >= coarse {
+	if size >= coarse && a.body.request.ContentLength < 0 {
 		next = size + size/4
 	}
 	next = min(a.most, max(next, firstBuffer))
