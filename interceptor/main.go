@@ -26,7 +26,9 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	interceptor, err := app.NewOnCluster(cfg, zap.New(zap.UseFlagOptions(&logging)))
+	log := zap.New(zap.UseFlagOptions(&logging))
+	lifecycle.StandardLog(log)
+	interceptor, err := app.NewOnCluster(cfg, log)
 	if err != nil {
 		return err
 	}

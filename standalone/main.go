@@ -25,6 +25,7 @@ func main() {
 		os.Exit(2)
 	}
 	settings.Log = zap.New(zap.UseFlagOptions(&options))
+	lifecycle.StandardLog(settings.Log)
 	settings.Lookup, settings.Environ = os.LookupEnv, os.Environ()
 	settings.Output = os.Stderr
 
