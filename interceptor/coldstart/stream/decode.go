@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"runtime"
 )
 
 // decoder decodes a compressed body as it arrives. The decoders of the standard library pull
@@ -33,6 +34,10 @@ func newDecoder(coding string) *decoder {
 	return d
 }
 
+// mostAtATime is how much is decoded before other goroutines run. The scheduler would interrupt it only after 10 ms, and
+// a body that is small may decode to very much.
+const mostAtATime = 256 << 10
+
 // decode passes a decoded body to yield, until that returns false.
 func decode(coding string, source *bufio.Reader, yield func([]byte) bool) error {
 	reader, err := decoding(coding, source)
@@ -40,8 +45,12 @@ func decode(coding string, source *bufio.Reader, yield func([]byte) bool) error 
 		return err
 	}
 	buf := make([]byte, 4<<10)
-	for {
+	for decoded := 0; ; {
 		n, err := reader.Read(buf)
+		if decoded += n; decoded >= mostAtATime {
+			decoded = 0
+			runtime.Gosched()
+		}
 		if n > 0 && !yield(buf[:n]) {
 			return nil
 		}
