@@ -29,7 +29,7 @@ const (
 	// trigger is far smaller.
 	maxMessage = 64 << 10
 	// maxMetadata is the size of the largest header list that the server reads.
-	maxMetadata = 16 << 10
+	maxMetadata = 8 << 10
 	// streamWindow is the smallest window that grpc-go allows. Setting it keeps windows from
 	// growing with the bandwidth.
 	streamWindow = 64 << 10

@@ -72,8 +72,8 @@ const minFetchTimeout = 250 * time.Millisecond
 // FetchTimeout bounds one look at an interceptor.
 func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetchTimeout) }
 
-// streamMemory is the memory limit per open stream. A stream takes about 10 KiB.
-const streamMemory = 16 << 10
+// streamMemory is the memory limit per open stream. A stream takes up to 14 KiB, and as much is for garbage.
+const streamMemory = 32 << 10
 
 // Streams resolves MaxStreams for a process with this Go memory limit.
 func (c *Config) Streams(memoryLimit int64) int {
