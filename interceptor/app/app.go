@@ -66,6 +66,7 @@ type App struct {
 	metrics   *metrics.Metrics
 	accessLog *middleware.AccessLog
 	budget    *body.Budget // of everything that waits
+	serving   *body.Budget // of everything that is forwarded
 	heads     *body.Budget // of large heads of requests and responses in service
 	forwarder *forward.Forwarder
 	cold      *coldstart.ColdStart
@@ -118,6 +119,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	}
 	memory := debug.SetMemoryLimit(-1)
 	a.budget = body.NewBudget(cfg.ColdStart.BufferedBytes(memory))
+	a.serving = body.NewBudget(cfg.Clients.ServingMemory(memory))
 	a.heads = body.NewBudget(cfg.Clients.HeadMemory(memory))
 	a.forwarder = forward.New(forward.Options{
 		ConnectTimeout:         cfg.Backends.ConnectTimeout,

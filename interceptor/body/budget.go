@@ -13,6 +13,9 @@ type Budget struct {
 // goroutines, its connection or stream, and what net/http and this package keep of it.
 const Held = 16 << 10
 
+// Served is the memory of a request that is forwarded, in addition to its head and its connection.
+const Served = 24 << 10
+
 // NewBudget returns a budget of this many bytes; 0 or less means no limit.
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
@@ -32,6 +35,12 @@ func (b *Budget) ReserveHalf(n int) bool {
 		return false
 	}
 	return true
+}
+
+// Share reports whether one of several users may have n bytes, which are taken already. That is twice what would be
+// left to the others. So a user alone gets two thirds of all bytes, and one with few is never refused.
+func (b *Budget) Share(n int64) bool {
+	return b.max <= 0 || n <= max(2*(b.max-b.used.Load()), b.max/16)
 }
 
 // Take takes n bytes whether there are as many or not.

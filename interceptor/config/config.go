@@ -92,6 +92,15 @@ func (c Clients) HeadMemory(memoryLimit int64) int64 {
 	return max(memoryLimit/8, 64*c.MaxHeaderBytes)
 }
 
+// ServingMemory is how much memory the requests that are forwarded may take in a process with that Go memory limit. 0
+// means no bound.
+func (c Clients) ServingMemory(memoryLimit int64) int64 {
+	if memoryLimit == math.MaxInt64 {
+		return 0
+	}
+	return memoryLimit / 4
+}
+
 // Connections resolves MaxConnections for a process with that Go memory limit. 0 means
 // no bound.
 func (c Clients) Connections(memoryLimit int64) int {

@@ -17,6 +17,7 @@ type Route struct {
 
 	requests atomic.Uint64 // total<<inFlightBits | in flight: one atomic counts both
 	held     atomic.Int64
+	served   atomic.Int64
 	lease    atomic.Pointer[lease]
 	holds    holds
 	wakes    wakes
@@ -87,6 +88,13 @@ func (r *Route) Hold(most int) bool {
 		}
 	}
 }
+
+// Serve counts a request that is forwarded, also one that shows no demand, and returns how many there are. The caller
+// takes it back with Served.
+func (r *Route) Serve() int64 { return r.served.Add(1) }
+
+// Served takes a request back that Serve counted.
+func (r *Route) Served() { r.served.Add(-1) }
 
 // Unhold gives a place back that Hold took.
 func (r *Route) Unhold() { r.held.Add(-1) }

@@ -356,7 +356,7 @@ func (e *Edge) fail(s *serving, r *http.Request, err error) (status int, abort b
 	}
 	ours := failure.Status >= http.StatusInternalServerError || failure.Status == http.StatusRequestHeaderFieldsTooLarge
 	if ours && e.failures.Allow() {
-		e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", err.Error())
+		e.log.Info("request failed", "route", routeName(&s.exchange), "status", failure.Status, "reason", brief(err.Error()))
 	}
 	switch {
 	case failure.Sent:
@@ -385,6 +385,15 @@ func (e *Edge) record(s *serving, r *http.Request, status int) {
 	if e.access != nil {
 		e.access.Log(r, s.exchange.Start, status, s.response.bytes)
 	}
+}
+
+// brief cuts a text for the log. A backend's malformed answer is quoted in the error.
+func brief(text string) string {
+	const most = 512
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // Refused records a request that the server answered with 503, as too many streams of HTTP/2

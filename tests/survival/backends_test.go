@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -263,6 +264,54 @@ func TestBulk(t *testing.T) {
 			<-time.After(5 * time.Second)
 			v.survived()
 			t.Logf("%d MiB were transferred", transferred.Load()>>20)
+		})
+	}
+}
+
+// Requests that a backend takes long for leave room for others, whatever else comes.
+func TestRequestsInService(t *testing.T) {
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(slow.Close)
+	address := slow.Listener.Addr().String()
+	for _, test := range []struct {
+		reason, path, header string
+		http1, http2         int // requests
+	}{
+		{"large heads", "/events", "X-Large: " + strings.Repeat("~", 7000) + "\r\n", 930, 0},
+		{"HTTP/1.1 and HTTP/2", "/events", "", 900, 4 * 184},
+		{"without an answer", "/", "", 930, 0},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			v := start(t, slices.Concat(target("slow", "", address, nil), target("chat", "", "", apiserver.Object{
+				"coldStart": apiserver.Object{"streamingCallback": apiserver.Object{"message": "Loading."}},
+			})))
+			var c *frames.Conn
+			for i := range test.http2 {
+				if i%184 == 0 {
+					c = v.frames(64 << 10)
+				}
+				if _, err := c.Request(true, frames.Fields("GET", "slow.test", test.path)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range test.http1 {
+				_, _ = io.WriteString(v.dial(), "GET "+test.path+" HTTP/1.1\r\nHost: slow.test\r\n"+test.header+"\r\n") // it may be refused
+			}
+			large := []byte(`{"model":"m","stream":true,"messages":[` + strings.Repeat(`{"role":"user","content":"x"},`, 500_000) + `{}]}`)
+			for range 2 {
+				conn := v.dial()
+				go func() {
+					_, _ = fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: chat.test\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(large))
+					_, _ = conn.Write(large)
+				}()
+			}
+			<-time.After(3 * time.Second)
+			v.survived()
 		})
 	}
 }
