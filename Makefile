@@ -146,6 +146,12 @@ e2e-node: cc chromium ## Run all scenarios on a real node, and those that need o
 	trap 'bin/e2e-node-command down' EXIT; \
 		E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig go test -race -count=1 -v -timeout 60m -tags e2e,node ./tests/e2e
 
+.PHONY: e2e-node-traefik
+e2e-node-traefik: cc bench-traefik ## Run the guide about Ingress and Gateway API through Traefik on a real node, as root
+	$(MAKE) e2e-node-up
+	trap 'bin/e2e-node-command down' EXIT; \
+		E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig go test -race -count=1 -v -timeout 30m -tags e2e,node,traefik -run TestTraefikGuides ./tests/e2e
+
 .PHONY: e2e-node-up
 e2e-node-up: node-packages ## Start a real node with KEDA and the add-on, as root; builds its tools on first use (about 50 minutes)
 	go build -tags e2e -o bin/e2e-node-command ./tests/e2e/node
@@ -168,7 +174,7 @@ bench-compare: nginx ## Measure beside other proxies, and write docs/performance
 	$(call tool,plot,bars) docs/performance
 
 .PHONY: bench-traefik
-bench-traefik: ## Build Traefik for bench-compare from its Go module (about 4 minutes)
+bench-traefik: ## Build Traefik for bench-compare and e2e-node-traefik from its Go module (about 4 minutes)
 	mkdir -p bin && cp $(call tool,traefik,traefik) bin/traefik
 
 .PHONY: fuzz
@@ -182,7 +188,7 @@ vulncheck: ## Report known vulnerabilities in code that the binaries call, from 
 .PHONY: lint
 lint: ## Run golangci-lint, with the import rules, and actionlint
 	$(call tool,workflows,actionlint)
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,node,prometheus,release,site ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,node,prometheus,release,site,traefik ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
@@ -210,7 +216,7 @@ verify: ## Check that generated files, formatting and modules are up to date
 	cd tests/clients && go mod tidy -diff
 	cd tests/clients/genkit && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts,e2e,node,prometheus,release,site ./...
+	go vet -tags browser,charts,e2e,node,prometheus,release,site,traefik ./...
 
 .PHONY: image
 image: ## Build container images for amd64 and arm64 as local OCI layouts (the first build for another platform: 4 to 10 minutes)

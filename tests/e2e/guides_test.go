@@ -65,8 +65,8 @@ const (
 )
 
 var (
-	namespacePattern = regexp.MustCompile(`kubectl create namespace (\S+)`)
-	releasePattern   = regexp.MustCompile(`\bhelm (?:upgrade|install|rollback)\b`)
+	createPattern  = regexp.MustCompile(`kubectl create (?:-n (\S+) )?(namespace|secret) (?:tls )?(\S+)`)
+	releasePattern = regexp.MustCompile(`\bhelm (?:upgrade|install|rollback)\b`)
 )
 
 // runPage runs a page in a folder that also has the chart and the examples. The namespace of the scenario is that of
@@ -121,8 +121,8 @@ func (s *scenario) restore(page guide.Page, folder string) {
 	s.Helper()
 	lines := strings.Join(page.Commands(), "\n")
 	remove := func(ctx context.Context) {
-		for _, match := range namespacePattern.FindAllStringSubmatch(lines, -1) {
-			_, err := s.Kubectl(ctx, "", "delete", "namespace", match[1], "--ignore-not-found", "--timeout=2m")
+		for _, match := range createPattern.FindAllStringSubmatch(lines, -1) {
+			_, err := s.Kubectl(ctx, "", "delete", "--namespace="+match[1], match[2], match[3], "--ignore-not-found", "--timeout=2m")
 			s.try(err)
 		}
 	}
