@@ -21,6 +21,7 @@ import (
 
 	"github.com/kedacore/http-add-on/tests/support/controlplane"
 	"github.com/kedacore/http-add-on/tests/support/kedacrd"
+	"github.com/kedacore/http-add-on/tests/support/release"
 )
 
 // inside is the environment variable that tells a process that it is inside, and
@@ -205,25 +206,20 @@ func prepare(ctx context.Context, progress io.Writer) (Tools, error) {
 	if err != nil {
 		return Tools{}, err
 	}
-	if release := os.Getenv("E2E_RELEASE"); release != "" {
+	folder, chart, err := release.Folder(root)
+	if err != nil {
+		return Tools{}, err
+	}
+	if folder != "" {
 		images, err := run(install, "images", "image")
 		if err != nil {
 			return Tools{}, err
 		}
-		release = filepath.Join(root, release)
-		tools.Bin = filepath.Join(bin, "e2e-release")
-		_, err = run(filepath.Join(images, "image"), "-out", filepath.Join(release, "images"), "-extract", tools.Bin, "interceptor", "scaler", "operator")
+		tools.Chart, tools.Bin = chart, filepath.Join(bin, "e2e-release")
+		_, err = run(filepath.Join(images, "image"), "-out", filepath.Join(folder, "images"), "-extract", tools.Bin, "interceptor", "scaler", "operator")
 		if err != nil {
 			return Tools{}, err
 		}
-		packages, err := filepath.Glob(filepath.Join(release, "keda-add-ons-http-*.tgz"))
-		if err != nil {
-			return Tools{}, fmt.Errorf("finding the chart's package: %w", err)
-		}
-		if len(packages) != 1 {
-			return Tools{}, fmt.Errorf("finding the chart's package: %d in %s", len(packages), release)
-		}
-		tools.Chart = packages[0]
 	}
 	_, _ = fmt.Fprintf(progress, "built everything in %s\n", time.Since(start).Round(100*time.Millisecond))
 	return tools, nil

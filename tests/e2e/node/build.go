@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/kedacore/http-add-on/tests/support/kedacrd"
+	"github.com/kedacore/http-add-on/tests/support/release"
 )
 
 // tools are folders with what a node needs.
@@ -111,14 +112,20 @@ func build(ctx context.Context, root string) (tools, error) {
 	if traefik := filepath.Join(root, "bin/traefik"); exists(traefik) { // make bench-traefik builds it
 		t.Traefik = traefik
 	}
+	t.Version, err = run("sed", "-n", "s/^appVersion: *//p", filepath.Join(t.Chart, "Chart.yaml"))
+	if err != nil {
+		return tools{}, err
+	}
+	folder, chart, err := release.Folder(root)
+	if folder != "" || err != nil {
+		t.Layouts, t.Chart = filepath.Join(folder, "images"), chart
+		return t, err
+	}
 	platform, err := run("go", "env", "GOARCH")
 	if err != nil {
 		return tools{}, err
 	}
-	if _, err := run("env", "PLATFORMS=linux/"+platform, "hack/image.sh"); err != nil {
-		return tools{}, err
-	}
-	t.Version, err = run("sed", "-n", "s/^appVersion: *//p", filepath.Join(t.Chart, "Chart.yaml"))
+	_, err = run("env", "PLATFORMS=linux/"+platform, "hack/image.sh")
 	return t, err
 }
 
