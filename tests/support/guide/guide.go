@@ -146,21 +146,20 @@ func (r Runner) expect(ctx context.Context, c command) error {
 	defer cancel()
 	pause := time.NewTicker(100 * time.Millisecond)
 	defer pause.Stop()
-	var got string
-	var failure error
+	var got, state string
 	for first := true; ; first = false {
 		shell := exec.CommandContext(ctx, "bash", "-c", c.line)
 		shell.Dir, shell.Env, shell.WaitDelay = r.Folder, append(os.Environ(), r.Env...), time.Second
 		out, err := shell.CombinedOutput()
 		if ctx.Err() == nil || first { // else it was killed
-			got, failure = trim(string(out)), err
+			got, state = trim(string(out)), fmt.Sprint(shell.ProcessState)
 		}
 		if ctx.Err() == nil && c.output.MatchString(got) && (err == nil || c.mayFail) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("$ %s\nprints (%v)\n%s\nwant\n%s", c.line, failure, got, c.output)
+			return fmt.Errorf("$ %s\nprints (%s)\n%s\nwant\n%s", c.line, state, got, c.output)
 		case <-pause.C:
 		}
 	}

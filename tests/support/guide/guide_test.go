@@ -93,9 +93,9 @@ func TestRunRepeatsACommand(t *testing.T) {
 
 func TestRunReportsWhatDiffers(t *testing.T) {
 	for _, test := range []struct{ reason, text, err string }{
-		{"other output", "~~~console\n$ echo one\ntwo\n~~~\n", "$ echo one\nprints (<nil>)\none\nwant"},
+		{"other output", "~~~console\n$ echo one\ntwo\n~~~\n", "$ echo one\nprints (exit status 0)\none\nwant"},
 		{"more output", "~~~console\n$ echo one; echo two\none\n~~~\n", "one\ntwo\nwant"},
-		{"output where none is promised", "~~~console\n$ echo one\n~~~\n", "prints (<nil>)\none"},
+		{"output where none is promised", "~~~console\n$ echo one\n~~~\n", "prints (exit status 0)\none"},
 		{"a failure", "~~~console\n$ false\ndone\n~~~\n", "prints (exit status 1)"},
 		{"a failure with any output", "~~~console\n$ echo no; false\n…\n~~~\n", "prints (exit status 1)\nno"},
 		{"a failure without output", "~~~console\n$ false\n~~~\n", "prints (exit status 1)"},
