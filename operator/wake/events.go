@@ -26,6 +26,8 @@ const (
 	eventsOfList, maxEvents = 500, 50
 	// eventsFirst is when they are listed first: what they say is in the first write of the wake.
 	eventsFirst = quietFor - 250*time.Millisecond
+	// mounted is how long after that the kubelet has tried to mount the volumes of a pod.
+	mounted = 200 * time.Millisecond
 	// probed is how long after the first probe the event of its failure is there.
 	probed = 500 * time.Millisecond
 	// listTimeout bounds the time of a list, which the controller waits for.
@@ -88,6 +90,7 @@ func (w *wake) plan(v verdict) bool {
 	switch {
 	case v.reason != "" || v.pod == nil:
 	case v.phase == v1beta1.WakePulling && !v.sandboxed:
+		due = due.Add(mounted)
 	case v.probe != nil:
 		if first := w.probing(v).Add(probed); first.After(due) {
 			due = first

@@ -173,17 +173,17 @@ func TestAProbeThatDoesNotSucceed(t *testing.T) {
 		lists   []time.Duration
 		want    []string
 	}{
-		{"by its time", second, s / 2, true, 0, []time.Duration{eventsFirst, eventsFirst + 15*s}, []string{"2s shop Loading", "3s " + failing, "event ProbeFailing"}},
+		{"by its time", second, s / 2, true, 0, []time.Duration{eventsFirst, eventsFirst + 15*s}, []string{"1.8s shop Loading", "2.8s " + failing, "event ProbeFailing"}},
 		{"by its time, and then by an event", second, s / 2, true, 5 * s, []time.Duration{eventsFirst, eventsFirst + 15*s},
-			[]string{"2s shop Loading", "3s " + failing, "event ProbeFailing", "16.75s " + failing}},
-		{"by an event at the first look", second, s, true, s, []time.Duration{eventsFirst, eventsFirst + 15*s}, []string{"2s " + failing, "event ProbeFailing"}},
+			[]string{"1.8s shop Loading", "2.8s " + failing, "event ProbeFailing", "16.55s " + failing}},
+		{"by an event at the first look", second, s, true, s, []time.Duration{eventsFirst, eventsFirst + 15*s}, []string{"1.8s " + failing, "event ProbeFailing"}},
 		{"by an event, later", &corev1.Probe{}, 5 * s, true, 5 * s, []time.Duration{5500 * time.Millisecond, 20500 * time.Millisecond},
-			[]string{"2s shop Pulling", "5s shop Loading", "6s " + failing, "event ProbeFailing"}},
-		{"events were listed just before", second, 3 * s, false, 3 * s, []time.Duration{eventsFirst, eventsFirst + 15*s},
-			[]string{"2s shop Pulling", "3s shop Loading", "5s " + failing, "event ProbeFailing", "16.75s " + failing}},
+			[]string{"1.8s shop Pulling", "5s shop Loading", "6s " + failing, "event ProbeFailing"}},
+		{"events were listed just before", second, 3 * s, false, 3 * s, []time.Duration{1750 * time.Millisecond, 16750 * time.Millisecond},
+			[]string{"1.8s shop Pulling", "3s shop Loading", "5s " + failing, "event ProbeFailing", "16.75s " + failing}},
 		{"a probe that begins late", &corev1.Probe{InitialDelaySeconds: 10}, 0, true, 0, []time.Duration{10500 * time.Millisecond},
-			[]string{"2s shop Loading", "21s " + failing, "event ProbeFailing"}},
-		{"no probe", nil, 0, true, 0, nil, []string{"2s shop Loading"}},
+			[]string{"1.8s shop Loading", "21s " + failing, "event ProbeFailing"}},
+		{"no probe", nil, 0, true, 0, nil, []string{"1.8s shop Loading"}},
 	} {
 		following(t, func(f *follower) {
 			events := &explaining{start: f.record.start}

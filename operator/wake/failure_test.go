@@ -73,7 +73,7 @@ func TestAFailureIsRepeatedUntilTheWakeGetsOn(t *testing.T) {
 			f.want(t, 0, lines...)
 		}
 		look(0, time.Minute)
-		f.want(t, 10*time.Second, "2s shop PullingImagePullFailed", "event ImagePullFailed")
+		f.want(t, 10*time.Second, "1.8s shop PullingImagePullFailed", "event ImagePullFailed")
 		look(50*time.Second-1, 1)
 		look(1, failureEach, "1m0s shop PullingImagePullFailed failed")
 		look(failureEach-time.Second, time.Second)
@@ -93,7 +93,7 @@ func TestAnOldPodThatRestartsIsNoFailure(t *testing.T) {
 		restarted := verdict{phase: v1beta1.WakeLoading, reason: v1beta1.WakeOOMKilled, restarts: restartsOfFailure + 1}
 		f.sees(0, restarted)
 		f.sees(time.Hour, restarted)
-		f.want(t, 0, "2s shop LoadingOOMKilled", "event OOMKilled")
+		f.want(t, 0, "1.8s shop LoadingOOMKilled", "event OOMKilled")
 		delayed := restarted
 		delayed.phase, delayed.backsOff = v1beta1.WakeStarting, true
 		f.sees(time.Second, delayed)
@@ -131,7 +131,7 @@ func TestAFailureOfAnOperatorWhoseClockWasAheadIsRenewed(t *testing.T) {
 		missing := verdict{phase: v1beta1.WakePulling, reason: v1beta1.WakeImagePullFailed}
 		f.target.wake = begin(stored, missing.phase, f.Now())
 		f.sees(0, missing)
-		f.want(t, quietFor, "2s shop PullingImagePullFailed failed", "event ImagePullFailed")
+		f.want(t, quietFor, "1.8s shop PullingImagePullFailed failed", "event ImagePullFailed")
 		f.sees(failureEach-quietFor, missing)
 		f.want(t, 0, "30s shop PullingImagePullFailed failed")
 	})

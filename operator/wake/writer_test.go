@@ -130,7 +130,7 @@ func TestNothingIsWrittenOfAShortWake(t *testing.T) {
 		r.set(a, in("Scheduling", ""), r.start.Add(quietFor))
 		time.Sleep(time.Second)
 		r.set(a, in("Loading", ""), r.start.Add(quietFor))
-		r.want(t, 900*time.Millisecond)
+		r.want(t, quietFor-time.Second-1)
 		r.remove(a, false)
 		r.want(t, time.Hour)
 	})
