@@ -161,7 +161,9 @@ func (s *scenario) callGRPCBy(transport credentials.TransportCredentials, addres
 		return err
 	}
 	defer func() { _ = connection.Close() }()
-	_, err = grpc_health_v1.NewHealthClient(connection).Check(s.ctx, &grpc_health_v1.HealthCheckRequest{})
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	_, err = grpc_health_v1.NewHealthClient(connection).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 	return err
 }
 

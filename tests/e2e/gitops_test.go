@@ -83,14 +83,22 @@ func TestApplyAgainWhileScaling(t *testing.T) {
 	}
 }
 
-// managers are those of the fields of a route's objects, except of their status.
+// managers are those of the fields of a route's objects.
 func (s *scenario) managers(name string) string {
 	s.Helper()
+	return s.managersOf(s.Namespace, "interceptorroute/"+name, "scaledobject/"+name, "httpscaledobject/old", "scaledobject/old")
+}
+
+// managersOf are those of the fields of objects, except of their status and scale.
+func (s *scenario) managersOf(namespace string, objects ...string) string {
+	s.Helper()
 	var all []string
-	for _, object := range []string{"interceptorroute/" + name, "scaledobject/" + name, "httpscaledobject/old", "scaledobject/old"} {
-		entries := s.kubectl("get", object, "--show-managed-fields", `--output=jsonpath={range .metadata.managedFields[*]}{.manager}/{.operation}/{.subresource} {end}`)
+	for _, object := range objects {
+		entries, err := s.Kubectl(s.ctx, "", "get", object, "--namespace="+namespace, "--show-managed-fields",
+			`--output=jsonpath={range .metadata.managedFields[*]}{.manager}/{.operation}/{.subresource} {end}`)
+		s.must(err)
 		for _, entry := range strings.Fields(entries) {
-			if !strings.HasSuffix(entry, "/status") {
+			if strings.HasSuffix(entry, "/") {
 				all = append(all, object+" "+entry)
 			}
 		}
@@ -100,7 +108,7 @@ func (s *scenario) managers(name string) string {
 }
 
 // helm upgrade again and again, with the same values, while KEDA scales the interceptors. Their
-// count never falls.
+// count never falls, and nothing else writes what Helm does.
 func TestHelmUpgradeWhileScaling(t *testing.T) {
 	s := begin(t, "o-helm")
 	const host = "helm.o.example.com"
@@ -129,7 +137,11 @@ func TestHelmUpgradeWhileScaling(t *testing.T) {
 		s.must(err)
 		return *d.Spec.Replicas
 	}
-	before := count()
+	managers := func() string {
+		return s.managersOf(cluster.Namespace, "deployment/keda-add-ons-http-interceptor", "deployment/keda-add-ons-http-external-scaler",
+			"deployment/keda-add-ons-http-controller-manager", "scaledobject/keda-add-ons-http-interceptor")
+	}
+	before, managed := count(), managers()
 	clients := s.hold(nil, host, 60)
 	most, upgrades, stayed := before, 0, 0
 	s.must(s.Eventually(s.ctx, "6 interceptors", 3*patience, func(context.Context) (bool, error) {
@@ -146,6 +158,9 @@ func TestHelmUpgradeWhileScaling(t *testing.T) {
 		return stayed == 3, fmt.Errorf("%d interceptors", now)
 	}))
 	s.Progress("%d times helm upgrade while KEDA scaled the interceptors from %d to %d", upgrades, before, most)
+	if now := managers(); now != managed {
+		t.Errorf("who manages the fields: %s, before %s", now, managed)
+	}
 	leave(clients.all)
 	s.check(clients)
 }
