@@ -135,10 +135,14 @@ func (n *Neighbor) Hectic(empty, *empty) error {
 
 // Others returns when each bystander was answered that asked from now on.
 func (n *Neighbor) Others(empty, *empty) error {
+	deadline := time.Now().Add(patience) // an end of this process waits for its calls
 	for _, b := range n.bystanders {
 		enough := b.answered.Load() + 2 // the second one from here began later
 		for b.answered.Load() < enough {
-			time.Sleep(5 * time.Millisecond) // whoever asks has a limit
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s waits in vain", b)
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
 	}
 	return nil

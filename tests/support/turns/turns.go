@@ -4,28 +4,29 @@ package turns
 import (
 	"io"
 	"runtime"
+	"sync"
+	"sync/atomic"
 )
 
 // During runs f on one processor, and returns how often another goroutine ran meanwhile.
 func During(f func()) int {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	turns, done := 0, make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				turns++
-				runtime.Gosched()
-			}
+	var turns atomic.Int64
+	var done atomic.Bool
+	var other sync.WaitGroup
+	other.Go(func() {
+		for !done.Load() {
+			turns.Add(1)
+			runtime.Gosched()
 		}
-	}()
+	})
 	runtime.Gosched()
-	before := turns
+	before := turns.Load()
 	f()
-	close(done)
-	return turns - before
+	got := turns.Load() - before
+	done.Store(true)
+	other.Wait()
+	return int(got)
 }
 
 // Reader has bytes for this many reads, however large, and never waits.
