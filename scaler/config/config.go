@@ -72,8 +72,8 @@ const minFetchTimeout = 250 * time.Millisecond
 // FetchTimeout bounds one look at an interceptor.
 func (c *Config) FetchTimeout() time.Duration { return max(c.QueueTick, minFetchTimeout) }
 
-// streamMemory is the memory limit per open stream. A stream takes up to 14 KiB, and as much is for garbage.
-const streamMemory = 32 << 10
+// streamMemory is the memory limit per open stream. A stream takes up to 14 KiB, and the rest is for garbage.
+const streamMemory = 24 << 10
 
 // Streams resolves MaxStreams for a process with this Go memory limit.
 func (c *Config) Streams(memoryLimit int64) int {
@@ -121,7 +121,7 @@ func read(r *environment.Reader) Config {
 		QueueTick:        r.Period(EnvQueueTick, "500ms", "Time between two polls of an interceptor that does not stream its counts, and the bound of each poll, which is at least 250ms."),
 		StreamInterval:   r.Milliseconds(EnvStreamInterval, "200", "Least time, in milliseconds, between two messages \"active\" to KEDA that are not urgent; a cold request's is sent at once."),
 		ShutdownDelay:    r.Duration(EnvShutdownDelay, "3s", "How long to keep serving after SIGTERM while not ready, so that KEDA reaches another replica when its streams end; 0s means no delay."),
-		MaxStreams:       r.Number(EnvMaxStreams, "0", "Most open gRPC streams, of which KEDA has two for each ScaledObject. KEDA polls the others, which wake up to a pollingInterval later. 0 means one for each 16 KiB of Go's memory limit, nine tenths of the container's."),
+		MaxStreams:       r.Number(EnvMaxStreams, "0", "Most open gRPC streams, of which KEDA has two for each ScaledObject. KEDA polls the others, which wake up to a pollingInterval later. 0 means one for each 24 KiB of Go's memory limit, nine tenths of the container's."),
 		ProfilingAddress: r.Address(EnvProfilingAddress, "Address that serves Go's profiles at /debug/pprof/; empty disables them."),
 		Telemetry:        telemetry.ReadSettings(r, serviceName),
 	}

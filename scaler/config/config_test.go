@@ -97,7 +97,7 @@ func TestStreamsFollowTheMemoryLimit(t *testing.T) {
 		memory int64
 		want   int
 	}{
-		{"nine tenths of 64Mi", 0, 60_397_977, 1843},
+		{"nine tenths of 64Mi", 0, 60_397_977, 2457},
 		{"a setting wins", 10, 60_397_977, 10},
 		{"never none", 0, 1, 1},
 		{"no limit", 0, math.MaxInt64, math.MaxInt32},
