@@ -377,7 +377,7 @@ func (a *ahead) resize(size int) {
 		a.reserved = size
 	}
 	moved := make([]byte, len(a.buf)-a.taken, size)
-	a.body.turn.read += copy(moved, a.buf[a.taken:])
+	a.body.turn.Noted(copy(moved, a.buf[a.taken:]))
 	a.buf, a.taken = moved, 0
 }
 

@@ -38,9 +38,11 @@ func (b *Budget) ReserveHalf(n int) bool {
 }
 
 // Share reports whether one of several users may have n bytes, which are taken already. That is twice what would be
-// left to the others. So a user alone gets two thirds of all bytes, and one with few is never refused.
+// left to the others, so a user alone gets two thirds of all bytes. One with less than a sixteenth is refused only when
+// many such users have taken as much again.
 func (b *Budget) Share(n int64) bool {
-	return b.max <= 0 || n <= max(2*(b.max-b.used.Load()), b.max/16)
+	used := b.used.Load()
+	return b.max <= 0 || n <= 2*(b.max-used) || n <= b.max/16 && used <= 2*b.max
 }
 
 // Take takes n bytes whether there are as many or not.

@@ -11,6 +11,9 @@ const mostAtATime = 1 << 20
 // request would wait for seconds behind 200 large bodies.
 type Turn struct{ read int }
 
+// Noted notes that n bytes were moved.
+func (t *Turn) Noted(n int) { t.read += n }
+
 // Took notes that n bytes were read, and lets other goroutines run when the turn is over.
 func (t *Turn) Took(n int) {
 	if t.read += n; t.read >= mostAtATime {

@@ -193,7 +193,7 @@ func (p *pending) charge() bool {
 	if !p.budget.Reserve(cost) {
 		return false
 	}
-	p.charged = cost
+	p.charged, p.x.Waited = cost, true
 	if p.x.Heads != nil {
 		p.x.Heads.Release(p.x.Head)
 	}

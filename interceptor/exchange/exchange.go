@@ -31,6 +31,8 @@ type Exchange struct {
 	// Awake says of a request that waits that the target is awake and takes no more
 	// for now: it waits for its turn.
 	Awake bool
+	// Waited says that the request was charged to the budget of those that wait.
+	Waited bool
 	// Upstream that the request is forwarded to; set by the endpoint resolver.
 	Upstream Upstream
 	// Session of the request; nil if its route keeps none.

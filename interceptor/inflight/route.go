@@ -90,11 +90,11 @@ func (r *Route) Hold(most int) bool {
 }
 
 // Serve counts a request that is forwarded, also one that shows no demand, and returns how many there are. The caller
-// takes it back with Served.
+// takes it back with Unserve.
 func (r *Route) Serve() int64 { return r.served.Add(1) }
 
-// Served takes a request back that Serve counted.
-func (r *Route) Served() { r.served.Add(-1) }
+// Unserve takes a request back that Serve counted.
+func (r *Route) Unserve() { r.served.Add(-1) }
 
 // Unhold gives a place back that Hold took.
 func (r *Route) Unhold() { r.held.Add(-1) }

@@ -20,15 +20,16 @@ func NewAdmission(forward exchange.Handler, budget *body.Budget) *Admission {
 	return &Admission{forward: forward, budget: budget}
 }
 
-// ServeExchange forwards the request, or refuses it. One that has waited is not refused: the budget of waiting requests
-// has bounded it.
+// ServeExchange forwards the request, or refuses it. One that has waited for its target is not refused: the budget of
+// waiting requests has bounded it.
 func (a *Admission) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	cost := body.Served + x.Head
 	a.budget.Take(cost)
 	defer a.budget.Release(cost)
 	n := x.Route.InFlight.Serve()
-	defer x.Route.InFlight.Served()
-	if waited := x.Cold || x.Awake; !waited && !a.budget.Share(n*body.Served) {
+	defer x.Route.InFlight.Unserve()
+	if waited := x.Waited && x.Upstream.Target == x.Route.Target; !waited && !a.budget.Share(n*body.Served) {
+		x.Upstream.Slot.Release()
 		if r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close") // it would take memory, too
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
+	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 )
@@ -61,7 +62,7 @@ func TestAdmission(t *testing.T) {
 		t.Errorf("another route gets %d places beside it", n)
 	}
 	for range places {
-		if _, err := send(exchange.Exchange{Route: routes["slow"], Cold: true}); err != nil {
+		if _, err := send(exchange.Exchange{Route: routes["slow"], Waited: true}); err != nil {
 			t.Fatalf("a request that has waited is refused: %v", err)
 		}
 	}
@@ -79,5 +80,38 @@ func TestAdmission(t *testing.T) {
 	}
 	if n := routes["slow"].InFlight.Serve(); n != 1 {
 		t.Errorf("%d requests are still counted", n-1)
+	}
+}
+
+// A refused request gives back the place at the endpoint that was picked for it.
+func TestARefusedRequestReleasesItsEndpoint(t *testing.T) {
+	store := endpoints.NewStore()
+	port := store.Port(endpoints.Key{Namespace: "apps", Service: "web", Port: "http"})
+	store.Update("apps", "web", map[string][]string{"http": {"10.0.0.1:80"}})
+	route := &exchange.Route{Target: &exchange.Target{Endpoints: port}, InFlight: inflight.NewTracker(time.Now).Route("apps/web")}
+	budget := body.NewBudget(body.Served)
+	budget.Take(10 * body.Served)
+	admission := NewAdmission(exchange.HandlerFunc(func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
+		t.Error("it is forwarded")
+		return nil
+	}), budget)
+	for range 5 {
+		slot, ok := port.Pick()
+		if !ok {
+			t.Fatal("no endpoint is ready")
+		}
+		x := &exchange.Exchange{Route: route, Upstream: exchange.Upstream{Target: route.Target, Slot: slot}}
+		if err := admission.ServeExchange(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), x); err == nil {
+			t.Fatal("it is not refused")
+		}
+	}
+	store.Update("apps", "web", map[string][]string{"http": {"10.0.0.1:80", "10.0.0.2:80"}})
+	picked := map[string]int{}
+	for range 4 {
+		slot, _ := port.Pick()
+		picked[slot.Addr()]++
+	}
+	if picked["10.0.0.1:80"] != 2 || picked["10.0.0.2:80"] != 2 {
+		t.Errorf("the endpoints get %v", picked)
 	}
 }

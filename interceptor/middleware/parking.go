@@ -25,6 +25,7 @@ func (p parking) park(r *http.Request, x *exchange.Exchange, within time.Duratio
 		return false, &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are waiting", RetryAfter: time.Second}
 	}
 	defer p.budget.Release(cost)
+	x.Waited = true
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {

@@ -17,7 +17,7 @@ import (
 //go:embed traefik.yaml
 var traefikManifest string
 
-// Scenario q: a node whose registry has Traefik (make bench-traefik), which runs the pages that need it.
+// Scenario r: a node whose registry has Traefik (make bench-traefik), which runs the pages that need it.
 func TestTraefikGuides(t *testing.T) {
 	s := begin(t, "traefik")
 	definitions := gatewayDefinitions(s)
