@@ -95,6 +95,9 @@ defaults:
 	}
 	s.restore(page, folder)
 
+	log, err := os.Create(filepath.Join(folder, "background.log"))
+	s.must(err)
+	defer func() { _ = log.Close() }()
 	var background []*exec.Cmd
 	stop := func() {
 		for _, command := range background {
@@ -104,8 +107,10 @@ defaults:
 	}
 	defer stop()
 	r := guide.Runner{Folder: folder, Env: env, Patience: guidePatience, Background: func(line string) error {
-		command := exec.Command("bash", "-c", line)
+		// A reader types it again when it fails, as port-forward does if its first connection does.
+		command := exec.Command("bash", "-c", "until "+line+"\ndo sleep 1; done")
 		command.Dir, command.Env = folder, append(os.Environ(), env...)
+		command.Stdout, command.Stderr = log, log
 		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := command.Start(); err != nil {
 			return err
@@ -113,7 +118,10 @@ defaults:
 		background = append(background, command)
 		return nil
 	}}
-	s.must(r.Run(s.ctx, page))
+	if err := r.Run(s.ctx, page); err != nil {
+		said, _ := os.ReadFile(log.Name())
+		s.Fatalf("%v\nin the background: %s", err, said)
+	}
 }
 
 // restore removes what an earlier run of a page left, now and when the test ends.
