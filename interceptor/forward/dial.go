@@ -8,6 +8,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
 // handshakeTimeout bounds a TLS handshake; fresh pods on a busy node are slow.
@@ -45,6 +47,10 @@ func connect(dial dialFunc, timeout time.Duration) dialFunc {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, &dialError{err}
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			socket, _ := tcp.SyscallConn() // fails for no open connection
+			httpserver.BoundUnsent(socket)
 		}
 		return conn, nil
 	}

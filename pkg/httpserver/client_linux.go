@@ -21,6 +21,17 @@ func readable(socket syscall.RawConn) bool {
 	return err == nil && events&unix.POLLIN != 0
 }
 
+// maxUnsent is how much of what was written may wait in the kernel for the peer to read. Without a bound it is 4 MB, which
+// count as the container's memory. A peer that reads does not notice: what its window allows is sent at once.
+const maxUnsent = 64 << 10
+
+// BoundUnsent bounds what waits in a socket of TCP to be sent (tcp(7), TCP_NOTSENT_LOWAT).
+func BoundUnsent(socket syscall.RawConn) {
+	_ = socket.Control(func(fd uintptr) { // only a socket that is closed has no such bound
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+	})
+}
+
 // look asks about two sockets in one system call. If left is set, the peer of the first has hung
 // up. If unread is set, a read of the second would not wait, even if it only reads its end.
 func look(first, second syscall.RawConn) (left, unread bool) {

@@ -153,6 +153,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		socket, _ := tcp.SyscallConn() // fails for no connection that was accepted
+		BoundUnsent(socket)
 		c := &tcpConn{TCPConn: tcp, of: l.of, client: Client{socket: socket, free: l.free}}
 		c.client.since.Store(time.Now().UnixNano())
 		l.of.add(c)
