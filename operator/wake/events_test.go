@@ -135,17 +135,21 @@ func TestWhatMakesThePodsOfAWorkload(t *testing.T) {
 	}
 }
 
-// explaining is a cluster whose events a test sets.
+// explaining is a cluster with events from some time on.
 type explaining struct {
 	client.Reader
 	lists  []time.Duration // since the start
 	start  time.Time
+	event  time.Duration // when there are events; 0 is never
 	events []corev1.Event
 }
 
 func (e *explaining) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
-	e.lists = append(e.lists, time.Since(e.start))
-	into.(*corev1.EventList).Items = e.events
+	now := time.Since(e.start)
+	e.lists = append(e.lists, now)
+	if e.event > 0 && now >= e.event {
+		into.(*corev1.EventList).Items = e.events
+	}
 	return nil
 }
 
@@ -186,11 +190,8 @@ func TestAProbeThatDoesNotSucceed(t *testing.T) {
 		{"no probe", nil, 0, true, 0, nil, []string{"1.8s shop Loading"}},
 	} {
 		following(t, func(f *follower) {
-			events := &explaining{start: f.record.start}
+			events := &explaining{start: f.record.start, event: test.event, events: unhealthy}
 			f.Live = events
-			if test.event > 0 {
-				time.AfterFunc(test.event, func() { events.events = unhealthy })
-			}
 			loads := f.record.start.Add(test.pulls)
 			pulling := verdict{phase: v1beta1.WakePulling, pod: probedBy(nil, loads), sandboxed: test.mounted}
 			for again := time.Duration(0); time.Since(f.record.start)+again <= 22*s; {
