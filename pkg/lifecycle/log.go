@@ -8,7 +8,7 @@ import (
 )
 
 // StandardLog passes what libraries write to the standard logger on to the debug level of another log. net/http writes a
-// line for each frame of a backend that it does not know.
+// line for each frame of a backend that it does not know. Only interceptor and standalone connect to such backends.
 func StandardLog(to logr.Logger) {
 	log.SetFlags(0)
 	log.SetOutput(lines{to})
