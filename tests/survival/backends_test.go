@@ -221,8 +221,8 @@ func TestWatchersOfDemand(t *testing.T) {
 	v.survived()
 }
 
-// Clients whose bodies never wait for the network leave the processor to others now and then. The p99 shows the size of
-// the effect, 0.5 s in place of 1.4. That copies take turns is a test of packages body and forward.
+// Clients whose bodies never wait for the network leave the processor to others now and then. The p99 was 1.4 s
+// without turns, and is 0.5 s. Tests of packages body and forward prove that copies take turns.
 func TestBulk(t *testing.T) {
 	const clients = 200
 	backend := func(w http.ResponseWriter, r *http.Request) {
