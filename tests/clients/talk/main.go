@@ -24,11 +24,11 @@ func main() {
 	via := flag.String("via", "", "address to connect to in place of the URL's host; by default that")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	err := talk(ctx, *url, *via, strings.Join(flag.Args(), " "))
+	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "talk:", err)
-		os.Exit(1) //nolint:gocritic // the process ends
+		os.Exit(1)
 	}
 }
 
@@ -44,7 +44,7 @@ func talk(ctx context.Context, url, via, question string) error {
 	stream := sdk.Chat.Completions.NewStreaming(ctx, openai.ChatCompletionNewParams{
 		Model: "any", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage(question)},
 	})
-	defer stream.Close() //nolint:errcheck // the answer is over
+	defer func() { _ = stream.Close() }()
 	for stream.Next() {
 		for _, choice := range stream.Current().Choices {
 			fmt.Print(choice.Delta.Content)
