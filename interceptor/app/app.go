@@ -66,7 +66,6 @@ type App struct {
 	metrics   *metrics.Metrics
 	accessLog *middleware.AccessLog
 	budget    *body.Budget // of everything that waits
-	serving   *body.Budget // of everything that is forwarded
 	heads     *body.Budget // of large heads of requests and responses in service
 	forwarder *forward.Forwarder
 	cold      *coldstart.ColdStart
@@ -119,7 +118,6 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 	}
 	memory := debug.SetMemoryLimit(-1)
 	a.budget = body.NewBudget(cfg.ColdStart.BufferedBytes(memory))
-	a.serving = body.NewBudget(cfg.Clients.ServingMemory(memory))
 	a.heads = body.NewBudget(cfg.Clients.HeadMemory(memory))
 	a.forwarder = forward.New(forward.Options{
 		ConnectTimeout:         cfg.Backends.ConnectTimeout,
@@ -130,6 +128,7 @@ func New(cfg config.Config, deps Deps) (*App, error) {
 		MaxHeadMemory:          cfg.Clients.HeadMemory(memory),
 		MaxCopyMemory:          cfg.Clients.HeadMemory(memory),
 		Heads:                  a.heads,
+		Serving:                body.NewBudget(cfg.Clients.ServingMemory(memory)),
 		DirectPodRouting:       cfg.DirectPodRouting,
 		TLS:                    backendTLS,
 		DialContext:            deps.DialContext,

@@ -9,11 +9,10 @@ import (
 
 // chain is the order in which a request meets the steps. Nothing else decides it.
 func (a *App) chain() *middleware.Edge {
-	forward := middleware.NewAdmission(a.forwarder, a.serving)
-	a.cold = coldstart.New(forward, a.coldStartOptions())
-	resolve := middleware.NewEndpointResolver(forward, a.cold, a.budget)
+	a.cold = coldstart.New(a.forwarder, a.coldStartOptions())
+	resolve := middleware.NewEndpointResolver(a.forwarder, a.cold, a.budget)
 	proxies := routing.Proxies(a.cfg.Clients.TrustedProxies)
-	static := middleware.NewStaticRoutes(resolve, forward, proxies, a.metrics.WakeIgnored)
+	static := middleware.NewStaticRoutes(resolve, a.forwarder, proxies, a.metrics.WakeIgnored)
 	route := middleware.NewRouting(static, a.sync.Table, a.sync.Loaded(), a.budget, a.unrouted, proxies)
 	return middleware.NewEdge(route, middleware.EdgeOptions{
 		Heads: a.heads, DropUnderscores: a.cfg.Clients.DropUnderscores, MaxHeaderBytes: int(a.cfg.Clients.MaxHeaderBytes), MaxHeaderFields: a.cfg.Clients.MaxHeaderFields,

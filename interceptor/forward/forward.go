@@ -53,6 +53,9 @@ type Options struct {
 	// Heads is charged with the large heads of responses that are being sent, whether it has room
 	// or not: the backend has done its work. Nil means a separate budget.
 	Heads *body.Budget
+	// Serving is charged with each request while it is forwarded, and bounds what all of them take
+	// (ADR 28). Nil means no bound.
+	Serving *body.Budget
 	// DirectPodRouting dials the picked endpoint instead of the Service's name.
 	DirectPodRouting bool
 	// TLS is the template for connections to backends; nil is Go's default. It
@@ -70,12 +73,13 @@ type Options struct {
 // Forwarder sends requests to their upstreams. It is an exchange.Handler, and
 // safe for concurrent use.
 type Forwarder struct {
-	direct bool
-	upload time.Duration
-	log    logr.Logger
-	heads  *body.Budget
-	client *client
-	absent atomic.Int64 // requests that wait for longer than patience
+	direct  bool
+	upload  time.Duration
+	log     logr.Logger
+	serving *body.Budget
+	heads   *body.Budget
+	client  *client
+	absent  atomic.Int64 // requests that wait for longer than patience
 }
 
 // attempt is a request on its way to one address.
@@ -98,7 +102,7 @@ func New(o Options) *Forwarder {
 	if o.Heads == nil {
 		o.Heads = body.NewBudget(0)
 	}
-	return &Forwarder{direct: o.DirectPodRouting, upload: o.UploadTimeout, log: o.Log, heads: o.Heads, client: newClient(o)}
+	return &Forwarder{direct: o.DirectPodRouting, upload: o.UploadTimeout, log: o.Log, serving: o.Serving, heads: o.Heads, client: newClient(o)}
 }
 
 // Close closes the connections that are idle. Those in use close when they become
@@ -129,13 +133,17 @@ type call struct {
 //
 //   - an *clienterror.Error when nothing was committed. Its status is 502 if there was
 //     no connection or no valid answer. It is 504 if a timeout of the route was over, and
-//     404 if the only pod that could serve the request is gone;
+//     404 if the only pod that could serve the request is gone. It is 503 if requests in
+//     service take too much memory;
 //   - an error that wraps context.Canceled when the client has left;
 //   - an error that wraps http.ErrAbortHandler when the response was committed
 //     and its body could not be copied to the end.
 func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
 	c := &call{w: w, in: r, x: x, copies: f.client.copies}
-	defer c.end()
+	defer f.end(c)
+	if err := f.admit(c); err != nil {
+		return err
+	}
 	c.client.w = w
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// A backend may answer before it has read everything, and go on reading.
@@ -188,6 +196,24 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	return c.answer(res)
 }
 
+// admit charges the memory of a request. While memory is short, a route gets twice what is left to
+// the others. So the slow requests of one tenant keep out no other's. A request that has waited
+// for its target is not refused: the budget of waiting requests has bounded it.
+func (f *Forwarder) admit(c *call) error {
+	if f.serving == nil {
+		return nil
+	}
+	f.serving.Take(body.Served + c.x.Head)
+	n := c.x.Route.InFlight.Serve()
+	if waited := c.x.Waited && c.x.Upstream.Target == c.x.Route.Target; waited || f.serving.Share(n*body.Served) {
+		return nil
+	}
+	if c.in.ProtoMajor == 1 {
+		c.w.Header().Set("Connection", "close") // it would take memory, too
+	}
+	return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are being served"}
+}
+
 // largeHead is what the head of a response may take in memory before it is charged for.
 const largeHead = 8 << 10
 
@@ -227,8 +253,8 @@ func (c *call) patience() time.Duration {
 	return clientPatience
 }
 
-// end stops whatever the call has started.
-func (c *call) end() {
+// end stops whatever the call has started, and gives back what it was charged.
+func (f *Forwarder) end(c *call) {
 	c.clock.stop()
 	c.body.StopSending(c.patience())
 	if c.cancel != nil {
@@ -236,6 +262,10 @@ func (c *call) end() {
 	}
 	c.traced.End()
 	c.x.Upstream.Slot.Release() // a retry may have replaced the first one
+	if f.serving != nil {
+		c.x.Route.InFlight.Unserve()
+		f.serving.Release(body.Served + c.x.Head)
+	}
 }
 
 // over reports whether no one waits for an answer.

@@ -1,4 +1,4 @@
-package middleware
+package forward_test
 
 import (
 	"errors"
@@ -7,32 +7,37 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kedacore/http-add-on/interceptor/body"
+	requestbody "github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/clienterror"
-	"github.com/kedacore/http-add-on/interceptor/endpoints"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/forward"
 	"github.com/kedacore/http-add-on/interceptor/inflight"
 )
 
 // A route alone gets two thirds of the memory, another one is served beside it, and a request that has waited always is.
 func TestAdmission(t *testing.T) {
 	const places = 160
-	budget := body.NewBudget(places * body.Served)
+	serving, end := make(chan struct{}), make(chan struct{})
+	backend := serve(t, false, func(http.ResponseWriter, *http.Request) {
+		serving <- struct{}{}
+		<-end
+	})
+	f := newFixture(backend.Listener.Addr().String())
+	o := options()
+	o.Serving = requestbody.NewBudget(places * requestbody.Served)
+	forwarder := forward.New(o)
+	defer forwarder.Close()
 	tracker := inflight.NewTracker(time.Now)
 	routes := map[string]*exchange.Route{}
 	for _, name := range []string{"slow", "other", "third"} {
-		routes[name] = &exchange.Route{Namespace: "apps", Name: name, InFlight: tracker.Route("apps/" + name)}
+		routes[name] = &exchange.Route{Namespace: "apps", Name: name, Target: f.target, InFlight: tracker.Route("apps/" + name)}
 	}
-	serving, end := make(chan struct{}), make(chan struct{})
 	var ended []chan error
-	admission := NewAdmission(exchange.HandlerFunc(func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
-		serving <- struct{}{}
-		<-end
-		return nil
-	}), budget)
 	send := func(x exchange.Exchange) (*httptest.ResponseRecorder, error) {
 		w, done := httptest.NewRecorder(), make(chan error, 1)
-		go func() { done <- admission.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), &x) }()
+		x.Upstream.Target = f.target
+		x.Upstream.Slot, _ = f.target.Endpoints.Pick()
+		go func() { done <- forwarder.ServeExchange(w, httptest.NewRequest(http.MethodGet, "/", nil), &x) }()
 		select {
 		case <-serving:
 			ended = append(ended, done)
@@ -75,7 +80,7 @@ func TestAdmission(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if !budget.Reserve(places * body.Served) {
+	if !o.Serving.Reserve(places * requestbody.Served) {
 		t.Error("memory is lost")
 	}
 	if n := routes["slow"].InFlight.Serve(); n != 1 {
@@ -85,30 +90,28 @@ func TestAdmission(t *testing.T) {
 
 // A refused request gives back the place at the endpoint that was picked for it.
 func TestARefusedRequestReleasesItsEndpoint(t *testing.T) {
-	store := endpoints.NewStore()
-	port := store.Port(endpoints.Key{Namespace: "apps", Service: "web", Port: "http"})
-	store.Update("apps", "web", map[string][]string{"http": {"10.0.0.1:80"}})
-	route := &exchange.Route{Target: &exchange.Target{Endpoints: port}, InFlight: inflight.NewTracker(time.Now).Route("apps/web")}
-	budget := body.NewBudget(body.Served)
-	budget.Take(10 * body.Served)
-	admission := NewAdmission(exchange.HandlerFunc(func(http.ResponseWriter, *http.Request, *exchange.Exchange) error {
-		t.Error("it is forwarded")
-		return nil
-	}), budget)
+	f := newFixture("10.0.0.1:80") // to which nothing is sent
+	f.route.InFlight = inflight.NewTracker(time.Now).Route("apps/web")
+	o := options()
+	o.Serving = requestbody.NewBudget(requestbody.Served)
+	o.Serving.Take(10 * requestbody.Served)
+	forwarder := forward.New(o)
+	defer forwarder.Close()
 	for range 5 {
-		slot, ok := port.Pick()
+		slot, ok := f.target.Endpoints.Pick()
 		if !ok {
 			t.Fatal("no endpoint is ready")
 		}
-		x := &exchange.Exchange{Route: route, Upstream: exchange.Upstream{Target: route.Target, Slot: slot}}
-		if err := admission.ServeExchange(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), x); err == nil {
-			t.Fatal("it is not refused")
+		x := &exchange.Exchange{Route: f.route, Upstream: exchange.Upstream{Target: f.target, Slot: slot}}
+		err := forwarder.ServeExchange(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), x)
+		if failure := new(clienterror.Error); !errors.As(err, &failure) || failure.Status != http.StatusServiceUnavailable {
+			t.Fatalf("it is not refused: %v", err)
 		}
 	}
-	store.Update("apps", "web", map[string][]string{"http": {"10.0.0.1:80", "10.0.0.2:80"}})
+	f.store.Update("ns", "svc", map[string][]string{"": {"10.0.0.1:80", "10.0.0.2:80"}})
 	picked := map[string]int{}
 	for range 4 {
-		slot, _ := port.Pick()
+		slot, _ := f.target.Endpoints.Pick()
 		picked[slot.Addr()]++
 	}
 	if picked["10.0.0.1:80"] != 2 || picked["10.0.0.2:80"] != 2 {
