@@ -111,54 +111,46 @@ test-charts: cc ## Test chart and manifests: goldens, and install, upgrade and u
 test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in a real Prometheus (2 minutes)
 	go test -count=1 -timeout 10m -tags prometheus -run TestPrometheus ./tests/docs
 
+comma := ,
 # Tests run in the folder of their package.
 ifdef E2E_KUBECONFIG
 export E2E_KUBECONFIG := $(abspath $(E2E_KUBECONFIG))
 endif
 
+# on-cluster runs a command on the cluster of E2E_KUBECONFIG, else on a node that it starts and ends.
+on-cluster = @if [ -z "$${E2E_KUBECONFIG:-}" ]; then \
+		$(MAKE) e2e-up; trap '$(MAKE) e2e-down' EXIT; export E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig; \
+	fi; $(1)
+
 .PHONY: e2e
-e2e: cc ## Test on a real cluster of processes with control plane, KEDA and chart; builds its tools on first use (about 25 minutes)
-	$(call gotest,-race -count=1 -v -timeout 60m -tags e2e,./tests/e2e)
+e2e: cc chromium ## Run all scenarios on a real node, as root, or on the cluster of E2E_KUBECONFIG; builds its tools on first use (about 50 minutes)
+	$(call on-cluster,$(call gotest,-race -count=1 -v -timeout 60m -tags e2e,./tests/e2e))
+
+.PHONY: e2e-traefik
+e2e-traefik: cc bench-traefik ## Run the guide about Ingress and Gateway API through Traefik on a real node, as root
+	$(call on-cluster,go test -race -count=1 -v -timeout 30m -tags e2e$(comma)traefik -run TestTraefikGuides ./tests/e2e)
 
 .PHONY: chaos
-chaos: ## Kill, cut off and freeze parts of a cluster during cold starts, for CHAOS_TIME (1h); CHAOS_SEED repeats a run
-	CHAOS_TIME=$(CHAOS_TIME) go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos
+chaos: ## Kill, cut off and freeze parts of a node during cold starts, for CHAOS_TIME (1h), as root; CHAOS_SEED repeats a run
+	$(call on-cluster,CHAOS_TIME=$(CHAOS_TIME) go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos)
 
 .PHONY: chaos-defects
-chaos-defects: ## Prove that chaos notices each defect of tests/chaos/defects.go (20 minutes)
-	@for defect in $$(sed -nE 's/^\t"([a-z-]+)": \{$$/\1/p' tests/chaos/defects.go); do \
+chaos-defects: ## Prove that chaos notices each defect of tests/chaos/defect, as root (20 minutes)
+	@for defect in $$(sed -nE 's/^\t"([a-z-]+)": \{$$/\1/p' tests/chaos/defect/defect.go); do \
 		echo "chaos with the defect $$defect"; \
-		CHAOS_DEFECT=$$defect CHAOS_TIME=2m go test -count=1 -v -timeout 0 -tags e2e ./tests/chaos -run TestChaos; \
+		$(MAKE) e2e-up DEFECT=$$defect; \
+		result=0; CHAOS_DEFECT=$$defect $(MAKE) chaos CHAOS_TIME=2m E2E_KUBECONFIG=bin/e2e-node/kubeconfig || result=$$?; \
+		$(MAKE) e2e-down; \
+		[ $$result = 0 ] || exit $$result; \
 	done
 
 .PHONY: e2e-up
-e2e-up: ## Start a cluster for experiments, and print how to reach it
-	go build -tags e2e -o bin/e2e-up ./tests/e2e/up
-	bin/e2e-up start
+e2e-up: node-packages ## Start a real node with KEDA and the add-on, as root, and print how to reach it
+	go build -tags e2e -o bin/e2e-node-command ./tests/e2e/node
+	bin/e2e-node-command up $(if $(DEFECT),-defect $(DEFECT))
 
 .PHONY: e2e-down
-e2e-down: ## Stop the cluster of e2e-up
-	bin/e2e-up stop
-
-.PHONY: e2e-node
-e2e-node: cc chromium ## Run all scenarios on a real node, and those that need one, as root
-	$(MAKE) e2e-node-up
-	trap 'bin/e2e-node-command down' EXIT; \
-		E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig go test -race -count=1 -v -timeout 60m -tags e2e,node ./tests/e2e
-
-.PHONY: e2e-node-traefik
-e2e-node-traefik: cc bench-traefik ## Run the guide about Ingress and Gateway API through Traefik on a real node, as root
-	$(MAKE) e2e-node-up
-	trap 'bin/e2e-node-command down' EXIT; \
-		E2E_KUBECONFIG=$(CURDIR)/bin/e2e-node/kubeconfig go test -race -count=1 -v -timeout 30m -tags e2e,node,traefik -run TestTraefikGuides ./tests/e2e
-
-.PHONY: e2e-node-up
-e2e-node-up: node-packages ## Start a real node with KEDA and the add-on, as root; builds its tools on first use (about 50 minutes)
-	go build -tags e2e -o bin/e2e-node-command ./tests/e2e/node
-	bin/e2e-node-command up
-
-.PHONY: e2e-node-down
-e2e-node-down: ## Stop the node of e2e-node-up, and remove all that it wrote
+e2e-down: ## End the node of e2e-up, and remove all that it wrote
 	bin/e2e-node-command down
 
 .PHONY: bench
@@ -174,7 +166,7 @@ bench-compare: nginx ## Measure beside other proxies, and write docs/performance
 	$(call tool,plot,bars) docs/performance
 
 .PHONY: bench-traefik
-bench-traefik: ## Build Traefik for bench-compare and e2e-node-traefik from its Go module (about 4 minutes)
+bench-traefik: ## Build Traefik for bench-compare and e2e-traefik from its Go module (about 4 minutes)
 	mkdir -p bin && cp $(call tool,traefik,traefik) bin/traefik
 
 .PHONY: fuzz
@@ -188,7 +180,7 @@ vulncheck: ## Report known vulnerabilities in code that the binaries call, from 
 .PHONY: lint
 lint: ## Run golangci-lint, with the import rules, and actionlint
 	$(call tool,workflows,actionlint)
-	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,node,prometheus,release,site,traefik ./...
+	$(call tool,lint,golangci-lint) run --build-tags charts,browser,e2e,prometheus,release,site,traefik ./...
 	cd tests/clients && $(call tool,lint,golangci-lint) run ./...
 	cd tests/clients/genkit && $(call tool,lint,golangci-lint) run ./...
 
@@ -216,7 +208,7 @@ verify: ## Check that generated files, formatting and modules are up to date
 	cd tests/clients && go mod tidy -diff
 	cd tests/clients/genkit && go mod tidy -diff
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted" >&2; exit 1; }
-	go vet -tags browser,charts,e2e,node,prometheus,release,site,traefik ./...
+	go vet -tags browser,charts,e2e,prometheus,release,site,traefik ./...
 
 .PHONY: image
 image: ## Build container images for amd64 and arm64 as local OCI layouts (the first build for another platform: 4 to 10 minutes)

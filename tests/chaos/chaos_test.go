@@ -12,7 +12,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kedacore/http-add-on/tests/chaos/defect"
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
 
@@ -75,8 +77,13 @@ func begin(t *testing.T) *chaos {
 	t.Helper()
 	c := &chaos{T: t, Cluster: world, settings: current, ctx: t.Context(), began: time.Now(), violations: map[string][]string{}}
 	c.must(c.CreateNamespace(c.ctx, namespace))
+	t.Cleanup(func() {
+		if err := c.Client.Delete(context.WithoutCancel(c.ctx), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, pod := range c.await("interceptor", interceptors) {
-		c.interceptors = append(c.interceptors, newInterceptor(pod))
+		c.interceptors = append(c.interceptors, c.newInterceptor(pod))
 	}
 	c.scalers = c.await("scaler", scalers)
 	c.targets = targets()
@@ -158,9 +165,8 @@ func (c *chaos) report() {
 	c.log("%d requests answered, %d of them cold; %d ended with their interceptor and %d with their pod, and were asked again; %d wakes, the longest %s",
 		c.asked, c.cold, c.explained, c.ended, c.woken, c.longest.Round(10*time.Millisecond))
 	if c.defect != "" {
-		breaks := defects[c.defect].breaks
-		if len(c.violations[breaks]) == 0 {
-			c.Errorf("the defect %s was not noticed: %q was not violated", c.defect, breaks)
+		if len(c.violations[c.breaks]) == 0 {
+			c.Errorf("the defect %s was not noticed: %q was not violated", c.defect, c.breaks)
 		}
 		return
 	}
@@ -204,9 +210,9 @@ func (c *chaos) storm() {
 	all.Wait()
 	share := (c.length - c.away).Hours() // nothing wakes without an API server
 	if cold, least := float64(c.cold), coldInAnHour*share; cold < least {
-		c.violate(work, "%.0f cold requests, want %.0f at least", cold, least)
+		c.violate(defect.Work, "%.0f cold requests, want %.0f at least", cold, least)
 	}
 	if woken, least := float64(c.woken), wakesInAnHour*share; woken < least {
-		c.violate(work, "%.0f wakes, want %.0f at least", woken, least)
+		c.violate(defect.Work, "%.0f wakes, want %.0f at least", woken, least)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/pkg/queue"
+	"github.com/kedacore/http-add-on/tests/chaos/defect"
 )
 
 // atOnce is how many requests wake a target. They come within spread.
@@ -135,10 +136,10 @@ type interceptor struct {
 // is zero while it lasts.
 type outage struct{ from, to time.Time }
 
-func newInterceptor(pod corev1.Pod) *interceptor {
+func (c *chaos) newInterceptor(pod corev1.Pod) *interceptor {
 	return &interceptor{Pod: pod, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(pod.Status.PodIP, "8080"))
+			return c.Dial(ctx, network, net.JoinHostPort(pod.Status.PodIP, "8080"))
 		},
 		DisableCompression: true,
 	}}}
@@ -241,7 +242,7 @@ func (c *chaos) ask(t *target, random *rand.Rand) (cold, ok bool) {
 		i := c.choose(random)
 		if i == nil {
 			if !pause(ctx, 50*time.Millisecond) {
-				c.violate(answered, "%s: no interceptor is up within %s", t.name, patience)
+				c.violate(defect.Answered, "%s: no interceptor is up within %s", t.name, patience)
 				return false, false
 			}
 			continue
@@ -258,10 +259,10 @@ func (c *chaos) ask(t *target, random *rand.Rand) (cold, ok bool) {
 		case c.ctx.Err() != nil:
 			return false, false
 		case ctx.Err() != nil && t.pushed:
-			c.violate(wakes, "%s: %s by %s, sent at %s, has no answer after %s", t.name, question.what, i.Name, began.Format(time.TimeOnly), patience)
+			c.violate(defect.Wakes, "%s: %s by %s, sent at %s, has no answer after %s", t.name, question.what, i.Name, began.Format(time.TimeOnly), patience)
 			return false, false
 		case ctx.Err() != nil:
-			c.violate(answered, "%s: %s by %s, sent at %s, has no answer after %s", t.name, question.what, i.Name, began.Format(time.TimeOnly), patience)
+			c.violate(defect.Answered, "%s: %s by %s, sent at %s, has no answer after %s", t.name, question.what, i.Name, began.Format(time.TimeOnly), patience)
 			return false, false
 		case i.isDown(sent):
 			c.mu.Lock()
@@ -272,7 +273,7 @@ func (c *chaos) ask(t *target, random *rand.Rand) (cold, ok bool) {
 			c.ended++
 			c.mu.Unlock()
 		default:
-			c.violate(answered, "%s: %s by %s, sent at %s, after %s: %v",
+			c.violate(defect.Answered, "%s: %s by %s, sent at %s, after %s: %v",
 				t.name, question.what, i.Name, sent.Format("15:04:05.000"), time.Since(sent).Round(time.Millisecond), err)
 			return false, false
 		}
@@ -362,7 +363,7 @@ func (c *chaos) awaitAsleep(ctx context.Context, t *target) bool {
 			err = fmt.Errorf("%d replicas wanted, %d there", *d.Spec.Replicas, d.Status.Replicas)
 		}
 		if time.Now().After(deadline) {
-			c.violate(sleeps, "%s is awake %s after its last answer: %v; counts: %s", t.name, patience, err, c.describe(t))
+			c.violate(defect.Sleeps, "%s is awake %s after its last answer: %v; counts: %s", t.name, patience, err, c.describe(t))
 			return false
 		}
 		if !pause(ctx, 200*time.Millisecond) {
@@ -388,5 +389,5 @@ func (c *chaos) describe(t *target) string {
 // queue asks an interceptor for its counts.
 func (c *chaos) queue(i *interceptor) (queue.Counts, error) {
 	var counts queue.Counts
-	return counts, getJSON(c.ctx, i.admin(queue.Path), &counts)
+	return counts, c.getJSON(i.admin(queue.Path), &counts)
 }

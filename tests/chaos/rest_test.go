@@ -14,12 +14,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kedacore/http-add-on/tests/chaos/defect"
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
 
-// get requests a URL and has its answer read, which must be 200.
-func get(ctx context.Context, url string, read func(*http.Response) error) error {
-	return getBy(ctx, http.DefaultClient, url, read)
+// get requests a URL inside the cluster and has its answer read, which must be 200.
+func (c *chaos) get(url string, read func(*http.Response) error) error {
+	return getBy(c.ctx, &http.Client{Transport: &http.Transport{DialContext: c.Dial, DisableKeepAlives: true}}, url, read)
 }
 
 func getBy(ctx context.Context, by *http.Client, url string, read func(*http.Response) error) error {
@@ -41,8 +42,8 @@ func getBy(ctx context.Context, by *http.Client, url string, read func(*http.Res
 	return read(response)
 }
 
-func getJSON(ctx context.Context, url string, into any) error {
-	return get(ctx, url, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(into) })
+func (c *chaos) getJSON(url string, into any) error {
+	return c.get(url, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(into) })
 }
 
 // eventually waits until so returns no error, and returns its last one.
@@ -73,7 +74,7 @@ func (c *chaos) settle() {
 			}
 			return err
 		}); err != nil {
-			c.violate(counts, "%s: %v", i.Name, err)
+			c.violate(defect.Counts, "%s: %v", i.Name, err)
 		}
 	}
 	var all sync.WaitGroup
@@ -153,7 +154,7 @@ func (c *chaos) profile(pod string, port int) (usage, error) {
 // metrics reads those of Go's runtime.
 func (c *chaos) metrics(url string) (usage, error) {
 	var u usage
-	return u, get(c.ctx, url, func(r *http.Response) (err error) {
+	return u, c.get(url, func(r *http.Response) (err error) {
 		text, err := io.ReadAll(r.Body)
 		if err != nil {
 			return err
@@ -194,7 +195,7 @@ func (c *chaos) compare(before map[string]usage) {
 		return nil
 	})
 	if err != nil {
-		c.violate(leaks, "%v", err)
+		c.violate(defect.Leaks, "%v", err)
 	}
 	for _, component := range components {
 		b, a := before[component.name], after[component.name]

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kedacore/http-add-on/tests/chaos/defect"
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
 
@@ -104,16 +105,16 @@ func (c *chaos) killInterceptor(random *rand.Rand) (string, error) {
 		return what, err
 	}
 	killed := time.Now()
-	// A process is started again after half a second at the earliest.
+	// The kubelet starts it again after some seconds.
 	for ready := false; !ready; {
 		if time.Since(killed) > patience {
-			c.violate(answered, "%s is not ready %s after a kill", i.Name, patience)
+			c.violate(defect.Answered, "%s is not ready %s after a kill", i.Name, patience)
 			return what, nil
 		}
 		if !pause(c.ctx, 300*time.Millisecond) {
 			return what, nil
 		}
-		ready = get(c.ctx, i.admin("/readyz"), func(*http.Response) error { return nil }) == nil
+		ready = c.get(i.admin("/readyz"), func(*http.Response) error { return nil }) == nil
 	}
 	return fmt.Sprintf("%s, ready again %s later", what, time.Since(killed).Round(time.Millisecond)), nil
 }
@@ -121,8 +122,7 @@ func (c *chaos) killInterceptor(random *rand.Rand) (string, error) {
 // killAPIServer returns when the next process serves. It is spared then for as long as it was
 // away, and for 150 seconds. Kubernetes' own controllers wait longer from one failure to the next,
 // up to a minute, until there was none for two minutes.
-func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
-	pause := between(random, 0, 2*time.Second)
+func (c *chaos) killAPIServer(*rand.Rand) (string, error) {
 	killed := time.Now()
 	c.mu.Lock()
 	spared := killed.Before(c.spared)
@@ -133,7 +133,7 @@ func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
 	if spared {
 		return "it was away not long ago", nil
 	}
-	err := c.Crash(c.ctx, "kube-apiserver", pause)
+	err := c.Kill(c.ctx, "kube-apiserver")
 	if err == nil {
 		err = c.eventually(func() error {
 			_, err := c.Pods(c.ctx, namespace, "")
@@ -145,7 +145,7 @@ func (c *chaos) killAPIServer(random *rand.Rand) (string, error) {
 	defer c.mu.Unlock()
 	c.away += away
 	c.spared = time.Now().Add(max(away, 150*time.Second))
-	return fmt.Sprintf("started again %s later, serves again %s later", pause, away.Round(time.Millisecond)), err
+	return fmt.Sprintf("serves again %s later", away.Round(time.Millisecond)), err
 }
 
 // partition has everything vanish that one interceptor sends to all scalers (mute), or that
@@ -166,7 +166,7 @@ func partition(mute, deaf bool) func(*chaos, *rand.Rand) (string, error) {
 			}
 		}()
 		cut := func(from corev1.Pod, to ...corev1.Pod) error {
-			heal, err := c.Partition(from, to...)
+			heal, err := c.Partition(c.ctx, &from, to...)
 			if err == nil {
 				heals = append(heals, heal)
 			}
@@ -237,13 +237,13 @@ func (c *chaos) unplug(random *rand.Rand) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	plug, err := c.Unplug(namespace, pod.Name)
+	plug, err := c.Unplug(c.ctx, &pod)
 	if err != nil {
 		return pod.Name, err
 	}
 	pause(c.ctx, length)
 	if err := plug(); err != nil {
-		return pod.Name, err
+		return pod.Name, err // it may have ended meanwhile
 	}
 	return fmt.Sprintf("%s for %s", pod.Name, length), nil
 }

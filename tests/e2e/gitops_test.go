@@ -1,4 +1,4 @@
-//go:build e2e && node
+//go:build e2e
 
 package e2e
 
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
 )
@@ -107,7 +108,7 @@ func (s *scenario) managersOf(namespace string, objects ...string) string {
 	return strings.Join(all, "\n")
 }
 
-// helm upgrade again and again, with the same values, while KEDA scales the interceptors. Their
+// helm upgrade every ten seconds, with the same values, while KEDA scales the interceptors. Their
 // count never falls, and nothing else writes what Helm does.
 func TestHelmUpgradeWhileScaling(t *testing.T) {
 	s := begin(t, "o-helm")
@@ -144,7 +145,14 @@ func TestHelmUpgradeWhileScaling(t *testing.T) {
 	before, managed := count(), managers()
 	clients := s.hold(nil, host, 60)
 	most, upgrades, stayed := before, 0, 0
-	s.must(s.Eventually(s.ctx, "6 interceptors", 3*patience, func(context.Context) (bool, error) {
+	next := time.NewTicker(10 * time.Second)
+	defer next.Stop()
+	s.must(s.Eventually(s.ctx, "6 interceptors", 3*patience, func(ctx context.Context) (bool, error) {
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
 		upgrade(s.ctx, values...)
 		upgrades++
 		now := count()

@@ -12,6 +12,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,58 +29,44 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "setting how many tests run together:", err)
 		os.Exit(1)
 	}
-	os.Exit(cluster.Run(func(ctx context.Context, tools cluster.Tools) int {
-		started := time.Now()
-		folder, err := os.MkdirTemp("", "http-add-on-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "making a folder for the run:", err)
-			return 1
-		}
-		world, err = cluster.Start(ctx, tools, cluster.Options{Folder: folder, Out: os.Stdout})
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "%v\nlogs and more are in %s\n", err, folder)
-			return 1
-		}
-		code := max(m.Run(), checkMemory(ctx, world))
-		if *compareRoles || flag.Lookup("test.run").Value.String() == "" {
-			code = max(code, checkRoles(ctx, world)) // of all scenarios
-		}
-		world.Stop()
-		world.Progress("the whole run took %.0f s", time.Since(started).Seconds())
-		if code != 0 {
-			fmt.Fprintf(os.Stderr, "logs and more are in %s\n", folder)
-			return code
-		}
-		_ = os.RemoveAll(folder) // it is below the system's folder for temporary files
-		return 0
-	}, nil))
+	os.Exit(run(m))
 }
 
-// checkMemory prints the peak of each component relative to its limit, and returns an exit code.
-// No limit may have been in the way of the scenarios.
+// run runs the tests and returns an exit code.
+func run(m *testing.M) int {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	started := time.Now()
+	folder, err := os.MkdirTemp("", "http-add-on-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "making a folder for the run:", err)
+		return 1
+	}
+	world, err = cluster.Connect(ctx, cluster.Options{Folder: folder, Out: os.Stdout})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := max(m.Run(), checkMemory(ctx, world))
+	if *compareRoles || flag.Lookup("test.run").Value.String() == "" {
+		code = max(code, checkRoles(ctx, world)) // of all scenarios
+	}
+	world.Progress("the whole run took %.0f s", time.Since(started).Seconds())
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "objects and events of failed scenarios are in %s\n", folder)
+		return code
+	}
+	_ = os.RemoveAll(folder) // it is below the system's folder for temporary files
+	return 0
+}
+
+// checkMemory returns an exit code. No limit may have been in the way of the scenarios.
 func checkMemory(ctx context.Context, c *cluster.Cluster) int {
-	code := 0
 	killed, err := c.OutOfMemory(ctx)
 	if err != nil || len(killed) > 0 {
 		c.Progress("memory: killed at the limit: %v %v", killed, err)
-		code = 1
+		return 1
 	}
-	if c.Kubelet() { // it enforces the limits
-		return code
-	}
-	peaks := map[string]cluster.Usage{}
-	for _, usage := range c.Usage() {
-		component := usage.Labels["app.kubernetes.io/component"]
-		if usage.Namespace == cluster.Namespace && usage.PeakMemory > peaks[component].PeakMemory {
-			peaks[component] = usage
-		}
-	}
-	for _, component := range []string{"interceptor", "scaler", "operator"} {
-		peak := peaks[component]
-		c.Progress("memory of the %s: at most %d of %d MiB", component, peak.PeakMemory>>20, peak.MemoryLimit>>20)
-		if peak.PeakMemory == 0 || peak.PeakMemory > peak.MemoryLimit {
-			code = 1
-		}
-	}
-	return code
+	return 0
 }

@@ -1,4 +1,4 @@
-//go:build e2e && node
+//go:build e2e
 
 package e2e
 
@@ -23,7 +23,7 @@ func TestKilledKubelet(t *testing.T) {
 	s.awaitReady("InterceptorRoute/llm", "ScaledObject/llm")
 	s.awaitReplicas("llm", 0)
 	before := s.restarts()
-	s.must(s.KillKubelet(s.ctx))
+	s.must(s.Kill(s.ctx, "kubelet"))
 	killed := time.Now()
 	s.awaitCold(host, 2*patience)
 	s.Progress("killed kubelet: the next cold request was answered %s later", time.Since(killed).Round(time.Millisecond))

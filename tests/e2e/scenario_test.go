@@ -59,7 +59,7 @@ func (s *scenario) must(err error) {
 	}
 }
 
-// dump writes the objects and events of the scenario beside the logs.
+// dump writes the objects and events of the scenario, and the last log lines of the add-on.
 func (s *scenario) dump(ctx context.Context) {
 	file := filepath.Join(s.Folder, s.Namespace+".txt")
 	var text strings.Builder
@@ -68,6 +68,7 @@ func (s *scenario) dump(ctx context.Context) {
 		"get events --sort-by=.lastTimestamp",
 		"get httpscaledobjects,interceptorroutes,scaledobjects --output=yaml",
 		"get pods --namespace=keda --output=wide",
+		"logs --namespace=keda --selector=app.kubernetes.io/part-of=keda-add-ons-http --prefix --tail=300",
 	} {
 		out, err := s.Kubectl(ctx, "", append([]string{"--namespace=" + s.Namespace}, strings.Fields(args)...)...)
 		fmt.Fprintf(&text, "# kubectl %s (%v)\n%s\n", args, err, out)

@@ -1,4 +1,4 @@
-//go:build e2e && node && traefik
+//go:build e2e && traefik
 
 package e2e
 

@@ -23,7 +23,7 @@ import (
 )
 
 // Scenario i: helm upgrade of a release of 0.16 with an HTTPScaledObject that its
-// operator looked after, and with the values file that it had.
+// operator looked after, and with the values file that it had. Then helm rollback, and upgrade again.
 
 func TestUpgradeFrom016(t *testing.T) {
 	s := begin(t, "i-upgrade")
@@ -54,7 +54,7 @@ func TestUpgradeFrom016(t *testing.T) {
 	release("install", cluster.Release, s.path("tests/charts/testdata/release-0.16"), "--set-string=replicas=0")
 	s.apply(model("llm", 0))
 	s.leftBehind("llm", host)
-	old := s.deployments()
+	old, templates := s.deployments(), s.templates()
 	s.edgeCertificate()
 
 	release("upgrade", cluster.Release, chart, "--values", s.path(values))
@@ -67,6 +67,22 @@ func TestUpgradeFrom016(t *testing.T) {
 		t.Errorf("a request to a target that sleeps: %+v", got)
 	}
 	s.checkTLS()
+
+	release("rollback", cluster.Release, "1", "--timeout=2m")
+	if back := s.deployments(); back != old {
+		t.Errorf("other Deployments after a rollback: %s, before %s", back, old)
+	}
+	if back := s.templates(); back != templates {
+		t.Errorf("the pods after a rollback: %s, before %s", back, templates)
+	}
+	s.kubectl("get", "httpscaledobject/llm", "scaledobject/llm") // the definitions are not the release's to delete
+	release("upgrade", cluster.Release, chart, "--values", s.path(values))
+	s.must(s.AwaitInstalled(s.ctx))
+	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm")
+	s.awaitReplicas("llm", 0)
+	if got := s.send(call{url: "http://" + host + "/v1/models"}); got.err != nil || got.status != http.StatusOK {
+		t.Errorf("a request after a rollback and another upgrade: %+v", got)
+	}
 	s.kubectl("delete", "httpso", "llm", "--timeout=60s") // nothing holds it
 	s.kubectl("wait", "--for=delete", "scaledobject/llm", "--timeout=60s")
 }
@@ -79,6 +95,15 @@ func (s *scenario) deployments() string {
 	s.Helper()
 	text, err := s.Kubectl(s.ctx, "", "get", "deployments", "--namespace="+cluster.Namespace, "--selector=app.kubernetes.io/part-of!=keda-operator",
 		`--output=jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}`)
+	s.must(err)
+	return text
+}
+
+// templates are those of the add-on's pods.
+func (s *scenario) templates() string {
+	s.Helper()
+	text, err := s.Kubectl(s.ctx, "", "get", "deployments", "--namespace="+cluster.Namespace, "--selector=app.kubernetes.io/part-of!=keda-operator",
+		`--output=jsonpath={range .items[*]}{.metadata.name}={.spec.template} {end}`)
 	s.must(err)
 	return text
 }

@@ -1,10 +1,12 @@
 // Command agent is a pod on each node through which tests reach into a cluster. It needs the
-// node's PIDs and root; tests connect to it by port-forward.
+// node's PIDs and root; tests connect to it by port-forward, or by the port of its Service.
 //
 //	CONNECT host:port                          a connection from inside the cluster
 //	POST /containers/ID/signal?number=9        a signal to the first process of a container
 //	GET  /containers/ID/proc/net/tcp6          a file of this process, below /proc/PID
-//	POST /kubelet/kill                         kill -9 of the node's kubelet
+//	PUT  /pods/UID/unplugged                   take the pod's cable out; DELETE puts it back
+//	PUT  /pods/UID/blackhole?to=IP             lose what the pod sends there; DELETE ends it
+//	POST /programs/kubelet/kill                kill -9 of a program of the node
 //	POST /cut                                  kill -9 of all processes of the node except the first
 package main
 
@@ -26,9 +28,13 @@ import (
 
 func main() {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /containers/{id}/signal", signal)
+	mux.HandleFunc("POST /containers/{id}/signal", answer(signal))
 	mux.HandleFunc("GET /containers/{id}/proc/{file...}", readProc)
-	mux.HandleFunc("POST /kubelet/kill", killKubelet)
+	mux.HandleFunc("PUT /pods/{uid}/unplugged", answer(func(r *http.Request) error { return plug(r.PathValue("uid"), false) }))
+	mux.HandleFunc("DELETE /pods/{uid}/unplugged", answer(func(r *http.Request) error { return plug(r.PathValue("uid"), true) }))
+	mux.HandleFunc("PUT /pods/{uid}/blackhole", answer(blackhole))
+	mux.HandleFunc("DELETE /pods/{uid}/blackhole", answer(blackhole))
+	mux.HandleFunc("POST /programs/{name}/kill", answer(killProgram))
 	mux.HandleFunc("POST /cut", func(http.ResponseWriter, *http.Request) {
 		_ = syscall.Kill(-1, syscall.SIGKILL) // everything except the first process and this one
 		os.Exit(1)
@@ -75,42 +81,44 @@ func connect(w http.ResponseWriter, r *http.Request) {
 	<-ended
 }
 
-func signal(w http.ResponseWriter, r *http.Request) {
-	number, err := strconv.Atoi(r.FormValue("number"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	pid, err := firstProcess(r.PathValue("id"))
-	if err == nil {
-		err = syscall.Kill(pid, syscall.Signal(number))
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+// answer has a failure of do answered with 404: mostly, what it is about has ended.
+func answer(do func(*http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := do(r); err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+		}
 	}
 }
 
-func killKubelet(w http.ResponseWriter, _ *http.Request) {
+func signal(r *http.Request) error {
+	number, err := strconv.Atoi(r.FormValue("number"))
+	if err != nil {
+		return err
+	}
+	pid, err := firstProcess(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.Signal(number))
+}
+
+func killProgram(r *http.Request) error {
 	names, err := filepath.Glob("/proc/[0-9]*/comm")
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+		return err
 	}
 	for _, file := range names {
 		name, err := os.ReadFile(file)
-		if err != nil || string(name) != "kubelet\n" {
+		if err != nil || strings.TrimSpace(string(name)) != r.PathValue("name") {
 			continue // it has ended, or is another
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err == nil {
-			err = syscall.Kill(pid, syscall.SIGKILL)
-		}
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return err
 		}
-		return
+		return syscall.Kill(pid, syscall.SIGKILL)
 	}
-	http.Error(w, "no kubelet runs", http.StatusNotFound)
+	return errors.New("it does not run")
 }
 
 func readProc(w http.ResponseWriter, r *http.Request) {
@@ -127,11 +135,27 @@ func readProc(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(content)
 }
 
-// firstProcess returns the process of a container that is number 1 inside. The names of its
-// control groups have the container's ID, whatever the node's driver.
+// firstProcess returns the process of a container that is number 1 inside.
 func firstProcess(container string) (int, error) {
-	if container == "" {
-		return 0, errors.New("no container named")
+	return process(container, func(pid int) bool {
+		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(string(status)) {
+			if pids := strings.Fields(line); len(pids) > 2 && pids[0] == "NSpid:" {
+				return pids[len(pids)-1] == "1"
+			}
+		}
+		return false
+	})
+}
+
+// process returns a process of a container or pod that is so. The names of its control groups have the
+// ID. The driver for systemd writes _ for -.
+func process(id string, so func(pid int) bool) (int, error) {
+	if id == "" {
+		return 0, errors.New("no ID")
 	}
 	folders, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -139,18 +163,12 @@ func firstProcess(container string) (int, error) {
 	}
 	for _, folder := range folders {
 		groups, err := os.ReadFile(filepath.Join(folder, "cgroup"))
-		if err != nil || !strings.Contains(string(groups), container) {
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(groups), "_", "-"), id) {
 			continue // it has ended, or is another's
 		}
-		status, err := os.ReadFile(filepath.Join(folder, "status"))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(status)) {
-			if pids := strings.Fields(line); len(pids) > 2 && pids[0] == "NSpid:" && pids[len(pids)-1] == "1" {
-				return strconv.Atoi(filepath.Base(folder))
-			}
+		if pid, err := strconv.Atoi(filepath.Base(folder)); err == nil && so(pid) {
+			return pid, nil
 		}
 	}
-	return 0, fmt.Errorf("no process of the container %s runs", container)
+	return 0, fmt.Errorf("no process of %s runs", id)
 }

@@ -5,7 +5,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,20 +17,23 @@ import (
 )
 
 // Chart returns the path of the add-on's chart.
-func (c *Cluster) Chart() string { return c.tools.Chart }
+func (c *Cluster) Chart() string { return c.chart }
 
 // Root returns the path of the repository.
-func (c *Cluster) Root() string { return c.tools.Root }
+func (c *Cluster) Root() string { return c.root }
 
 // Path returns the folders of kubectl and helm, as in the environment variable PATH.
-func (c *Cluster) Path() string { return c.tools.Kubernetes + ":" + c.tools.Charts }
+func (c *Cluster) Path() string { return filepath.Dir(c.kubectl) + ":" + filepath.Dir(c.helm) }
 
 // Release is the name of the add-on's release.
 const Release = "http-add-on"
 
-// installAddOn is helm install.
-func (c *Cluster) installAddOn(ctx context.Context, values []string) error {
-	args := []string{"install", Release, c.tools.Chart}
+// install installs the add-on, or gives it other values.
+func (c *Cluster) install(ctx context.Context, values []string) error {
+	if _, err := c.Helm(ctx, "status", Release); err == nil && len(values) == 0 {
+		return nil
+	}
+	args := []string{"upgrade", "--install", "--reset-values", Release, c.chart}
 	for _, value := range values {
 		args = append(args, "--set", value)
 	}
@@ -66,13 +68,13 @@ func (c *Cluster) AwaitInstalled(ctx context.Context) error {
 // wrote to its standard output.
 func (c *Cluster) Helm(ctx context.Context, args ...string) (string, error) {
 	args = append(args, "--namespace", Namespace, "--kubeconfig", c.Kubeconfig)
-	return c.command(ctx, "", filepath.Join(c.tools.Charts, "helm"), args...)
+	return c.command(ctx, "", c.helm, args...)
 }
 
 // Kubectl runs kubectl as the administrator with the given standard input, and returns
 // what it wrote to its standard output.
 func (c *Cluster) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	return c.command(ctx, stdin, filepath.Join(c.tools.Kubernetes, "kubectl"), append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
+	return c.command(ctx, stdin, c.kubectl, append([]string{"--kubeconfig", c.Kubeconfig}, args...)...)
 }
 
 // command runs a program; the error of a failed one has what it wrote to its standard
@@ -87,5 +89,3 @@ func (c *Cluster) command(ctx context.Context, stdin, program string, args ...st
 	}
 	return stdout.String(), nil
 }
-
-func encoded(data []byte) string { return base64.StdEncoding.EncodeToString(data) }

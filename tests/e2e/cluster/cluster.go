@@ -4,25 +4,32 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"sync"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
-	"github.com/kedacore/http-add-on/tests/e2e/pki"
+	"github.com/kedacore/http-add-on/tests/support/controlplane"
+	"github.com/kedacore/http-add-on/tests/support/release"
 )
+
+// KubeconfigVariable is the environment variable that names the kubeconfig of a cluster to test on.
+const KubeconfigVariable = "E2E_KUBECONFIG"
 
 // Namespace is where KEDA and the add-on are installed.
 const Namespace = "keda"
@@ -33,12 +40,10 @@ const Proxy = "keda-add-ons-http-interceptor-proxy.keda.svc.cluster.local:8080"
 
 // Options of a cluster.
 type Options struct {
-	// Folder keeps everything: logs, audit.log, kubeconfig. It must exist.
+	// Folder keeps what the run writes. It must exist.
 	Folder string
-	// Values are settings of the chart, as for helm --set.
+	// Values are settings of the chart, as for helm --set. With any, a release that is there gets them.
 	Values []string
-	// Programs replaces our programs of the same name, such as "scaler".
-	Programs map[string]string
 	// Out gets a line for each step.
 	Out io.Writer
 }
@@ -54,80 +59,96 @@ type Cluster struct {
 	Kubeconfig string
 	// HTTP sends each request to the interceptors, whatever host its URL names.
 	HTTP *http.Client
-	// Folder keeps what the run writes, and of a cluster of processes logs, audit.log and kubeconfig.
+	// Folder keeps what the run writes.
 	Folder string
 
-	tools      Tools
-	programs   map[string]string
-	out        io.Writer
-	authority  *pki.Authority
-	clientset  kubernetes.Interface
-	kubelet    *kubelet
-	processes  []*process
-	agents     *agents // of a cluster that is not made of processes, else nil
-	mu         sync.Mutex
-	background context.Context // of everything that runs in this process
-	cancel     context.CancelFunc
+	root, chart   string // of the repository
+	kubectl, helm string // paths
+	out           io.Writer
+	clientset     kubernetes.Interface
+	agents        *agents
 }
 
-// Start starts a cluster with KEDA and the add-on in it and returns when all is
-// available. It must be called inside (see [Run]), and once. If the tools name a kubeconfig, it
-// starts nothing, and connects to that cluster.
-func Start(ctx context.Context, tools Tools, options Options) (*Cluster, error) {
-	authority, err := pki.NewAuthority()
-	if err != nil {
-		return nil, err
+// Connect connects to the cluster of E2E_KUBECONFIG, which must have KEDA. It installs the add-on if
+// it is not there, and returns when all is available.
+func Connect(ctx context.Context, options Options) (*Cluster, error) {
+	kubeconfig := os.Getenv(KubeconfigVariable)
+	if kubeconfig == "" {
+		return nil, errors.New(KubeconfigVariable + " does not name the kubeconfig of a cluster: make e2e and make chaos start one, see tests/e2e/README.md")
 	}
-	c := &Cluster{
-		Folder: options.Folder, Kubeconfig: filepath.Join(options.Folder, "kubeconfig"),
-		tools: tools, programs: options.Programs, out: options.Out, authority: authority,
-	}
+	c := &Cluster{Folder: options.Folder, Kubeconfig: kubeconfig, out: options.Out}
 	c.HTTP = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return c.Dial(ctx, network, Proxy)
 		},
 		DisableCompression: true,
 	}}
-	c.background, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	type step struct {
+	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}
-	steps := []step{
-		{"network", func(context.Context) error { return setUpNetwork(c.Folder) }},
-		{"control plane", c.startControlPlane},
-		{"node", c.startNode},
-		{"KEDA's objects", c.installKEDA},
-		{"the add-on's chart", func(ctx context.Context) error { return c.installAddOn(ctx, options.Values) }},
+	}{
+		{"kubectl and helm", c.findTools},
+		{"clients", func(context.Context) error { return c.makeClients() }},
+		{"the add-on's chart", func(ctx context.Context) error { return c.install(ctx, options.Values) }},
+		{"agents", c.startAgents},
 		{"everything available", c.AwaitInstalled},
-	}
-	if tools.Kubeconfig != "" {
-		steps = []step{
-			{"connected", func(ctx context.Context) error { return c.connect(ctx, options.Values) }},
-			{"everything available", c.AwaitInstalled},
-		}
-	}
-	for _, step := range steps {
+	} {
 		started := time.Now()
 		if err := step.do(ctx); err != nil {
-			c.Stop()
-			return nil, fmt.Errorf("starting the cluster: %s: %w", step.name, err)
+			return nil, fmt.Errorf("connecting to the cluster: %s: %w", step.name, err)
 		}
 		c.Progress("%-22s %5.1f s", step.name, time.Since(started).Seconds())
 	}
 	return c, nil
 }
 
-// Stop ends everything, at once.
-func (c *Cluster) Stop() {
-	c.cancel()
-	c.HTTP.CloseIdleConnections()
-	if c.kubelet != nil {
-		c.kubelet.running.Wait()
+// findTools builds kubectl and helm, if they are not built yet.
+func (c *Cluster) findTools(ctx context.Context) error {
+	var err error
+	if c.root, err = controlplane.Root(); err != nil {
+		return err
 	}
-	for i := len(c.processes) - 1; i >= 0; i-- {
-		c.processes[i].stop()
+	folder, chart, err := release.Folder(c.root)
+	if err != nil {
+		return err
 	}
+	if c.chart = chart; folder == "" {
+		c.chart = filepath.Join(c.root, "charts/keda-add-ons-http")
+	}
+	for _, tool := range []struct {
+		path         *string
+		module, name string
+	}{{&c.kubectl, "kubernetes", "kubectl"}, {&c.helm, "charts", "helm"}} {
+		command := exec.CommandContext(ctx, filepath.Join(c.root, "hack/tools/install.sh"), tool.module, tool.name)
+		command.Stderr = os.Stderr
+		out, err := command.Output()
+		if err != nil {
+			return fmt.Errorf("building %s: %w", tool.name, err)
+		}
+		*tool.path = filepath.Join(strings.TrimSpace(string(out)), tool.name)
+	}
+	return nil
+}
+
+func (c *Cluster) makeClients() error {
+	var err error
+	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	c.Config.QPS = -1
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return fmt.Errorf("registering kinds: %w", err)
+		}
+	}
+	if c.Client, err = client.New(c.Config, client.Options{Scheme: scheme}); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	if c.clientset, err = kubernetes.NewForConfig(c.Config); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	return nil
 }
 
 // Progress prints a line.
@@ -135,44 +156,6 @@ func (c *Cluster) Progress(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.out, "  "+format+"\n", args...)
 }
 
-// run starts a program of the control plane.
-func (c *Cluster) run(name, program string, args ...string) error {
-	logs := filepath.Join(c.Folder, "logs")
-	if err := os.MkdirAll(logs, 0o755); err != nil {
-		return fmt.Errorf("making the folder of the logs: %w", err)
-	}
-	p, err := start(logs, name, program, args...)
-	if err != nil {
-		return err
-	}
-	c.processes = append(c.processes, p)
-	return nil
-}
-
-// healthy is an error if a part of the control plane has ended.
-func (c *Cluster) healthy() error {
-	for _, p := range c.processes {
-		if err := p.failure(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // AuditLog is the path of what our components asked the API server for, a JSON object a line. Only
-// a cluster that we started has it, beside its kubeconfig.
+// the node that make e2e starts has it, beside its kubeconfig.
 func (c *Cluster) AuditLog() string { return filepath.Join(filepath.Dir(c.Kubeconfig), "audit.log") }
-
-func newClient(config *rest.Config) (client.Client, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, v1beta1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return nil, fmt.Errorf("registering kinds: %w", err)
-		}
-	}
-	made, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
-	}
-	return made, nil
-}

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
 	"strings"
-	"syscall"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -23,8 +21,7 @@ import (
 )
 
 // Eventually repeats so until it succeeds. Otherwise it reports what did not happen, and the last
-// error. It asks every 20 ms, and less often the longer it takes, down to every 200 ms. If a part
-// of the control plane has ended, it fails at once.
+// error. It asks every 20 ms, and less often the longer it takes, down to every 200 ms.
 func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Duration, so func(ctx context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -38,10 +35,9 @@ func (c *Cluster) Eventually(ctx context.Context, what string, timeout time.Dura
 		if err != nil && ctx.Err() == nil {
 			last = err
 		}
-		if err := c.healthy(); err != nil {
-			return fmt.Errorf("waiting for %s: %w", what, err)
-		}
-		if !wait(ctx, min(max(time.Since(started)/20, 20*time.Millisecond), 200*time.Millisecond)) {
+		select {
+		case <-time.After(min(max(time.Since(started)/20, 20*time.Millisecond), 200*time.Millisecond)):
+		case <-ctx.Done():
 			if last == nil {
 				last = ctx.Err()
 			}
@@ -104,44 +100,6 @@ func (c *Cluster) Deployment(ctx context.Context, namespace, name string) (*apps
 	return deployment, nil
 }
 
-// Signal sends a signal to the process of a pod's first container. One that ends is started again,
-// as on any node.
-func (c *Cluster) Signal(ctx context.Context, namespace, pod string, signal syscall.Signal) error {
-	if c.agents != nil {
-		object := &corev1.Pod{}
-		if err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: pod}, object); err != nil {
-			return fmt.Errorf("sending %s: %w", signal, err)
-		}
-		response, err := c.agents.ask(ctx, object, http.MethodPost, fmt.Sprintf("/signal?number=%d", signal))
-		if err != nil {
-			return fmt.Errorf("sending %s: %w", signal, err)
-		}
-		return response.Body.Close()
-	}
-	p := c.kubelet.find(namespace, pod)
-	if p == nil {
-		return fmt.Errorf("sending %s: no pod %s/%s runs", signal, namespace, pod)
-	}
-	return p.signal(signal)
-}
-
-// Connections returns the text of /proc/net/tcp6 for the network of a pod.
-func (c *Cluster) Connections(ctx context.Context, pod *corev1.Pod) (string, error) {
-	if c.agents == nil {
-		return c.kubelet.connections(pod)
-	}
-	response, err := c.agents.ask(ctx, pod, http.MethodGet, "/proc/net/tcp6")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return "", fmt.Errorf("reading the connections of %s: %w", pod.Name, err)
-	}
-	return string(text), nil
-}
-
 // OutOfMemory returns the containers of the add-on that were killed because of their memory limit,
 // as far as their pods are still there.
 func (c *Cluster) OutOfMemory(ctx context.Context) ([]string, error) {
@@ -159,12 +117,6 @@ func (c *Cluster) OutOfMemory(ctx context.Context) ([]string, error) {
 	}
 	return killed, nil
 }
-
-// Kubelet reports whether the cluster has a real one.
-func (c *Cluster) Kubelet() bool { return c.agents != nil }
-
-// Usage is what each pod, also of the past, used and did, without a kubelet.
-func (c *Cluster) Usage() []Usage { return c.kubelet.usages() }
 
 // Event is a server-sent event.
 type Event struct {

@@ -20,24 +20,25 @@ import (
 // agentPort is where an agent listens.
 const agentPort = 8000
 
-// tunnel carries connections to an agent by port-forward, all of them on one connection to the API
-// server.
+// tunnel carries connections to a port of a pod by port-forward, all of them on one connection to the
+// API server.
 type tunnel struct {
 	connection httpstream.Connection
+	port       int
 	next       atomic.Int64
 }
 
-func newTunnel(c *Cluster, pod string) (*tunnel, error) {
+func newTunnel(c *Cluster, namespace, pod string, port int) (*tunnel, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(c.Config)
 	if err != nil {
 		return nil, fmt.Errorf("making a port-forward: %w", err)
 	}
-	url := c.clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(agentNamespace).Name(pod).SubResource("portforward").URL()
+	url := c.clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
 	connection, _, err := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, url).Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
 		return nil, fmt.Errorf("making a port-forward to %s: %w", pod, err)
 	}
-	return &tunnel{connection: connection}, nil
+	return &tunnel{connection: connection, port: port}, nil
 }
 
 // open reports whether the connection to the API server is.
@@ -50,10 +51,10 @@ func (t *tunnel) open() bool {
 	}
 }
 
-// dial opens a connection to the agent.
+// dial opens a connection to the port.
 func (t *tunnel) dial() (net.Conn, error) {
 	headers := http.Header{}
-	headers.Set(corev1.PortHeader, strconv.Itoa(agentPort))
+	headers.Set(corev1.PortHeader, strconv.Itoa(t.port))
 	headers.Set(corev1.PortForwardRequestIDHeader, strconv.FormatInt(t.next.Add(1), 10))
 	headers.Set(corev1.StreamType, corev1.StreamTypeError)
 	errors, err := t.connection.CreateStream(headers)

@@ -10,23 +10,25 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kedacore/http-add-on/tests/chaos/defect"
 	"github.com/kedacore/http-add-on/tests/support/kedacrd"
 	"github.com/kedacore/http-add-on/tests/support/release"
 )
 
 // tools are folders with what a node needs.
 type tools struct {
-	Kubernetes string // the control plane, kubelet, kube-proxy, kubectl
-	Containerd string // containerd and its shim
-	CoreDNS    string // the DNS server.
-	KEDA       string // operator, adapter and webhooks.
-	Images     string // registry.
-	Charts     string // helm.
-	Bin        string // modelsim, webapp, greeter, agent and pause.
-	Curl       string // this machine's, and its sleep
-	Traefik    string // empty if it was not built
-	Layouts    string // of our images, as make image builds them
-	Version    string // of our images
+	Kubernetes string            // the control plane, kubelet, kube-proxy, kubectl
+	Containerd string            // containerd and its shim
+	CoreDNS    string            // the DNS server.
+	KEDA       string            // operator, adapter and webhooks.
+	Images     string            // registry.
+	Charts     string            // helm.
+	Bin        string            // modelsim, webapp, greeter, agent and pause.
+	Curl       string            // this machine's, and its sleep
+	Traefik    string            // empty if it was not built
+	Layouts    string            // of our images, as make image builds them.
+	Defective  map[string]string // paths of our programs with a defect, by name
+	Version    string            // of our images
 	Chart      string
 	KEDAModule string // KEDA's sources, with its manifests
 }
@@ -38,7 +40,11 @@ func (t tools) path() []string { return []string{t.Kubernetes, t.Containerd} }
 func (t tools) images() []string {
 	var all []string
 	for _, component := range []string{"interceptor", "scaler", "operator"} {
-		all = append(all, fmt.Sprintf("ghcr.io/kedacore/http-add-on-%s:%s=%s", component, t.Version, filepath.Join(t.Layouts, component)))
+		content := filepath.Join(t.Layouts, component)
+		if program, ok := t.Defective[component]; ok {
+			content = program + ":/ko-app/" + component
+		}
+		all = append(all, fmt.Sprintf("ghcr.io/kedacore/http-add-on-%s:%s=%s", component, t.Version, content))
 	}
 	for _, binary := range [][3]string{
 		{"registry.k8s.io/pause:3.10.1", filepath.Join(t.Bin, "pause"), "/pause"},
@@ -65,7 +71,8 @@ func (t tools) images() []string {
 }
 
 // build builds what is missing, and prints that, because it takes a while with a cold cache.
-func build(ctx context.Context, root string) (tools, error) {
+func (n *node) build(ctx context.Context) (tools, error) {
+	root := n.root
 	run := func(name string, args ...string) (string, error) {
 		command := exec.CommandContext(ctx, name, args...)
 		command.Dir, command.Stderr = root, os.Stderr
@@ -125,7 +132,19 @@ func build(ctx context.Context, root string) (tools, error) {
 	if err != nil {
 		return tools{}, err
 	}
-	_, err = run("env", "PLATFORMS=linux/"+platform, "hack/image.sh")
+	if _, err := run("env", "PLATFORMS=linux/"+platform, "hack/image.sh"); err != nil || n.defect == "" {
+		return t, err
+	}
+	d, err := defect.Named(n.defect)
+	if err != nil {
+		return tools{}, err
+	}
+	folder = filepath.Join(root, "bin/e2e-defect")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return tools{}, fmt.Errorf("making the folder of a defect: %w", err)
+	}
+	program, err := d.Build(ctx, root, folder)
+	t.Defective = map[string]string{d.Program: program}
 	return t, err
 }
 

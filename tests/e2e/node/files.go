@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -24,8 +23,9 @@ import (
 var etc embed.FS
 
 // writeFiles writes configuration, certificates and kubeconfigs into the node's folder. The
-// administrator's kubeconfig is for this machine, where the API server has a port.
-func (n *node) writeFiles(port int) error {
+// administrator's kubeconfig is for this machine, where the API server has a port. So has the agent
+// of tests/e2e/agent, if one runs: its address is in a file of that name.
+func (n *node) writeFiles(listeners []*net.TCPListener) error {
 	for _, folder := range []string{"logs", "pki", "containerd", "kubelet"} {
 		if err := os.MkdirAll(n.file(folder), 0o755); err != nil {
 			return fmt.Errorf("making the node's folder: %w", err)
@@ -90,7 +90,7 @@ func (n *node) writeFiles(port int) error {
 	}
 	inside := "https://" + net.JoinHostPort(nodeAddress, apiPort)
 	for _, k := range []struct{ path, user, group, server string }{
-		{n.kubeconfig(), "admin", masters, "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))},
+		{n.kubeconfig(), "admin", masters, "https://" + listeners[0].Addr().String()},
 		{n.file("pki/kube-controller-manager.kubeconfig"), "system:kube-controller-manager", "", inside},
 		{n.file("pki/kube-scheduler.kubeconfig"), "system:kube-scheduler", "", inside},
 		{n.file("pki/kube-proxy.kubeconfig"), "system:kube-proxy", "", inside},
@@ -100,7 +100,7 @@ func (n *node) writeFiles(port int) error {
 			return err
 		}
 	}
-	return nil
+	return write(n.file("agent"), []byte(listeners[1].Addr().String()+"\n"))
 }
 
 func subject(user, group string) pkix.Name {

@@ -26,9 +26,13 @@ func inside() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		return fmt.Errorf("reading the tools: %w", err)
 	}
-	listener, err := net.FileListener(os.NewFile(3, "listener"))
-	if err != nil {
-		return fmt.Errorf("taking over the listener: %w", err)
+	var listeners []net.Listener
+	for i := range doors {
+		listener, err := net.FileListener(os.NewFile(uintptr(3+i), "listener"))
+		if err != nil {
+			return fmt.Errorf("taking over a listener: %w", err)
+		}
+		listeners = append(listeners, listener)
 	}
 	if err := unix.Sethostname([]byte(nodeName)); err != nil {
 		return fmt.Errorf("setting the host name: %w", err)
@@ -39,7 +43,9 @@ func inside() error {
 	if err := setUpNetwork(); err != nil {
 		return err
 	}
-	go passOn(listener)
+	for i, door := range doors {
+		go passOn(listeners[i], door)
+	}
 	return supervise(programs(given.Tools), strings.Join(append(given.Tools.path(), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"), ":"))
 }
 
@@ -190,18 +196,18 @@ func supervise(programs []program, path string) error {
 	}
 }
 
-// passOn connects every client of the listener, which is on the machine's loopback address, with
-// the API server.
-func passOn(listener net.Listener) {
+// passOn connects every client of the listener, which is on the machine's loopback address, with an
+// address inside.
+func passOn(listener net.Listener, address string) {
 	for {
 		client, err := listener.Accept()
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "accepting a client of the API server:", err)
+			fmt.Fprintf(os.Stderr, "accepting a client of %s: %v\n", address, err)
 			return
 		}
 		go func() {
 			defer func() { _ = client.Close() }()
-			server, err := net.Dial("tcp", net.JoinHostPort(nodeAddress, apiPort))
+			server, err := net.Dial("tcp", address)
 			if err != nil {
 				return
 			}
@@ -213,7 +219,7 @@ func passOn(listener net.Listener) {
 					ended <- struct{}{}
 				}()
 			}
-			<-ended // TLS ends a connection for both sides
+			<-ended // TLS and the agent end a connection for both sides
 		}()
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,6 +42,43 @@ func machineIsFit() error {
 	return errors.Join(missing...)
 }
 
+// traces lists what a node could leave behind on this machine: mounts, links and control groups with
+// the names that it uses. Another node may use some of them too. Each namespace ends with its last process,
+// and each process of a node is in its control groups.
+func traces(folder string) ([]string, error) {
+	var all []string
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("listing mounts: %w", err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		point := strings.Fields(line)[4] // proc_pid_mountinfo(5)
+		for _, path := range []string{folder, state, "/run/upper", "/run/containerd", "/var/lib/kubelet", "/var/lib/containerd"} {
+			if strings.HasPrefix(point, path) {
+				all = append(all, "the mount "+point)
+			}
+		}
+	}
+	for _, name := range []string{"cni0", wall} {
+		if _, err := netlink.LinkByName(name); err == nil {
+			all = append(all, "the link "+name)
+		}
+	}
+	groups, err := subfolders(cgroupRoot)
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range groups {
+		if strings.Contains(group, groupName) {
+			all = append(all, "the control group "+group)
+		}
+	}
+	return all, nil
+}
+
+// groupName is how the names of the node's groups begin.
+const groupName = "http-add-on-node-"
+
 // groups are the node's control groups: a folder for each hierarchy of version 1, or one folder of
 // version 2.
 type groups struct {
@@ -52,7 +90,7 @@ type groups struct {
 // top, because a group that has processes cannot have controllers below it.
 func makeGroups() (groups, error) {
 	all := groups{}
-	name := fmt.Sprintf("http-add-on-node-%d", os.Getpid())
+	name := groupName + strconv.Itoa(os.Getpid())
 	hierarchies, err := ownGroups()
 	if err != nil {
 		return all, err

@@ -6,12 +6,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,13 +41,22 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	n := &node{root: root, folder: filepath.Join(root, "bin/e2e-node")}
+	const usage = "usage: node up [-defect NAME] | node down"
+	if len(args) == 0 {
+		return errors.New(usage)
+	}
+	flags := flag.NewFlagSet("node", flag.ContinueOnError)
+	flags.StringVar(&n.defect, "defect", "", "a defect of tests/chaos/defect that one of our programs gets")
+	if err := flags.Parse(args[1:]); err != nil {
+		return fmt.Errorf("%w; %s", err, usage)
+	}
 	switch {
-	case len(args) == 1 && args[0] == "up":
+	case args[0] == "up" && flags.NArg() == 0:
 		return n.up(ctx)
-	case len(args) == 1 && args[0] == "down":
+	case args[0] == "down" && flags.NArg() == 0:
 		return n.down()
 	default:
-		return errors.New("usage: node up|down")
+		return errors.New(usage)
 	}
 }
 
@@ -52,6 +64,7 @@ func run(ctx context.Context, args []string) error {
 type node struct {
 	root   string // of the repository
 	folder string // everything that the node writes
+	defect string // of one of our programs; mostly empty
 }
 
 func (n *node) file(names ...string) string {
@@ -66,27 +79,42 @@ func (n *node) up(ctx context.Context) error {
 		return fmt.Errorf("this machine cannot run a node: %w; to test on another cluster, set E2E_KUBECONFIG to its kubeconfig (see tests/e2e/README.md)", err)
 	}
 	if _, err := os.Stat(n.folder); err == nil {
-		return fmt.Errorf("%s exists: a node runs, or was not taken down; run make e2e-node-down", n.folder)
+		return fmt.Errorf("%s exists: a node runs, or was not taken down; run make e2e-down", n.folder)
 	}
 	started := time.Now()
 	progress := func(what string) {
 		_, _ = fmt.Fprintf(os.Stdout, "  %-34s %5.1f s\n", what, time.Since(started).Seconds())
 	}
-	tools, err := build(ctx, n.root)
+	tools, err := n.build(ctx)
 	if err != nil {
 		return err
 	}
 	progress("tools and images built")
 	started = time.Now()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("listening for the API server: %w", err)
+	var listeners []*net.TCPListener // in the order of doors
+	for range doors {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("listening for what is inside: %w", err)
+		}
+		defer func() { _ = listener.Close() }()
+		listeners = append(listeners, listener.(*net.TCPListener))
 	}
-	defer func() { _ = listener.Close() }()
-	if err := n.writeFiles(listener.Addr().(*net.TCPAddr).Port); err != nil {
+	if err := n.writeFiles(listeners); err != nil {
 		return err
 	}
-	if err := n.start(listener.(*net.TCPListener), tools); err != nil {
+	before, err := traces(n.folder)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(before)
+	if err != nil {
+		return fmt.Errorf("writing the traces of before: %w", err)
+	}
+	if err := write(n.file("traces.json"), text); err != nil {
+		return err
+	}
+	if err := n.start(listeners, tools); err != nil {
 		return errors.Join(err, n.down())
 	}
 	i := installer{node: n, tools: tools}
@@ -101,11 +129,11 @@ func (n *node) up(ctx context.Context) error {
 		{"everything is available", i.awaitAvailable},
 	} {
 		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: not so: %w; logs are in %s, make e2e-node-down ends the node", step.name, err, n.file("logs"))
+			return fmt.Errorf("%s: not so: %w; logs are in %s, make e2e-down ends the node", step.name, err, n.file("logs"))
 		}
 		progress(step.name)
 	}
-	_, err = fmt.Fprintf(os.Stdout, "\nThe node runs; make e2e-node-down ends it. Logs are in %s.\n\n  export PATH=%s:%s:$PATH\n  export KUBECONFIG=%s\n",
+	_, err = fmt.Fprintf(os.Stdout, "\nThe node runs; make e2e-down ends it. Logs are in %s.\n\n  export PATH=%s:%s:$PATH\n  export KUBECONFIG=%s\n",
 		n.file("logs"), tools.Kubernetes, tools.Charts, n.kubeconfig())
 	return err
 }
@@ -116,8 +144,8 @@ type handover struct {
 	Tools  tools
 }
 
-// start starts the first process inside. It holds the socket of the listener from then on.
-func (n *node) start(listener *net.TCPListener, tools tools) error {
+// start starts the first process inside. It holds the sockets of the listeners from then on.
+func (n *node) start(listeners []*net.TCPListener, tools tools) error {
 	groups, err := makeGroups()
 	if err != nil {
 		return err
@@ -129,11 +157,15 @@ func (n *node) start(listener *net.TCPListener, tools tools) error {
 	if err := os.WriteFile(n.file("groups.json"), text, 0o644); err != nil {
 		return fmt.Errorf("writing the control groups: %w", err)
 	}
-	socket, err := listener.File()
-	if err != nil {
-		return fmt.Errorf("handing over the listener: %w", err)
+	var sockets []*os.File
+	for _, listener := range listeners {
+		socket, err := listener.File()
+		if err != nil {
+			return fmt.Errorf("handing over a listener: %w", err)
+		}
+		defer func() { _ = socket.Close() }()
+		sockets = append(sockets, socket)
 	}
-	defer func() { _ = socket.Close() }()
 	log, err := os.Create(n.file("logs", "node.log"))
 	if err != nil {
 		return fmt.Errorf("making the log: %w", err)
@@ -148,7 +180,7 @@ func (n *node) start(listener *net.TCPListener, tools tools) error {
 	if err != nil {
 		return fmt.Errorf("handing over the tools: %w", err)
 	}
-	command.Stdout, command.Stderr, command.ExtraFiles = log, log, []*os.File{socket}
+	command.Stdout, command.Stderr, command.ExtraFiles = log, log, sockets
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Setsid: true,
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |
@@ -165,7 +197,8 @@ func (n *node) start(listener *net.TCPListener, tools tools) error {
 	return nil
 }
 
-// down ends the node, if one runs, and removes all that it wrote.
+// down ends the node, if one runs, and removes all that it wrote. It is an error if something
+// stays that was not there before.
 func (n *node) down() error {
 	text, err := os.ReadFile(n.file("groups.json"))
 	if err == nil {
@@ -179,8 +212,26 @@ func (n *node) down() error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("reading the control groups: %w", err)
 	}
+	text, err = os.ReadFile(n.file("traces.json"))
 	if err := os.RemoveAll(n.folder); err != nil {
 		return fmt.Errorf("removing the node's folder: %w", err)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it was never up
+	}
+	if err != nil {
+		return fmt.Errorf("reading the traces of before: %w", err)
+	}
+	var before []string
+	if err := json.Unmarshal(text, &before); err != nil {
+		return fmt.Errorf("reading the traces of before: %w", err)
+	}
+	after, err := traces(n.folder)
+	if err != nil {
+		return err
+	}
+	if left := slices.DeleteFunc(after, func(trace string) bool { return slices.Contains(before, trace) }); len(left) > 0 {
+		return fmt.Errorf("the node has left %s", strings.Join(left, ", "))
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package chaos
+package defect
 
 import (
 	"testing"
@@ -12,8 +12,8 @@ func TestDefectsFindTheirCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, defect := range defects {
-		if _, err := defect.overlay(root, t.TempDir()); err != nil {
+	for name, d := range defects {
+		if _, err := d.overlay(root, t.TempDir()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
