@@ -31,12 +31,12 @@ func TestApplyAgainWhileScaling(t *testing.T) {
 		{"--filename=-"},
 		{"--server-side", "--force-conflicts", "--field-manager=argocd-controller", "--filename=-"},
 	}
-	kubectl := func(command string, way []string) error {
-		_, err := s.Kubectl(s.ctx, manifests, append([]string{command, "--namespace=" + s.Namespace}, way...)...)
-		return err
+	kubectl := func(command string, way []string) (string, error) {
+		return s.Kubectl(s.ctx, manifests, append([]string{command, "--namespace=" + s.Namespace}, way...)...)
 	}
 	for _, way := range ways {
-		s.must(kubectl("apply", way))
+		_, err := kubectl("apply", way)
+		s.must(err)
 	}
 	s.awaitReady("InterceptorRoute/app", "ScaledObject/app", "HTTPScaledObject/old", "ScaledObject/old")
 
@@ -57,10 +57,17 @@ func TestApplyAgainWhileScaling(t *testing.T) {
 		stayed := 0
 		s.must(s.Eventually(s.ctx, fmt.Sprintf("%d replicas", want), 5*patience, func(context.Context) (bool, error) {
 			for _, way := range ways {
-				if err := kubectl("diff", way); err != nil {
-					t.Errorf("diff %s: %v", way[0], err)
+				difference, err := kubectl("diff", way)
+				if err != nil {
+					// diff reads an object before it asks what applying would do. KEDA may scale in between.
+					s.Progress("diff %s, looked at again: %s", way[0], difference)
+					difference, err = kubectl("diff", way)
 				}
-				s.must(kubectl("apply", way))
+				if err != nil {
+					t.Errorf("diff %s: %v\n%s", way[0], err, difference)
+				}
+				_, err = kubectl("apply", way)
+				s.must(err)
 			}
 			rounds++
 			now := s.replicas("app")

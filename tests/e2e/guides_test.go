@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,46 +29,64 @@ import (
 // A page that says so is run as a reader would: by kubectl, helm and curl, in a new folder. "kubectl
 // port-forward" listens on a loopback address that no other program uses, and curl connects there.
 func TestGuides(t *testing.T) {
-	commands := runGuides(t, guide.Node)
+	pages := guides(t, guide.Node)
+	commands := 0
+	for _, page := range pages {
+		commands += len(page.Commands())
+		if changesRelease(page) {
+			runGuide(t, page, begin)
+		}
+	}
 	if commands < 30 {
-		t.Errorf("only %d commands were executed", commands)
+		t.Errorf("the pages have only %d commands", commands)
 	}
 }
 
-// runGuides runs all pages of a kind, and returns how many commands they have.
-func runGuides(t *testing.T, where guide.Where) (commands int) {
+// Pages that leave the release as it is disturb no other scenario.
+func TestGuidesTogether(t *testing.T) {
+	t.Parallel()
+	for _, page := range guides(t, guide.Node) {
+		if !changesRelease(page) {
+			runGuide(t, page, together)
+		}
+	}
+}
+
+// guides are all pages of a kind.
+func guides(t *testing.T, where guide.Where) []guide.Page {
 	t.Helper()
 	pages, err := guide.Pages(world.Root())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range pages {
-		if page.Where != where {
-			continue
-		}
-		commands += len(page.Commands())
-		name := strings.TrimSuffix(filepath.Base(page.Path), ".md")
-		t.Run(name, func(t *testing.T) {
-			started := time.Now()
-			s := begin(t, "p-"+name)
-			s.runPage(page)
-			s.Progress("%s: %d commands in %.0f s", filepath.Base(page.Path), len(page.Commands()), time.Since(started).Seconds())
-		})
-	}
-	return commands
+	return slices.DeleteFunc(pages, func(page guide.Page) bool { return page.Where != where })
 }
 
-const (
-	// guideAddress stands for localhost in the commands of a page.
-	guideAddress = "127.64.80.80"
-	// guidePatience is more than a cooldown of a minute, and a restart of all interceptors.
-	guidePatience = 5 * time.Minute
-)
+var releasePattern = regexp.MustCompile(`\bhelm (?:upgrade|install|rollback)\b`)
 
-var (
-	createPattern  = regexp.MustCompile(`kubectl create (?:-n (\S+) )?(namespace|secret) (?:tls )?(\S+)`)
-	releasePattern = regexp.MustCompile(`\bhelm (?:upgrade|install|rollback)\b`)
-)
+func changesRelease(page guide.Page) bool {
+	return releasePattern.MatchString(strings.Join(page.Commands(), "\n"))
+}
+
+// runGuide runs a page as a subtest.
+func runGuide(t *testing.T, page guide.Page, begin func(*testing.T, string) *scenario) {
+	t.Helper()
+	name := strings.TrimSuffix(filepath.Base(page.Path), ".md")
+	t.Run(name, func(t *testing.T) {
+		s := begin(t, "p-"+name)
+		started := time.Now()
+		s.runPage(page)
+		s.Progress("%s: %d commands in %.0f s", filepath.Base(page.Path), len(page.Commands()), time.Since(started).Seconds())
+	})
+}
+
+// guidePatience is more than a cooldown of a minute, and a restart of all interceptors.
+const guidePatience = 5 * time.Minute
+
+// guideAddresses are how many loopback addresses stood for localhost in the commands of a page.
+var guideAddresses atomic.Int32
+
+var createPattern = regexp.MustCompile(`kubectl create (?:-n (\S+) )?(namespace|secret) (?:tls )?(\S+)`)
 
 // runPage runs a page in a folder that also has the chart and the examples. The namespace of the scenario is that of
 // commands that name none. At the end, it removes what the page made, and undoes changes of the release.
@@ -77,13 +96,14 @@ func (s *scenario) runPage(page guide.Page) {
 	for _, name := range []string{"charts", "examples"} {
 		s.must(os.Symlink(filepath.Join(s.Root(), name), filepath.Join(folder, name)))
 	}
+	address := fmt.Sprintf("127.64.80.%d", guideAddresses.Add(1))
 	write := func(name, text string) { s.must(os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600)) }
-	write(".curlrc", "connect-to = \"::"+guideAddress+":\"\nno-progress-meter\n") // as in a terminal
+	write(".curlrc", "connect-to = \"::"+address+":\"\nno-progress-meter\n") // as in a terminal
 	write("kuberc", `apiVersion: kubectl.config.k8s.io/v1beta1
 kind: Preference
 defaults:
   - command: port-forward
-    options: [{name: address, default: "`+guideAddress+`"}]
+    options: [{name: address, default: "`+address+`"}]
 `)
 	config, err := clientcmd.LoadFromFile(s.Kubeconfig)
 	s.must(err)
@@ -148,7 +168,7 @@ func (s *scenario) restore(page guide.Page, folder string) {
 			}
 		}
 		remove(ctx)
-		if releasePattern.MatchString(lines) && s.revision(ctx) != revision {
+		if changesRelease(page) && s.revision(ctx) != revision {
 			_, err := s.Helm(ctx, "rollback", cluster.Release, strconv.Itoa(revision))
 			s.try(err)
 			s.try(s.AwaitInstalled(ctx))

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"flag"
 	"net/http"
 	"slices"
 	"sync"
@@ -17,10 +18,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
+var coldStarts = flag.Int("cold-starts", 5, "how many cold starts are measured by phase")
+
 // Scenario n: how long each part of a cold start takes.
 func TestPhasesOfAColdStart(t *testing.T) {
 	const (
-		runs  = 20
 		host  = "n.example.com"
 		scale = 500 * time.Millisecond // ten times the goal
 	)
@@ -29,7 +31,7 @@ func TestPhasesOfAColdStart(t *testing.T) {
 	s.awaitReady("InterceptorRoute/app", "ScaledObject/app")
 	names := []string{"replicas=1", "pod created", "scheduled", "container running", "Ready", "EndpointSlice", "answer"}
 	took := map[string][]time.Duration{}
-	for range runs {
+	for range *coldStarts {
 		s.awaitReplicas("app", 0)
 		s.steadily("nobody wants it", 2*time.Second, func() bool { return s.replicas("app") == 0 })
 		phases := s.watchPhases("app")

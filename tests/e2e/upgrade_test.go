@@ -143,10 +143,12 @@ func (s *scenario) edgeCertificate() {
 	s.Helper()
 	var keda corev1.Secret
 	s.must(s.Client.Get(s.ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: "kedaorg-certs"}, &keda))
-	s.must(s.Client.Create(s.ctx, &corev1.Secret{
+	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: "edge-certs"},
 		Data:       map[string][]byte{"server.pem": keda.Data["tls.crt"], "server-key.pem": keda.Data["tls.key"], "ca.crt": keda.Data["ca.crt"]},
-	}))
+	}
+	s.must(client.IgnoreAlreadyExists(s.Client.Create(s.ctx, secret)))
+	s.Cleanup(func() { s.try(client.IgnoreNotFound(s.Client.Delete(context.WithoutCancel(s.ctx), secret))) })
 }
 
 // checkTLS asks the TLS port for a host without a route.
