@@ -114,7 +114,8 @@ test-prometheus: prometheus ## Run every query of dashboard, alerts and guide in
 comma := ,
 # Tests run in the folder of their package.
 ifdef E2E_KUBECONFIG
-export E2E_KUBECONFIG := $(abspath $(E2E_KUBECONFIG))
+override E2E_KUBECONFIG := $(abspath $(E2E_KUBECONFIG))
+export E2E_KUBECONFIG
 endif
 
 # on-cluster runs a command on the cluster of E2E_KUBECONFIG, else on a node that it starts and ends.
@@ -143,6 +144,11 @@ chaos-defects: ## Prove that chaos notices each defect of tests/chaos/defect, as
 		$(MAKE) e2e-down; \
 		[ $$result = 0 ] || exit $$result; \
 	done
+
+.PHONY: e2e-tools
+e2e-tools: ## Build what e2e-up and chaos need of other projects (about 50 minutes)
+	go build -tags e2e -o bin/e2e-node-command ./tests/e2e/node
+	bin/e2e-node-command tools
 
 .PHONY: e2e-up
 e2e-up: node-packages ## Start a real node with KEDA and the add-on, as root, and print how to reach it

@@ -70,20 +70,22 @@ func (t tools) images() []string {
 	return all
 }
 
-// build builds what is missing, and prints that, because it takes a while with a cold cache.
-func (n *node) build(ctx context.Context) (tools, error) {
-	root := n.root
-	run := func(name string, args ...string) (string, error) {
-		command := exec.CommandContext(ctx, name, args...)
-		command.Dir, command.Stderr = root, os.Stderr
-		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false") // as in the Makefile
-		out, err := command.Output()
-		if err != nil {
-			return "", fmt.Errorf("running %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
-		}
-		return strings.TrimSpace(string(out)), nil
+// run runs a program in the repository, and returns what it prints.
+func (n *node) run(ctx context.Context, name string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, name, args...)
+	command.Dir, command.Stderr = n.root, os.Stderr
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false") // as in the Makefile
+	out, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("running %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
 	}
-	t := tools{Bin: filepath.Join(root, "bin/e2e-images"), Layouts: filepath.Join(root, "bin/images"), Chart: filepath.Join(root, "charts/keda-add-ons-http")}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// install builds the tools of other projects that are missing, and prints that, because it takes a while
+// with a cold cache.
+func (n *node) install(ctx context.Context) (tools, error) {
+	var t tools
 	var err error
 	for _, module := range []struct {
 		folder *string
@@ -96,13 +98,23 @@ func (n *node) build(ctx context.Context) (tools, error) {
 		{&t.Images, []string{"images", "image", "registry"}},
 		{&t.Charts, []string{"charts", "helm"}},
 	} {
-		if *module.folder, err = run(filepath.Join(root, "hack/tools/install.sh"), module.args...); err != nil {
+		if *module.folder, err = n.run(ctx, filepath.Join(n.root, "hack/tools/install.sh"), module.args...); err != nil {
 			return tools{}, err
 		}
 	}
-	if t.KEDAModule, err = kedacrd.Module(ctx); err != nil {
+	t.KEDAModule, err = kedacrd.Module(ctx)
+	return t, err
+}
+
+// build builds all that is missing.
+func (n *node) build(ctx context.Context) (tools, error) {
+	root := n.root
+	run := func(name string, args ...string) (string, error) { return n.run(ctx, name, args...) }
+	t, err := n.install(ctx)
+	if err != nil {
 		return tools{}, err
 	}
+	t.Bin, t.Layouts, t.Chart = filepath.Join(root, "bin/e2e-images"), filepath.Join(root, "bin/images"), filepath.Join(root, "charts/keda-add-ons-http")
 	_, err = run("go", "build", "-tags=e2e", "-ldflags=-s -w", "-o", t.Bin+"/", "./examples/modelsim", "./examples/webapp", "./tests/e2e/agent", "./tests/e2e/greeter", "./tests/e2e/pause")
 	if err != nil {
 		return tools{}, err

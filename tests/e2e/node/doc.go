@@ -3,7 +3,7 @@
 // Command node runs a real Kubernetes node on this machine, with everything that a cluster has. There
 // is a control plane with all its controllers, and a scheduler. There are kubelet, containerd, runc, a
 // CNI bridge, kube-proxy and CoreDNS. KEDA comes with its own manifests, and the add-on by its chart.
-// "node up" starts it and leaves it running, "node down" ends it.
+// "node up" starts it and leaves it running, "node down" ends it. "node tools" builds what is not ours.
 //
 // The node is in Linux namespaces (mount, PID, network, IPC, UTS, cgroup) and in a control group
 // of its own. Its network leads nowhere, its writes to system folders go to memory, and everything

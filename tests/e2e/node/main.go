@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	n := &node{root: root, folder: filepath.Join(root, "bin/e2e-node")}
-	const usage = "usage: node up [-defect NAME] | node down"
+	const usage = "usage: node tools | node up [-defect NAME] | node down"
 	if len(args) == 0 {
 		return errors.New(usage)
 	}
@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("%w; %s", err, usage)
 	}
 	switch {
+	case args[0] == "tools" && flags.NArg() == 0:
+		_, err := n.install(ctx)
+		return err
 	case args[0] == "up" && flags.NArg() == 0:
 		return n.up(ctx)
 	case args[0] == "down" && flags.NArg() == 0:
