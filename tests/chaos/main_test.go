@@ -7,9 +7,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
+	"path/filepath"
 	"strconv"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +43,13 @@ func readSettings() (settings, error) {
 		}
 		s.breaks = found.Breaks
 	}
+	built, err := os.ReadFile(filepath.Join(filepath.Dir(os.Getenv(cluster.KubeconfigVariable)), "defect"))
+	if err != nil {
+		return s, fmt.Errorf("chaos needs a node of make e2e-up: %w", err)
+	}
+	if text := strings.TrimSpace(string(built)); text != s.defect {
+		return s, fmt.Errorf("CHAOS_DEFECT is %q, and the node has the defect %q", s.defect, text)
+	}
 	return s, nil
 }
 
@@ -56,8 +63,6 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 // run runs the tests and returns an exit code.
 func run(m *testing.M) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	folder, err := os.MkdirTemp("", "http-add-on-chaos-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "making a folder for the run:", err)
@@ -68,7 +73,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	world, err = cluster.Connect(ctx, cluster.Options{Folder: folder, Out: os.Stdout, Values: []string{
+	world, err = cluster.Connect(context.Background(), cluster.Options{Folder: folder, Out: os.Stdout, Values: []string{
 		"profiling.interceptor.enabled=true", "profiling.scaler.enabled=true", "profiling.operator.enabled=true",
 		fmt.Sprintf("interceptor.replicas.min=%d", interceptors), fmt.Sprintf("interceptor.replicas.max=%d", interceptors),
 		fmt.Sprintf("scaler.replicas=%d", scalers),
@@ -77,5 +82,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := world.Reset(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "giving the release its default values:", err)
+		return 1
+	}
+	return code
 }

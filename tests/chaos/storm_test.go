@@ -221,12 +221,12 @@ func (c *chaos) freeze(random *rand.Rand) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := c.Signal(c.ctx, namespace, pod.Name, syscall.SIGSTOP); err != nil {
+	thaw, err := c.Freeze(c.ctx, &pod)
+	if err != nil {
 		return pod.Name, err
 	}
 	pause(c.ctx, length)
-	// It may have been killed meanwhile. If the run ended, it must go on nevertheless.
-	_ = c.Signal(context.WithoutCancel(c.ctx), namespace, pod.Name, syscall.SIGCONT)
+	_ = thaw() // it may have ended meanwhile
 	return fmt.Sprintf("%s for %s", pod.Name, length), nil
 }
 

@@ -89,21 +89,7 @@ func TestDrainLosesNothing(t *testing.T) {
 func TestRoutingByServiceAddress(t *testing.T) {
 	s := begin(t, "m-service")
 	const host = "service.m.example.com"
-	release := func(ctx context.Context, values ...string) {
-		args := []string{"upgrade", cluster.Release, s.Chart(), "--reset-values", "--wait", "--timeout=2m"}
-		if _, err := s.Helm(ctx, append(args, values...)...); err != nil {
-			t.Error(err)
-		}
-		if err := s.AwaitInstalled(ctx); err != nil {
-			t.Error(err)
-		}
-	}
-	release(s.ctx, "--set=interceptor.directPodRouting=false")
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-		defer cancel()
-		release(ctx)
-	})
+	s.setValues("--set=interceptor.directPodRouting=false")
 	s.apply(model("llm", time.Second), scaledObject("llm"), interceptorRoute("llm", host, concurrencyTen))
 	s.awaitReady("InterceptorRoute/llm", "ScaledObject/llm")
 	var took []time.Duration
@@ -125,22 +111,7 @@ func TestRoutingByServiceAddress(t *testing.T) {
 func TestInterceptorsScaleThemselves(t *testing.T) {
 	s := begin(t, "m-fleet")
 	const host = "fleet.m.example.com"
-	upgrade := func(ctx context.Context, values ...string) error {
-		_, err := s.Helm(ctx, append([]string{"upgrade", cluster.Release, s.Chart(), "--reset-values"}, values...)...)
-		return err
-	}
-	s.must(upgrade(s.ctx, "--set=scaler.pendingRequestsInterceptor=10", "--set=interceptor.replicas.max=5"))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-		defer cancel()
-		if err := upgrade(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := s.AwaitInstalled(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	s.must(s.AwaitInstalled(s.ctx))
+	s.setValues("--set=scaler.pendingRequestsInterceptor=10", "--set=interceptor.replicas.max=5")
 	s.apply(webApp("app", 0), interceptorRoute("app", host, concurrencyTen)) // nobody scales it: all are held
 	for _, interceptor := range s.interceptors() {
 		s.awaitRouted(interceptor, "app")

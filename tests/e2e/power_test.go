@@ -17,6 +17,9 @@ import (
 
 // A killed kubelet stops no container, and the next wake waits for it at most.
 func TestKilledKubelet(t *testing.T) {
+	if !world.Disposable() {
+		t.Skip("only on the node of make e2e-up")
+	}
 	s := begin(t, "q-kubelet")
 	const host = "kubelet.q.example.com"
 	s.apply(model("llm", time.Second), scaledObject("llm"), interceptorRoute("llm", host, concurrencyTen))
@@ -36,6 +39,9 @@ func TestKilledKubelet(t *testing.T) {
 // Everything on the node ends at once, and starts again by itself: the control plane, KEDA, the
 // add-on. Routes work as before.
 func TestPowerCut(t *testing.T) {
+	if !world.Disposable() {
+		t.Skip("only on the node of make e2e-up")
+	}
 	s := begin(t, "q-power")
 	const host = "power.q.example.com"
 	s.apply(model("llm", time.Second), scaledObject("llm"), interceptorRoute("llm", host, concurrencyTen),

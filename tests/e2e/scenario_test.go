@@ -42,6 +42,10 @@ func begin(t *testing.T, namespace string) *scenario {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		killed, err := s.OutOfMemory(ctx)
+		if err != nil || len(killed) > 0 {
+			t.Errorf("killed at the memory limit: %v %v", killed, err)
+		}
 		if t.Failed() {
 			s.dump(ctx)
 		}
@@ -50,6 +54,25 @@ func begin(t *testing.T, namespace string) *scenario {
 		}
 	})
 	return s
+}
+
+// setValues gives the add-on's release other values until the test ends.
+func (s *scenario) setValues(values ...string) {
+	s.Helper()
+	s.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+		defer cancel()
+		s.try(s.Reset(ctx))
+	})
+	s.upgrade(values...)
+	s.must(s.AwaitInstalled(s.ctx))
+}
+
+// upgrade is helm upgrade with these values only.
+func (s *scenario) upgrade(values ...string) {
+	s.Helper()
+	_, err := s.Helm(s.ctx, append([]string{"upgrade", cluster.Release, s.Chart(), "--reset-values"}, values...)...)
+	s.must(err)
 }
 
 func (s *scenario) must(err error) {

@@ -29,24 +29,11 @@ func TestGRPCOverTLS(t *testing.T) {
 	s.must(err)
 	s.certificate(authority, cluster.Namespace, secret, host)
 	s.certificate(authority, s.Namespace, secret, "greeter."+s.Namespace)
-	upgrade := func(ctx context.Context, values ...string) {
-		if _, err := s.Helm(ctx, append([]string{"upgrade", cluster.Release, s.Chart(), "--reset-values"}, values...)...); err != nil {
-			t.Error(err)
-		}
-	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-		defer cancel()
-		upgrade(ctx)
-		if err := s.AwaitInstalled(ctx); err != nil {
-			t.Error(err)
-		}
-		if _, err := s.Kubectl(ctx, "", "delete", "secret", secret, "--namespace="+cluster.Namespace); err != nil {
-			t.Error(err)
-		}
+		_, err := s.Kubectl(context.WithoutCancel(s.ctx), "", "delete", "secret", secret, "--namespace="+cluster.Namespace)
+		s.try(err)
 	})
-	upgrade(s.ctx, "--set=interceptor.tls.enabled=true", "--set=interceptor.tls.certSecret="+secret, "--set=interceptor.tls.caDirs={/certs}")
-	s.must(s.AwaitInstalled(s.ctx))
+	s.setValues("--set=interceptor.tls.enabled=true", "--set=interceptor.tls.certSecret="+secret, "--set=interceptor.tls.caDirs={/certs}")
 
 	server := strings.Replace(workload("greeter", "greeter", []string{"-certs=/certs"}), "httpGet: {path: /healthz, port: http}", "tcpSocket: {port: http}", 1)
 	server = strings.Replace(server, "          readinessProbe:", "          volumeMounts: [{name: certs, mountPath: /certs}]\n          readinessProbe:", 1)

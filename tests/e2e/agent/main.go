@@ -103,16 +103,16 @@ func signal(r *http.Request) error {
 }
 
 func killProgram(r *http.Request) error {
-	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	programs, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
 		return err
 	}
-	for _, file := range names {
-		name, err := os.ReadFile(file)
-		if err != nil || strings.TrimSpace(string(name)) != r.PathValue("name") {
+	for _, link := range programs {
+		program, err := os.Readlink(link)
+		if err != nil || filepath.Base(program) != r.PathValue("name") {
 			continue // it has ended, or is another
 		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 		if err != nil {
 			return err
 		}

@@ -76,11 +76,20 @@ func blackhole(r *http.Request) error {
 		if r.Method == http.MethodDelete {
 			change = pod.NeighDel
 		}
-		var errs error
+		var neighbors []*netlink.Neigh
 		for _, to := range r.Form["to"] {
-			errs = errors.Join(errs, change(&netlink.Neigh{
+			neighbors = append(neighbors, &netlink.Neigh{
 				LinkIndex: eth0.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(to), HardwareAddr: nowhere,
-			}))
+			})
+		}
+		var errs error
+		for _, neighbor := range neighbors {
+			errs = errors.Join(errs, change(neighbor))
+		}
+		if errs != nil && r.Method == http.MethodPut { // all or none
+			for _, neighbor := range neighbors {
+				_ = pod.NeighDel(neighbor)
+			}
 		}
 		return errs
 	})

@@ -41,6 +41,15 @@ func (c *Cluster) install(ctx context.Context, values []string) error {
 	return err
 }
 
+// Reset gives the add-on its default values.
+func (c *Cluster) Reset(ctx context.Context) error {
+	_, err := c.Helm(ctx, "upgrade", "--install", "--reset-values", Release, c.chart)
+	if err != nil {
+		return err
+	}
+	return c.AwaitInstalled(ctx)
+}
+
 // AwaitInstalled waits until the Deployments of KEDA and the add-on are rolled out and
 // available, and KEDA's metrics too.
 func (c *Cluster) AwaitInstalled(ctx context.Context) error {

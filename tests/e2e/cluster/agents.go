@@ -145,7 +145,8 @@ func (a *agents) ask(ctx context.Context, node, method, path string) (*http.Resp
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking an agent: %w: %w", errNoAnswer, err)
+		a.forget(node)
+		return nil, errors.Join(fmt.Errorf("asking an agent: %w: %w", errNoAnswer, err), conn.Close())
 	}
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)) // the status says enough

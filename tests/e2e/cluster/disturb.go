@@ -62,22 +62,47 @@ func (c *Cluster) Connections(ctx context.Context, pod *corev1.Pod) (string, err
 	return string(text), nil
 }
 
-// Kill ends a program of a node by SIGKILL, such as "kubelet". The node must start it again.
-func (c *Cluster) Kill(ctx context.Context, program string) error {
-	return c.strike(ctx, "/programs/"+program+"/kill")
+// Freeze stops the process of a pod's first container until thaw is called. It accepts connections
+// then, and sends nothing.
+func (c *Cluster) Freeze(ctx context.Context, pod *corev1.Pod) (thaw func() error, err error) {
+	path, err := container(pod)
+	if err != nil {
+		return nil, err
+	}
+	signal := func(ctx context.Context, signal syscall.Signal) error {
+		return c.agents.do(ctx, pod.Spec.NodeName, http.MethodPost, path+fmt.Sprintf("/signal?number=%d", signal))
+	}
+	if err := signal(ctx, syscall.SIGSTOP); err != nil {
+		return nil, fmt.Errorf("freezing %s: %w", pod.Name, err)
+	}
+	return func() error { return signal(context.WithoutCancel(ctx), syscall.SIGCONT) }, nil
 }
 
-// CutPower ends every process of a node except its first one, which must start everything again.
-func (c *Cluster) CutPower(ctx context.Context) error { return c.strike(ctx, "/cut") }
+// Disposable reports whether the cluster is the node that make e2e-up starts. On any other, what an
+// agent does to its node could end more than the cluster.
+func (c *Cluster) Disposable() bool { return c.agents.address != "" }
 
-// strike asks an agent for what may end what passes its answer on.
-func (c *Cluster) strike(ctx context.Context, path string) error {
-	err := c.agents.do(ctx, "", http.MethodPost, path)
-	if errors.Is(err, errNoAnswer) {
+// Kill ends a program of a disposable node by SIGKILL, such as "kubelet". The node starts it again.
+func (c *Cluster) Kill(ctx context.Context, program string) error {
+	if !c.Disposable() {
+		return errNotDisposable
+	}
+	return c.agents.do(ctx, "", http.MethodPost, "/programs/"+program+"/kill")
+}
+
+// CutPower ends every process of a disposable node except its first one, which starts everything again.
+func (c *Cluster) CutPower(ctx context.Context) error {
+	if !c.Disposable() {
+		return errNotDisposable
+	}
+	err := c.agents.do(ctx, "", http.MethodPost, "/cut")
+	if errors.Is(err, errNoAnswer) { // the agent has ended too
 		return nil
 	}
 	return err
 }
+
+var errNotDisposable = errors.New("the node is not that of make e2e-up")
 
 // Unplug takes a running pod off the network: packets from and to it vanish until plug is called.
 // A pod that is over by then needs no plug.
@@ -92,7 +117,8 @@ func (c *Cluster) Unplug(ctx context.Context, pod *corev1.Pod) (plug func() erro
 }
 
 // Partition has all that one pod sends to others vanish until heal is called, on
-// connections that are open too. What they send arrives. The pods must be on one node.
+// connections that are open too. What they send arrives. The pods must be on one node, whose bridge
+// connects them.
 func (c *Cluster) Partition(ctx context.Context, from *corev1.Pod, to ...corev1.Pod) (heal func() error, err error) {
 	query := url.Values{}
 	for _, pod := range to {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -108,7 +109,17 @@ func (n *node) install(ctx context.Context) (tools, error) {
 
 // build builds all that is missing.
 func (n *node) build(ctx context.Context) (tools, error) {
+	var d defect.Defect
+	if n.defect != "" {
+		var err error
+		if d, err = defect.Named(n.defect); err != nil {
+			return tools{}, err
+		}
+	}
 	root := n.root
+	if n.defect != "" && os.Getenv("E2E_RELEASE") != "" {
+		return tools{}, errors.New("a release has no defect: unset E2E_RELEASE")
+	}
 	run := func(name string, args ...string) (string, error) { return n.run(ctx, name, args...) }
 	t, err := n.install(ctx)
 	if err != nil {
@@ -146,10 +157,6 @@ func (n *node) build(ctx context.Context) (tools, error) {
 	}
 	if _, err := run("env", "PLATFORMS=linux/"+platform, "hack/image.sh"); err != nil || n.defect == "" {
 		return t, err
-	}
-	d, err := defect.Named(n.defect)
-	if err != nil {
-		return tools{}, err
 	}
 	folder = filepath.Join(root, "bin/e2e-defect")
 	if err := os.MkdirAll(folder, 0o755); err != nil {

@@ -100,6 +100,9 @@ func (n *node) writeFiles(listeners []*net.TCPListener) error {
 			return err
 		}
 	}
+	if err := write(n.file("defect"), []byte(n.defect+"\n")); err != nil {
+		return err
+	}
 	return write(n.file("agent"), []byte(listeners[1].Addr().String()+"\n"))
 }
 

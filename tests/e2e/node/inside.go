@@ -20,6 +20,9 @@ import (
 // state is where the node's folder is inside.
 const state = "/run/node"
 
+// upper is where what is written to system folders is inside.
+const upper = "/run/upper"
+
 // inside is the first process of the node. It sets the node up, and does not return.
 func inside() error {
 	var given handover
@@ -79,9 +82,9 @@ func setUpMounts(folder string) error {
 	folders(state)
 	mount(fmt.Sprintf("/proc/self/fd/%d", kept), state, "", unix.MS_BIND, "")
 	for _, name := range []string{"/etc", "/opt", "/usr", "/var"} {
-		upper, work := "/run/upper"+name, "/run/work"+name
-		folders(upper, work)
-		mount("overlay", name, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", name, upper, work))
+		changed, work := upper+name, "/run/work"+name
+		folders(changed, work)
+		mount("overlay", name, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", name, changed, work))
 	}
 	folders("/run/tmp")
 	if err != nil {

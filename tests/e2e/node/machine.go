@@ -42,9 +42,8 @@ func machineIsFit() error {
 	return errors.Join(missing...)
 }
 
-// traces lists what a node could leave behind on this machine: mounts, links and control groups with
-// the names that it uses. Another node may use some of them too. Each namespace ends with its last process,
-// and each process of a node is in its control groups.
+// traces lists what a node could leave behind on this machine: its mounts, and its end of a cable. Each
+// namespace ends with its last process, and every process of a node is in its control groups.
 func traces(folder string) ([]string, error) {
 	var all []string
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -52,32 +51,16 @@ func traces(folder string) ([]string, error) {
 		return nil, fmt.Errorf("listing mounts: %w", err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		point := strings.Fields(line)[4] // proc_pid_mountinfo(5)
-		for _, path := range []string{folder, state, "/run/upper", "/run/containerd", "/var/lib/kubelet", "/var/lib/containerd"} {
-			if strings.HasPrefix(point, path) {
-				all = append(all, "the mount "+point)
-			}
+		point := strings.Fields(line)[4] + "/" // proc_pid_mountinfo(5)
+		if slices.ContainsFunc([]string{folder, state, upper}, func(path string) bool { return strings.HasPrefix(point, path+"/") }) {
+			all = append(all, "the mount "+point)
 		}
 	}
-	for _, name := range []string{"cni0", wall} {
-		if _, err := netlink.LinkByName(name); err == nil {
-			all = append(all, "the link "+name)
-		}
-	}
-	groups, err := subfolders(cgroupRoot)
-	if err != nil {
-		return nil, err
-	}
-	for _, group := range groups {
-		if strings.Contains(group, groupName) {
-			all = append(all, "the control group "+group)
-		}
+	if _, err := netlink.LinkByName(wall); err == nil {
+		all = append(all, "the link "+wall)
 	}
 	return all, nil
 }
-
-// groupName is how the names of the node's groups begin.
-const groupName = "http-add-on-node-"
 
 // groups are the node's control groups: a folder for each hierarchy of version 1, or one folder of
 // version 2.
@@ -90,7 +73,7 @@ type groups struct {
 // top, because a group that has processes cannot have controllers below it.
 func makeGroups() (groups, error) {
 	all := groups{}
-	name := groupName + strconv.Itoa(os.Getpid())
+	name := fmt.Sprintf("http-add-on-node-%d", os.Getpid())
 	hierarchies, err := ownGroups()
 	if err != nil {
 		return all, err
@@ -212,7 +195,7 @@ func processes(group string) ([]int, error) {
 	var all []int
 	for _, folder := range folders {
 		text, err := os.ReadFile(filepath.Join(folder, "cgroup.procs"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) { // it was removed meanwhile
 			return nil, fmt.Errorf("reading a control group: %w", err)
 		}
 		for _, field := range strings.Fields(string(text)) {
