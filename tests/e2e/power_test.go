@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,9 +18,7 @@ import (
 
 // A killed kubelet stops no container, and the next wake waits for it at most.
 func TestKilledKubelet(t *testing.T) {
-	if !world.Disposable() {
-		t.Skip("only on the node of make e2e-up")
-	}
+	disposable(t)
 	s := begin(t, "q-kubelet")
 	const host = "kubelet.q.example.com"
 	s.apply(model("llm", time.Second), scaledObject("llm"), interceptorRoute("llm", host, concurrencyTen))
@@ -36,12 +35,43 @@ func TestKilledKubelet(t *testing.T) {
 	s.must(s.AwaitInstalled(s.ctx))
 }
 
-// Everything on the node ends at once, and starts again by itself: the control plane, KEDA, the
-// add-on. Routes work as before.
-func TestPowerCut(t *testing.T) {
+// An interceptor that starts again while the API server is away holds what comes until it knows its
+// routes, for ten seconds at most.
+func TestInterceptorStartsWithoutTheAPIServer(t *testing.T) {
+	disposable(t)
+	s := begin(t, "q-restart")
+	const host = "restart.q.example.com"
+	s.apply(awake(webApp("app", 0)), interceptorRoute("app", host, concurrencyTen))
+	s.kubectl("rollout", "status", "deployment/app", "--timeout=60s")
+	restarted := s.interceptors()[0]
+	s.awaitRouted(restarted, "app")
+	s.must(s.Signal(s.ctx, cluster.Namespace, restarted.pod, syscall.SIGKILL))
+	s.must(s.Kill(s.ctx, "kube-apiserver"))
+	var got answer
+	s.eventually("an answer of the next process", func() (bool, error) {
+		got = s.send(by(call{url: "http://" + host + "/", header: http.Header{"Accept": {"application/json"}}}, restarted))
+		return got.err == nil, got.err
+	})
+	s.Progress("restarted without the API server: %d after %s", got.status, got.took.Round(time.Millisecond))
+	late := got.status == http.StatusServiceUnavailable && got.header.Get("Retry-After") != "" && got.contentType() == "application/problem+json" && got.took > 9*time.Second
+	if got.status != http.StatusOK && !late {
+		t.Errorf("the first answer: %+v", got)
+	}
+	s.must(s.AwaitInstalled(s.ctx))
+}
+
+// disposable skips a test that ends programs of the node, if others may use that.
+func disposable(t *testing.T) {
+	t.Helper()
 	if !world.Disposable() {
 		t.Skip("only on the node of make e2e-up")
 	}
+}
+
+// Everything on the node ends at once, and starts again by itself: the control plane, KEDA, the
+// add-on. Routes work as before.
+func TestPowerCut(t *testing.T) {
+	disposable(t)
 	s := begin(t, "q-power")
 	const host = "power.q.example.com"
 	s.apply(model("llm", time.Second), scaledObject("llm"), interceptorRoute("llm", host, concurrencyTen),

@@ -60,20 +60,24 @@ func Named(name string) (Defect, error) {
 	return d, nil
 }
 
-// Build builds the program with the defect into a folder, and returns its path.
-func (d Defect) Build(ctx context.Context, root, folder string) (string, error) {
+// Build builds the program with the defect.
+func (d Defect) Build(ctx context.Context, root, program string) error {
+	folder, err := os.MkdirTemp("", "http-add-on-defect-")
+	if err != nil {
+		return fmt.Errorf("making a folder for an overlay: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // it is below the system's folder for temporary files
 	overlay, err := d.overlay(root, folder)
 	if err != nil {
-		return "", err
+		return err
 	}
-	program := filepath.Join(folder, d.Program)
 	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "./"+d.Program)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false") // as in the Makefile
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building a defect: %w: %s", err, out)
+		return fmt.Errorf("building a defect: %w: %s", err, out)
 	}
-	return program, nil
+	return nil
 }
 
 // overlay writes what go build -overlay reads into a folder, and returns its path.

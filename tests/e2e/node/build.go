@@ -158,13 +158,9 @@ func (n *node) build(ctx context.Context) (tools, error) {
 	if _, err := run("env", "PLATFORMS=linux/"+platform, "hack/image.sh"); err != nil || n.defect == "" {
 		return t, err
 	}
-	folder = filepath.Join(root, "bin/e2e-defect")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return tools{}, fmt.Errorf("making the folder of a defect: %w", err)
-	}
-	program, err := d.Build(ctx, root, folder)
+	program := filepath.Join(t.Bin, "defect", d.Program)
 	t.Defective = map[string]string{d.Program: program}
-	return t, err
+	return t, d.Build(ctx, root, program)
 }
 
 func exists(path string) bool {
