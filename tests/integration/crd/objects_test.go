@@ -14,6 +14,7 @@ import (
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1beta1"
 	"github.com/kedacore/http-add-on/tests/support/objects"
+	"github.com/kedacore/http-add-on/tests/support/rollback"
 )
 
 var _ = Describe("objects of 0.16", func() {
@@ -26,7 +27,7 @@ var _ = Describe("objects of 0.16", func() {
 		answer, err := cluster.Kubectl(ctx, "", "get", applied.GetKind(), applied.GetName(), "-o", "json")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(yaml.Unmarshal([]byte(answer), &stored.Object)).To(Succeed())
-		Expect(missing(applied.Object["spec"], stored.Object["spec"], "spec")).To(BeEmpty())
+		Expect(rollback.Lost(&applied, &stored)).To(BeEmpty())
 
 		_, err = cluster.Kubectl(ctx, text, "replace", "-f", "-")
 		Expect(err).NotTo(HaveOccurred())
@@ -140,34 +141,4 @@ func columns(ctx SpecContext, object, name, status string) [][]string {
 		lines = append(lines, strings.Fields(line))
 	}
 	return lines
-}
-
-// missing lists what of an applied value is not in the stored one; defaults may
-// be in the stored value alone.
-func missing(applied, stored any, path string) []string {
-	var lost []string
-	switch want := applied.(type) {
-	case map[string]any:
-		have, _ := stored.(map[string]any)
-		for name, value := range want {
-			if _, ok := have[name]; !ok {
-				lost = append(lost, path+"."+name)
-				continue
-			}
-			lost = append(lost, missing(value, have[name], path+"."+name)...)
-		}
-	case []any:
-		have, _ := stored.([]any)
-		if len(have) != len(want) {
-			return []string{path}
-		}
-		for i, value := range want {
-			lost = append(lost, missing(value, have[i], path+"[]")...)
-		}
-	default:
-		if want != stored {
-			lost = append(lost, path)
-		}
-	}
-	return lost
 }

@@ -3,8 +3,6 @@ package crd_test
 import (
 	"crypto/rand"
 	"encoding/json"
-	"slices"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,20 +13,8 @@ import (
 
 	"github.com/kedacore/http-add-on/config/crd"
 	"github.com/kedacore/http-add-on/tests/support/objects"
+	"github.com/kedacore/http-add-on/tests/support/rollback"
 )
-
-// The fields that 0.16's definitions drop, as docs/migrate.md says.
-var pruned = map[string][]string{
-	"InterceptorRoute": {
-		"spec.coldStart.activationLease", "spec.coldStart.failAfter", "spec.coldStart.onFailure", "spec.coldStart.releaseConcurrency",
-		"spec.coldStart.streamingCallback", "spec.coldStart.waitingPage", "spec.coldStart.wakes", "spec.coldStart.warmUp",
-		"spec.rules[].clientCIDRs", "spec.rules[].headers[].type", "spec.rules[].headers[].values", "spec.rules[].methods", "spec.rules[].userAgents",
-		"spec.sessionPersistence",
-		"spec.staticRoutes[].name", "spec.staticRoutes[].rules[].clientCIDRs", "spec.staticRoutes[].rules[].headers[].type",
-		"spec.staticRoutes[].rules[].headers[].values", "spec.staticRoutes[].rules[].methods", "spec.staticRoutes[].rules[].userAgents",
-	},
-	"HTTPScaledObject": {"spec.coldStartMessage", "spec.coldStartStreamingCallback"},
-}
 
 var _ = Describe("a rollback to the definitions of 0.16", Ordered, func() {
 	var complete []*unstructured.Unstructured
@@ -58,9 +44,9 @@ var _ = Describe("a rollback to the definitions of 0.16", Ordered, func() {
 				Expect(err).NotTo(HaveOccurred())
 			}
 		}
-		install(ctx, older)
+		install(ctx, rollback.Definitions)
 		DeferCleanup(func(ctx SpecContext) {
-			install(ctx, func(*apiextensionsv1.CustomResourceDefinition) {})
+			install(ctx, crd.Definitions)
 			for _, o := range complete {
 				_, err := cluster.Kubectl(ctx, "", "delete", o.GetKind(), "rollback-read", "rollback-written")
 				Expect(err).NotTo(HaveOccurred())
@@ -73,9 +59,7 @@ var _ = Describe("a rollback to the definitions of 0.16", Ordered, func() {
 		Expect(err).NotTo(HaveOccurred())
 		var stored unstructured.Unstructured
 		Expect(json.Unmarshal([]byte(text), &stored.Object)).To(Succeed())
-		all := missing(o.Object["spec"], stored.Object["spec"], "spec")
-		slices.Sort(all)
-		return slices.Compact(all)
+		return rollback.Lost(o, &stored)
 	}
 
 	It("drops the fields that 0.16 does not know, and no others", func(ctx SpecContext) {
@@ -84,7 +68,7 @@ var _ = Describe("a rollback to the definitions of 0.16", Ordered, func() {
 				_, err := cluster.Kubectl(ctx, "", "label", o.GetKind(), "rollback-written", "by="+rand.Text(), "--overwrite")
 				Expect(err).NotTo(HaveOccurred())
 				return lost(ctx, o, "rollback-written")
-			}).WithContext(ctx).WithTimeout(time.Minute).Should(Equal(pruned[o.GetKind()]), o.GetKind())
+			}).WithContext(ctx).WithTimeout(time.Minute).Should(Equal(rollback.Pruned(o.GetKind())), o.GetKind())
 			wake, err := cluster.Kubectl(ctx, "", "get", o.GetKind(), "rollback-written", "-o", "jsonpath={.status.wake}{.status.conditions[*].type}")
 			Expect(err).NotTo(HaveOccurred())
 			Expect(wake).To(Equal("Ready"))
@@ -99,10 +83,10 @@ var _ = Describe("a rollback to the definitions of 0.16", Ordered, func() {
 	})
 
 	It("loses nothing of what was not written meanwhile", func(ctx SpecContext) {
-		install(ctx, func(*apiextensionsv1.CustomResourceDefinition) {})
+		install(ctx, crd.Definitions)
 		for _, o := range complete {
 			Eventually(lost).WithArguments(o, "rollback-read").WithContext(ctx).WithTimeout(time.Minute).Should(BeEmpty())
-			Expect(lost(ctx, o, "rollback-written")).To(Equal(pruned[o.GetKind()]))
+			Expect(lost(ctx, o, "rollback-written")).To(Equal(rollback.Pruned(o.GetKind())))
 			_, err := cluster.Kubectl(ctx, "", "label", o.GetKind(), "rollback-read", "rollback-written", "by=now", "--overwrite")
 			Expect(err).NotTo(HaveOccurred(), "the objects must be valid again")
 		}
@@ -110,84 +94,14 @@ var _ = Describe("a rollback to the definitions of 0.16", Ordered, func() {
 })
 
 // install replaces the definitions.
-func install(ctx SpecContext, change func(*apiextensionsv1.CustomResourceDefinition)) {
+func install(ctx SpecContext, all func() ([]*apiextensionsv1.CustomResourceDefinition, error)) {
 	GinkgoHelper()
-	definitions, err := crd.Definitions()
+	definitions, err := all()
 	Expect(err).NotTo(HaveOccurred())
 	for _, definition := range definitions {
-		change(definition)
 		text, err := yaml.Marshal(definition)
 		Expect(err).NotTo(HaveOccurred())
 		_, err = cluster.Kubectl(ctx, string(text), "apply", "--server-side", "--force-conflicts", "-f", "-")
 		Expect(err).NotTo(HaveOccurred())
-	}
-}
-
-// older makes a definition one of 0.16, as far as fields go: it has those that the old objects
-// use. Rules are left out, which may be about other fields.
-func older(definition *apiextensionsv1.CustomResourceDefinition) {
-	var old unstructured.Unstructured
-	text := objects.OldInterceptorRoute
-	if definition.Spec.Names.Kind == "HTTPScaledObject" {
-		text = objects.OldHTTPScaledObject
-	}
-	Expect(yaml.Unmarshal([]byte(text), &old.Object)).To(Succeed())
-	// The rules of static routes are like those of the route.
-	spec, _ := old.Object["spec"].(map[string]any)
-	routes, _ := spec["staticRoutes"].([]any)
-	for _, route := range routes {
-		route.(map[string]any)["rules"] = spec["rules"]
-	}
-	version := &definition.Spec.Versions[0]
-	version.AdditionalPrinterColumns = nil
-	schema := version.Schema.OpenAPIV3Schema
-	schema.Properties["spec"] = prune(schema.Properties["spec"], spec)
-	status := schema.Properties["status"]
-	delete(status.Properties, "wake")
-}
-
-// prune returns a schema that has the fields of a value.
-func prune(s apiextensionsv1.JSONSchemaProps, value any) apiextensionsv1.JSONSchemaProps {
-	s.XValidations = nil
-	switch value := value.(type) {
-	case map[string]any:
-		for name, field := range s.Properties {
-			part, found := value[name]
-			switch {
-			case found:
-				s.Properties[name] = prune(field, part)
-			case name == "port" && value["portName"] != nil, name == "portName" && value["port"] != nil:
-			case strings.HasPrefix(name, "body") && value["body"] != nil, name == "body" && value["bodyFromConfigMap"] != nil:
-			case (name == "statusCode" || name == "headers") && value["bodyFromConfigMap"] != nil:
-			default:
-				delete(s.Properties, name)
-			}
-		}
-	case []any:
-		all := map[string]any{}
-		for _, item := range value {
-			merge(all, item)
-		}
-		if s.Items != nil && s.Items.Schema.Type == "object" {
-			items := prune(*s.Items.Schema, all)
-			s.Items.Schema = &items
-		}
-	}
-	return s
-}
-
-// merge adds the fields of an item of a list to those of the others.
-func merge(all map[string]any, item any) {
-	fields, _ := item.(map[string]any)
-	for name, value := range fields {
-		switch before := all[name].(type) {
-		case []any:
-			more, _ := value.([]any)
-			all[name] = append(slices.Clone(before), more...)
-		case map[string]any:
-			merge(before, value)
-		default:
-			all[name] = value
-		}
 	}
 }
