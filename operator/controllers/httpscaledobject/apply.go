@@ -152,17 +152,27 @@ func (r *Reconciler) contested(ctx context.Context, existing *unstructured.Unstr
 		"let only one of them see the namespace", address, r.self())}
 }
 
-// self names this install in the condition that it writes.
-func (r *Reconciler) self() string { return "this one, whose scaler is " + r.ScalerAddress }
+// thisOne is how an install names itself in the condition that it writes, before the address of its scaler.
+const thisOne = "this one, whose scaler is "
 
-// settled returns the end of the condition that this install has written while the
-// ScaledObject was another one's. That of another install stays.
-func (r *Reconciler) settled(raw *unstructured.Unstructured) []metav1.Condition {
+// self names this install in the condition that it writes.
+func (r *Reconciler) self() string { return thisOne + r.ScalerAddress }
+
+// settled ends the condition that this install, or one that is gone, has written while the
+// ScaledObject was another one's. That of an install that may exist stands.
+func (r *Reconciler) settled(ctx context.Context, raw *unstructured.Unstructured) (ended []metav1.Condition, stands bool, err error) {
 	was := conditions.Find(raw, api.ConditionContested)
-	if was == nil || !strings.Contains(was.Message, r.self()+",") {
-		return nil
+	if was == nil {
+		return nil, false, nil
 	}
-	return []metav1.Condition{conditions.None(api.ConditionContested)}
+	_, rest, _ := strings.Cut(was.Message, thisOne)
+	address, _, _ := strings.Cut(rest, ",")
+	if address != r.ScalerAddress {
+		if gone, err := r.gone(ctx, address); err != nil || !gone {
+			return nil, true, err
+		}
+	}
+	return []metav1.Condition{conditions.None(api.ConditionContested)}, false, nil
 }
 
 // gone reports whether there is certainly no scaler at an address. An operator that sees one

@@ -171,6 +171,26 @@ func TestTwoInstallsDoNotFight(t *testing.T) {
 	}
 }
 
+// The condition of an install that was removed ends, at most a minute later.
+func TestTheConditionOfAnInstallThatIsGoneEnds(t *testing.T) {
+	i := newInstalls(t, shop(), scaler("one"), scaler("two"), objects.Service("apps", "shop", corev1.ServicePort{Port: 80}))
+	one, two := i.install("one"), i.install("two")
+	i.reconcile(one)
+	i.reconcile(two)
+	contested := func() *metav1.Condition {
+		return conditions.Find(i.get(route.HTTPScaledObjectKind()), api.ConditionContested)
+	}
+	if _, result := i.reconcile(one); result.RequeueAfter != refusedAgain || contested() == nil {
+		t.Errorf("while both exist, the owner comes back after %v; the condition is %+v", result.RequeueAfter, contested())
+	}
+	if err := i.api.Delete(t.Context(), scaler("two")); err != nil {
+		t.Fatal(err)
+	}
+	if _, result := i.reconcile(one); result.RequeueAfter != 0 || contested() != nil {
+		t.Errorf("the owner comes back after %v; the conditions are %+v", result.RequeueAfter, i.get(route.HTTPScaledObjectKind()).Object["status"])
+	}
+}
+
 func TestTwoInstallsOfOneNamespaceDoNotFight(t *testing.T) {
 	i := newInstalls(t, shop(), scaler("one"))
 	one, other := i.withScaler("scaler.one"), i.withScaler("another-scaler.one")

@@ -155,11 +155,18 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
 		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
 	}
+	settled, stands, err := r.settled(ctx, raw)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if stands {
+		result.RequeueAfter = refusedAgain // the operator watches no scaler of another install
+	}
 	verdicts := append([]metav1.Condition{
 		conditions.Verdict(api.ConditionReady, creation, fine),
 		conditions.Verdict(api.ConditionRouted, append(routing, warnings...), "requests are routed to the target"),
 		wakes, left(raw, object),
-	}, r.settled(raw)...)
+	}, settled...)
 	again, err := r.Status.Write(ctx, raw, status, verdicts...)
 	if again > 0 && (result.RequeueAfter == 0 || again < result.RequeueAfter) {
 		result.RequeueAfter = again
