@@ -4,30 +4,40 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	api "github.com/kedacore/http-add-on/operator/apis/http"
 	"github.com/kedacore/http-add-on/operator/apis/http/v1alpha1"
 	"github.com/kedacore/http-add-on/tests/e2e/cluster"
+	"github.com/kedacore/http-add-on/tests/support/objects"
+	"github.com/kedacore/http-add-on/tests/support/rollback"
 )
 
-// Scenario i: helm upgrade of a release of 0.16 with an HTTPScaledObject that its
-// operator looked after, and with the values file that it had. Then helm rollback, and upgrade again.
+// Scenario i: helm upgrade of a release of 0.16 with its definitions and the values file that it had.
+// It has an HTTPScaledObject that its operator looked after, and an InterceptorRoute. Then helm rollback, and
+// upgrade again.
 
 func TestUpgradeFrom016(t *testing.T) {
 	s := begin(t, "i-upgrade")
-	const host = "i.example.com"
+	const host, chatHost = "i.example.com", "chat.i.example.com"
 	const values = "tests/charts/testdata/values/snake-case-tls.yaml"
 	release := func(args ...string) {
 		t.Helper()
@@ -51,10 +61,11 @@ func TestUpgradeFrom016(t *testing.T) {
 		"--selector=app.kubernetes.io/part-of=keda-add-ons-http", "--cascade=foreground", "--timeout=2m")
 	s.must(err)
 	release("uninstall", cluster.Release)
-	release("install", cluster.Release, s.path("tests/charts/testdata/release-0.16"), "--set-string=replicas=0")
-	s.apply(model("llm", 0))
+	release("install", cluster.Release, s.release016(), "--set-string=replicas=0")
+	s.apply(model("llm", 0), model("chat", 0), scaledObject("chat"), interceptorRoute("chat", chatHost, concurrencyTen))
 	s.leftBehind("llm", host)
-	old, templates := s.deployments(), s.templates()
+	s.freeFinalizer("gone")
+	old, templates, specs := s.deployments(), s.templates(), s.specs("httpso/llm", "interceptorroute/chat")
 	s.edgeCertificate()
 
 	release("upgrade", cluster.Release, chart, "--values", s.path(values))
@@ -62,11 +73,19 @@ func TestUpgradeFrom016(t *testing.T) {
 	if upgraded := s.deployments(); upgraded != old {
 		t.Errorf("other Deployments: %s, before %s", upgraded, old)
 	}
-	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm")
-	if got := s.send(call{url: "http://" + host + "/v1/models"}); got.err != nil || got.status != http.StatusOK || got.header.Get("X-KEDA-HTTP-Cold-Start") != "true" {
-		t.Errorf("a request to a target that sleeps: %+v", got)
+	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm", "InterceptorRoute/chat", "ScaledObject/chat")
+	for _, host := range []string{host, chatHost} {
+		if got := s.send(call{url: "http://" + host + "/v1/models"}); got.err != nil || got.status != http.StatusOK || got.header.Get("X-KEDA-HTTP-Cold-Start") != "true" {
+			t.Errorf("a request to %s, whose target sleeps: %+v", host, got)
+		}
 	}
 	s.checkTLS()
+	complete := s.complete("complete.i.example.com")
+	for _, o := range complete {
+		if lost := s.lost(o); len(lost) > 0 {
+			t.Errorf("%s: the upgraded definition drops %v", o.GetKind(), lost)
+		}
+	}
 
 	release("rollback", cluster.Release, "1", "--timeout=2m")
 	if back := s.deployments(); back != old {
@@ -75,13 +94,36 @@ func TestUpgradeFrom016(t *testing.T) {
 	if back := s.templates(); back != templates {
 		t.Errorf("the pods after a rollback: %s, before %s", back, templates)
 	}
-	s.kubectl("get", "httpscaledobject/llm", "scaledobject/llm") // the definitions are not the release's to delete
+	s.kubectl("get", "scaledobject/llm", "scaledobject/chat")
+	for _, o := range complete { // the rollback brought the definitions of 0.16 back
+		s.eventually(o.GetKind()+" to lose what 0.16 does not know", func() (bool, error) {
+			s.kubectl("label", o.GetKind(), o.GetName(), "written="+rand.Text(), "--overwrite")
+			lost := s.lost(o)
+			return slices.Equal(lost, rollback.Pruned(o.GetKind())), fmt.Errorf("it lost %v", lost)
+		})
+	}
+	s.kubectl("label", "httpso/llm", "interceptorroute/chat", "written=by-0.16")
+	if back := s.specs("httpso/llm", "interceptorroute/chat"); back != specs {
+		t.Errorf("the objects of 0.16 after a rollback: %s, before %s", back, specs)
+	}
+
 	release("upgrade", cluster.Release, chart, "--values", s.path(values))
 	s.must(s.AwaitInstalled(s.ctx))
-	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm")
-	s.awaitReplicas("llm", 0)
-	if got := s.send(call{url: "http://" + host + "/v1/models"}); got.err != nil || got.status != http.StatusOK {
-		t.Errorf("a request after a rollback and another upgrade: %+v", got)
+	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm", "InterceptorRoute/chat", "ScaledObject/chat")
+	for name, host := range map[string]string{"llm": host, "chat": chatHost} {
+		s.awaitReplicas(name, 0)
+		if got := s.send(call{url: "http://" + host + "/v1/models"}); got.err != nil || got.status != http.StatusOK {
+			t.Errorf("a request to %s after a rollback and another upgrade: %+v", host, got)
+		}
+	}
+	for _, o := range complete {
+		s.kubectl("label", o.GetKind(), o.GetName(), "written=again", "--overwrite") // it must be valid
+		if lost := s.lost(o); !slices.Equal(lost, rollback.Pruned(o.GetKind())) {
+			t.Errorf("%s after another upgrade: it lost %v", o.GetKind(), lost)
+		}
+	}
+	if again := s.specs("httpso/llm", "interceptorroute/chat"); again != specs {
+		t.Errorf("the objects of 0.16 after another upgrade: %s, before %s", again, specs)
 	}
 	s.kubectl("delete", "httpso", "llm", "--timeout=60s") // nothing holds it
 	s.kubectl("wait", "--for=delete", "scaledobject/llm", "--timeout=60s")
@@ -108,12 +150,108 @@ func (s *scenario) templates() string {
 	return text
 }
 
+// release016 is a chart of 0.16 with its definitions, and with our roles. Those of our pods that a rollback has
+// not ended yet go on under them, and the audit log must have no refused request.
+func (s *scenario) release016() string {
+	s.Helper()
+	folder := s.TempDir()
+	s.must(os.CopyFS(folder, os.DirFS(s.path("tests/charts/testdata/release-0.16"))))
+	definitions, err := rollback.Definitions()
+	s.must(err)
+	roles, err := s.Helm(s.ctx, "template", cluster.Release, s.Chart(), "--show-only=templates/*/rbac.yaml")
+	s.must(err)
+	s.must(os.Remove(filepath.Join(folder, "templates", "rbac.yaml")))
+	all := []string{roles}
+	for _, definition := range definitions {
+		text, err := yaml.Marshal(definition)
+		s.must(err)
+		all = append(all, string(text))
+	}
+	s.must(os.WriteFile(filepath.Join(folder, "more.yaml"), []byte(strings.Join(all, "---\n")), 0o600))
+	// Helm would take descriptions with braces for templates.
+	s.must(os.WriteFile(filepath.Join(folder, "templates", "more.yaml"), []byte(`{{ .Files.Get "more.yaml" }}`), 0o600))
+	return folder
+}
+
+// specs are the specifications of objects.
+func (s *scenario) specs(names ...string) string {
+	s.Helper()
+	return s.kubectl(append([]string{"get", "--output=jsonpath={.items[*].spec}"}, names...)...)
+}
+
+// complete are objects of both kinds with every field, for a host.
+func (s *scenario) complete(host string) []*unstructured.Unstructured {
+	s.Helper()
+	route, err := objects.CompleteInterceptorRoute()
+	s.must(err)
+	rules, _, err := unstructured.NestedSlice(route.Object, "spec", "rules")
+	s.must(err)
+	first, _ := rules[0].(map[string]any)
+	first["hosts"] = []any{host}
+	rules[1] = map[string]any{"hosts": []any{"more." + host}} // instead of all hosts
+	s.must(unstructured.SetNestedSlice(route.Object, rules, "spec", "rules"))
+	object, err := objects.CompleteHTTPScaledObject()
+	s.must(err)
+	s.must(unstructured.SetNestedStringSlice(object.Object, []string{"old." + host}, "spec", "hosts"))
+	object.SetFinalizers(nil)
+	all := []*unstructured.Unstructured{route, object}
+	for _, o := range all {
+		text, err := yaml.Marshal(o)
+		s.must(err)
+		s.apply(string(text))
+	}
+	return all
+}
+
+// lost are the fields that a stored object lacks.
+func (s *scenario) lost(applied *unstructured.Unstructured) []string {
+	s.Helper()
+	stored := &unstructured.Unstructured{}
+	stored.SetGroupVersionKind(applied.GroupVersionKind())
+	s.must(s.Client.Get(s.ctx, client.ObjectKey{Namespace: s.Namespace, Name: applied.GetName()}, stored))
+	return rollback.Lost(applied, stored)
+}
+
+// freeFinalizer deletes an object with the finalizer of 0.16 while no operator runs, by the command
+// of docs/install.md.
+func (s *scenario) freeFinalizer(name string) {
+	s.Helper()
+	s.apply(withFinalizer(name, name+".i.example.com"))
+	s.kubectl("delete", "httpso", name, "--wait=false")
+	if s.kubectl("get", "httpso", name, "--output=jsonpath={.metadata.deletionTimestamp}") == "" {
+		s.Error("the object is not being deleted")
+	}
+	page, err := os.ReadFile(s.path("docs/install.md"))
+	s.must(err)
+	line := regexp.MustCompile(`(?m)^kubectl .*"finalizers": null.*$`).FindString(string(page))
+	if line == "" {
+		s.Fatal("docs/install.md has no command that removes finalizers")
+	}
+	s.must(s.shell(s.ctx, strings.NewReplacer("NAMESPACE", s.Namespace, "NAME", name).Replace(line)))
+	s.kubectl("wait", "--for=delete", "httpso/"+name, "--timeout=10s")
+}
+
+// shell runs a command line with kubectl and helm, as the administrator.
+func (s *scenario) shell(ctx context.Context, line string) error {
+	command := exec.CommandContext(ctx, "bash", "-c", line)
+	command.Env = append(os.Environ(), "PATH="+s.Path()+":"+os.Getenv("PATH"), "KUBECONFIG="+s.Kubeconfig, "HELM_CACHE_HOME="+filepath.Join(s.Folder, "helm"))
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("running %q: %w: %s", line, err, out)
+	}
+	return nil
+}
+
+// withFinalizer is an HTTPScaledObject as the operator of 0.16 left it.
+func withFinalizer(name, host string) string {
+	return strings.Replace(oldRoute(name, host, "scaledownPeriod: 1"), "metadata: {name: "+name+"}",
+		fmt.Sprintf("metadata: {name: %s, finalizers: [%s]}", name, api.Finalizer), 1)
+}
+
 // leftBehind is an HTTPScaledObject and its ScaledObject as the operator of 0.16 left
 // them.
 func (s *scenario) leftBehind(name, host string) {
 	s.Helper()
-	s.apply(strings.Replace(oldRoute(name, host, "scaledownPeriod: 300"), "metadata: {name: "+name+"}",
-		fmt.Sprintf("metadata: {name: %s, finalizers: [%s]}", name, api.Finalizer), 1))
+	s.apply(withFinalizer(name, host))
 	owner := &v1alpha1.HTTPScaledObject{}
 	s.must(s.Client.Get(s.ctx, client.ObjectKey{Namespace: s.Namespace, Name: name}, owner))
 	_, err := s.Kubectl(s.ctx, fmt.Sprintf(`
@@ -128,7 +266,7 @@ spec:
   pollingInterval: 15
   minReplicaCount: 0
   maxReplicaCount: 3
-  cooldownPeriod: 300
+  cooldownPeriod: 1
   advanced: {restoreToOriginalReplicaCount: true}
   triggers:
     - type: external-push
