@@ -31,14 +31,13 @@ type Client struct {
 	tls *tls.ConnectionState
 	// cancel ends the contexts of the requests on the connection.
 	cancel context.CancelFunc
-	// phase is a phase of the connection.
-	phase atomic.Int32
 	// since is when the phase reading began, in nanoseconds since 1970.
 	since atomic.Int64
+	// phase is a phase of the connection.
+	phase atomic.Int32
 	// retired is set by Retire, over once nothing is served after that and the last answer
 	// is written.
 	retired, over atomic.Bool
-	http2         atomic.Bool
 	// head is how many bytes of an unfinished head were read, began when the first was.
 	head, began atomic.Int64
 	// charged is what the head is charged with. connections.mu guards it.
@@ -154,13 +153,13 @@ func connState(conn net.Conn, state http.ConnState) {
 	case http.StateActive:
 		tcp.client.phase.Store(serving)
 		tcp.client.over.Store(false)
-		if !tcp.client.http2.Load() { // whose blocks end by themselves
+		if tcp.streams.Load() == nil { // whose blocks end by themselves
 			tcp.of.parsed(tcp)
 		}
 	case http.StateIdle:
 		tcp.client.since.Store(time.Now().UnixNano())
 		tcp.client.phase.Store(reading)
-		if !tcp.client.http2.Load() { // which has written the end of the answer only to its buffer
+		if tcp.streams.Load() == nil { // which has written the end of the answer only to its buffer
 			tcp.ended()
 		}
 	case http.StateHijacked:

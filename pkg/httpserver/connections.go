@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -55,10 +56,9 @@ type tcpConn struct {
 	*net.TCPConn
 	of      *connections
 	client  Client
-	frames  frames // of the goroutine that reads
-	out     frames // of what the server writes, one write after the other
-	streams connStreams
-	secure  bool // it is below TLS
+	frames  frames                      // of the goroutine that reads
+	secure  bool                        // it is below TLS
+	streams atomic.Pointer[connStreams] // nil unless it speaks HTTP/2
 }
 
 // Read reads, and charges for what may be a head.

@@ -28,7 +28,9 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 			return c.received(conn, int64(f.matched)+conn.client.headLength(b))
 		}
 		f.matched += n
-		conn.client.http2.Store(f.matched == len(preface))
+		if f.matched == len(preface) && !c.multiplexes(conn) {
+			return false
+		}
 		b = b[n:]
 	}
 	for len(b) > 0 {

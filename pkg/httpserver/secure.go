@@ -84,12 +84,9 @@ func startsHTTP(record [5]byte) bool {
 	return slices.Contains([]string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO"}, string(record[:]))
 }
 
-// secured sets the TLS field of requests.
-func secured(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c := ClientOf(r.Context()); c != nil {
-			r.TLS = c.tls
-		}
-		next.ServeHTTP(w, r)
-	})
+// secured sets the TLS field of a request.
+func secured(r *http.Request) {
+	if c := ClientOf(r.Context()); c != nil {
+		r.TLS = c.tls
+	}
 }

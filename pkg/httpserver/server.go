@@ -98,7 +98,7 @@ func New(handler http.Handler, o Options) *Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           s.connections.turns(secured(handler)),
+		Handler:           &served{s.connections, handler},
 		Protocols:         &protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

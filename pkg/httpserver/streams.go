@@ -33,8 +33,10 @@ type streams struct {
 	timer *time.Timer // runs while there are any
 }
 
-// connStreams are the open streams of one connection.
+// connStreams are the open streams of one connection of HTTP/2.
 type connStreams struct {
+	out frames // of what the server writes, one write after the other
+
 	mu       sync.Mutex
 	last     uint32          // highest ID so far
 	answered map[uint32]bool // open IDs; true once the response head was written
@@ -45,9 +47,21 @@ type connStreams struct {
 	charged  int64
 }
 
+// multiplexes notes that a connection speaks HTTP/2. It reports false if the connection is closed:
+// its streams would be counted forever.
+func (c *connections) multiplexes(conn *tcpConn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, open := c.open[conn]
+	if open {
+		conn.streams.Store(new(connStreams))
+	}
+	return open
+}
+
 // opened notes a header block of a length that has ended: of a new stream, or trailers.
 func (c *connections) opened(conn *tcpConn, id uint32, length int64) {
-	s := &conn.streams
+	s := conn.streams.Load()
 	s.mu.Lock()
 	if id <= s.last {
 		c.keepTrailers(s, id, length)
@@ -109,18 +123,22 @@ func (c *connections) mostTrailers() (worst *tcpConn) {
 		if !ok {
 			continue
 		}
-		conn.streams.mu.Lock()
-		if conn.streams.charged > most {
-			worst, most = conn, conn.streams.charged
+		s := conn.streams.Load()
+		if s == nil {
+			continue
 		}
-		conn.streams.mu.Unlock()
+		s.mu.Lock()
+		if s.charged > most {
+			worst, most = conn, s.charged
+		}
+		s.mu.Unlock()
 	}
 	return worst
 }
 
 // closed notes the end of a stream.
 func (c *connections) closed(conn *tcpConn, id uint32) {
-	s := &conn.streams
+	s := conn.streams.Load()
 	s.mu.Lock()
 	answered, ok := s.answered[id]
 	if ok {
@@ -143,7 +161,10 @@ func (c *connections) closed(conn *tcpConn, id uint32) {
 
 // forget notes the end of a connection.
 func (c *connections) forget(conn *tcpConn) {
-	s := &conn.streams
+	s := conn.streams.Load()
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	n := len(s.answered)
 	s.answered, s.unread, s.last = nil, 0, 1<<31 // no more are opened
@@ -156,21 +177,22 @@ func (c *connections) forget(conn *tcpConn) {
 
 // wrote follows what the server writes.
 func (c *connections) wrote(conn *tcpConn, b []byte) {
-	if c.streams.max <= 0 || !conn.client.http2.Load() {
+	s := conn.streams.Load()
+	if c.streams.max <= 0 || s == nil {
 		return
 	}
 	for len(b) > 0 {
-		n, _, _, began := conn.out.next(b)
+		n, _, _, began := s.out.next(b)
 		b = b[n:]
 		if !began {
 			continue
 		}
-		kind, end := conn.out.head[3], conn.out.head[4]&flagEndStream != 0
+		kind, end := s.out.head[3], s.out.head[4]&flagEndStream != 0
 		switch {
 		case kind == frameReset, end && (kind == frameData || kind == frameHeaders):
-			c.closed(conn, conn.out.stream())
+			c.closed(conn, s.out.stream())
 		case kind == frameData, kind == frameHeaders:
-			conn.streams.answer(conn.out.stream())
+			s.answer(s.out.stream())
 		}
 	}
 }
@@ -186,24 +208,35 @@ func (s *connStreams) answer(id uint32) {
 	}
 }
 
-// turns has each request of HTTP/2 wait while too many streams are open. One that waits for
-// too long, or that is one of too many, is answered with 503.
-func (c *connections) turns(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 2 && !c.turn(r.Context()) {
-			// Without a body it ends at once, whether the client reads or not.
-			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			if c.refused != nil && r.Context().Err() == nil {
-				c.refused(r)
-			}
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// served is the handler of a server. It is one step, as its frame stays on the stack of every
+// request that waits.
+type served struct {
+	of   *connections
+	next http.Handler
 }
 
-// turn waits, and reports whether the request may be served.
+// ServeHTTP has each request of HTTP/2 wait while too many streams are open, and sets its TLS field.
+func (s *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 2 && !s.of.turn(r.Context()) {
+		s.of.refuse(w, r)
+		return
+	}
+	secured(r)
+	s.next.ServeHTTP(w, r)
+}
+
+// refuse answers a request of HTTP/2 that got no turn.
+func (c *connections) refuse(w http.ResponseWriter, r *http.Request) {
+	// Without a body it ends at once, whether the client reads or not.
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	if c.refused != nil && r.Context().Err() == nil {
+		c.refused(r)
+	}
+}
+
+// turn waits while too many streams are open, and reports whether the request may be served. One
+// that waits for too long, or that is one of too many, may not.
 func (c *connections) turn(ctx context.Context) bool {
 	s := &c.streams
 	if s.max <= 0 || s.open.Load()-s.queued.Load() <= s.max {
@@ -283,7 +316,10 @@ func (c *connections) stalled() (stalled *tcpConn) {
 	defer c.mu.Unlock()
 	most := 0
 	for conn := range c.watched {
-		s := &conn.streams
+		s := conn.streams.Load()
+		if s == nil {
+			continue
+		}
 		s.mu.Lock()
 		if s.unread > most && s.progress.Before(late) {
 			stalled, most = conn, s.unread
