@@ -57,16 +57,15 @@ type ahead struct {
 	body   *Body
 	chain  *http.Request // what the handlers get
 	budget *Budget
-	limit  int  // most bytes of a whole body
-	object bool // only a JSON object is of interest as a whole
-	blind  bool // unread bytes hide that the client has left
+	limit  int // most bytes of a whole body
 
 	settled chan struct{} // closed when the body is whole or cannot be
-	failed  chan struct{} // closed once waiting is pointless
 	done    chan struct{} // closed when the goroutine ends; nil before
 
 	mu      sync.Mutex
 	changed sync.Cond // of everything below
+
+	failed chan struct{} // closed once waiting is pointless; nil once the body has ended
 
 	buf   []byte // the goroutine owns its free end while it reads
 	taken int    // bytes of buf that the reader has got
@@ -74,6 +73,9 @@ type ahead struct {
 
 	reserved int // bytes of the budget
 	window   int // bytes of the budget for what arrives before it is read
+
+	object bool // only a JSON object is of interest as a whole
+	blind  bool // unread bytes hide that the client has left
 
 	known   bool // settled is closed
 	whole   bool // buf is the whole body
@@ -96,13 +98,16 @@ type ahead struct {
 func readAhead(b *Body, budget *Budget, limit int64, interest Interest) *ahead {
 	r := b.request
 	a := &ahead{
-		body: b, chain: r.WithContext(r.Context()), budget: budget, limit: int(min(limit, maxWhole)), object: interest == Object,
+		body: b, chain: r, budget: budget, limit: int(min(limit, maxWhole)), object: interest == Object,
 		settled: make(chan struct{}), failed: make(chan struct{}), progress: time.Now(),
 	}
 	a.window = b.Window()
 	budget.Take(a.window)
 	a.changed.L = &a.mu
-	a.chain.Trailer = maps.Clone(r.Trailer)
+	if r.ContentLength < 0 || r.Trailer != nil { // otherwise there are no trailers
+		a.chain = r.WithContext(r.Context())
+		a.chain.Trailer = maps.Clone(r.Trailer)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	over := r.ContentLength > limit
@@ -123,6 +128,13 @@ func (a *ahead) get() ([]byte, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.buf, a.whole && len(a.buf) <= a.limit
+}
+
+// pointless returns a channel that is closed once holding the request is pointless, nil for never.
+func (a *ahead) pointless() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed
 }
 
 // replay is get for the forwarder. The trailers are there from then on. A large body that is only
@@ -293,6 +305,7 @@ func (a *ahead) received(n int, err error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
+		a.failed = nil // it cannot happen any more, and takes memory
 		a.whole = !a.flowing && len(a.buf) < a.most
 		a.settle()
 	case err != nil:
@@ -397,7 +410,7 @@ func (a *ahead) settle() {
 
 // fail reports that holding the request is pointless; the first reason counts.
 func (a *ahead) fail(err error) {
-	if a.failure == nil {
+	if a.failure == nil && a.failed != nil {
 		a.failure = err
 		close(a.failed)
 	}

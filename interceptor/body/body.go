@@ -25,7 +25,6 @@ type Body struct {
 	request *http.Request // as the server made it: its trailers arrive with the end
 	source  io.ReadCloser // net/http's body
 	w       http.ResponseWriter
-	ended   atomic.Bool
 	turn    Turn // of who reads source
 	// trailers are those that the client has announced and that may pass.
 	trailers []string
@@ -33,15 +32,17 @@ type Body struct {
 	// ahead reads ahead once ReadAhead was called; until then Read passes through.
 	ahead *ahead
 
+	ended atomic.Bool
+
 	mu      sync.Mutex
 	reading bool // somebody waits for the client
 
 	// Of a body that is sent to a backend.
-	clock    Clock
-	memory   []byte // the whole body, if inMemory is set
 	inMemory bool
+	touched  bool // a byte was read
+	clock    Clock
+	memory   []byte        // the whole body, if inMemory is set
 	current  *attempt      // may read
-	touched  bool          // a byte was read
 	idle     chan struct{} // closed when the attempt has stopped reading; nil: no waiter
 	err      error         // of reading from the client
 }
@@ -85,8 +86,8 @@ const (
 )
 
 // ReadAhead begins to read the body, up to limit bytes before it is forwarded, and returns the
-// request to go on with. That is a copy. net/http writes the trailers of a request when its body
-// ends, which may be at any time; the copy gets them when its reader does.
+// request to go on with. That is a copy if trailers may come. net/http writes the trailers of a
+// request when its body ends, which may be at any time; the copy gets them when its reader does.
 //
 // A body that is longer than limit, or has no room in the budget, still arrives: it is read as it
 // is taken. It is read earlier, and can be sent again, while half of the budget is free. On
@@ -135,14 +136,15 @@ func (b *Body) Replay() ([]byte, bool) {
 	return b.ahead.replay()
 }
 
-// Failed is closed once holding the request is pointless; Err then returns why. A body stalls if
+// Failed returns a channel that is closed once holding the request is pointless; Err then returns
+// why. It returns nil if that can no longer happen. A body stalls if
 // it makes no progress for 30 seconds. The rule holds for a body that declares its length: the
 // client of another one may wait for an answer.
 func (b *Body) Failed() <-chan struct{} {
 	if b == nil || b.ahead == nil {
 		return nil
 	}
-	return b.ahead.failed
+	return b.ahead.pointless()
 }
 
 // Err is a *clienterror.Error for an upload that stalled and for what is not a body, or wraps

@@ -70,14 +70,13 @@ type pending struct {
 	// reports is closed with the next report of the wake; nil if neither the responder shows it nor
 	// the route fails early.
 	reports <-chan struct{}
-	// shows means that the responder shows reports, and is ticked for each.
-	shows bool
-
 	// deadline fires when the readiness or the request timeout is over, whichever comes first;
 	// nil means no limit. last reports that it is the request timeout, which leaves no time for a
 	// fallback.
 	deadline *time.Timer
 	last     bool
+	// shows means that the responder shows reports, and is ticked for each.
+	shows bool
 }
 
 // wait is THE wait of a cold request. It ends with an endpoint or an answer of the responder.

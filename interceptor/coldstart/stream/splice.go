@@ -290,7 +290,7 @@ func (p *Splicer) send(b []byte) error {
 		return p.err
 	}
 	if !p.out.Swap(true) {
-		if separator := p.stream.script.separator; separator != nil {
+		if separator := p.stream.script().separator; separator != nil {
 			b = append(separator[:len(separator):len(separator)], b...)
 		}
 	}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,13 +28,17 @@ const (
 type Stream struct {
 	client  writer
 	request Request
-	script  script
+	// tick, data and endComments are those of the script. An open stream keeps nothing else of it.
+	tick        []byte
+	data        func(n int) []byte
+	endComments bool
+	// visible is set if the texts of the callback are shown, dynamic if the tick has to be rendered
+	// each time.
+	visible, dynamic bool
 
 	opened   time.Time
 	callback *Callback
 	progress func() eta.Progress
-	// dynamic is set if the tick has to be rendered each time.
-	dynamic bool
 	// every is after how many ticks a data event takes the place of a comment;
 	// since counts them.
 	every, since int
@@ -45,29 +50,28 @@ type Stream struct {
 // has set on w go out with it. Texts that show the progress of the wake ask progress
 // for it, whenever they are rendered. After an error the connection is unusable.
 func (c *Callback) Open(w http.ResponseWriter, req Request, progress func() eta.Progress) (*Stream, error) {
-	s := c.begin(w, req, progress)
+	s, first := c.begin(w, req, progress)
 	w.WriteHeader(http.StatusOK)
-	first := s.script.first
-	s.script.first = nil // an open stream keeps nothing that it does not need
 	return s, s.client.write(first)
 }
 
-// begin makes a stream and the header of its response. It returns before the first write, because
-// net/http needs much stack for the head. The two together do not fit 8 KiB, and each stream
-// would keep 16.
-func (c *Callback) begin(w http.ResponseWriter, req Request, progress func() eta.Progress) *Stream {
+// begin makes a stream, the header of its response and the first event. It returns before the
+// first write, because net/http needs much stack for the head. The two together do not fit 8 KiB,
+// and each stream would keep 16.
+func (c *Callback) begin(w http.ResponseWriter, req Request, progress func() eta.Progress) (s *Stream, first []byte) {
 	visible := req.harmless && c.display != DisplayNone
-	opened := time.Now()
-	s := &Stream{
+	s = &Stream{
 		client:   writer{w: w, control: http.NewResponseController(w), http1: req.http1},
 		request:  req,
-		script:   req.dialect.script(&req, c.texts(progress()), visible, opened),
-		opened:   opened,
+		visible:  visible,
+		dynamic:  visible && c.keepalive.Dynamic(),
+		opened:   time.Now(),
 		callback: c,
 		progress: progress,
-		dynamic:  visible && c.keepalive.Dynamic(),
 		every:    int(min(maxComments, (dataInterval+c.interval-1)/c.interval)),
 	}
+	script := s.script()
+	s.tick, s.data, s.endComments, s.sent = bytes.Clone(script.tick), script.data, script.endComments, script.sent
 	header := w.Header()
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Connection"} {
 		header.Del(name)
@@ -75,11 +79,15 @@ func (c *Callback) begin(w http.ResponseWriter, req Request, progress func() eta
 	header.Set("Content-Type", req.dialect.mediaType())
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no")
-	s.sent = s.script.sent
 	if s.sent == 0 {
 		s.pending++
 	}
-	return s
+	return s, script.first
+}
+
+// script renders the events of the stream.
+func (s *Stream) script() script {
+	return s.request.dialect.script(&s.request, s.callback.texts(s.progress()), s.visible, s.opened)
 }
 
 // Interval is the time between two calls of Tick.
@@ -88,16 +96,16 @@ func (s *Stream) Interval() time.Duration { return s.callback.interval }
 // Tick writes one keepalive.
 func (s *Stream) Tick() error {
 	if s.dynamic {
-		s.script.tick = s.request.dialect.script(&s.request, s.callback.texts(s.progress()), true, s.opened).tick
+		s.tick = s.script().tick
 	}
-	if s.script.data == nil {
-		return s.client.keepalive(s.script.tick)
+	if s.data == nil {
+		return s.client.keepalive(s.tick)
 	}
 	if s.since++; s.since < s.every {
 		s.pending++
-		return s.client.keepalive(s.script.tick)
+		return s.client.keepalive(s.tick)
 	}
-	return s.client.keepalive(s.data())
+	return s.client.keepalive(s.nextData())
 }
 
 // Fail ends the stream with a failure event: the wait has expired, or the backend
@@ -106,9 +114,9 @@ func (s *Stream) Fail(status int, message string) error {
 	return s.fail(&problem{status: status, message: truncate(message)})
 }
 
-// data is the next data event.
-func (s *Stream) data() []byte {
-	event := s.script.data(s.sent)
+// nextData is the next data event.
+func (s *Stream) nextData() []byte {
+	event := s.data(s.sent)
 	s.sent++
 	s.since, s.pending = 0, 0
 	return event
@@ -119,10 +127,10 @@ func (s *Stream) data() []byte {
 // backend's own stream follows the comments verbatim: its first block has the role
 // that clients look for, and no text.
 func (s *Stream) afterComments() []byte {
-	if !s.script.endComments || s.pending == 0 {
+	if !s.endComments || s.pending == 0 {
 		return nil
 	}
-	return s.data()
+	return s.nextData()
 }
 
 // fail writes the failure of a stream, and has the connection aborted where clients would
