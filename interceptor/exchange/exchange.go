@@ -19,13 +19,13 @@ import (
 type Exchange struct {
 	// Start is when the request arrived.
 	Start time.Time
-	// TLS says that the request came in by the TLS listener.
-	TLS bool
 	// Trace of the request; nil while traces are off.
 	Trace *tracing.Trace
 	// Route that the request matched; nil before the routing step and for
 	// requests that match none.
 	Route *Route
+	// TLS says that the request came in by the TLS listener.
+	TLS bool
 	// Cold says that the target slept when the request arrived, or since.
 	Cold bool
 	// Awake says of a request that waits that the target is awake and takes no more

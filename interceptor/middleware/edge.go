@@ -161,28 +161,37 @@ func cleanUpgrade(h http.Header) {
 // serve passes the request on. A panic of a step is an error like others.
 func (e *Edge) serve(s *serving, r *http.Request) (err error) {
 	defer e.catch(&err)
-	if err := e.measure(s, r); err != nil {
+	if answered, err := e.check(s, r); answered || err != nil {
 		return err
+	}
+	return e.next.ServeExchange(&s.response, r, &s.exchange)
+}
+
+// check refuses what no step may see. It reports whether it has answered a request, which was
+// not for a route.
+func (e *Edge) check(s *serving, r *http.Request) (answered bool, err error) {
+	if err := e.measure(s, r); err != nil {
+		return false, err
 	}
 	switch {
 	case r.ProtoMajor > 1 && !httpguts.ValidHeaderFieldName(r.Method):
 		// On HTTP/1.1 it would be a request line of the client's own. A method is a token, as the
 		// name of a field is (RFC 9110, 9.1).
-		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the method of the request is not valid"}
+		return false, &clienterror.Error{Status: http.StatusBadRequest, Message: "the method of the request is not valid"}
 	case r.Method == http.MethodConnect:
 		// A tunnel is not a request of a route (RFC 9110, 9.3.6).
-		return &clienterror.Error{Status: http.StatusNotImplemented, Message: "this is not a tunnel"}
+		return false, &clienterror.Error{Status: http.StatusNotImplemented, Message: "this is not a tunnel"}
 	case !validHost(r.Host):
-		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the host of the request is not valid"}
+		return false, &clienterror.Error{Status: http.StatusBadRequest, Message: "the host of the request is not valid"}
 	case r.RequestURI == "*" && r.Method == http.MethodOptions:
 		// It asks for the options of the server itself (RFC 9110, 9.3.7).
 		s.response.Header().Set("Content-Length", "0")
 		s.response.WriteHeader(http.StatusOK)
-		return nil
+		return true, nil
 	case !lengthAgrees(r):
-		return &clienterror.Error{Status: http.StatusBadRequest, Message: "the length of the body is not the one that the request says"}
+		return false, &clienterror.Error{Status: http.StatusBadRequest, Message: "the length of the body is not the one that the request says"}
 	}
-	return e.next.ServeExchange(&s.response, r, &s.exchange)
+	return false, nil
 }
 
 // validHost reports whether a host is valid (RFC 9110, 7.2), or empty. net/http looks only at that

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kedacore/http-add-on/interceptor/body"
 	"github.com/kedacore/http-add-on/interceptor/exchange"
+	"github.com/kedacore/http-add-on/interceptor/inflight"
 )
 
 // EndpointResolver counts a request as in flight for as long as it is served, and decides about
@@ -26,7 +27,8 @@ func (s *EndpointResolver) ServeExchange(w http.ResponseWriter, r *http.Request,
 	if x.Route.Session != nil {
 		return s.serveSession(w, r, x)
 	}
-	release := x.Route.InFlight.Acquire()
+	// Acquire allocates, unless this package imports its package by itself (Go 1.26).
+	release := (*inflight.Route).Acquire(x.Route.InFlight)
 	defer release()
 	target := x.Route.Target
 	slot, ok := target.Endpoints.PickWithin(x.Route.ReleaseConcurrency)

@@ -38,26 +38,34 @@ func NewRouting(next exchange.Handler, table func() *routing.Table[*exchange.Rou
 
 // ServeExchange sets the route of the exchange, or fails with 404.
 func (s *Routing) ServeExchange(w http.ResponseWriter, r *http.Request, x *exchange.Exchange) error {
-	table := s.table()
-	if table == nil {
-		switch ok, err := s.parking.park(r, x, loading, s.loaded); {
-		case err != nil:
-			return err
-		case !ok: // not a 404: clients and caches take that for an answer
-			return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
-		}
-		table = s.table()
-	}
-	of := ruled(r, s.proxies)
-	route, ok := table.Match(&of)
-	if !ok {
-		if s.unrouted != nil && s.unrouted(w, r) {
-			return nil
-		}
+	route, ok, err := s.match(r, x)
+	switch {
+	case err != nil:
+		return err
+	case !ok && s.unrouted != nil && s.unrouted(w, r):
+		return nil
+	case !ok:
 		return &clienterror.Error{Status: http.StatusNotFound, Message: "no route for this host and path"}
 	}
 	x.Route = route
 	return s.next.ServeExchange(w, r, x)
+}
+
+// match returns the route of a request, and false if none matches. It waits for the first table.
+func (s *Routing) match(r *http.Request, x *exchange.Exchange) (route *exchange.Route, ok bool, err error) {
+	table := s.table()
+	if table == nil {
+		switch ok, err := s.parking.park(r, x, loading, s.loaded); {
+		case err != nil:
+			return nil, false, err
+		case !ok: // not a 404: clients and caches take that for an answer
+			return nil, false, &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "routes are still being loaded", RetryAfter: time.Second}
+		}
+		table = s.table()
+	}
+	of := ruled(r, s.proxies)
+	route, ok = table.Match(&of)
+	return route, ok, nil
 }
 
 // ruled returns what rules look at.
