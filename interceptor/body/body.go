@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kedacore/http-add-on/interceptor/fair"
 	"github.com/kedacore/http-add-on/pkg/httpserver"
 )
 
@@ -25,7 +26,7 @@ type Body struct {
 	request *http.Request // as the server made it: its trailers arrive with the end
 	source  io.ReadCloser // net/http's body
 	w       http.ResponseWriter
-	turn    Turn // of who reads source
+	turn    fair.Turn // of who reads source
 	// trailers are those that the client has announced and that may pass.
 	trailers []string
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/kedacore/http-add-on/interceptor/body"
+	"github.com/kedacore/http-add-on/interceptor/fair"
 )
 
 // downstream is the client, as the body of a response is written to it. The goroutine
@@ -44,7 +45,7 @@ func (d *downstream) flush() {
 // sufficient known length begins with it. A client that does not read keeps its buffer: 700 of
 // them took 45 MiB.
 func copyBody(dst io.Writer, src io.Reader, length int64, large *body.Budget) error {
-	l, turn := loan{large: large}, body.Turn{}
+	l, turn := loan{large: large}, fair.Turn{}
 	for length > int64(buffers[l.tier].size) {
 		if !l.larger() {
 			break

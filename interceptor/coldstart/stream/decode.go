@@ -9,7 +9,8 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"runtime"
+
+	"github.com/kedacore/http-add-on/interceptor/fair"
 )
 
 // decoder decodes a compressed body as it arrives. The decoders of the standard library pull
@@ -34,9 +35,8 @@ func newDecoder(coding string) *decoder {
 	return d
 }
 
-// mostAtATime is how much is decoded before other goroutines run. The scheduler would interrupt it only after 10 ms, and
-// a body that is small may decode to very much.
-const mostAtATime = 256 << 10
+// slowness is how many bytes are read in the time that decoding one takes.
+const slowness = 4
 
 // decode passes a decoded body to yield, until that returns false.
 func decode(coding string, source *bufio.Reader, yield func([]byte) bool) error {
@@ -45,12 +45,9 @@ func decode(coding string, source *bufio.Reader, yield func([]byte) bool) error 
 		return err
 	}
 	buf := make([]byte, 4<<10)
-	for decoded := 0; ; {
+	for turn := (fair.Turn{}); ; { // a small body may decode to very much
 		n, err := reader.Read(buf)
-		if decoded += n; decoded >= mostAtATime {
-			decoded = 0
-			runtime.Gosched()
-		}
+		turn.Took(slowness * n)
 		if n > 0 && !yield(buf[:n]) {
 			return nil
 		}

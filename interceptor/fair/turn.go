@@ -1,4 +1,9 @@
-package body
+// Package fair shares the processor among goroutines that process bytes. As long as there are
+// bytes, such a goroutine does not wait. The Go scheduler interrupts it only after 10 ms, and then
+// runs the next one of that kind. So a short request would wait for seconds behind 200 large bodies.
+//
+// The package must not know what the bytes are.
+package fair
 
 import "runtime"
 
@@ -6,9 +11,7 @@ import "runtime"
 // downloads took 1.3 times the CPU with 256 KiB. It would also leave more bodies half in memory when memory is short.
 const mostAtATime = 1 << 20
 
-// Turn is the part of the processor's time that a goroutine takes which copies bytes. As long as there are bytes, it
-// does not wait. The Go scheduler interrupts it only after 10 ms, and then runs the next one of that kind. So a short
-// request would wait for seconds behind 200 large bodies.
+// Turn is the part of the processor's time that one goroutine takes.
 type Turn struct{ read int }
 
 // Noted notes that n bytes were moved.
