@@ -97,7 +97,7 @@ func (p *pending) wait(as responder) error {
 	over, err := p.respondBy(responder.start)
 	for !over {
 		switch what, slot := p.await(); what {
-		case served:
+		case released:
 			return p.ready(slot)
 		case evicted:
 			return p.shed()
@@ -123,7 +123,7 @@ func (p *pending) wait(as responder) error {
 type happening uint8
 
 const (
-	served   happening = iota // an endpoint
+	released happening = iota // an endpoint
 	evicted                   // its place is gone
 	expired                   // a timeout
 	hopeless                  // the failure of the wake
@@ -181,7 +181,7 @@ func place(slot endpoints.Slot, ok bool) (happening, endpoints.Slot) {
 	if !ok {
 		return evicted, endpoints.Slot{}
 	}
-	return served, slot
+	return released, slot
 }
 
 // charge charges the budget with what the request takes while it waits. It reports

@@ -11,14 +11,14 @@ import (
 // during a handshake, every port scan and every odd query string. Those are for debugging;
 // errorLog passes on what an operator must act on.
 func errorLog(to logr.Logger) *log.Logger {
-	return log.New(&lines{to: to}, "", 0)
+	return log.New(serverLines{to}, "", 0)
 }
 
-// lines receives one line a call, as log.Logger promises.
-type lines struct{ to logr.Logger }
+// serverLines receives one line a call, as log.Logger promises.
+type serverLines struct{ to logr.Logger }
 
 // Write logs a line.
-func (l *lines) Write(p []byte) (int, error) {
+func (l serverLines) Write(p []byte) (int, error) {
 	line := strings.TrimSpace(string(p))
 	switch {
 	case strings.HasPrefix(line, "http: Accept error"):

@@ -84,7 +84,7 @@ type Server struct {
 }
 
 // New returns a server that listens to nothing yet.
-func New(handler http.Handler, o Options) *Server {
+func New(next http.Handler, o Options) *Server {
 	s := &Server{connections: newConnections(o.MaxConnections)}
 	s.connections.maxHeads, s.connections.shed, s.connections.refused = o.MaxHeadMemory, o.Shed, o.Refused
 	s.connections.maxHead = int64(o.MaxHeaderBytes)
@@ -98,7 +98,7 @@ func New(handler http.Handler, o Options) *Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
-		Handler:           &served{s.connections, handler},
+		Handler:           &handler{s.connections, next},
 		Protocols:         &protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

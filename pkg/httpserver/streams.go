@@ -208,21 +208,21 @@ func (s *connStreams) answer(id uint32) {
 	}
 }
 
-// served is the handler of a server. It is one step, as its frame stays on the stack of every
-// request that waits.
-type served struct {
+// handler is what a server does with each request before the next handler. It is one step,
+// because its frame stays on the stack of every request that waits.
+type handler struct {
 	of   *connections
 	next http.Handler
 }
 
 // ServeHTTP has each request of HTTP/2 wait while too many streams are open, and sets its TLS field.
-func (s *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 2 && !s.of.turn(r.Context()) {
-		s.of.refuse(w, r)
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 2 && !h.of.turn(r.Context()) {
+		h.of.refuse(w, r)
 		return
 	}
 	secured(r)
-	s.next.ServeHTTP(w, r)
+	h.next.ServeHTTP(w, r)
 }
 
 // refuse answers a request of HTTP/2 that got no turn.

@@ -11,13 +11,13 @@ import (
 // line for each frame of a backend that it does not know. Only interceptor and standalone connect to such backends.
 func StandardLog(to logr.Logger) {
 	log.SetFlags(0)
-	log.SetOutput(lines{to})
+	log.SetOutput(libraryLines{to})
 }
 
-// lines receives one line a call, as log.Logger promises.
-type lines struct{ to logr.Logger }
+// libraryLines receives one line a call, as log.Logger promises.
+type libraryLines struct{ to logr.Logger }
 
-func (l lines) Write(p []byte) (int, error) {
+func (l libraryLines) Write(p []byte) (int, error) {
 	l.to.V(1).Info("from a library", "text", strings.TrimSpace(string(p)))
 	return len(p), nil
 }

@@ -52,9 +52,9 @@ func responsesFailure(q *Request, p *problem, sent int, opened time.Time) []byte
 
 // responseEvent is an event that carries the whole response.
 type responseEvent struct {
-	Type     string   `json:"type"`
-	Sequence int      `json:"sequence_number"`
-	Response response `json:"response"`
+	Type     string         `json:"type"`
+	Sequence int            `json:"sequence_number"`
+	Response responseObject `json:"response"`
 }
 
 type responseError struct {
@@ -62,8 +62,8 @@ type responseError struct {
 	Message string          `json:"message"`
 }
 
-// response is the Response object with every member that SDKs validate.
-type response struct {
+// responseObject is the Response object with every member that SDKs validate.
+type responseObject struct {
 	ID                 string         `json:"id"`
 	Object             string         `json:"object"`
 	CreatedAt          int64          `json:"created_at"`
@@ -99,8 +99,8 @@ type response struct {
 
 // newResponse is a response that has no output. Its id is empty: the backend
 // gives it one, and clients report an invented one.
-func newResponse(q *Request, opened time.Time, status string, failed *responseError) response {
-	r := response{
+func newResponse(q *Request, opened time.Time, status string, failed *responseError) responseObject {
+	r := responseObject{
 		Object:            "response",
 		CreatedAt:         opened.Unix(),
 		Status:            status,
