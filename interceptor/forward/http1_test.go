@@ -206,6 +206,45 @@ func TestConnectionsThatAreNotUsedAgain(t *testing.T) {
 	}
 }
 
+// The deadline of a request without a body stays on its connection. Once it is over, it hides neither
+// an end nor an answer that nobody asked for.
+func TestADeadlineThatIsOverHidesNothing(t *testing.T) {
+	const over = 50 * time.Millisecond
+	for name, late := range map[string]string{"Closed": "", "LateAnswer": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"} {
+		t.Run(name, func(t *testing.T) {
+			var answered, sent chan struct{}
+			overBoth(t, func(n int, conn net.Conn, r *bufio.Reader) {
+				for {
+					if got, _ := request(r); got == nil {
+						return
+					}
+					_, _ = io.WriteString(conn, okay)
+					if n > 1 {
+						continue
+					}
+					<-answered
+					if _, _ = io.WriteString(conn, late); late == "" {
+						_ = conn.Close()
+					}
+					close(sent)
+				}
+			}, func(t *testing.T, f *fixture) {
+				answered, sent = make(chan struct{}), make(chan struct{})
+				conns := watch(f)
+				f.start(t)
+				f.post(t, "")
+				<-time.After(over)
+				close(answered)
+				wait(t, "the backend goes on", sent)
+				arrives(t, <-conns)
+				if got := f.post(t, "hello"); got != "200 ok" {
+					t.Errorf("got %q", got)
+				}
+			})
+		})
+	}
+}
+
 func TestConnectionIsUsedAgain(t *testing.T) {
 	var conns atomic.Int32
 	overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
