@@ -75,10 +75,10 @@ func TestTrailers(t *testing.T) {
 		fields []hpack.HeaderField
 		host   string
 	}{
-		{"60 KB each", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "bystander.test"},
+		{"60 KB each", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "crowd.test"},
 		{"60 KB each, without a route", slices.Repeat([]hpack.HeaderField{{Name: "x-a", Value: strings.Repeat("~", 6<<10), Sensitive: true}}, 10), "nobody.test"},
-		{"500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 500), "bystander.test"},
-		{"3,500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 3500), "bystander.test"},
+		{"500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 500), "crowd.test"},
+		{"3,500 references each", slices.Repeat([]hpack.HeaderField{{Name: "x-a"}}, 3500), "crowd.test"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			v := start(t, nil)
@@ -247,7 +247,7 @@ func TestHeldConnections(t *testing.T) {
 // Small answers cost memory until they are read, too: 16 connections of 225 are more than may
 // be open.
 func TestAnswersThatNobodyReads(t *testing.T) {
-	for _, host := range []string{"bystander.test", "nobody.test"} {
+	for _, host := range []string{"crowd.test", "nobody.test"} {
 		t.Run(host, func(t *testing.T) {
 			v := start(t, nil)
 			for range 16 {

@@ -92,7 +92,7 @@ func (l *tail) add(line string) {
 	}
 }
 
-// start starts an interceptor with a sleeping target "cold", a warm one "bystander", and
+// start starts an interceptor with a sleeping target "cold", warm ones "bystander" and "crowd", and
 // more objects. env is name, value, name, value…
 func start(t *testing.T, objects []apiserver.Object, env ...string) *victim {
 	t.Helper()
@@ -107,6 +107,8 @@ func startWithin(t *testing.T, limit int64, objects []apiserver.Object, env ...s
 		apiserver.Service("cold", ""), apiserver.Endpoints("cold", 0), apiserver.Route("cold", "cold.test", nil),
 		apiserver.Service("bystander", ""), apiserver.Endpoints("bystander", v.neighbor.port),
 		apiserver.Route("bystander", "bystander.test", nil),
+		// A route is refused when it has more than its share (ADR 28). So crowds have one of their own.
+		apiserver.Service("crowd", ""), apiserver.Endpoints("crowd", v.neighbor.port), apiserver.Route("crowd", "crowd.test", nil),
 	)...)
 	process := exec.Command(binary)
 	process.Env = append(os.Environ(), "KUBECONFIG="+v.api.Kubeconfig(t), "GOMEMLIMIT="+strconv.FormatInt(limit/10*9, 10), // as the process derives it
