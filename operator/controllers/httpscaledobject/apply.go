@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -145,7 +146,7 @@ func (r *Reconciler) contested(ctx context.Context, existing *unstructured.Unstr
 	if address == r.ScalerAddress || len(r.otherInstalls(existing.GetManagedFields())) == 0 {
 		return nil
 	}
-	if gone, err := r.gone(ctx, address); err != nil || gone {
+	if gone, _, err := r.gone(ctx, address); err != nil || gone {
 		return err
 	}
 	return otherInstall{fmt.Errorf("the ScaledObject belongs to another install of the add-on, whose scaler is %s: %s, leaves it alone; "+
@@ -159,29 +160,38 @@ const thisOne = "this one, whose scaler is "
 func (r *Reconciler) self() string { return thisOne + r.ScalerAddress }
 
 // settled ends the condition that this install, or one that is gone, has written while the
-// ScaledObject was another one's. That of an install that may exist stands.
-func (r *Reconciler) settled(ctx context.Context, raw *unstructured.Unstructured) (ended []metav1.Condition, stands bool, err error) {
+// ScaledObject was another one's. That of an install that may exist stands. The operator watches no
+// scaler of others, so again says when to look once more. An operator may outlive its scaler for a while and write its
+// condition again: a condition stands for at least that long, so that the two do not fight over it.
+func (r *Reconciler) settled(ctx context.Context, raw *unstructured.Unstructured) (ended []metav1.Condition, again time.Duration, err error) {
 	was := conditions.Find(raw, api.ConditionContested)
 	if was == nil {
-		return nil, false, nil
+		return nil, 0, nil
 	}
 	_, rest, _ := strings.Cut(was.Message, thisOne)
 	address, _, _ := strings.Cut(rest, ",")
 	if address != r.ScalerAddress {
-		if gone, err := r.gone(ctx, address); err != nil || !gone {
-			return nil, true, err
+		if rests := refusedAgain - r.Status.Now().Sub(was.LastTransitionTime.Time); rests > 0 {
+			return nil, rests, nil
+		}
+		gone, known, err := r.gone(ctx, address)
+		switch {
+		case err != nil || !known:
+			return nil, 0, err
+		case !gone:
+			return nil, refusedAgain, nil
 		}
 	}
-	return []metav1.Condition{conditions.None(api.ConditionContested)}, false, nil
+	return []metav1.Condition{conditions.None(api.ConditionContested)}, 0, nil
 }
 
-// gone reports whether there is certainly no scaler at an address. An operator that sees one
-// namespace looks into its own one besides: its scaler's Service may have been renamed.
-func (r *Reconciler) gone(ctx context.Context, address string) (bool, error) {
+// gone reports whether there is no scaler at an address, if that can be known. An operator that sees
+// one namespace looks into its own one besides: its scaler's Service may have been renamed.
+func (r *Reconciler) gone(ctx context.Context, address string) (gone, known bool, err error) {
 	host, _, _ := strings.Cut(address, ":")
 	name, namespace, ok := strings.Cut(host, ".")
 	if !ok {
-		return false, nil
+		return false, false, nil
 	}
 	namespace, _, _ = strings.Cut(namespace, ".")
 	var services client.Reader
@@ -191,16 +201,18 @@ func (r *Reconciler) gone(ctx context.Context, address string) (bool, error) {
 	case !r.AllNamespaces && namespace == r.Namespace:
 		services = r.Live
 	default:
-		return false, nil
+		return false, false, nil
 	}
-	err := services.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &corev1.Service{})
+	err = services.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &corev1.Service{})
 	switch {
-	case err == nil, apierrors.IsForbidden(err): // a role of a user's own may not allow it
-		return false, nil
+	case err == nil:
+		return false, true, nil
+	case apierrors.IsForbidden(err): // a role of a user's own may not allow it
+		return false, false, nil
 	case apierrors.IsNotFound(err):
-		return true, nil
+		return true, true, nil
 	}
-	return false, fmt.Errorf("looking for the scaler of another install: %w", err)
+	return false, false, fmt.Errorf("looking for the scaler of another install: %w", err)
 }
 
 // otherInstalls returns the names under which other installs have applied a ScaledObject.

@@ -37,6 +37,7 @@ type installs struct {
 	writes   int // of any object, by both
 	recorder *events.FakeRecorder
 	name     client.ObjectKey
+	now      time.Time
 }
 
 func newInstalls(t *testing.T, object *v1alpha1.HTTPScaledObject, more ...client.Object) *installs {
@@ -55,7 +56,7 @@ func newInstalls(t *testing.T, object *v1alpha1.HTTPScaledObject, more ...client
 		scheme.AddKnownTypeWithName(kind, &unstructured.Unstructured{})
 		scheme.AddKnownTypeWithName(kind.GroupVersion().WithKind(kind.Kind+"List"), &unstructured.UnstructuredList{})
 	}
-	i := &installs{t: t, recorder: events.NewFakeRecorder(100), name: client.ObjectKeyFromObject(object)}
+	i := &installs{t: t, recorder: events.NewFakeRecorder(100), name: client.ObjectKeyFromObject(object), now: time.Now()}
 	i.api = fake.NewClientBuilder().WithScheme(scheme).WithReturnManagedFields().WithStatusSubresource(raw).
 		WithObjects(append(more, raw)...).
 		WithInterceptorFuncs(interceptor.Funcs{
@@ -85,7 +86,7 @@ func (i *installs) withScaler(host string) *Reconciler {
 	services := availability.New(corev1.SchemeGroupVersion.WithKind("Service"), i.api, "", "", testr.New(i.t))
 	services.Probe(i.t.Context())
 	return &Reconciler{
-		Client: i.api, Status: &conditions.Writer{Status: i.api.Status(), Recorder: i.recorder, Now: time.Now},
+		Client: i.api, Status: &conditions.Writer{Status: i.api.Status(), Recorder: i.recorder, Now: func() time.Time { return i.now }},
 		ScalerAddress: host + ":9090", AllNamespaces: true,
 		KEDA: there, Services: services, claims: claims.New(route.Limits{}),
 	}
@@ -171,7 +172,8 @@ func TestTwoInstallsDoNotFight(t *testing.T) {
 	}
 }
 
-// The condition of an install that was removed ends, at most a minute later.
+// The condition of an install that was removed ends, a minute later. Until then its operator may go on
+// writing, and the two do not fight.
 func TestTheConditionOfAnInstallThatIsGoneEnds(t *testing.T) {
 	i := newInstalls(t, shop(), scaler("one"), scaler("two"), objects.Service("apps", "shop", corev1.ServicePort{Port: 80}))
 	one, two := i.install("one"), i.install("two")
@@ -180,12 +182,23 @@ func TestTheConditionOfAnInstallThatIsGoneEnds(t *testing.T) {
 	contested := func() *metav1.Condition {
 		return conditions.Find(i.get(route.HTTPScaledObjectKind()), api.ConditionContested)
 	}
+	i.now = i.now.Add(refusedAgain)
 	if _, result := i.reconcile(one); result.RequeueAfter != refusedAgain || contested() == nil {
 		t.Errorf("while both exist, the owner comes back after %v; the condition is %+v", result.RequeueAfter, contested())
 	}
 	if err := i.api.Delete(t.Context(), scaler("two")); err != nil {
 		t.Fatal(err)
 	}
+	total := i.writes
+	for range 10 {
+		i.reconcile(one)
+		i.reconcile(two)
+	}
+	// Each reconciliation of the owner applies, and the status changes twice.
+	if i.writes-total > 12 {
+		t.Errorf("%d writes in 10 rounds while the other operator still runs", i.writes-total)
+	}
+	i.now = i.now.Add(refusedAgain)
 	if _, result := i.reconcile(one); result.RequeueAfter != 0 || contested() != nil {
 		t.Errorf("the owner comes back after %v; the conditions are %+v", result.RequeueAfter, i.get(route.HTTPScaledObjectKind()).Object["status"])
 	}

@@ -155,12 +155,12 @@ func (r *Reconciler) reconcile(ctx context.Context, raw *unstructured.Unstructur
 		"targetWorkload": workload(&object.Spec.ScaleTargetRef),
 		"targetService":  object.Spec.ScaleTargetRef.Service + ":" + port,
 	}
-	settled, stands, err := r.settled(ctx, raw)
+	settled, look, err := r.settled(ctx, raw)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if stands {
-		result.RequeueAfter = refusedAgain // the operator watches no scaler of another install
+	if look > 0 {
+		result.RequeueAfter = look
 	}
 	verdicts := append([]metav1.Condition{
 		conditions.Verdict(api.ConditionReady, creation, fine),
