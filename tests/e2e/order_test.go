@@ -119,9 +119,10 @@ func TestTwoInstallsSeeOneNamespace(t *testing.T) {
 	s.eventually("the first install to go on", func() (bool, error) {
 		return s.kubectl("get", "scaledobject", "app", "--output=jsonpath={.spec.maxReplicaCount}") == "7", nil
 	})
-	s.eventually("the condition to end", func() (bool, error) {
+	// It stands for a minute at least.
+	s.must(s.Eventually(s.ctx, "the condition to end", 3*patience, func(context.Context) (bool, error) {
 		got := s.verdict("httpso/app", "Contested")
 		return got == "", errors.New(got)
-	})
+	}))
 	ask("after the other install has ended")
 }
