@@ -57,7 +57,8 @@ type ahead struct {
 	body   *Body
 	chain  *http.Request // what the handlers get
 	budget *Budget
-	limit  int // most bytes of a whole body
+	limit  int  // most bytes of a whole body
+	object bool // only a JSON object is of interest as a whole
 
 	settled chan struct{} // closed when the body is whole or cannot be
 	done    chan struct{} // closed when the goroutine ends; nil before
@@ -74,8 +75,7 @@ type ahead struct {
 	reserved int // bytes of the budget
 	window   int // bytes of the budget for what arrives before it is read
 
-	object bool // only a JSON object is of interest as a whole
-	blind  bool // unread bytes hide that the client has left
+	blind bool // unread bytes hide that the client has left
 
 	known   bool // settled is closed
 	whole   bool // buf is the whole body

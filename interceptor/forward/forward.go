@@ -3,7 +3,8 @@
 //
 // It is a transparent proxy. It knows exchanges, connections and the rules of HTTP for
 // intermediaries, but neither routes nor Kubernetes. It must not know how an upstream is chosen,
-// nor what a client sees when one fails: it returns failures and never writes them.
+// nor what a client sees when one fails: it returns failures and never writes them. It refuses requests
+// that take too much memory, because it alone knows when they end.
 package forward
 
 import (
@@ -54,7 +55,7 @@ type Options struct {
 	// or not: the backend has done its work. Nil means a separate budget.
 	Heads *body.Budget
 	// Serving is charged with each request while it is forwarded, and bounds what all of them take
-	// (ADR 28). Nil means no bound.
+	// (ADR 28). Exchanges must have a Route then. Nil means no bound.
 	Serving *body.Budget
 	// DirectPodRouting dials the picked endpoint instead of the Service's name.
 	DirectPodRouting bool
@@ -144,6 +145,7 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 	if err := f.admit(c); err != nil {
 		return err
 	}
+	defer f.discharge(c)
 	c.client.w = w
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// A backend may answer before it has read everything, and go on reading.
@@ -197,8 +199,8 @@ func (f *Forwarder) ServeExchange(w http.ResponseWriter, r *http.Request, x *exc
 }
 
 // admit charges the memory of a request. While memory is short, a route gets twice what is left to
-// the others. So the slow requests of one tenant keep out no other's. A request that has waited
-// for its target is not refused: the budget of waiting requests has bounded it.
+// the others. So the slow requests of one tenant do not keep out those of others. A request that has
+// waited for its target is not refused: the budget of waiting requests has bounded it.
 func (f *Forwarder) admit(c *call) error {
 	if f.serving == nil {
 		return nil
@@ -208,10 +210,20 @@ func (f *Forwarder) admit(c *call) error {
 	if waited := c.x.Waited && c.x.Upstream.Target == c.x.Route.Target; waited || f.serving.Share(n*body.Served) {
 		return nil
 	}
+	f.discharge(c)
 	if c.in.ProtoMajor == 1 {
 		c.w.Header().Set("Connection", "close") // it would take memory, too
 	}
 	return &clienterror.Error{Status: http.StatusServiceUnavailable, Message: "too many requests are being served"}
+}
+
+// discharge gives back what admit has charged.
+func (f *Forwarder) discharge(c *call) {
+	if f.serving == nil {
+		return
+	}
+	c.x.Route.InFlight.Unserve()
+	f.serving.Release(body.Served + c.x.Head)
 }
 
 // largeHead is what the head of a response may take in memory before it is charged for.
@@ -253,7 +265,7 @@ func (c *call) patience() time.Duration {
 	return clientPatience
 }
 
-// end stops whatever the call has started, and gives back what it was charged.
+// end stops whatever the call has started, and gives its endpoint back.
 func (f *Forwarder) end(c *call) {
 	c.clock.stop()
 	c.body.StopSending(c.patience())
@@ -262,10 +274,6 @@ func (f *Forwarder) end(c *call) {
 	}
 	c.traced.End()
 	c.x.Upstream.Slot.Release() // a retry may have replaced the first one
-	if f.serving != nil {
-		c.x.Route.InFlight.Unserve()
-		f.serving.Release(body.Served + c.x.Head)
-	}
 }
 
 // over reports whether no one waits for an answer.

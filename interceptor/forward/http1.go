@@ -40,8 +40,9 @@ const (
 	// bufferSize of a connection is net/http's: it bounds the trailers and the lines of
 	// chunks.
 	bufferSize = 4 << 10
-	// unwatched is how long an attempt runs before it is watched for the end of its call.
-	// Most answers come sooner, and a deadline costs less.
+	// unwatched is how long an attempt runs before it is watched for the end of its call, at most. With
+	// the deadline of the request before, it is half of that at least. Most answers come sooner, and a
+	// deadline costs less.
 	unwatched = 20 * time.Millisecond
 )
 
@@ -199,8 +200,8 @@ type conn struct {
 	used bool          // it had a request before
 	idle time.Duration // maximum after the current request; 0: not kept
 
-	idleUntil time.Time // when it is too old to be used; set by the pool
-	trusted   time.Time // the deadline of trust that is set; zero for none
+	idleUntil    time.Time // when it is too old to be used; set by the pool
+	trustedUntil time.Time // the deadline of trust that is set; zero for none
 
 	// Of the current request.
 	sent    *attempt
@@ -228,7 +229,8 @@ func newConn(stream net.Conn, wire *wire, pool *pool) *conn {
 	return c
 }
 
-// trust begins an attempt that is not watched yet.
+// trust begins an attempt that is not watched yet. The deadline of the request before serves if half
+// of the time is left, and no timeout of the route comes sooner.
 func (c *conn) trust() {
 	if !c.plain || c.sent.in.Context().Err() != nil {
 		c.watch()
@@ -237,8 +239,8 @@ func (c *conn) trust() {
 	c.wire.late = c.late
 	now := time.Now()
 	until := c.sent.clock.within(now.Add(unwatched))
-	if c.trusted.After(until) || c.trusted.Before(now.Add(unwatched/2)) {
-		c.trusted = until
+	if c.trustedUntil.After(until) || c.trustedUntil.Before(now.Add(unwatched/2)) {
+		c.trustedUntil = until
 		_ = c.wire.SetReadDeadline(until)
 	}
 }
@@ -258,8 +260,8 @@ func (c *conn) watch() {
 
 // forgive takes the deadline of trust back.
 func (c *conn) forgive() {
-	if !c.trusted.IsZero() {
-		c.wire.late, c.trusted = nil, time.Time{}
+	if !c.trustedUntil.IsZero() {
+		c.wire.late, c.trustedUntil = nil, time.Time{}
 		_ = c.wire.SetReadDeadline(time.Time{})
 	}
 }

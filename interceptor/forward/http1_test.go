@@ -245,6 +245,45 @@ func TestADeadlineThatIsOverHidesNothing(t *testing.T) {
 	}
 }
 
+// A request that gets the deadline of the one before it may take long, and ends with its own timeout.
+func TestTheDeadlineOfTheRequestBefore(t *testing.T) {
+	for name, tt := range map[string]struct {
+		slow    time.Duration // the second answer; 0 for never
+		timeout time.Duration // of the route
+		want    string
+	}{
+		"Slow":    {slow: 60 * time.Millisecond, want: "200 ok"},
+		"Timeout": {timeout: 200 * time.Millisecond, want: "504"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+				if got, _ := request(r); got == nil {
+					return
+				}
+				_, _ = io.WriteString(conn, okay)
+				if got, _ := request(r); got == nil {
+					return
+				}
+				if tt.slow == 0 {
+					_, _ = r.Peek(1) // until the connection ends
+					return
+				}
+				<-time.After(tt.slow)
+				_, _ = io.WriteString(conn, okay)
+			}, func(t *testing.T, f *fixture) {
+				f.route.ResponseHeader = tt.timeout
+				f.start(t)
+				if got := f.post(t, ""); got != "200 ok" {
+					t.Fatalf("the first answer: %q", got)
+				}
+				if got := f.post(t, ""); !strings.HasPrefix(got, tt.want) {
+					t.Errorf("the second answer: %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestConnectionIsUsedAgain(t *testing.T) {
 	var conns atomic.Int32
 	overBoth(t, func(_ int, conn net.Conn, r *bufio.Reader) {

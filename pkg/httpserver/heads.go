@@ -28,7 +28,7 @@ func (c *connections) read(conn *tcpConn, b []byte) bool {
 			return c.received(conn, int64(f.matched)+conn.client.headLength(b))
 		}
 		f.matched += n
-		if f.matched == len(preface) && !c.multiplexes(conn) {
+		if f.matched == len(preface) && !c.beginHTTP2(conn) {
 			return false
 		}
 		b = b[n:]

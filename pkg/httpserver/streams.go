@@ -47,9 +47,9 @@ type connStreams struct {
 	charged  int64
 }
 
-// multiplexes notes that a connection speaks HTTP/2. It reports false if the connection is closed:
+// beginHTTP2 notes that a connection speaks HTTP/2. It reports false if the connection is closed:
 // its streams would be counted forever.
-func (c *connections) multiplexes(conn *tcpConn) bool {
+func (c *connections) beginHTTP2(conn *tcpConn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, open := c.open[conn]

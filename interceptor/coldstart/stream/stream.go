@@ -96,7 +96,7 @@ func (s *Stream) Interval() time.Duration { return s.callback.interval }
 // Tick writes one keepalive.
 func (s *Stream) Tick() error {
 	if s.dynamic {
-		s.tick = s.script().tick
+		s.tick = bytes.Clone(s.script().tick)
 	}
 	if s.data == nil {
 		return s.client.keepalive(s.tick)

@@ -161,8 +161,10 @@ func (r *Reconciler) self() string { return thisOne + r.ScalerAddress }
 
 // settled ends the condition that this install, or one that is gone, has written while the
 // ScaledObject was another one's. That of an install that may exist stands. The operator watches no
-// scaler of others, so again says when to look once more. An operator may outlive its scaler for a while and write its
-// condition again: a condition stands for at least that long, so that the two do not fight over it.
+// scaler of others, so again says when to look once more.
+//
+// An operator may outlive its scaler and write its condition again. So a condition stands for a while,
+// and the two do not fight over it.
 func (r *Reconciler) settled(ctx context.Context, raw *unstructured.Unstructured) (ended []metav1.Condition, again time.Duration, err error) {
 	was := conditions.Find(raw, api.ConditionContested)
 	if was == nil {
