@@ -126,7 +126,8 @@ func permission(account, verb, group, resource string) string {
 	return fmt.Sprintf("%s: %s %s/%s", component, verb, group, resource)
 }
 
-// asked reads the audit log.
+// asked reads the audit log. An API server that starts refuses everything until it knows the roles, so
+// a request that was allowed before or after that was not refused.
 func asked(c *cluster.Cluster) (used, refused map[string]int, err error) {
 	log, err := os.Open(c.AuditLog())
 	if err != nil {
@@ -134,6 +135,7 @@ func asked(c *cluster.Cluster) (used, refused map[string]int, err error) {
 	}
 	defer func() { _ = log.Close() }()
 	used, refused = map[string]int{}, map[string]int{}
+	allowed, refusals := map[string]bool{}, map[string]string{} // by what was asked for
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -148,10 +150,13 @@ func asked(c *cluster.Cluster) (used, refused map[string]int, err error) {
 			return nil, nil, fmt.Errorf("reading the audit log: %w", err)
 		}
 		account := event.User.Username[strings.LastIndexByte(event.User.Username, ':')+1:]
+		path, _, _ := strings.Cut(event.RequestURI, "?")
+		request := account + " " + event.Verb + " " + path
 		if event.Annotations["authorization.k8s.io/decision"] != "allow" {
-			refused[fmt.Sprintf("%s %s %s: %d", account, event.Verb, event.RequestURI, event.ResponseStatus.Code)]++
+			refusals[request] = fmt.Sprintf("%s: %d", request, event.ResponseStatus.Code)
 			continue
 		}
+		allowed[request] = true
 		resource := event.ObjectRef.Resource
 		if event.ObjectRef.Subresource != "" {
 			resource += "/" + event.ObjectRef.Subresource
@@ -160,6 +165,11 @@ func asked(c *cluster.Cluster) (used, refused map[string]int, err error) {
 		if event.Verb == "patch" && event.ResponseStatus.Code == 201 {
 			// An applied object that did not exist must be allowed to be created too.
 			used[permission(account, "create", event.ObjectRef.APIGroup, resource)]++
+		}
+	}
+	for request, refusal := range refusals {
+		if !allowed[request] {
+			refused[refusal]++
 		}
 	}
 	return used, refused, lines.Err()
