@@ -39,6 +39,7 @@ func TestUpgradeFrom016(t *testing.T) {
 	s := begin(t, "i-upgrade")
 	const host, chatHost = "i.example.com", "chat.i.example.com"
 	const values = "tests/charts/testdata/values/snake-case-tls.yaml"
+	const identity, template = ".metadata.uid", ".spec.template"
 	release := func(args ...string) {
 		t.Helper()
 		_, err := s.Helm(s.ctx, args...)
@@ -65,12 +66,12 @@ func TestUpgradeFrom016(t *testing.T) {
 	s.apply(model("llm", 0), model("chat", 0), scaledObject("chat"), interceptorRoute("chat", chatHost, concurrencyTen))
 	s.leftBehind("llm", host)
 	s.freeFinalizer("gone")
-	old, templates, specs := s.deployments(), s.templates(), s.specs("httpso/llm", "interceptorroute/chat")
+	old, templates, specs := s.deployments(identity), s.deployments(template), s.specs("httpso/llm", "interceptorroute/chat")
 	s.edgeCertificate()
 
 	release("upgrade", cluster.Release, chart, "--values", s.path(values))
 	s.must(s.AwaitInstalled(s.ctx))
-	if upgraded := s.deployments(); upgraded != old {
+	if upgraded := s.deployments(identity); upgraded != old {
 		t.Errorf("other Deployments: %s, before %s", upgraded, old)
 	}
 	s.awaitReady("HTTPScaledObject/llm", "ScaledObject/llm", "InterceptorRoute/chat", "ScaledObject/chat")
@@ -88,10 +89,10 @@ func TestUpgradeFrom016(t *testing.T) {
 	}
 
 	release("rollback", cluster.Release, "1", "--timeout=2m")
-	if back := s.deployments(); back != old {
+	if back := s.deployments(identity); back != old {
 		t.Errorf("other Deployments after a rollback: %s, before %s", back, old)
 	}
-	if back := s.templates(); back != templates {
+	if back := s.deployments(template); back != templates {
 		t.Errorf("the pods after a rollback: %s, before %s", back, templates)
 	}
 	s.kubectl("get", "scaledobject/llm", "scaledobject/chat")
@@ -132,20 +133,11 @@ func TestUpgradeFrom016(t *testing.T) {
 // path is that of a file of the repository.
 func (s *scenario) path(file string) string { return filepath.Join("..", "..", file) }
 
-// deployments are those of the add-on, with their identities.
-func (s *scenario) deployments() string {
+// deployments are those of the add-on, each with a field of its own.
+func (s *scenario) deployments(field string) string {
 	s.Helper()
 	text, err := s.Kubectl(s.ctx, "", "get", "deployments", "--namespace="+cluster.Namespace, "--selector=app.kubernetes.io/part-of!=keda-operator",
-		`--output=jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}`)
-	s.must(err)
-	return text
-}
-
-// templates are those of the add-on's pods.
-func (s *scenario) templates() string {
-	s.Helper()
-	text, err := s.Kubectl(s.ctx, "", "get", "deployments", "--namespace="+cluster.Namespace, "--selector=app.kubernetes.io/part-of!=keda-operator",
-		`--output=jsonpath={range .items[*]}{.metadata.name}={.spec.template} {end}`)
+		"--output=jsonpath={range .items[*]}{.metadata.name}={"+field+"} {end}")
 	s.must(err)
 	return text
 }
